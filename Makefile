@@ -1,0 +1,91 @@
+# The front door. `make` or `make help` explains itself; `make check` is exactly what CI runs.
+
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PY     := $(BIN)/python
+SOURCE := orchestrator/muster worker/muster_worker blueprints
+PYTEST := $(BIN)/pytest $(PYTEST_FLAGS)
+
+# A stamp is newer than pyproject.toml exactly when its packages are installed, so that warm runs install nothing.
+SERVER := $(VENV)/.server-installed
+DEV    := $(VENV)/.dev-installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo dev test check fmt fmt-check lint types arch docs bench chaos conformance-server clean
+.PHONY: test-core test-store test-e2e
+
+help: ## Show this.
+	@echo "Muster: make <target>"
+	@echo
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "First time?  make demo    then  $(BIN)/muster dev"
+
+setup: $(DEV) ## Make .venv and install everything that development needs.
+	@echo "ready: source $(BIN)/activate, then: muster --help"
+
+demo: $(SERVER) ## Run the whole system on a real input for some seconds. INPUT=path takes another text.
+	@$(PY) -m muster.cli.demo $(if $(INPUT),--input "$(INPUT)")
+
+dev: $(SERVER) ## Run a development server with the blueprints of this folder.
+	@$(BIN)/muster dev --blueprints blueprints/demo.py
+
+conformance-server: $(SERVER) ## Run a server for a conformance suite on MUSTER_PORT (8080); prints export lines.
+	@exec $(PY) -m muster.cli.conformance
+
+test: $(DEV) ## Run all tests, against the embedded Valkey and, where installed, redis-server.
+	$(PYTEST)
+
+test-core: $(DEV) ## Run the tests that need no process.
+	$(PYTEST) tests/core
+
+test-store: $(DEV) ## Run the store's contract against the memory model, Valkey and Redis.
+	$(PYTEST) tests/store
+
+test-e2e: $(DEV) ## Run the tests of whole systems of real processes.
+	$(PYTEST) tests/e2e
+
+check: fmt-check lint types arch test ## Everything that must hold: format, lint, types, import contracts, tests.
+
+fmt: $(DEV) ## Format the code and fix what can be fixed.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+fmt-check: $(DEV)
+	$(BIN)/ruff format --check .
+
+lint: $(DEV) ## Look for mistakes and for work that was left for later.
+	$(BIN)/ruff check .
+	@! git grep -nE 'TO''DO|FIX''ME' -- . || { echo "finish these, or describe them in an issue"; exit 1; }
+
+types: $(DEV) ## Check types strictly.
+	$(BIN)/mypy $(SOURCE) tests
+
+arch: $(DEV) ## Check that imports follow the layers.
+	$(BIN)/lint-imports --no-cache
+
+docs: $(DEV) ## Check that documents agree with the code, and run their examples.
+	$(PYTEST) tests/docs
+
+bench: $(DEV) ## Measure latency, throughput and cost per step on this machine.
+	$(PY) -m tests.bench
+
+chaos: $(DEV) ## Kill and restart real processes until every accepted job is accounted for.
+	$(PYTEST) tests/chaos
+
+clean: ## Remove the environment, caches and the development data (.muster).
+	rm -rf $(VENV) .muster .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(PY):
+	@.ci/make-venv $(VENV)
+
+$(SERVER): pyproject.toml | $(PY)
+	@echo "installing Muster into $(VENV) …" >&2
+	@$(PY) -m pip install --quiet --disable-pip-version-check -e '.[server]'
+	@touch $@
+
+$(DEV): pyproject.toml | $(PY)
+	@echo "installing Muster and its development tools into $(VENV) …" >&2
+	@$(PY) -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(SERVER)

@@ -1,0 +1,36 @@
+"""What a blueprint's author imports. Each name is looked up when first used, so that `import muster` stays cheap."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from muster_worker.contracts import task
+
+    from muster.blueprint.answers import Decision, TaskError
+    from muster.blueprint.definition import Blueprint
+    from muster.blueprint.job import Job
+    from muster.blueprint.state import State, failed, finished
+    from muster.core.decisions import Decision as Next
+
+__all__ = ["Blueprint", "Decision", "Job", "Next", "State", "TaskError", "failed", "finished", "task"]
+
+_HOMES: Final = {
+    "Blueprint": ("muster.blueprint.definition", "Blueprint"),
+    "Decision": ("muster.blueprint.answers", "Decision"),
+    "Job": ("muster.blueprint.job", "Job"),
+    "Next": ("muster.core.decisions", "Decision"),
+    "State": ("muster.blueprint.state", "State"),
+    "TaskError": ("muster.blueprint.answers", "TaskError"),
+    "failed": ("muster.blueprint.state", "failed"),
+    "finished": ("muster.blueprint.state", "finished"),
+    "task": ("muster_worker.contracts", "task"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'muster' has no attribute {name!r}; it has {', '.join(__all__)}")
+    module, attribute = _HOMES[name]
+    value = getattr(import_module(module), attribute)
+    globals()[name] = value
+    return value

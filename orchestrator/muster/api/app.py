@@ -1,0 +1,100 @@
+"""The aiohttp application: one dispatcher over the table of operations, middlewares around it."""
+
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from muster.api.auth import Credentials, authenticate_client, authenticate_worker, authorize_worker
+from muster.api.body import parse_object, read_bytes, validated
+from muster.api.call import EDGE, Call, Edge
+from muster.api.middleware import ROUTE, explain_errors, name_request, observe_request, share_with_origins
+from muster.api.operations import Auth, Operation, Router
+from muster.api.ports import Engine
+from muster.api.routes import OPERATIONS
+from muster.api.socket import close_sockets
+from muster.core.ids import is_job_id, is_worker_id
+from muster.errors import ErrorCode, MusterError
+from muster.settings import Settings
+
+
+def create_app(
+    engine: Engine,
+    settings: Settings,
+    credentials: Credentials,
+    *,
+    operations: Sequence[Operation] = OPERATIONS,
+) -> web.Application:
+    """The server's application. Run it with `handler_cancellation=True`: a poller that leaves frees its wait.
+
+    Raises:
+        RouteCollisionError: a blueprint's URL is one of the fixed ones.
+    """
+    shown = tuple(row for row in operations if not (row.development_only and settings.is_production))
+    router = Router(shown, engine.blueprints)
+    router.check_blueprints()
+    app = web.Application(
+        middlewares=[name_request, observe_request, share_with_origins, explain_errors],
+        client_max_size=settings.max_body_bytes,
+    )
+    app[EDGE] = Edge(
+        engine=engine,
+        settings=settings,
+        credentials=credentials,
+        metrics=engine.counters,
+        operations=shown,
+        router=router,
+    )
+    app.router.add_route("*", "/{path:.*}", _dispatch)
+    app.on_shutdown.append(_close_sockets)
+    return app
+
+
+async def _dispatch(request: web.Request) -> web.StreamResponse:
+    """Who, then what it says, then whether it exists: nothing is learned about foreign ids on the way."""
+    edge = request.app[EDGE]
+    match = edge.router.resolve(request.method, request.rel_url.raw_path)
+    operation = match.operation
+    request[ROUTE] = operation.path
+    call = Call(request, edge, operation, match.path)
+    if operation.auth is not Auth.NONE:
+        _authenticate(call)
+    if operation.guard is not None:
+        operation.guard(call)
+    if operation.body is not None:
+        await _read_body(call)
+    _refuse_impossible_ids(call)
+    return await operation.handler(call)
+
+
+def _authenticate(call: Call) -> None:
+    edge = call.edge
+    if call.operation.auth is Auth.CLIENT:
+        call.client = authenticate_client(call.request, edge.credentials, edge.settings.api_key_header)
+        return
+    call.identity = authenticate_worker(call.request, edge.credentials)
+    worker_id = call.path.get("worker_id")
+    if worker_id is not None:
+        authorize_worker(call.identity, edge.credentials, worker_id)
+
+
+async def _read_body(call: Call) -> None:
+    operation, bytes_max = call.operation, call.edge.settings.max_body_bytes
+    assert operation.body is not None, operation.path
+    if operation.body_bytes_max is not None:
+        bytes_max = min(bytes_max, operation.body_bytes_max)
+    data = await read_bytes(call.request, bytes_max)
+    if data or not operation.empty_body_is_none:
+        call.payload = validated(operation.body, parse_object(data))
+
+
+def _refuse_impossible_ids(call: Call) -> None:
+    """What cannot be an id is unknown, without asking the store."""
+    job_id, worker_id = call.path.get("job_id"), call.path.get("worker_id")
+    if job_id is not None and not is_job_id(job_id):
+        raise MusterError(ErrorCode.JOB_NOT_FOUND, "Job not found")
+    if worker_id is not None and not is_worker_id(worker_id):
+        raise MusterError(ErrorCode.WORKER_NOT_FOUND, "Worker not found", hint="Register first.")
+
+
+async def _close_sockets(app: web.Application) -> None:
+    await close_sockets(app[EDGE])

@@ -1,0 +1,298 @@
+"""Who is calling. Only SHA-256 digests of tokens are held; the raw ones are forgotten once read."""
+
+import hashlib
+import hmac
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from aiohttp import hdrs, web
+from pydantic import SecretStr
+
+from muster.core.ids import is_worker_id
+from muster.errors import ErrorCode, MusterError
+from muster.settings import PUBLIC_TOKENS, TOKEN_BYTES_MIN, Settings
+
+CLIENT_HEADER: Final = "X-Client-Token"
+WORKER_HEADER: Final = "X-Worker-Token"
+APPROVAL_HEADER: Final = "X-Approval-Token"
+DEFAULT_TENANT: Final = "default"
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_TENANT: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_SECRET_KEYS: Final = ("token", "token_sha256")
+_INDEX_BYTES: Final = 16
+T = TypeVar("T")
+
+
+class CredentialsError(ValueError):
+    """Credentials that cannot be used. `problems` holds one sentence each and never a token."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """An entry of the clients file. Jobs belong to `tenant`, so a token may change and its jobs stay."""
+
+    name: str
+    tenant: str
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Further keys of the entry, as written."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerIdentity:
+    """What a worker token proves. `worker_id` is None for the global one, which says only: a worker."""
+
+    worker_id: str | None
+
+
+class Credentials:
+    """All tokens that this server honours, by digest."""
+
+    def __init__(
+        self,
+        *,
+        clients: Mapping[bytes, Client] | None = None,
+        workers: Mapping[bytes, str] | None = None,
+        global_worker: bytes | None = None,
+    ) -> None:
+        self._clients = _indexed(clients or {})
+        self._workers = _indexed(workers or {})
+        self._global_worker = global_worker
+        self._own_token = frozenset((workers or {}).values())
+
+    @classmethod
+    def load(cls, settings: Settings) -> "Credentials":
+        """Credentials of the files and tokens that *settings* name.
+
+        Raises:
+            CredentialsError: a file cannot be read or an entry is wrong; names all of them.
+        """
+        return _Loader(production=settings.is_production).load(settings)
+
+    def client(self, token: bytes) -> Client | None:
+        return _find(self._clients, digest_of(token))
+
+    def worker(self, token: bytes) -> WorkerIdentity | None:
+        digest = digest_of(token)
+        worker_id = _find(self._workers, digest)
+        if worker_id is not None:
+            return WorkerIdentity(worker_id)
+        if self._global_worker is not None and hmac.compare_digest(digest, self._global_worker):
+            return WorkerIdentity(None)
+        return None
+
+    def has_own_token(self, worker_id: str) -> bool:
+        return worker_id in self._own_token
+
+    @property
+    def client_count(self) -> int:
+        return len(self._clients)
+
+
+def digest_of(token: bytes) -> bytes:
+    """A fast hash is right: tokens are random, not passwords."""
+    return hashlib.sha256(token).digest()
+
+
+def authenticate_client(request: web.Request, credentials: Credentials, api_key_header: str) -> Client:
+    """The client whose token the request carries in any of the three ways.
+
+    Raises:
+        MusterError: UNAUTHENTICATED; INVALID_PARAMETER where one header came twice.
+    """
+    carried = list(_client_tokens(request, api_key_header))
+    if not carried:
+        raise _unauthenticated(
+            "A client token is missing.",
+            f"Send it as {CLIENT_HEADER}, {api_key_header} or Authorization: Bearer.",
+        )
+    if any(not hmac.compare_digest(carried[0], other) for other in carried[1:]):
+        raise _unauthenticated("The request carries different client tokens.", "Send one of them.")
+    client = credentials.client(carried[0])
+    if client is None:
+        raise _unauthenticated("The client token is not valid.", "Ask whoever runs this server for one.")
+    return client
+
+
+def authenticate_worker(request: web.Request, credentials: Credentials) -> WorkerIdentity:
+    """What the request's worker token proves.
+
+    Raises:
+        MusterError: UNAUTHENTICATED; INVALID_PARAMETER where the header came twice.
+    """
+    token = _only_value(request, WORKER_HEADER)
+    if token is None:
+        raise _unauthenticated("A worker token is missing.", f"Send it as {WORKER_HEADER}.")
+    identity = credentials.worker(_bytes(token))
+    if identity is None:
+        raise _unauthenticated("The worker token is not valid.", "A client token is not a worker token.")
+    return identity
+
+
+def authorize_worker(identity: WorkerIdentity, credentials: Credentials, worker_id: str) -> None:
+    """Refuse an identity that may not act as *worker_id*.
+
+    Raises:
+        MusterError: FORBIDDEN.
+    """
+    if identity.worker_id is None:
+        if not credentials.has_own_token(worker_id):
+            return
+        raise MusterError(
+            ErrorCode.FORBIDDEN,
+            f"Worker {worker_id!r} has a token of its own; the global one does not stand for it.",
+            hint="Use the worker's own token.",
+        )
+    if identity.worker_id != worker_id:
+        raise MusterError(
+            ErrorCode.FORBIDDEN,
+            f"This token belongs to another worker than {worker_id!r}.",
+            hint="Use the token of the worker that is named in the request.",
+        )
+
+
+def _client_tokens(request: web.Request, api_key_header: str) -> Iterator[bytes]:
+    for header in (CLIENT_HEADER, api_key_header):
+        value = _only_value(request, header)
+        if value is not None:
+            yield _bytes(value)
+    authorization = _only_value(request, hdrs.AUTHORIZATION)
+    if authorization is not None:
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise _unauthenticated("Only Authorization: Bearer is understood.", "Send Bearer and the token.")
+        yield _bytes(token.strip())
+
+
+def _only_value(request: web.Request, header: str) -> str | None:
+    """The header's value. Twice is refused: a proxy before us may have looked at the other one."""
+    values: Sequence[str] = request.headers.getall(header, ())
+    if len(values) > 1:
+        raise MusterError(ErrorCode.INVALID_PARAMETER, f"{header} was sent {len(values)} times. Send it once.")
+    return values[0] if values else None
+
+
+def _bytes(text: str) -> bytes:
+    """As it came over the wire: aiohttp decodes what is not UTF-8 to surrogates."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _indexed(owners: Mapping[bytes, T]) -> dict[bytes, tuple[bytes, T]]:
+    """By the digest's first bytes: the lookup need not be constant in time, the comparison after it is."""
+    return {digest[:_INDEX_BYTES]: (digest, owner) for digest, owner in owners.items()}
+
+
+def _find(index: Mapping[bytes, tuple[bytes, T]], digest: bytes) -> T | None:
+    known, owner = index.get(digest[:_INDEX_BYTES], (b"", None))
+    return owner if hmac.compare_digest(digest, known) else None
+
+
+def _unauthenticated(detail: str, hint: str) -> MusterError:
+    return MusterError(ErrorCode.UNAUTHENTICATED, detail, hint=hint)
+
+
+class _Loader:
+    """Collects every problem before it refuses."""
+
+    def __init__(self, *, production: bool) -> None:
+        self._production = production
+        self._problems: list[str] = []
+        self._owner_of: dict[bytes, str] = {}
+        self._clients: dict[bytes, Client] = {}
+        self._workers: dict[bytes, str] = {}
+
+    def load(self, settings: Settings) -> Credentials:
+        for name, entry in self._entries(settings.clients_file):
+            self._add_client(name, entry)
+        for name, entry in self._entries(settings.workers_file):
+            self._add_worker(name, entry)
+        default = Client(DEFAULT_TENANT, DEFAULT_TENANT)
+        for digest in self._setting("MUSTER_CLIENT_TOKEN", settings.client_token):
+            self._clients[digest] = default
+        shared = list(self._setting("MUSTER_GLOBAL_WORKER_TOKEN", settings.global_worker_token))
+        if self._problems:
+            raise CredentialsError(self._problems)
+        return Credentials(clients=self._clients, workers=self._workers, global_worker=shared[0] if shared else None)
+
+    def _entries(self, path: Path | None) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        if path is None:
+            return
+        try:
+            content = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            self._problems.append(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}.")
+            return
+        except tomllib.TOMLDecodeError as error:
+            self._problems.append(f"{path} is not TOML: {error}.")
+            return
+        for name, entry in content.items():
+            if isinstance(entry, dict):
+                yield name, entry
+            else:
+                self._problems.append(f"{path}: {name!r} is not a table. Write [{name}] and a token below it.")
+
+    def _add_client(self, name: str, entry: Mapping[str, Any]) -> None:
+        tenant = entry.get("tenant", name)
+        if not isinstance(tenant, str) or _TENANT.fullmatch(tenant) is None:
+            self._problems.append(
+                f"Client {name!r}: its tenant must be 1 to 64 characters of A-Z a-z 0-9 . _ - (the name, if not given)."
+            )
+            return
+        extra = {key: value for key, value in entry.items() if key not in (*_SECRET_KEYS, "tenant")}
+        for digest in self._digests(f"Client {name!r}", entry):
+            self._clients[digest] = Client(name, tenant, extra)
+
+    def _add_worker(self, name: str, entry: Mapping[str, Any]) -> None:
+        if not is_worker_id(name):
+            self._problems.append(f"Worker {name!r}: an id is 1 to 128 characters of A-Z a-z 0-9 . _ : -.")
+            return
+        for digest in self._digests(f"Worker {name!r}", entry):
+            self._workers[digest] = name
+
+    def _setting(self, name: str, secret: SecretStr | None) -> Iterator[bytes]:
+        if secret is not None:
+            yield from self._accept(name, digest_of(secret.get_secret_value().encode()))
+
+    def _digests(self, owner: str, entry: Mapping[str, Any]) -> Iterator[bytes]:
+        """Of `token` and `token_sha256`; each may be a list, so that a token can be changed without a gap."""
+        tokens, hashes = (_texts(entry.get(key)) for key in _SECRET_KEYS)
+        if tokens is None or hashes is None or not (tokens or hashes):
+            hint = ' A name with a dot needs quotes: ["a.b"].' if _holds_tables(entry) else ""
+            self._problems.append(f'{owner}: write token = "…" or token_sha256 = "…".{hint}')
+            return
+        for token in tokens:
+            if self._production and (token in PUBLIC_TOKENS or len(token.encode()) < TOKEN_BYTES_MIN):
+                self._problems.append(f"{owner}: its token is public or too short. `muster token new` makes one.")
+            yield from self._accept(owner, digest_of(token.encode()))
+        for text in hashes:
+            if _SHA256.fullmatch(text.lower()) is None:
+                self._problems.append(f"{owner}: token_sha256 must be 64 hexadecimal digits.")
+            else:
+                yield from self._accept(owner, bytes.fromhex(text))
+
+    def _accept(self, owner: str, digest: bytes) -> Iterator[bytes]:
+        other = self._owner_of.setdefault(digest, owner)
+        if other != owner:
+            self._problems.append(f"{owner} has the same token as {other}. Give each its own.")
+        else:
+            yield digest
+
+
+def _texts(value: object) -> list[str] | None:
+    """A text or a list of texts, none of them empty; None where it is neither."""
+    if value is None:
+        return []
+    items: list[object] = value if isinstance(value, list) else [value]
+    texts = [item for item in items if isinstance(item, str) and item]
+    return texts if len(texts) == len(items) else None
+
+
+def _holds_tables(entry: Mapping[str, Any]) -> bool:
+    return any(isinstance(value, dict) for value in entry.values())

@@ -1,0 +1,93 @@
+"""One request on its way to its handler: what the edge already knows about it."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import orjson
+from aiohttp import web
+from pydantic import BaseModel
+
+from muster.api.auth import Client, Credentials, WorkerIdentity
+from muster.api.operations import Operation, Router
+from muster.api.ports import Engine
+from muster.observe.metrics import Metrics
+from muster.settings import Settings
+
+if TYPE_CHECKING:
+    from muster.api.socket import WorkerSocket
+
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """What every handler may use. One per application."""
+
+    engine: Engine
+    settings: Settings
+    credentials: Credentials
+    metrics: Metrics
+    operations: tuple[Operation, ...]
+    router: Router
+    sockets: set["WorkerSocket"] = field(default_factory=set["WorkerSocket"])
+    background: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
+    """Closings under way: held so that they are not collected half done."""
+
+
+EDGE: Final = web.AppKey("edge", Edge)
+
+
+@dataclass(slots=True)
+class Call:
+    """A request, authenticated and checked as its operation asks."""
+
+    request: web.Request
+    edge: Edge
+    operation: Operation
+    path: Mapping[str, str]
+    client: Client | None = None
+    identity: WorkerIdentity | None = None
+    payload: BaseModel | None = None
+
+    @property
+    def engine(self) -> Engine:
+        return self.edge.engine
+
+    @property
+    def tenant(self) -> str:
+        """The caller's tenant, on client routes."""
+        assert self.client is not None, self.operation.path
+        return self.client.tenant
+
+    def body(self, model: type[M]) -> M:
+        """The body, already checked by the operation's *model*."""
+        assert isinstance(self.payload, model), self.operation.path
+        return self.payload
+
+    def query(self, name: str) -> str | None:
+        """The query parameter *name*; the first where it came twice."""
+        return self.request.query.get(name) if self.request.query_string else None
+
+
+_JSON_HEADERS: Final = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+_BARE_HEADERS: Final = {"Content-Type": "application/json"}
+
+
+def json_answer(value: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """*value* for a client. Answers may hold approval tokens, so nobody on the way may keep them."""
+    merged = _JSON_HEADERS if headers is None else {**_JSON_HEADERS, **headers}
+    return web.Response(status=status, body=orjson.dumps(value, default=_plain), headers=merged)
+
+
+def worker_answer(value: object) -> web.Response:
+    """*value* for a worker: the hot path, so no header that nobody reads."""
+    return web.Response(body=orjson.dumps(value, default=_plain), headers=_BARE_HEADERS)
+
+
+def _plain(value: object) -> object:
+    """Other mappings than `dict`, which orjson does not know."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")

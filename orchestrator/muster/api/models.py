@@ -1,0 +1,253 @@
+"""Bodies and answers of the public and client routes, as the reference shows them.
+
+Requests are checked by these models. Answers are written by `wire.py`; tests hold them against these.
+"""
+
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+
+from muster_worker.wire import LeasedTask, Result, Wire
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StrictStr,
+    model_validator,
+)
+
+URL_CHARACTERS_MAX: Final = 2048
+_FLAT: Final = ("status", "data", "error")
+
+
+def _absolute_http_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not text.isprintable() or " " in text or "\\" in text:
+        raise ValueError("must be an absolute http or https URL, for example https://example.org/hook")
+    return text
+
+
+HttpUrlText = Annotated[StrictStr, Field(max_length=URL_CHARACTERS_MAX), AfterValidator(_absolute_http_url)]
+DecisionText = Annotated[StrictStr, Field(min_length=1, max_length=256)]
+
+
+class Request(BaseModel):
+    """Unknown members are ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class CreateJob(Request):
+    """Starts a job. No body at all means `{}`."""
+
+    initial_data: Annotated[dict[str, Any], Field(description="Input of the job, as its blueprint wants it.")] = {}
+    webhook_url: Annotated[
+        HttpUrlText | None, Field(description="Told by POST when the job ended.", examples=["https://example.org/hook"])
+    ] = None
+
+
+class Decide(Request):
+    """The owner's answer to a question of the job."""
+
+    decision: Annotated[DecisionText, Field(examples=["approved"])]
+    note: Annotated[StrictStr, Field(max_length=2000)] = ""
+    by: Annotated[StrictStr, Field(max_length=256)] = ""
+
+
+class Approve(Request):
+    """An outside system's answer to a question of the job."""
+
+    decision: Annotated[DecisionText, Field(examples=["approved"])]
+    comment: Annotated[StrictStr, Field(max_length=2000)] | None = None
+
+
+class ResultMessage(Result):
+    """One result: `result` nested as documented, or flat with `status` at the top as the original SDK sends it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nest(cls, message: Any) -> Any:
+        if not isinstance(message, dict) or "result" in message or "status" not in message:
+            return message
+        return {**message, "result": {key: message[key] for key in _FLAT if key in message}}
+
+
+class ResultsMessage(Wire):
+    """Several results of one worker."""
+
+    results: Annotated[list[ResultMessage], Field(min_length=1, max_length=100)]
+
+
+class ReceiptWithTasks(Wire):
+    """`tasks` only where the request had `?next=`."""
+
+    status: str
+    reason: str | None = None
+    tasks: Annotated[list[LeasedTask], Field(default_factory=list)]
+
+
+class Answer(BaseModel):
+    """An answer may gain members."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class StatusOk(Answer):
+    status: Literal["ok"]
+
+
+class Health(Answer):
+    status: Literal["ok", "unavailable"]
+    version: str
+    mode: Literal["development", "production"]
+    ready: bool
+
+
+class JobAccepted(Answer):
+    status: Literal["accepted"]
+    job_id: str
+
+
+class Waiting(Answer):
+    """What a job waits for."""
+
+    kind: Literal["task", "tasks", "human", "timer"]
+    message: str
+    decisions: list[str]
+    deadline_at: AwareDatetime | None
+    approval_token: Annotated[str | None, Field(description="For one answer to this question.")]
+
+
+class Job(Answer):
+    id: str
+    job_id: str
+    blueprint_name: str
+    status: Literal[
+        "pending",
+        "running",
+        "waiting_for_worker",
+        "waiting_for_parallel_tasks",
+        "waiting_for_human",
+        "waiting",
+        "paused",
+        "finished",
+        "failed",
+        "cancelled",
+        "quarantined",
+    ]
+    current_state: str
+    initial_data: dict[str, JsonValue]
+    state_history: Annotated[dict[str, JsonValue], Field(description="Merged data of the task results so far.")]
+    result: JsonValue
+    error_message: str | None
+    error_details: dict[str, JsonValue] | None
+    webhook_url: str | None
+    current_task_id: str | None
+    task_worker_id: str | None
+    retry_count: int
+    batch_id: str | None
+    version: Annotated[int, Field(description="Grows with every change; see `since`.")]
+    progress: float | None
+    progress_message: str | None
+    cancel_requested: bool
+    waiting_for: Waiting | None
+    created_at: AwareDatetime
+    started_at: AwareDatetime | None
+    finished_at: AwareDatetime | None
+    updated_at: AwareDatetime
+
+
+class Jobs(Answer):
+    items: list[Job]
+    next: Annotated[str | None, Field(description="`cursor` of the next page; null on the last.")]
+
+
+class CancelAnswer(Answer):
+    status: Annotated[
+        Literal["cancellation_request_sent", "cancellation_request_accepted"],
+        Field(description="`sent`: the worker's live socket took the command."),
+    ]
+
+
+class ApprovalReceived(Answer):
+    status: Literal["approval_received"]
+    job_id: str
+
+
+class Event(Answer):
+    event_id: str
+    job_id: str
+    timestamp: AwareDatetime
+    event_type: str
+    state: str | None
+    previous_state: str | None
+    next_state: str | None
+    task_id: str | None
+    worker_id: str | None
+    attempt_number: int | None
+    duration_ms: int | None
+    details: dict[str, JsonValue]
+
+
+class BlueprintSummary(Answer):
+    name: str
+    version: str
+    endpoint: str
+    states: list[str]
+    input_schema: dict[str, JsonValue]
+
+
+class Blueprints(Answer):
+    items: list[BlueprintSummary]
+
+
+class Worker(Answer):
+    worker_id: str
+    worker_type: str | None
+    supported_tasks: list[str]
+    status: Literal["idle", "busy", "draining"]
+    load: float
+    current_tasks: list[str]
+    max_concurrent_tasks: int
+    cost_per_second: float
+    resources: dict[str, JsonValue]
+    capabilities: dict[str, JsonValue]
+    registered_at: AwareDatetime
+    last_seen_at: AwareDatetime
+
+
+class DashboardAnswer(Answer):
+    workers: dict[str, int]
+    jobs: dict[str, int]
+    tasks: dict[str, int]
+    timestamp: AwareDatetime
+
+
+class Flushed(Answer):
+    status: Literal["db_flushed"]
+
+
+class HeartbeatState(Worker):
+    """The worker's state, or only `{"status": "ttl_refreshed"}` for an empty body."""
+
+    cancel_task_ids: list[str] = []
+    lost_task_ids: list[str] = []
+
+
+class Problem(Answer):
+    """RFC 9457. `error` repeats `detail`."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    error: str
+    hint: str | None = None

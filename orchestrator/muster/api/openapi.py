@@ -1,0 +1,256 @@
+"""The OpenAPI description, written from the table of operations and the blueprints of the moment."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from pydantic import BaseModel, TypeAdapter
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from muster.api.auth import CLIENT_HEADER, WORKER_HEADER
+from muster.api.call import Edge
+from muster.api.models import CreateJob, Problem
+from muster.api.operations import JSON, Answer, Auth, Operation, Tag, reason
+from muster.api.ports import Blueprint
+from muster.api.problems import MEDIA_TYPE
+from muster.errors import STATUS_OF, ErrorCode
+from muster.observe.release import VERSION
+
+OPENAPI_3_1: Final = "3.1.0"
+OPENAPI_3_0: Final = "3.0.3"
+"""What the docs page is given: the packaged Swagger UI does not read 3.1."""
+_REF: Final = "#/components/schemas/{model}"
+_TAGS: Final[Mapping[Tag, str]] = {
+    Tag.PUBLIC: "No credentials.",
+    Tag.JOBS: "Start jobs, follow them, end them. Needs a client token.",
+    Tag.BLUEPRINTS: "What can be started. Needs a client token.",
+    Tag.FLEET: "Workers and counts. Needs a client token.",
+    Tag.WORKERS: "What workers call. Needs a worker token.",
+    Tag.HEALTH: "Probes for load balancers and supervisors.",
+}
+_COMMON_ERRORS: Final = (ErrorCode.INTERNAL,)
+_OF_AUTH: Final[Mapping[Auth, tuple[ErrorCode, ...]]] = {
+    Auth.NONE: (),
+    Auth.CLIENT: (ErrorCode.UNAUTHENTICATED, ErrorCode.INVALID_PARAMETER),
+    Auth.WORKER: (ErrorCode.UNAUTHENTICATED, ErrorCode.INVALID_PARAMETER, ErrorCode.FORBIDDEN),
+}
+_OF_BODY: Final = (ErrorCode.MALFORMED_JSON, ErrorCode.INVALID_BODY, ErrorCode.BODY_TOO_LARGE)
+
+
+def document(edge: Edge, version: str) -> dict[str, Any]:
+    """The description in OpenAPI *version*, 3.1.0 or 3.0.3."""
+    schemas = _model_schemas(edge.operations)
+    described: dict[str, Any] = {
+        "openapi": version,
+        "info": {
+            "title": "Muster",
+            "version": VERSION,
+            "description": "Jobs run through blueprints; workers pull their tasks over HTTP.",
+        },
+        "servers": [{"url": "/"}],
+        "tags": [{"name": tag.value, "description": text} for tag, text in _TAGS.items()],
+        "paths": _paths(edge, schemas),
+        "components": {"schemas": schemas, "securitySchemes": _security_schemes(edge)},
+    }
+    return described if version == OPENAPI_3_1 else _as_3_0(described)
+
+
+def errors_of(operation: Operation) -> tuple[ErrorCode, ...]:
+    """Every error that *operation* can answer, those of its kind included."""
+    codes = (*_OF_AUTH[operation.auth], *(_OF_BODY if operation.body else ()), *operation.errors, *_COMMON_ERRORS)
+    return tuple(dict.fromkeys(codes))
+
+
+def _paths(edge: Edge, schemas: dict[str, Any]) -> dict[str, Any]:
+    paths: dict[str, Any] = {}
+    for operation in edge.operations:
+        if operation.hidden:
+            continue
+        if "…}" not in operation.path:
+            paths.setdefault(operation.path, {})[operation.method.lower()] = _described(edge, operation)
+            continue
+        for name in edge.engine.blueprints.names():
+            blueprint = edge.engine.blueprints.get(name)
+            if blueprint is not None:
+                path = f"/api/{blueprint.api_version}/{blueprint.endpoint}"
+                row = _described_endpoint(edge, operation, blueprint, schemas)
+                paths.setdefault(path, {})["post"] = row
+    return paths
+
+
+def _described(edge: Edge, operation: Operation) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "tags": [operation.tag.value],
+        "security": _security(edge, operation.auth),
+        "responses": {**_answers(operation.answers), **_problems(errors_of(operation))},
+    }
+    description = (operation.handler.__doc__ or "").strip()
+    if description:
+        row["description"] = description
+    parameters = [*_path_parameters(operation.path), *_other_parameters(operation)]
+    if parameters:
+        row["parameters"] = parameters
+    if operation.body is not None:
+        schema = {"$ref": _REF.format(model=operation.body.__name__)}
+        row["requestBody"] = {"required": _has_required(operation), "content": {JSON: {"schema": schema}}}
+    return row
+
+
+def _described_endpoint(
+    edge: Edge, operation: Operation, blueprint: Blueprint, schemas: dict[str, Any]
+) -> dict[str, Any]:
+    row = _described(edge, operation)
+    prefix = f"{_identifier(blueprint.name)}_input"
+    schemas[prefix] = _relocated(dict(blueprint.input_schema()), prefix, schemas)
+    body = dict(schemas[CreateJob.__name__])
+    body["properties"] = {**body["properties"], "initial_data": {"$ref": _REF.format(model=prefix)}}
+    row["operationId"] = f"start_{_identifier(blueprint.name)}"
+    row["summary"] = f"Start a job of {blueprint.name}"
+    row["description"] = blueprint.description or ""
+    row["parameters"] = _other_parameters(operation)
+    row["requestBody"] = {"required": False, "content": {JSON: {"schema": body}}}
+    return row
+
+
+def _answers(answers: Iterable[Answer]) -> dict[str, Any]:
+    return {str(answer.status): _answer(answer) for answer in answers}
+
+
+def _answer(answer: Answer) -> dict[str, Any]:
+    if answer.model is None and answer.example is None:
+        return {"description": answer.description}
+    content: dict[str, Any] = {}
+    if answer.model is not None:
+        content["schema"] = TypeAdapter(answer.model).json_schema(ref_template=_REF, mode="serialization")
+        content["schema"].pop("$defs", None)
+        if isinstance(answer.model, type) and "$ref" not in content["schema"]:
+            content["schema"] = {"$ref": _REF.format(model=answer.model.__name__)}
+    else:
+        content["schema"] = {"type": "string"}
+    if answer.example is not None:
+        content["example"] = answer.example
+    return {"description": answer.description, "content": {answer.media_type: content}}
+
+
+def _problems(codes: Iterable[ErrorCode]) -> dict[str, Any]:
+    by_status: dict[int, list[str]] = {}
+    for code in codes:
+        by_status.setdefault(STATUS_OF[code], []).append(str(code))
+    return {
+        str(status): {
+            "description": f"{reason(status)}: {', '.join(words)}",
+            "content": {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model=Problem.__name__)}}},
+        }
+        for status, words in sorted(by_status.items())
+    }
+
+
+def _path_parameters(path: str) -> list[dict[str, Any]]:
+    names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+    return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+
+
+def _other_parameters(operation: Operation) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": parameter.name,
+            "in": parameter.location,
+            "required": False,
+            "description": parameter.description,
+            "schema": dict(parameter.schema),
+        }
+        for parameter in operation.parameters
+    ]
+
+
+def _has_required(operation: Operation) -> bool:
+    return operation.body is not None and any(member.is_required() for member in operation.body.model_fields.values())
+
+
+def _security(edge: Edge, auth: Auth) -> list[dict[str, list[str]]]:
+    if auth is Auth.NONE:
+        return []
+    if auth is Auth.WORKER:
+        return [{"WorkerToken": []}]
+    return [{name: []} for name in _security_schemes(edge) if name != "WorkerToken"]
+
+
+def _security_schemes(edge: Edge) -> dict[str, Any]:
+    return {
+        "ClientToken": {"type": "apiKey", "in": "header", "name": CLIENT_HEADER},
+        "ApiKey": {"type": "apiKey", "in": "header", "name": edge.settings.api_key_header},
+        "Bearer": {"type": "http", "scheme": "bearer"},
+        "WorkerToken": {"type": "apiKey", "in": "header", "name": WORKER_HEADER},
+    }
+
+
+def _model_schemas(operations: Iterable[Operation]) -> dict[str, Any]:
+    requests = [operation.body for operation in operations if operation.body is not None]
+    answers = [answer.model for operation in operations for answer in operation.answers]
+    wanted = _unique([(model, "validation") for model in requests])
+    wanted |= _unique([(model, "serialization") for model in _plain_models([*answers, Problem])])
+    _, definitions = models_json_schema(list(wanted), ref_template=_REF)
+    found: dict[str, Any] = definitions.get("$defs", {})
+    return found
+
+
+def _unique(pairs: list[tuple[type[BaseModel], JsonSchemaMode]]) -> dict[tuple[type[BaseModel], JsonSchemaMode], None]:
+    return dict.fromkeys(pairs)
+
+
+def _plain_models(answers: Iterable[Any]) -> list[type[BaseModel]]:
+    """`list[Worker]` is `Worker` here: arrays are written in place."""
+    models: list[type[BaseModel]] = []
+    for answer in answers:
+        arguments = getattr(answer, "__args__", None)
+        models += [answer] if arguments is None else list(arguments)
+    return [model for model in models if isinstance(model, type) and issubclass(model, BaseModel)]
+
+
+def _identifier(name: str) -> str:
+    return "".join(character if character.isascii() and character.isalnum() else "_" for character in name)
+
+
+def _relocated(schema: dict[str, Any], prefix: str, schemas: dict[str, Any]) -> Any:
+    """*schema* with its `$defs` moved to *schemas* under names that begin with *prefix*."""
+    definitions = schema.pop("$defs", {})
+    for name, definition in definitions.items():
+        schemas[f"{prefix}_{_identifier(name)}"] = _repointed(definition, prefix)
+    return _repointed(schema, prefix)
+
+
+def _repointed(value: Any, prefix: str) -> Any:
+    if isinstance(value, list):
+        return [_repointed(item, prefix) for item in value]
+    if not isinstance(value, dict):
+        return value
+    moved = {key: _repointed(item, prefix) for key, item in value.items()}
+    target = value.get("$ref")
+    if isinstance(target, str) and target.startswith("#/$defs/"):
+        moved["$ref"] = _REF.format(model=f"{prefix}_{_identifier(target.removeprefix('#/$defs/'))}")
+    return moved
+
+
+def _as_3_0(value: Any) -> Any:
+    """JSON Schema 2020-12 in the words of OpenAPI 3.0; what it cannot say is left out."""
+    if isinstance(value, list):
+        return [_as_3_0(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    old = {key: _as_3_0(item) for key, item in value.items() if key not in {"prefixItems", "$schema"}}
+    choices = old.get("anyOf")
+    if isinstance(choices, list) and {"type": "null"} in choices:
+        rest = [choice for choice in choices if choice != {"type": "null"}]
+        del old["anyOf"]
+        old |= rest[0] if len(rest) == 1 and "$ref" not in rest[0] else {"anyOf": rest}
+        old["nullable"] = True
+    if "const" in old:
+        old["enum"] = [old.pop("const")]
+    if isinstance(old.get("examples"), list):
+        old["example"] = old.pop("examples")[0]
+    for bound, inclusive in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
+        if isinstance(old.get(bound), int | float) and not isinstance(old.get(bound), bool):
+            old[inclusive] = old[bound]
+            old[bound] = True
+    return old

@@ -1,0 +1,125 @@
+"""What the edge needs of the engine, and nothing more. All methods raise MusterError."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from muster.core.graph import Graph
+from muster.core.record import JobRecord
+from muster.core.status import JobStatus
+from muster.engine.views import (
+    CommandSocket,
+    Dashboard,
+    HeartbeatReply,
+    HistoryEvent,
+    JobOrder,
+    JobPage,
+    Lease,
+    LeaseSign,
+    ReportReply,
+    Submitted,
+    TaskReport,
+    WorkerDescription,
+    WorkerPatch,
+    WorkerView,
+)
+from muster.observe.metrics import Metrics
+
+
+class Blueprint(Protocol):
+    """A blueprint as the edge sees it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def api_version(self) -> str: ...
+
+    @property
+    def endpoint(self) -> str: ...
+
+    @property
+    def description(self) -> str: ...
+
+    @property
+    def graph(self) -> Graph: ...
+
+    def input_schema(self) -> Mapping[str, Any]:
+        """JSON Schema of `initial_data`."""
+        ...
+
+
+class Blueprints(Protocol):
+    """`muster.blueprint.registry.Registry` as the edge sees it."""
+
+    def names(self) -> Iterable[str]: ...
+
+    def get(self, name: str, /) -> Blueprint | None: ...
+
+    def by_endpoint(self, api_version: str, endpoint: str, /) -> Blueprint | None: ...
+
+
+class Engine(Protocol):
+    """`muster.engine.engine.Engine` as the edge sees it."""
+
+    @property
+    def blueprints(self) -> Blueprints: ...
+
+    @property
+    def counters(self) -> Metrics: ...
+
+    async def submit(self, order: JobOrder) -> Submitted: ...
+
+    async def job(self, tenant: str, job_id: str) -> JobRecord: ...
+
+    async def wait(self, tenant: str, job_id: str, *, timeout_ms: int, since: int | None) -> JobRecord: ...
+
+    async def jobs(
+        self,
+        tenant: str,
+        *,
+        limit: int,
+        cursor: str | None,
+        statuses: frozenset[JobStatus] | None,
+        blueprint: str | None,
+    ) -> JobPage: ...
+
+    async def history(self, tenant: str, job_id: str) -> list[HistoryEvent]: ...
+
+    async def cancel(self, tenant: str, job_id: str) -> bool:
+        """True: a live socket took the command."""
+        ...
+
+    async def decide(
+        self, job_id: str, decision: str, *, by: str, note: str, token: str | None, tenant: str | None
+    ) -> None: ...
+
+    async def approval_token(self, record: JobRecord) -> str | None: ...
+
+    async def dashboard(self) -> Dashboard: ...
+
+    async def workers(self) -> list[WorkerView]: ...
+
+    async def register(self, worker: WorkerDescription) -> object: ...
+
+    async def heartbeat(self, worker_id: str, patch: WorkerPatch, leases: tuple[LeaseSign, ...]) -> HeartbeatReply: ...
+
+    async def poll(self, worker_id: str, *, timeout_ms: int, max_tasks: int) -> tuple[Lease, ...]:
+        """Empty on time-out."""
+        ...
+
+    async def report(self, report: TaskReport, *, next_tasks: int) -> ReportReply: ...
+
+    async def progress(self, worker_id: str, task_id: str, fraction: float, message: str) -> None: ...
+
+    async def attach_socket(self, worker_id: str, socket: CommandSocket) -> None:
+        """WORKER_NOT_FOUND when it is not registered. May send queued commands before it returns."""
+        ...
+
+    async def detach_socket(self, worker_id: str, socket: CommandSocket) -> None: ...
+
+    async def ready(self) -> bool: ...
+
+    async def flush(self) -> None: ...

@@ -1,0 +1,130 @@
+"""Every URL of the server, in one table: it routes, checks, authenticates and describes (`/openapi.json`).
+
+A blueprint's endpoint is the last row: `POST /api/v1/jobs/orders` starts a job of the blueprint served there.
+The `/api/v1` rows also answer under every other version that a blueprint uses. Fixed rows win.
+"""
+
+from typing import Final
+
+from muster_worker import wire
+
+from muster.api import client, docs, health, public, socket, worker
+from muster.api import models as m
+from muster.api.operations import KIBIBYTE, Answer, Auth, Operation, Tag
+from muster.api.parameters import seconds_parameter, text_parameter, whole_parameter
+from muster.errors import ErrorCode as E
+
+_STORE: Final = (E.STORE_UNAVAILABLE,)
+_JOB: Final = (E.JOB_NOT_FOUND, *_STORE)
+_WORKER: Final = (E.WORKER_NOT_FOUND, *_STORE)
+_DECISION: Final = (E.UNKNOWN_DECISION, E.NOT_WAITING_FOR_DECISION, *_JOB)
+_START: Final = (
+    E.INVALID_INPUT,
+    E.INVALID_PARAMETER,
+    E.WEBHOOK_URL_REFUSED,
+    E.NOT_FOUND,
+    E.IDEMPOTENCY_CONFLICT,
+    E.STORE_FULL,
+    E.SHUTTING_DOWN,
+    *_STORE,
+)
+_NEXT: Final = whole_parameter("next", "Take up to so many new tasks along; never waits for any.")
+_FORMAT: Final = text_parameter("format", "`dot` (default), `mermaid` or `json`.")
+
+# fmt: off
+OPERATIONS: Final[tuple[Operation, ...]] = (
+    # ---- public: no credentials
+    Operation("GET", "/_public/status", public.status, "Whether the process answers", Tag.PUBLIC,
+              (Answer(200, "It does.", m.StatusOk, example={"status": "ok"}),)),
+    Operation("GET", "/_public/metrics", public.metrics, "Metrics for Prometheus", Tag.PUBLIC,
+              (Answer(200, "Counters of this process, counts of the fleet.", media_type="text/plain",
+                      example="# TYPE muster_jobs_total counter\n"),)),
+    Operation("POST", "/_public/webhooks/approval/{job_id}", public.approve, "Answer a job's question", Tag.PUBLIC,
+              (Answer(200, "Taken.", m.ApprovalReceived),), body=m.Approve, body_bytes_max=16 * KIBIBYTE,
+              parameters=(text_parameter("token", "One-time approval token, where a header is not possible."),
+                          text_parameter("X-Approval-Token", "One-time approval token.", header=True)),
+              guard=public.refuse_other_sites, errors=(E.FORBIDDEN, *_DECISION)),
+    Operation("POST", "/_public/debug/flush_db", public.flush_db, "Delete everything (development only)", Tag.PUBLIC,
+              (Answer(200, "All of this deployment's data is gone.", m.Flushed),),
+              guard=public.refuse_far_callers, errors=(E.FORBIDDEN, *_STORE), development_only=True),
+    Operation("GET", "/_public/docs", docs.docs_page, "This reference, interactive", Tag.PUBLIC,
+              (Answer(200, "A page that loads nothing from elsewhere.", media_type="text/html",
+                      example="<!doctype html>"),)),
+    Operation("GET", "/_public/docs/{file}", docs.docs_file, "A file of the page", Tag.PUBLIC,
+              (Answer(200, "The file."),), errors=(E.NOT_FOUND,), hidden=True),
+    Operation("GET", "/openapi.json", docs.openapi_json, "This reference, for machines", Tag.PUBLIC,
+              (Answer(200, "OpenAPI 3.1.", dict),)),
+
+    # ---- probes
+    Operation("GET", "/livez", health.livez, "The process is alive", Tag.HEALTH,
+              (Answer(200, "It is.", m.StatusOk),)),
+    Operation("GET", "/readyz", health.readyz, "The server may be sent requests", Tag.HEALTH,
+              (Answer(200, "It may.", m.StatusOk),), errors=_STORE),
+    Operation("GET", "/healthz", health.healthz, "Alive, ready, and which version", Tag.HEALTH,
+              (Answer(200, "Ready.", m.Health), Answer(503, "Not ready.", m.Health))),
+
+    # ---- clients: X-Client-Token, X-API-Key or Authorization: Bearer
+    Operation("GET", "/api/v1/jobs", client.list_jobs, "One's jobs, newest first", Tag.JOBS,
+              (Answer(200, "A page of jobs.", m.Jobs),), Auth.CLIENT, errors=(E.INVALID_PARAMETER, *_STORE),
+              parameters=(whole_parameter("limit", "Jobs per page, 50 if not given, 200 at most.", minimum=1),
+                          text_parameter("cursor", "`next` of the page before."),
+                          text_parameter("status", "Only these statuses, separated by commas."),
+                          text_parameter("blueprint", "Only jobs of this blueprint."))),
+    Operation("GET", "/api/v1/jobs/{job_id}", client.get_job, "A job", Tag.JOBS,
+              (Answer(200, "The job as it is now.", m.Job),), Auth.CLIENT, errors=(E.INVALID_PARAMETER, *_JOB),
+              parameters=(seconds_parameter("wait",
+                                            "Answer once the job has ended, after so many seconds (60) at the latest."),
+                          whole_parameter("since", "With `wait`: answer already when `version` is greater.")),
+              open_to_blueprints=True),
+    Operation("POST", "/api/v1/jobs/{job_id}/cancel", client.cancel_job, "Cancel a job", Tag.JOBS,
+              (Answer(200, "On its way.", m.CancelAnswer),), Auth.CLIENT, errors=(E.JOB_FINAL, *_JOB)),
+    Operation("POST", "/api/v1/jobs/{job_id}/decision", client.decide, "Answer one's job's question", Tag.JOBS,
+              (Answer(200, "Taken.", m.ApprovalReceived),), Auth.CLIENT, body=m.Decide,
+              body_bytes_max=16 * KIBIBYTE, errors=_DECISION),
+    Operation("GET", "/api/v1/jobs/{job_id}/history", client.get_history, "A job's events, oldest first", Tag.JOBS,
+              (Answer(200, "Events; none where history is switched off.", list[m.Event]),), Auth.CLIENT, errors=_JOB),
+    Operation("GET", "/api/v1/blueprints", client.list_blueprints, "What can be started", Tag.BLUEPRINTS,
+              (Answer(200, "All blueprints of this server.", m.Blueprints),), Auth.CLIENT),
+    Operation("GET", "/api/v1/blueprints/{blueprint_name}/graph", client.get_graph, "A blueprint's graph",
+              Tag.BLUEPRINTS, (Answer(200, "States and transitions.", media_type="text/vnd.graphviz",
+                                      example='digraph "orders" {}\n'),),
+              Auth.CLIENT, parameters=(_FORMAT,), errors=(E.BLUEPRINT_NOT_FOUND, E.INVALID_PARAMETER)),
+    Operation("GET", "/api/v1/workers", client.list_workers, "Workers that are there", Tag.FLEET,
+              (Answer(200, "All active workers.", list[m.Worker]),), Auth.CLIENT, errors=_STORE),
+    Operation("GET", "/api/v1/dashboard", client.get_dashboard, "Counts of the fleet", Tag.FLEET,
+              (Answer(200, "Counts, no names.", m.DashboardAnswer),), Auth.CLIENT, errors=_STORE),
+
+    # ---- workers: X-Worker-Token
+    Operation("POST", "/_worker/workers/register", worker.register, "Join the fleet", Tag.WORKERS,
+              (Answer(200, "Joined. The members after `status` only for `protocol: 1`.", wire.Registered),),
+              Auth.WORKER, body=wire.Registration, body_bytes_max=256 * KIBIBYTE, errors=_STORE),
+    Operation("PATCH", "/_worker/workers/{worker_id}", worker.heartbeat, "Stay in the fleet", Tag.WORKERS,
+              (Answer(200, "The worker's state; only `status`: `ttl_refreshed` for an empty body.", m.HeartbeatState),),
+              Auth.WORKER, body=wire.Heartbeat, body_bytes_max=256 * KIBIBYTE, empty_body_is_none=True, errors=_WORKER),
+    Operation("GET", "/_worker/workers/{worker_id}/tasks/next", worker.next_tasks, "Wait for a task", Tag.WORKERS,
+              (Answer(200, "A task; `{\"tasks\": […]}` where `max` was given.", wire.LeasedTask),
+               Answer(204, "Nothing came up in time.")),
+              Auth.WORKER, errors=(E.INVALID_PARAMETER, *_WORKER), head=False,
+              parameters=(seconds_parameter("timeout", "How long to wait; the server's maximum if not given."),
+                          whole_parameter("max", "Up to so many tasks at once, 64 at most.", minimum=1))),
+    Operation("POST", "/_worker/tasks/result", worker.report_result, "Hand in a result", Tag.WORKERS,
+              (Answer(200, "Taken, or ignored with the reason.", m.ReceiptWithTasks),),
+              Auth.WORKER, body=m.ResultMessage, parameters=(_NEXT,),
+              errors=(E.INVALID_PARAMETER, E.JOB_NOT_FOUND, E.TASK_NOT_FOUND, *_STORE)),
+    Operation("POST", "/_worker/tasks/results", worker.report_results, "Hand in several results", Tag.WORKERS,
+              (Answer(200, "A receipt for each.", wire.Receipts),),
+              Auth.WORKER, body=m.ResultsMessage, parameters=(_NEXT,), errors=(E.INVALID_PARAMETER, *_STORE)),
+    Operation("GET", "/_worker/ws/{worker_id}", socket.worker_socket, "Commands, live (WebSocket)", Tag.WORKERS,
+              (Answer(101, "Commands such as `cancel_task` come; `progress` may be sent."),),
+              Auth.WORKER, guard=socket.refuse_pages_and_plain_requests, errors=(E.INVALID_PARAMETER, *_WORKER),
+              head=False),
+
+    # ---- blueprints: one URL each
+    Operation("POST", "/api/{api_version}/{endpoint…}", client.create_job, "Start a job", Tag.JOBS,
+              (Answer(202, "Stored and started.", m.JobAccepted),
+               Answer(200, "Ended in time (`Prefer: wait=`).", m.Job)),
+              Auth.CLIENT, body=m.CreateJob, guard=client.known_endpoint, errors=_START,
+              parameters=(text_parameter("Idempotency-Key", "One key starts one job, however often sent.", header=True),
+                          text_parameter("Prefer", "`wait=SECONDS`: answer with the ended job.", header=True))),
+)
+# fmt: on

@@ -1,0 +1,218 @@
+"""Values of the engine as JSON of the documented shapes, and worker messages as values of the engine."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from muster_worker.wire import ErrorReport, Heartbeat, Registration, Result
+
+from muster.core.decisions import CANCELLED, FAILURE, LATE
+from muster.core.ids import UnixMs, task_id
+from muster.core.record import JobRecord, Wait
+from muster.core.status import JobStatus
+from muster.engine.views import (
+    Dashboard,
+    HistoryEvent,
+    Lease,
+    LeaseSign,
+    ReportReply,
+    TaskReport,
+    WorkerDescription,
+    WorkerPatch,
+    WorkerView,
+)
+
+IGNORED: Final = "ignored"
+DEFAULT_ERROR_CODE: Final = "TRANSIENT_ERROR"
+_FACTS: Final = (
+    "worker_type",
+    "address",
+    "resources",
+    "capabilities",
+    "installed_software",
+    "installed_models",
+    "runtimes",
+)
+
+
+def time_text(moment: UnixMs | None) -> str | None:
+    """RFC 3339 in UTC with milliseconds.
+
+    >>> time_text(UnixMs(1_705_314_600_000))
+    '2024-01-15T10:30:00.000Z'
+    """
+    if moment is None:
+        return None
+    text = datetime.fromtimestamp(moment / 1000, UTC).isoformat(timespec="milliseconds")
+    return text.removesuffix("+00:00") + "Z"
+
+
+def job_object(record: JobRecord, approval_token: str | None = None) -> dict[str, Any]:
+    """A job as its owner sees it. Nothing of another client and no credential but the owner's approval token."""
+    wait = None if record.status.is_final else record.context.wait
+    return {
+        "id": record.id,
+        "job_id": record.id,
+        "blueprint_name": record.blueprint,
+        "status": record.status.value,
+        "current_state": record.state,
+        "initial_data": record.submission.initial_data,
+        "state_history": record.context.results,
+        "result": record.result,
+        "error_message": record.error,
+        "error_details": record.details,
+        "webhook_url": record.submission.webhook_url,
+        "current_task_id": task_id(record.id, wait.first) if wait is not None and wait.kind == "task" else None,
+        "task_worker_id": record.current_worker,
+        "retry_count": record.retries,
+        "batch_id": None,
+        "version": record.revision,
+        "progress": record.progress,
+        "progress_message": record.progress_message,
+        "cancel_requested": record.cancel_requested,
+        "waiting_for": None if wait is None else _waiting(wait, approval_token),
+        "created_at": time_text(record.created_at),
+        "started_at": time_text(record.started_at),
+        "finished_at": time_text(record.finished_at),
+        "updated_at": time_text(record.updated_at),
+    }
+
+
+def event_object(event: HistoryEvent) -> dict[str, Any]:
+    return {
+        "event_id": event.event_id,
+        "job_id": event.job_id,
+        "timestamp": time_text(event.timestamp),
+        "event_type": event.event_type,
+        "state": event.state,
+        "previous_state": event.previous_state,
+        "next_state": event.next_state,
+        "task_id": event.task_id,
+        "worker_id": event.worker_id,
+        "attempt_number": event.attempt_number,
+        "duration_ms": event.duration_ms,
+        "details": event.details,
+    }
+
+
+def worker_object(worker: WorkerView) -> dict[str, Any]:
+    return {
+        "worker_id": worker.worker_id,
+        "worker_type": worker.worker_type,
+        "supported_tasks": worker.supported_tasks,
+        "status": worker.status,
+        "load": worker.load,
+        "current_tasks": worker.current_tasks,
+        "max_concurrent_tasks": worker.max_concurrent_tasks,
+        "cost_per_second": worker.cost_per_second,
+        "resources": worker.resources,
+        "capabilities": worker.capabilities,
+        "registered_at": time_text(worker.registered_at),
+        "last_seen_at": time_text(worker.last_seen_at),
+        "protocol": worker.protocol,
+    }
+
+
+def dashboard_object(counts: Dashboard) -> dict[str, Any]:
+    return {
+        "workers": {"total": 0, "idle": 0, "busy": 0, **counts.workers},
+        "jobs": {"queued": 0, **{status.value: 0 for status in JobStatus}, **counts.jobs},
+        "tasks": {"queued": 0, "running": 0, **counts.tasks},
+        "timestamp": time_text(counts.now),
+    }
+
+
+def task_object(lease: Lease) -> dict[str, Any]:
+    """A task for the wire. Without a fence it is a documented worker's: it gets the documented members."""
+    task = {
+        **lease.body,
+        "job_id": lease.job_id,
+        "task_id": lease.task_id,
+        "attempt": lease.attempt,
+    }
+    if lease.fence:
+        task["fence"] = lease.fence
+        task["lease_seconds"] = lease.lease_ms / 1000
+    return task
+
+
+def task_objects(leases: Sequence[Lease]) -> list[dict[str, Any]]:
+    return [task_object(lease) for lease in leases]
+
+
+def receipt_object(reply: ReportReply) -> dict[str, Any]:
+    if reply.outcome == IGNORED:
+        return {"status": "result_ignored", "reason": reply.reason}
+    return {"status": f"result_accepted_{reply.outcome}"}
+
+
+def task_report(message: Result) -> TaskReport:
+    outcome = message.result
+    error = outcome.error
+    if error is None or isinstance(error, str):
+        error = ErrorReport(message=error or "")
+        code = DEFAULT_ERROR_CODE if outcome.status == FAILURE else ""
+    else:
+        code = error.code
+    retry_after_s = error.retry_after_seconds
+    return TaskReport(
+        job_id=message.job_id,
+        task_id=message.task_id,
+        worker_id=message.worker_id,
+        status=outcome.status,
+        data=outcome.data,
+        code=code,
+        message=error.message,
+        retry_after_ms=None if retry_after_s is None else round(retry_after_s * 1000),
+        attempt=message.attempt,
+        fence=message.fence,
+    )
+
+
+def description(message: Registration) -> WorkerDescription:
+    sent = message.model_fields_set
+    facts: Mapping[str, Any] = {name: getattr(message, name) for name in _FACTS if name in sent}
+    return WorkerDescription(
+        worker_id=message.worker_id,
+        supported_tasks=tuple(dict.fromkeys(message.supported_tasks)),
+        max_concurrent_tasks=message.max_concurrent_tasks,
+        cost_per_second=float(message.cost_per_second),
+        protocol=message.protocol,
+        facts=facts,
+    )
+
+
+def worker_patch(message: Heartbeat) -> WorkerPatch:
+    return WorkerPatch(
+        status=message.status,
+        load=None if message.load is None else float(message.load),
+        supported_tasks=None if message.supported_tasks is None else tuple(dict.fromkeys(message.supported_tasks)),
+        current_tasks=None if message.current_tasks is None else tuple(message.current_tasks),
+        max_concurrent_tasks=message.max_concurrent_tasks,
+        cost_per_second=None if message.cost_per_second is None else float(message.cost_per_second),
+        resources=message.resources,
+    )
+
+
+def lease_signs(message: Heartbeat) -> tuple[LeaseSign, ...]:
+    return tuple(
+        LeaseSign(
+            task_id=lease.task_id,
+            attempt=lease.attempt,
+            fence=lease.fence,
+            progress=None if lease.progress is None else float(lease.progress),
+            message=lease.message,
+        )
+        for lease in message.leases or ()
+    )
+
+
+def _waiting(wait: Wait, approval_token: str | None) -> dict[str, Any]:
+    asks = wait.kind == "human"
+    return {
+        "kind": wait.kind,
+        "message": wait.message,
+        "decisions": [word for word in wait.edges if word not in {LATE, CANCELLED}] if asks else [],
+        "deadline_at": time_text(wait.deadline_at),
+        "approval_token": approval_token if asks else None,
+    }

@@ -1,0 +1,57 @@
+"""A graph as DOT or Mermaid text. No program of Graphviz is needed."""
+
+import html
+from typing import Final
+
+from muster.core.graph import BUILT_IN_STATES, Graph
+
+_INDENT: Final = "  "
+
+
+def dot(graph: Graph) -> str:
+    """DOT: the start is drawn with a double frame, the final states as double circles. All names are quoted."""
+    lines = [
+        f"digraph {_quoted(graph.name)} {{",
+        f"{_INDENT}rankdir=LR;",
+        f"{_INDENT}node [shape=box, style=rounded];",
+        *(f"{_INDENT}{_quoted(state)}{_dot_look(graph, state)};" for state in _nodes(graph)),
+        *(f"{_INDENT}{_quoted(e.source)} -> {_quoted(e.target)} [label={_quoted(e.label)}];" for e in graph.edges),
+        "}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def mermaid(graph: Graph) -> str:
+    """A Mermaid flow chart: the start as a stadium, the final states as double circles."""
+    ids = {state: f"s{number}" for number, state in enumerate(_nodes(graph))}
+    nodes = [f"{_INDENT}{ids[state]}{_mermaid_look(graph, state)}" for state in ids]
+    edges = [f"{_INDENT}{ids[e.source]} -->|{_escaped(e.label)}| {ids[e.target]}" for e in graph.edges]
+    return "\n".join(["flowchart LR", *nodes, *edges]) + "\n"
+
+
+def _nodes(graph: Graph) -> list[str]:
+    """States in order, then the built-in ones that are used."""
+    used = [edge.target for edge in graph.edges if edge.target in BUILT_IN_STATES]
+    return list(dict.fromkeys([*graph.states, *sorted(used, reverse=True)]))
+
+
+def _dot_look(graph: Graph, state: str) -> str:
+    if state == graph.start:
+        return " [peripheries=2, style=bold]"
+    return " [shape=doublecircle]" if state in BUILT_IN_STATES else ""
+
+
+def _mermaid_look(graph: Graph, state: str) -> str:
+    if state == graph.start:
+        return f"([{_escaped(state)}])"
+    return f"((({_escaped(state)})))" if state in BUILT_IN_STATES else f"[{_escaped(state)}]"
+
+
+def _quoted(text: str) -> str:
+    # In a DOT string only the quote is special to the reader; a backslash starts an escape of the drawer.
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
+def _escaped(text: str) -> str:
+    flat = html.escape(" ".join(text.split()), quote=True)
+    return '"' + flat.replace("&quot;", "#quot;").replace("&#x27;", "'") + '"'

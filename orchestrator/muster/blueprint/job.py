@@ -1,0 +1,315 @@
+"""What a state function gets: its job, and the ways to say what comes next."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Generic, cast, overload
+
+from muster_worker.contracts import Call, TaskContract
+from muster_worker.durations import Duration, parse_duration_ms
+from pydantic_core import to_jsonable_python
+from typing_extensions import TypeVar
+
+from muster.blueprint.answers import Decision, TaskError
+from muster.blueprint.facts import JobFacts
+from muster.blueprint.state import Owner, State
+from muster.core.decisions import (
+    CANCELLED,
+    FAILURE,
+    LATE,
+    SUCCESS,
+    Ask,
+    Done,
+    Fail,
+    Fan,
+    Go,
+    Quarantine,
+    Run,
+    Sleep,
+    TaskSpec,
+)
+from muster.core.decisions import Decision as Next
+from muster.core.json import JsonValue
+from muster.core.limits import FAN_WIDTH_MAX, PRIORITY_MAX, PRIORITY_MIN
+
+InT = TypeVar("InT", default=dict[str, Any])
+DataT = TypeVar("DataT", default=dict[str, Any])
+ArgT = TypeVar("ArgT")
+In = TypeVar("In")
+Out = TypeVar("Out")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
+E = TypeVar("E")
+
+_UNREAD: Final[Any] = object()
+
+
+class Job(Generic[InT, DataT]):
+    """A job inside one of its states. Every method that returns a `Next` only describes it: return its value.
+
+    Values are turned into JSON at once, so a state function fails where the mistake is. Durations are texts
+    such as `"30s"`, `"2h"`, `"2d"`, numbers of seconds, or timedeltas.
+    """
+
+    __slots__ = ("_data", "_facts", "_input", "_owner")
+
+    def __init__(self, facts: JobFacts, owner: Owner | None, *, input: Any = _UNREAD, data: Any = _UNREAD) -> None:  # noqa: A002 - the word users know
+        self._facts = facts
+        self._owner = owner
+        self._input = input
+        self._data = data
+
+    @property
+    def id(self) -> str:
+        return self._facts.id
+
+    @property
+    def tenant(self) -> str:
+        return self._facts.tenant
+
+    @property
+    def blueprint(self) -> str:
+        return self._facts.blueprint
+
+    @property
+    def results(self) -> Mapping[str, Any]:
+        """The merged data of the task results so far (`state_history` on the wire)."""
+        return self._facts.results
+
+    @property
+    def input(self) -> InT:
+        """What the client sent, as the blueprint's input type. Never changes."""
+        if self._input is _UNREAD:
+            self._input = self._owner.read_input(self._facts.input) if self._owner else dict(self._facts.input)
+        return cast("InT", self._input)
+
+    @property
+    def data(self) -> DataT:
+        """What the blueprint keeps between states. Change it freely; it is stored when the state function returns."""
+        if self._data is _UNREAD:
+            self._data = self._owner.read_data(self._facts.data) if self._owner else {}
+        return cast("DataT", self._data)
+
+    @data.setter
+    def data(self, value: DataT) -> None:
+        self._data = value
+
+    def data_json(self) -> JsonValue:
+        """`data` as it is to be stored."""
+        if self._data is _UNREAD or self._owner is None:
+            return self._facts.data
+        return self._owner.dump_data(self._data)
+
+    def run(
+        self,
+        contract: TaskContract[In, Out] | str,
+        value: In,
+        *,
+        ok: State[Out],
+        error: State[TaskError] | None = None,
+        cancelled: State[TaskError] | None = None,
+        on: Mapping[str, State[Any]] | None = None,
+        timeout: Duration | None = None,
+        retries: int | None = None,
+        priority: int = 0,
+    ) -> Next:
+        """Have a worker do one task; *ok* gets its result.
+
+        *error* gets a TaskError once retries are used up or cannot help; without it the job ends as failed or
+        quarantined, by the error's code. *cancelled* gets a TaskError when the task was cancelled; without it the job
+        ends as cancelled. *on* maps further outcomes that the worker may report to their states. *timeout* and
+        *retries* are the contract's where not given, then the server's. *priority* is -31 to 32, higher goes first.
+        """
+        spec = _spec(contract, value, timeout, retries, priority)
+        return Run(spec, self._edges(ok, error, cancelled, on))
+
+    def map(
+        self,
+        contract: TaskContract[In, Out] | str,
+        values: Iterable[In],
+        *,
+        ok: State[list[Out]],
+        error: State[TaskError] | None = None,
+        cancelled: State[TaskError] | None = None,
+        timeout: Duration | None = None,
+        retries: int | None = None,
+        priority: int = 0,
+    ) -> Next:
+        """Have workers do the same task on every value at once; *ok* gets the list of results in that order."""
+        specs = tuple(_spec(contract, value, timeout, retries, priority) for value in values)
+        return self._fan(specs, ok, error, cancelled)
+
+    @overload
+    def together(
+        self,
+        a: Call[Any, A],
+        b: Call[Any, B],
+        /,
+        *,
+        ok: State[tuple[A, B]],
+        error: State[TaskError] | None = None,
+        cancelled: State[TaskError] | None = None,
+        priority: int = 0,
+    ) -> Next: ...
+    @overload
+    def together(
+        self,
+        a: Call[Any, A],
+        b: Call[Any, B],
+        c: Call[Any, C],
+        /,
+        *,
+        ok: State[tuple[A, B, C]],
+        error: State[TaskError] | None = None,
+        cancelled: State[TaskError] | None = None,
+        priority: int = 0,
+    ) -> Next: ...
+    @overload
+    def together(
+        self,
+        a: Call[Any, A],
+        b: Call[Any, B],
+        c: Call[Any, C],
+        d: Call[Any, D],
+        /,
+        *,
+        ok: State[tuple[A, B, C, D]],
+        error: State[TaskError] | None = None,
+        cancelled: State[TaskError] | None = None,
+        priority: int = 0,
+    ) -> Next: ...
+    @overload
+    def together(
+        self,
+        a: Call[Any, A],
+        b: Call[Any, B],
+        c: Call[Any, C],
+        d: Call[Any, D],
+        e: Call[Any, E],
+        /,
+        *,
+        ok: State[tuple[A, B, C, D, E]],
+        error: State[TaskError] | None = None,
+        cancelled: State[TaskError] | None = None,
+        priority: int = 0,
+    ) -> Next: ...
+    def together(
+        self,
+        *calls: Call[Any, Any],
+        ok: State[Any],
+        error: State[TaskError] | None = None,
+        cancelled: State[TaskError] | None = None,
+        priority: int = 0,
+    ) -> Next:
+        """Have workers do different tasks at once (`contract.call(value)` each); *ok* gets the tuple of results."""
+        specs = tuple(_spec(call.contract, call.value, None, None, priority) for call in calls)
+        return self._fan(specs, ok, error, cancelled)
+
+    def ask(
+        self,
+        message: str,
+        /,
+        *,
+        within: Duration | None = None,
+        late: State[Decision] | None = None,
+        **choices: State[Decision],
+    ) -> Next:
+        """Wait for a person, who answers with one of the words: `job.ask("Ship?", approved=ship, rejected=stop)`.
+
+        The chosen state gets the Decision. *late* gets one with the word `late` when *within* has passed.
+        """
+        if not choices:
+            raise ValueError("job.ask needs at least one choice, for example approved=finished")
+        if late is not None and within is None:
+            raise ValueError("job.ask(late=...) needs within=..., a duration such as '2d'")
+        edges = {word: self._name(state) for word, state in choices.items()}
+        if late is not None:
+            edges[LATE] = self._name(late)
+        return Ask(message, edges, None if within is None else parse_duration_ms(within))
+
+    @overload
+    def sleep(self, duration: Duration, /, *, then: State[None]) -> Next: ...
+    @overload
+    def sleep(self, duration: Duration, /, *, then: State[ArgT], argument: ArgT) -> Next: ...
+    def sleep(self, duration: Duration, /, *, then: State[Any], argument: object = None) -> Next:
+        """Go on in state *then* after a while. The job holds no process meanwhile."""
+        return Sleep(parse_duration_ms(duration), self._name(then), _json(argument))
+
+    @overload
+    def go(self, state: State[None], /) -> Next: ...
+    @overload
+    def go(self, state: State[ArgT], argument: ArgT, /) -> Next: ...
+    def go(self, state: State[Any], argument: object = None, /) -> Next:
+        """Go on in another state at once."""
+        return Go(self._name(state), _json(argument))
+
+    def done(self, result: object = None) -> Next:
+        """End the job well; *result* is what its client gets."""
+        return Done(_json(result))
+
+    def fail(self, message: str) -> Next:
+        """End the job as failed, with this message for its client."""
+        return Fail(message)
+
+    def quarantine(self, message: str, **details: object) -> Next:
+        """Put the job aside for an operator to look at."""
+        return Quarantine(message, {name: _json(value) for name, value in details.items()})
+
+    def _fan(
+        self,
+        specs: tuple[TaskSpec, ...],
+        ok: State[Any],
+        error: State[TaskError] | None,
+        cancelled: State[TaskError] | None,
+    ) -> Next:
+        if len(specs) > FAN_WIDTH_MAX:
+            raise ValueError(f"{len(specs)} tasks at once are more than {FAN_WIDTH_MAX}; give each task several items")
+        return Fan(specs, self._edges(ok, error, cancelled, None))
+
+    def _edges(
+        self,
+        ok: State[Any],
+        error: State[TaskError] | None,
+        cancelled: State[TaskError] | None,
+        on: Mapping[str, State[Any]] | None,
+    ) -> dict[str, str]:
+        named: dict[str, State[Any] | None] = {SUCCESS: ok, FAILURE: error, CANCELLED: cancelled}
+        if on and (taken := named.keys() & on.keys()):
+            raise ValueError(f"on={{{min(taken)!r}: ...}} is written as ok=, error= or cancelled=")
+        return {word: self._name(state) for word, state in {**named, **(on or {})}.items() if state is not None}
+
+    def _name(self, state: State[Any]) -> str:
+        if not isinstance(state, State):
+            raise TypeError(f"{state!r} is not a state; decorate the function with @<blueprint>.state")
+        if self._owner is not None and state.owner is not None and state.owner is not self._owner:
+            whose, mine = state.owner.name, self._owner.name
+            raise ValueError(f"state {state.name!r} belongs to blueprint {whose!r}, not to {mine!r}")
+        return state.name
+
+
+def _spec(
+    contract: TaskContract[Any, Any] | str,
+    value: object,
+    timeout: Duration | None,
+    retries: int | None,
+    priority: int,
+) -> TaskSpec:
+    if not PRIORITY_MIN <= priority <= PRIORITY_MAX:
+        raise ValueError(f"priority {priority} is not between {PRIORITY_MIN} and {PRIORITY_MAX}")
+    if retries is not None and retries < 0:
+        raise ValueError(f"retries must be 0 or more, not {retries}")
+    timeout_ms = None if timeout is None else parse_duration_ms(timeout)
+    if isinstance(contract, str):
+        return TaskSpec(contract, _json(value), timeout_ms, retries, priority)
+    return TaskSpec(
+        contract.name,
+        contract.dump_input(value),
+        contract.timeout_ms if timeout_ms is None else timeout_ms,
+        contract.retries if retries is None else retries,
+        priority,
+    )
+
+
+def _json(value: object) -> JsonValue:
+    """Models, dataclasses, dates and the like as JSON; raises where that cannot be."""
+    return cast("JsonValue", to_jsonable_python(value)) if value is not None else None

@@ -1,0 +1,238 @@
+"""A state's transitions, read from its code: which states it refers to, and under which word.
+
+Nothing is run. What only running could tell (a target computed at run time) is not seen; `to=[...]` says it instead.
+"""
+
+import ast
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from types import CodeType, FunctionType, GenericAlias, ModuleType
+from typing import Any, Final
+
+from muster_worker.contracts import TaskContract
+
+from muster.blueprint.answers import Decision, TaskError
+from muster.blueprint.scope import MISSING, UNKNOWN, Scope, plain_function
+from muster.blueprint.source import FunctionNode, global_names, node_of
+from muster.blueprint.state import State
+from muster.core.decisions import CANCELLED, FAILURE, SUCCESS
+
+GO: Final = "go"
+ENDINGS: Final = frozenset({"done", "fail", "quarantine"})
+_WORDS: Final = {"ok": SUCCESS, "error": FAILURE}
+_DECIDING: Final = frozenset({"run", "map", "together", "ask", "sleep", "go"})
+_NO_TARGET: Final = frozenset({"on", "within", "argument", "timeout", "retries", "priority"})
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A state that the code mentions. `label` is None where no word says when it is entered.
+
+    `given` is the type of the argument it would get, UNKNOWN where the code does not tell.
+    """
+
+    target: State[Any]
+    label: str | None
+    line: int
+    given: Any = UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    line: int
+    message: str
+    hint: str
+
+
+@dataclass(slots=True)
+class Reading:
+    """Everything one state function says about what comes next. `endings` are of `ENDINGS`."""
+
+    references: list[Reference] = field(default_factory=list[Reference])
+    endings: dict[str, None] = field(default_factory=dict[str, None])
+    faults: list[Fault] = field(default_factory=list[Fault])
+
+
+def read(function: Callable[..., Any]) -> Reading:
+    written = plain_function(function)
+    if written is None:
+        return Reading()
+    node = node_of(written)
+    if node is None:
+        return _read_names(written)
+    return _Reader(written, _parameter(node, 0), frozenset()).read(node)
+
+
+def _read_names(function: FunctionType) -> Reading:
+    """Without source: the states the compiled function names, with no word for any of them."""
+    scope, names, found = Scope(function), global_names(function.__code__), Reading()
+    values = [scope.named(name) for name in names]
+    inside = [vars(value).get(name) for value in values if isinstance(value, ModuleType) for name in names]
+    line = function.__code__.co_firstlineno
+    for value in (*values, *inside):
+        found.references += [Reference(state, label, line) for label, state in _states_in(value)]
+    found.endings = dict.fromkeys(name for name in names if name in ENDINGS)
+    return found
+
+
+class _Reader:
+    """Reads one function. `job` is the name its job parameter has; `seen` stops endless helpers."""
+
+    def __init__(self, function: FunctionType, job: str, seen: frozenset[CodeType]) -> None:
+        self._scope = Scope(function)
+        self._globals = function.__globals__
+        self._job = job
+        self._seen = seen | {function.__code__}
+        self._held: dict[str, list[Reference]] = {}
+        self._used: set[str] = set()
+        self._found = Reading()
+
+    def read(self, node: FunctionNode) -> Reading:
+        for statement in node.body:
+            self._found.references += self._visit(statement, None)
+        for name in self._held.keys() - self._used:
+            self._found.references += self._held[name]
+        self._found.references.sort(key=lambda reference: reference.line)
+        return self._found
+
+    def _visit(self, node: ast.AST, label: str | None) -> list[Reference]:
+        match node:
+            case ast.Name() | ast.Attribute():
+                return self._mention(node, label)
+            case ast.Call():
+                return self._call(node, label)
+            case ast.Dict():
+                pairs = zip(node.keys, node.values, strict=True)
+                return [r for key, value in pairs for r in self._visit(value, _word(key) or label)]
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=value)
+                | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
+                | ast.NamedExpr(target=ast.Name(id=name), value=value)
+            ):
+                return self._hold(name, self._visit(value, None), node, label)
+            case _:
+                return [r for child in ast.iter_child_nodes(node) for r in self._visit(child, label)]
+
+    def _hold(self, name: str, references: list[Reference], node: ast.AST, label: str | None) -> list[Reference]:
+        """A state put into a local variable counts where the variable is used."""
+        self._held.setdefault(name, []).extend(references)
+        return self._mention(node.target, label) if isinstance(node, ast.NamedExpr) else []
+
+    def _mention(self, node: ast.Name | ast.Attribute, label: str | None) -> list[Reference]:
+        if isinstance(node, ast.Name) and node.id in self._held:
+            self._used.add(node.id)
+            return [replace(r, label=r.label or label) for r in self._held[node.id]]
+        states = _states_in(self._scope.value(node))
+        if not states and isinstance(node, ast.Attribute):
+            return self._visit(node.value, label)
+        return [Reference(state, word or label, node.lineno) for word, state in states]
+
+    def _call(self, node: ast.Call, label: str | None) -> list[Reference]:
+        method = self._method(node)
+        if method in ENDINGS:
+            self._found.endings[method] = None
+        found = [] if method else [*self._visit(node.func, label), *self._helper(node)]
+        if method == "go":
+            self._check_targets(node.args[:1])
+            found += [r for arg in node.args[:1] for r in self._visit(arg, GO)]
+            return found + [r for arg in node.args[1:] for r in self._visit(arg, None)]
+        found += [r for arg in node.args for r in self._visit(arg, label if method is None else None)]
+        if method in _DECIDING:
+            self._check_targets([k.value for k in node.keywords if k.arg and k.arg not in _NO_TARGET])
+        for keyword in node.keywords:
+            word = keyword.arg if method == "ask" else _WORDS.get(keyword.arg or "", keyword.arg)
+            found += self._visit(keyword.value, word)
+        return self._typed(node, method, found) if method else found
+
+    def _method(self, node: ast.Call) -> str | None:
+        """`run` of `job.run(...)`, else None."""
+        match node.func:
+            case ast.Attribute(value=ast.Name(id=name), attr=method) if name == self._job:
+                return method
+        return None
+
+    def _helper(self, node: ast.Call) -> list[Reference]:
+        """What a function of the same module decides that is given the job."""
+        function = plain_function(self._scope.value(node.func))
+        if function is None or function.__globals__ is not self._globals or function.__code__ in self._seen:
+            return []
+        written = node_of(function)
+        place = next((i for i, arg in enumerate(node.args) if _is_name(arg, self._job)), None)
+        named = next((k.arg for k in node.keywords if k.arg and _is_name(k.value, self._job)), None)
+        job = named or (_parameter(written, place) if written and place is not None else "")
+        if written is None or not job:
+            return []
+        reading = _Reader(function, job, self._seen).read(written)
+        self._found.endings |= reading.endings
+        self._found.faults += reading.faults
+        return reading.references
+
+    def _check_targets(self, nodes: list[ast.expr]) -> None:
+        for node in nodes:
+            if isinstance(node, ast.Name | ast.Attribute):
+                self._check_target(node)
+
+    def _check_target(self, node: ast.Name | ast.Attribute) -> None:
+        value, name = self._scope.value(node), ast.unparse(node)
+        if value is MISSING:
+            near = get_close_matches(name, self._scope.near(name), 1)
+            hint = f"did you mean {near[0]!r}?" if near else "write the state, or correct the name"
+            self._found.faults.append(Fault(node.lineno, f"goes to {name!r}, which is not defined", hint))
+        elif isinstance(value, FunctionType):
+            hint = f"put @<blueprint>.state above def {value.__name__}"
+            self._found.faults.append(Fault(node.lineno, f"goes to {name!r}, which is a plain function", hint))
+
+    def _typed(self, node: ast.Call, method: str, references: list[Reference]) -> list[Reference]:
+        if method == "ask":
+            return [replace(r, given=Decision) for r in references]
+        given = {SUCCESS: self._result_type(node, method), FAILURE: TaskError, CANCELLED: TaskError}
+        if method not in {"run", "map", "together"}:
+            return references
+        return [replace(r, given=given.get(r.label or "", UNKNOWN)) for r in references]
+
+    def _result_type(self, node: ast.Call, method: str) -> Any:
+        if method == "together":
+            outputs = [self._called_output(arg) for arg in node.args]
+            return UNKNOWN if any(output is UNKNOWN for output in outputs) else GenericAlias(tuple, tuple(outputs))
+        output = self._output(node.args[0]) if node.args else UNKNOWN
+        return output if method == "run" or output is UNKNOWN else GenericAlias(list, (output,))
+
+    def _called_output(self, node: ast.expr) -> Any:
+        match node:
+            case ast.Call(func=ast.Attribute(value=contract, attr="call")):
+                return self._output(contract)
+        return UNKNOWN
+
+    def _output(self, node: ast.expr) -> Any:
+        contract = self._scope.value(node)
+        return contract.output if isinstance(contract, TaskContract) else UNKNOWN
+
+
+def _states_in(value: Any) -> list[tuple[str | None, State[Any]]]:
+    """A state itself, or those in a plain collection; with the keys of a dict as words."""
+    if isinstance(value, State):
+        return [(None, value)]
+    if isinstance(value, dict):
+        return [(str(word), state) for word, state in value.items() if isinstance(state, State)]
+    if isinstance(value, list | tuple):
+        return [(None, state) for state in value if isinstance(state, State)]
+    return []
+
+
+def _word(node: ast.expr | None) -> str | None:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
+def _is_name(node: ast.expr, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
+
+
+def _parameter(node: FunctionNode, place: int) -> str:
+    names = [argument.arg for argument in _positional(node.args)]
+    return names[place] if place < len(names) else ""
+
+
+def _positional(arguments: ast.arguments) -> Iterator[ast.arg]:
+    yield from arguments.posonlyargs
+    yield from arguments.args

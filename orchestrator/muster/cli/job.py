@@ -1,0 +1,193 @@
+"""The commands `muster job …`."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import orjson
+from cyclopts import App, Parameter
+
+from muster.cli.connection import HERE, Server, connect
+from muster.cli.exits import EXIT_OF_STATUS, CommandFailed, Exit
+from muster.cli.job_ids import remember_job, resolve_job
+from muster.cli.output import Format, age, compact, hint, print_json, print_table
+from muster.cli.watch import watch_job
+
+if TYPE_CHECKING:
+    from muster_worker.client import JobState
+
+app = App(name="job", help="Start, look at, watch and cancel jobs.", help_format="plaintext")
+
+_JSON_WORDS: Final[Mapping[type, str]] = {
+    list: "an array",
+    str: "a string",
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+    type(None): "null",
+}
+JobName = Annotated[str, Parameter(help="A job's id, the beginning of it, or `@last`.")]
+Timeout = Annotated[float | None, Parameter(name="--timeout", help="Give up after so many seconds (exit code 124).")]
+
+
+@app.command
+async def start(
+    name: Annotated[str, Parameter(help="A blueprint's name.")],
+    /,
+    *,
+    input: Annotated[  # noqa: A002 -- the word people type
+        str, Parameter(name=["--input", "-i"], help="A JSON object, `@file`, or `-` for standard input.")
+    ] = "{}",
+    watch: Annotated[bool, Parameter(name=["--watch", "-w"], negative="", help="Show it until it is final.")] = False,
+    key: Annotated[str | None, Parameter(help="Idempotency key: the same key starts one job only.")] = None,
+    webhook_url: Annotated[str | None, Parameter(help="Called when the job is final.")] = None,
+    timeout: Timeout = None,
+    output: Format = "table",
+    server: Server = HERE,
+) -> int:
+    """Start a job and print its id; with --watch, its result."""
+    data = read_input(input)
+    async with connect(server) as client:
+        job_id = await client.start(name, data, webhook_url=webhook_url, idempotency_key=key)
+        remember_job(job_id)
+        if watch:
+            hint(f"job {job_id}")
+            return report_end(await watch_job(client, job_id, timeout_s=timeout), output)
+    if output == "json":
+        print_json({"job_id": job_id})
+    else:
+        print(job_id)
+        hint("try: muster job watch @last")
+    return Exit.DONE
+
+
+@app.command
+async def ls(
+    *,
+    status: Annotated[str, Parameter(help="Only these statuses, separated by commas.")] = "",
+    blueprint: Annotated[str | None, Parameter(help="Only jobs of this blueprint.")] = None,
+    limit: Annotated[int, Parameter(help="At most so many.")] = 20,
+    cursor: Annotated[str | None, Parameter(help="Where the last page ended.")] = None,
+    output: Format = "table",
+    server: Server = HERE,
+) -> None:
+    """List jobs, newest first."""
+    statuses = tuple(word.strip() for word in status.split(",") if word.strip())
+    async with connect(server) as client:
+        page = await client.jobs(status=statuses, blueprint=blueprint, limit=limit, cursor=cursor)
+    if output == "json":
+        print_json({"items": [as_json(job) for job in page.items], "next": page.next})
+        return
+    columns = ["ID", "BLUEPRINT", "STATUS", "STATE", "AGE", "ERROR"]
+    print_table(columns, [_row(job) for job in page.items])
+    if page.next:
+        hint(f"more: muster job ls --cursor {page.next}")
+
+
+@app.command
+async def show(job: JobName, /, *, output: Format = "table", server: Server = HERE) -> None:
+    """Show one job: where it stands, what it waits for, what happened."""
+    async with connect(server) as client:
+        job_id = await resolve_job(client, job)
+        state = await client.job(job_id)
+        history = await client.history(job_id)
+    if output == "json":
+        print_json({**as_json(state), "history": history})
+        return
+    print(f"{state.blueprint_name}  {state.id}  {state.status}")
+    for event in history:
+        print(_event_line(event))
+    _print_end(state)
+
+
+@app.command
+async def watch(job: JobName, /, *, timeout: Timeout = None, output: Format = "table", server: Server = HERE) -> int:
+    """Show a job until it is final; the exit code tells how it ended."""
+    async with connect(server) as client:
+        job_id = await resolve_job(client, job)
+        return report_end(await watch_job(client, job_id, timeout_s=timeout), output)
+
+
+@app.command
+async def cancel(job: JobName, /, *, output: Format = "table", server: Server = HERE) -> None:
+    """Ask for a job's end."""
+    async with connect(server) as client:
+        job_id = await resolve_job(client, job)
+        status = await client.cancel(job_id)
+    if output == "json":
+        print_json({"job_id": job_id, "status": status})
+    else:
+        print(f"{job_id}  {status}")
+
+
+def read_input(text: str) -> dict[str, Any]:
+    """The JSON object that *text* is or names.
+
+    Raises:
+        CommandFailed: it cannot be read, is no JSON, or is no object.
+    """
+    source, body = _input_body(text)
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as wrong:
+        raise CommandFailed(
+            f"{source} is not JSON: {wrong}", way_out="""--input '{"name": "Ada"}'""", code=Exit.USAGE
+        ) from None
+    if not isinstance(value, dict):
+        raise CommandFailed(
+            f"{source} is {_JSON_WORDS[type(value)]}, and a job's input is an object",
+            way_out="""--input '{"items": [1, 2]}'""",
+            code=Exit.USAGE,
+        )
+    return value
+
+
+def _input_body(text: str) -> tuple[str, bytes]:
+    if text == "-":
+        return "standard input", sys.stdin.buffer.read()
+    if not text.startswith("@"):
+        return "--input", text.encode()
+    try:
+        return text[1:], Path(text[1:]).read_bytes()
+    except OSError as wrong:
+        raise CommandFailed(
+            f"--input {text}: {wrong.strerror}", way_out="name a file that exists after the @", code=Exit.USAGE
+        ) from None
+
+
+def as_json(state: "JobState") -> dict[str, Any]:
+    return state.model_dump(mode="json")
+
+
+def report_end(state: "JobState", output: Format) -> int:
+    """Print a final job, and say by the exit code how it ended."""
+    if output == "json":
+        print_json(as_json(state))
+    else:
+        print(f"{state.blueprint_name}  {state.id}  {state.status}")
+        _print_end(state)
+    return EXIT_OF_STATUS.get(state.status, Exit.FAILED)
+
+
+def _print_end(state: "JobState") -> None:
+    if state.error_message:
+        print(f"error: {state.error_message}")
+    if state.status == "finished":
+        print(orjson.dumps(state.result, option=orjson.OPT_INDENT_2, default=str).decode())
+    elif state.status not in EXIT_OF_STATUS:
+        hint(f"try: muster job watch {state.id}")
+
+
+def _row(job: "JobState") -> list[object]:
+    error = compact(job.error_message or "", width=60)
+    return [job.id, job.blueprint_name, job.status, job.current_state, age(job.created_at), error]
+
+
+def _event_line(event: Mapping[str, Any]) -> str:
+    clock = str(event.get("timestamp", ""))[11:23].rstrip("Z")
+    where = event.get("next_state") or event.get("state") or ""
+    who = f"on {event['worker_id']}" if event.get("worker_id") else ""
+    took = f"{event['duration_ms']} ms" if event.get("duration_ms") is not None else ""
+    words = [f"  {clock:<12}", f"{event.get('event_type', ''):<19}", f"{where:<18}", who, took]
+    return "  ".join(word for word in words if word).rstrip()

@@ -1,0 +1,86 @@
+"""The commands `muster worker …`."""
+
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+
+from muster.cli.connection import HERE, Server, connect
+from muster.cli.devnote import data_dir, read_note
+from muster.cli.exits import CommandFailed, Exit
+from muster.cli.output import Format, print_json, print_table
+
+if TYPE_CHECKING:
+    from muster_worker.settings import WorkerSettings
+    from muster_worker.worker import Worker
+
+app = App(name="worker", help="Run workers and look at them.", help_format="plaintext")
+
+
+@app.command
+def run(
+    module: Annotated[
+        str, Parameter(help="`module`, `module:name` or a file: where the Worker is, for example `shop.worker`.")
+    ],
+    /,
+    *,
+    url: Annotated[str | None, Parameter(help="Orchestrators, separated by commas, else MUSTER_URL.")] = None,
+    token: Annotated[str | None, Parameter(help="The worker's token, else MUSTER_WORKER_TOKEN.")] = None,
+    worker_id: Annotated[str | None, Parameter(name="--id", help="Its id, else MUSTER_WORKER_ID.")] = None,
+    slots: Annotated[int | None, Parameter(help="Tasks at a time, else MUSTER_WORKER_SLOTS, else 10.")] = None,
+) -> None:
+    """Run a worker until it is told to stop; running tasks may finish first."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    worker = load(module)
+    worker.run(_settings(worker, url=url, token=token, worker_id=worker_id, slots=slots))
+
+
+@app.command
+async def ls(*, output: Format = "table", server: Server = HERE) -> None:
+    """List the workers that are there now."""
+    async with connect(server) as client:
+        workers = await client.workers()
+    if output == "json":
+        print_json(workers)
+        return
+    columns = ["ID", "STATUS", "RUNNING", "SLOTS", "TASKS"]
+    print_table(columns, [_row(worker) for worker in workers])
+
+
+def load(place: str) -> "Worker":
+    """The worker at *place*, a module or a file with a name behind a colon if need be."""
+    from muster_worker.loading import load_worker
+
+    path, _, name = place.partition(":")
+    if path.endswith(".py") and Path(path).is_file():
+        sys.path.insert(0, str(Path(path).resolve().parent))
+        place = Path(path).stem + (f":{name}" if name else "")
+    try:
+        return load_worker(place)
+    except ValueError as wrong:
+        raise CommandFailed(str(wrong), way_out="muster worker run MODULE:NAME", code=Exit.USAGE) from None
+
+
+def _settings(
+    worker: "Worker", *, url: str | None, token: str | None, worker_id: str | None, slots: int | None
+) -> "WorkerSettings":
+    try:
+        return worker.settings(url=url, token=token, worker_id=worker_id, slots=slots)
+    except ValueError as wrong:
+        note = read_note(data_dir())
+        if note is None or token is not None:
+            raise CommandFailed(str(wrong), way_out="muster worker run --help", code=Exit.USAGE) from None
+    return worker.settings(url=url or note.url, token=note.worker_token, worker_id=worker_id, slots=slots)
+
+
+def _row(worker: dict[str, Any]) -> list[object]:
+    running = len(worker.get("current_tasks") or ())
+    return [
+        worker["worker_id"],
+        worker["status"],
+        running,
+        worker.get("max_concurrent_tasks"),
+        worker.get("supported_tasks"),
+    ]

@@ -1,0 +1,153 @@
+"""Where a job goes next, given what its mailbox holds: the first half of a turn, before the blueprint is asked."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, assert_never
+
+from muster.core.decisions import CANCELLED, FAILURE, LATE, SUCCESS
+from muster.core.graph import FAILED, FINISHED
+from muster.core.json import JsonValue
+from muster.core.record import DecisionItem, Item, JobRecord, TaskItem, TimerItem, Wait
+from muster.core.retry import status_without_edge
+from muster.core.status import JobStatus
+from muster.core.transitions import JobEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Enter:
+    """Call the function of *state* with *argument*. `merge` is added to the job's results first."""
+
+    state: str
+    argument: JsonValue = None
+    merge: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The job is over."""
+
+    status: JobStatus
+    state: str
+    result: JsonValue = None
+    error: str | None = None
+    details: Mapping[str, Any] | None = None
+    merge: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+
+
+Move: TypeAlias = Enter | End
+
+
+def why(record: JobRecord, items: Sequence[Item]) -> JobEvent:
+    """What made this turn due."""
+    if record.cancel_requested:
+        return JobEvent.CANCEL_ASKED
+    wait = record.context.wait
+    if wait is None:
+        return JobEvent.BEGUN
+    if wait.kind == "task":
+        return JobEvent.TASK_ENDED
+    if wait.kind == "tasks":
+        return JobEvent.TASKS_ENDED
+    return JobEvent.DECIDED if any(isinstance(item, DecisionItem) for item in items) else JobEvent.TIME_CAME
+
+
+def advance(record: JobRecord, items: Sequence[Item]) -> Move:
+    """The move that *items* (the mailbox of the current wave, in order of arrival) make."""
+    wait = record.context.wait
+    if record.cancel_requested:
+        return _cancelled(record, wait)
+    if wait is None:
+        return Enter(record.state, record.context.argument)
+    match wait.kind:
+        case "task":
+            return _one_task(record, wait, [item for item in items if isinstance(item, TaskItem)])
+        case "tasks":
+            return _all_tasks(record, wait, [item for item in items if isinstance(item, TaskItem)])
+        case "human":
+            return _answered(record, wait, items)
+        case "timer":
+            return go(record.state, wait.target, wait.argument)
+        case _:
+            assert_never(wait.kind)
+
+
+def go(state: str, target: str, argument: JsonValue, merge: Mapping[str, JsonValue] | None = None) -> Move:
+    """Follow one edge. The built-in final states end the job; every other state is entered."""
+    merge = merge or {}
+    if target == FINISHED:
+        return End(JobStatus.FINISHED, FINISHED, result=argument, merge=merge)
+    if target == FAILED:
+        return End(JobStatus.FAILED, FAILED, error=_reason(state, argument), merge=merge)
+    return Enter(target, argument, merge)
+
+
+def _reason(state: str, argument: JsonValue) -> str:
+    """Words for a job that was led to `failed`: the error's or the person's own, where there are any."""
+    if isinstance(argument, Mapping):
+        if isinstance(argument.get("message"), str) and argument["message"]:
+            return str(argument["message"])
+        if isinstance(argument.get("decision"), str):
+            who = f" by {argument['by']}" if argument.get("by") else ""
+            note = f": {argument['note']}" if argument.get("note") else ""
+            return f"{argument['decision']}{who}{note}"
+    return argument if isinstance(argument, str) else f"state {state!r} led to failed"
+
+
+def _cancelled(record: JobRecord, wait: Wait | None) -> Move:
+    if wait is not None and CANCELLED in wait.edges:
+        return go(record.state, wait.edges[CANCELLED], None)
+    return End(JobStatus.CANCELLED, record.state, error="cancelled")
+
+
+def _one_task(record: JobRecord, wait: Wait, items: Sequence[TaskItem]) -> Move:
+    item = next(item for item in items if item.number == wait.first)
+    if item.status == SUCCESS or (item.status in wait.edges and item.status not in {FAILURE, CANCELLED}):
+        return _taken(record, wait, item.status, item.data)
+    return _not_taken(record, wait, item)
+
+
+def _taken(record: JobRecord, wait: Wait, outcome: str, data: JsonValue) -> Move:
+    merge = data if isinstance(data, Mapping) else {}
+    return go(record.state, wait.edges[outcome], data, merge)
+
+
+def _all_tasks(record: JobRecord, wait: Wait, items: Sequence[TaskItem]) -> Move:
+    """The join: results in the order of the tasks. The first failure decides where there is one."""
+    ours = [item for item in items if wait.first <= item.number < wait.first + wait.count]
+    bad = next((item for item in ours if item.status != SUCCESS), None)
+    if bad is not None:
+        return _not_taken(record, wait, bad)
+    ordered = sorted(ours, key=lambda item: item.number)
+    return go(record.state, wait.edges[SUCCESS], [item.data for item in ordered])
+
+
+def _not_taken(record: JobRecord, wait: Wait, item: TaskItem) -> Move:
+    if item.status == CANCELLED:
+        if CANCELLED in wait.edges:
+            return go(record.state, wait.edges[CANCELLED], None)
+        return End(JobStatus.CANCELLED, record.state, error="the worker reported the task as cancelled")
+    error: dict[str, JsonValue] = {
+        "code": item.code or "TRANSIENT_ERROR",
+        "message": item.message or "the worker gave no reason",
+        "worker": item.worker,
+        "attempt": item.attempt,
+        "task": item.number - wait.first,
+    }
+    if item.status != FAILURE:
+        declared = ", ".join(sorted(wait.edges))
+        text = f"task reported outcome {item.status!r}, which state {record.state!r} does not declare ({declared})"
+        return End(JobStatus.FAILED, record.state, error=text, details={"code": "undeclared_outcome"})
+    if FAILURE in wait.edges:
+        return go(record.state, wait.edges[FAILURE], error)
+    return End(status_without_edge(item.code), record.state, error=str(error["message"]), details=error)
+
+
+def _answered(record: JobRecord, wait: Wait, items: Sequence[Item]) -> Move:
+    """A person's answer or the deadline, whichever is first in the mailbox."""
+    first = next(item for item in items if isinstance(item, DecisionItem | TimerItem))
+    if isinstance(first, DecisionItem):
+        answer: dict[str, JsonValue] = {"decision": first.decision, "by": first.by, "note": first.note}
+        return go(record.state, wait.edges[first.decision], answer)
+    if LATE in wait.edges:
+        return go(record.state, wait.edges[LATE], {"decision": LATE, "by": "", "note": "nobody answered in time"})
+    return End(JobStatus.FAILED, record.state, error="nobody answered in time", details={"code": "approval_late"})

@@ -1,0 +1,158 @@
+"""What a state function's decision means for the job: the second half of a turn. Returns values, writes nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, assert_never
+
+from muster.core import events as ev
+from muster.core.advance import End, Enter, Move, go
+from muster.core.decisions import LATE, SUCCESS, Ask, Decision, Done, Fail, Fan, Go, Quarantine, Run, Sleep, TaskSpec
+from muster.core.graph import FAILED, FINISHED
+from muster.core.ids import UnixMs
+from muster.core.json import JsonValue
+from muster.core.limits import FAN_WIDTH_MAX
+from muster.core.record import Context, JobRecord, Wait
+from muster.core.status import JobStatus
+from muster.core.transitions import JOB_MOVES, JobEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A turn in progress: what the job will carry, and what happened so far."""
+
+    state: str
+    context: Context
+    first_task: int
+    events: tuple[ev.Event, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Where a turn leaves the job."""
+
+    status: JobStatus
+    draft: Draft
+    tasks: tuple[TaskSpec, ...] = ()
+    need: int = 1
+    deadline_ms: int | None = None
+    result: JsonValue = None
+    error: str | None = None
+    details: Mapping[str, Any] | None = None
+    events: tuple[ev.Event, ...] = field(default=())
+
+
+def begin(record: JobRecord) -> Draft:
+    """The draft a turn starts from. Numbers that a dead turn spawned are never used again."""
+    return Draft(record.state, record.context, max(record.next_task, record.spawned_to))
+
+
+def enter(draft: Draft, move: Enter) -> Draft:
+    """Note that *move* leads into a state; its function runs next."""
+    context = replace(
+        draft.context,
+        wait=None,
+        argument=move.argument,
+        results=_merged(draft.context.results, move.merge),
+        transitions=draft.context.transitions + 1,
+    )
+    event = ev.event(ev.STATE_ENTERED, state=move.state, previous=draft.state if draft.state != move.state else None)
+    return replace(draft, state=move.state, context=context, events=(*draft.events, event))
+
+
+def _merged(results: Mapping[str, JsonValue], more: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    return {**results, **more} if more else results
+
+
+def finish(draft: Draft, end: End) -> Rest:
+    """The job's last commit."""
+    results = _merged(draft.context.results, end.merge)
+    if isinstance(end.result, Mapping):
+        results = _merged(results, end.result)
+    context = Context(
+        wait=None, argument=None, data=draft.context.data, results=results, transitions=draft.context.transitions
+    )
+    event = ev.event(f"job_{end.status}", state=end.state, details={"error": end.error} if end.error else None)
+    return Rest(
+        end.status,
+        replace(draft, state=end.state, context=context, events=(*draft.events, event)),
+        need=0,
+        result=end.result,
+        error=end.error,
+        details=end.details,
+    )
+
+
+def decide(draft: Draft, decision: Decision, data: JsonValue, now: UnixMs) -> Rest | Move:
+    """Answer *decision* of the state that *draft* is in. A move means: go on within the turn."""
+    draft = replace(draft, context=replace(draft.context, data=data))
+    match decision:
+        case Run():
+            return _wait_for_task(draft, decision)
+        case Fan():
+            return _wait_for_tasks(draft, decision)
+        case Ask():
+            return _wait_for_person(draft, decision, now)
+        case Sleep():
+            wait = Wait("timer", {}, target=decision.target, argument=decision.argument)
+            return Rest(JobStatus.WAITING, _waiting(draft, wait), deadline_ms=decision.duration_ms)
+        case Go():
+            return go(draft.state, decision.target, decision.argument)
+        case Done():
+            return End(JobStatus.FINISHED, FINISHED, result=decision.result)
+        case Fail():
+            return End(JobStatus.FAILED, FAILED, error=decision.message, details={"code": decision.code})
+        case Quarantine():
+            details = {"code": "quarantined_by_blueprint", **decision.details}
+            return End(JobStatus.QUARANTINED, draft.state, error=decision.message, details=details)
+        case _:
+            assert_never(decision)
+
+
+def _waiting(draft: Draft, wait: Wait, *events: ev.Event) -> Draft:
+    # The argument stays: a turn that dies while its fan is being spawned runs the state again with it.
+    return replace(draft, context=replace(draft.context, wait=wait), events=(*draft.events, *events))
+
+
+def _wait_for_task(draft: Draft, run: Run) -> Rest:
+    wait = Wait("task", run.edges, first=draft.first_task, count=1)
+    event = ev.event(ev.TASK_DISPATCHED, state=draft.state, task=draft.first_task, details={"type": run.task.type})
+    return Rest(JobStatus.WAITING_FOR_WORKER, _waiting(draft, wait, event), (run.task,))
+
+
+def _wait_for_tasks(draft: Draft, fan: Fan) -> Rest | Move:
+    count = len(fan.tasks)
+    if count == 0:
+        return go(draft.state, fan.edges[SUCCESS], [])
+    if count > FAN_WIDTH_MAX:
+        text = f"state {draft.state!r} fans out to {count} tasks; at most {FAN_WIDTH_MAX} fit in one job"
+        return End(JobStatus.QUARANTINED, draft.state, error=text, details={"code": "fan_too_wide"})
+    wait = Wait("tasks", fan.edges, first=draft.first_task, count=count)
+    event = ev.event(
+        ev.TASK_DISPATCHED,
+        state=draft.state,
+        task=draft.first_task,
+        details={"type": fan.tasks[0].type, "count": count},
+    )
+    return Rest(JobStatus.WAITING_FOR_PARALLEL_TASKS, _waiting(draft, wait, event), fan.tasks, need=count)
+
+
+def _wait_for_person(draft: Draft, ask: Ask, now: UnixMs) -> Rest:
+    deadline = None if ask.within_ms is None else UnixMs(now + ask.within_ms)
+    wait = Wait("human", ask.edges, message=ask.message, deadline_at=deadline)
+    choices = sorted(word for word in ask.edges if word != LATE)
+    event = ev.event(ev.APPROVAL_REQUESTED, state=draft.state, details={"message": ask.message, "decisions": choices})
+    return Rest(JobStatus.WAITING_FOR_HUMAN, _waiting(draft, wait, event), deadline_ms=ask.within_ms)
+
+
+def save(draft: Draft, move: Enter) -> Rest:
+    """Commit in the middle of a long chain of `go`; the next turn is due at once and enters *move*."""
+    context = replace(
+        draft.context, wait=None, argument=move.argument, results=_merged(draft.context.results, move.merge)
+    )
+    return Rest(JobStatus.RUNNING, replace(draft, state=move.state, context=context), need=0)
+
+
+def check_move(before: JobStatus, event: JobEvent, after: JobStatus) -> None:
+    """The table has the last word: an arrow that is not drawn is a bug here, not a state of the job."""
+    allowed = JOB_MOVES.get((before, event), frozenset())
+    assert after in allowed, f"{before} --{event}--> {after} is not in the table"

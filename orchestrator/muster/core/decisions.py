@@ -1,0 +1,83 @@
+"""What a state function may decide. Targets are state names, payloads are plain JSON: the DSL has checked both."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from muster.core.json import JsonValue
+
+SUCCESS: Final = "success"
+FAILURE: Final = "failure"
+CANCELLED: Final = "cancelled"
+LATE: Final = "late"
+"""The outcome of an `ask` whose deadline passed."""
+
+Edges: TypeAlias = Mapping[str, str]
+"""Outcome to target state. `success`, `failure`, `cancelled` and `late` have meanings; other words are the user's."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSpec:
+    """One unit of work to hand out. None means: the server's default."""
+
+    type: str
+    params: JsonValue
+    timeout_ms: int | None = None
+    retries: int | None = None
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    task: TaskSpec
+    edges: Edges
+
+
+@dataclass(frozen=True, slots=True)
+class Fan:
+    """Several tasks at once; the next state gets the list of their results in this order."""
+
+    tasks: tuple[TaskSpec, ...]
+    edges: Edges
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Wait for a person. Every edge but `late` is a decision that may be given."""
+
+    message: str
+    edges: Edges
+    within_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    duration_ms: int
+    target: str
+    argument: JsonValue = None
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    target: str
+    argument: JsonValue = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    result: JsonValue = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    message: str
+    code: str = "failed_by_blueprint"
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    message: str
+    details: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+
+
+Decision: TypeAlias = Run | Fan | Ask | Sleep | Go | Done | Fail | Quarantine

@@ -1,0 +1,33 @@
+"""History: what happened to a job, as compact JSON objects. One event per thing that happened."""
+
+from typing import Any, Final
+
+STATE_ENTERED: Final = "state_entered"
+JOB_CREATED: Final = "job_created"
+TASK_DISPATCHED: Final = "task_dispatched"
+TASK_STARTED: Final = "task_started"
+TASK_FINISHED: Final = "task_finished"
+TASK_RETRIED: Final = "task_retried"
+APPROVAL_REQUESTED: Final = "approval_requested"
+APPROVAL_RECEIVED: Final = "approval_received"
+CANCEL_REQUESTED: Final = "cancel_requested"
+
+Event = dict[str, Any]
+"""e type, s state, p previous state, x next state, n task number, w worker, a attempt, d details."""
+
+
+def event(
+    kind: str,
+    *,
+    state: str | None = None,
+    previous: str | None = None,
+    next_state: str | None = None,
+    task: int | None = None,
+    worker: str | None = None,
+    attempt: int | None = None,
+    details: dict[str, Any] | None = None,
+) -> Event:
+    fields = {
+        "e": kind, "s": state, "p": previous, "x": next_state, "n": task, "w": worker, "a": attempt, "d": details,
+    }  # fmt: skip
+    return {key: value for key, value in fields.items() if value is not None}

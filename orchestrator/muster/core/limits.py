@@ -1,0 +1,42 @@
+"""Every bound of the engine, with its reason. Settings may lower or raise those that say so."""
+
+from typing import Final
+
+TASKS_PER_COMMIT_MAX: Final = 100
+"""One script call stays under a millisecond (100 tasks took 0.7 ms); wider fans are spawned in chunks."""
+FAN_WIDTH_MAX: Final = 10_000
+"""A join's results are read in one turn; beyond this, use batches of jobs."""
+CLAIM_MAX: Final = 64
+"""Tasks handed out by one script call."""
+LEASES_PER_CALL_MAX: Final = 200
+TURN_HOPS_MAX: Final = 50
+"""`go` transitions run inside one turn before the job is saved in between."""
+TRANSITIONS_MAX: Final = 10_000
+"""A job that enters more states than this is taken for an endless loop and quarantined."""
+TURN_FAILURES_MAX: Final = 3
+"""A state function that raises, hangs or returns nonsense this often in a row quarantines its job."""
+TURN_LEASE_MS: Final = 15_000
+"""After this time without a commit another orchestrator takes the turn over."""
+TURN_TIMEOUT_MS: Final = 10_000
+"""A state function must have returned by then: less than the lease, so that the owner still may write."""
+TASK_LOSSES_MAX: Final = 3
+"""A task that loses its worker this often is taken for poison and not handed out again."""
+TASK_RETRIES: Final = 3
+"""Retries after the first attempt, where neither task nor setting says otherwise."""
+TASK_TIMEOUT_MS: Final = 300_000
+"""Start to close, where the task names no timeout."""
+CANCEL_GRACE_MS: Final = 30_000
+"""How long a cancelled task's worker may take to answer before the job is cancelled without it."""
+CONTEXT_BYTES_MAX: Final = 2_097_152
+"""What a job may carry between states (argument, data, history of results)."""
+HISTORY_EVENTS_MAX: Final = 1_000
+"""Newest events kept per job."""
+JSON_DEPTH_MAX: Final = 64
+"""Deeper nesting is refused at the edge: some readers recurse."""
+WORKER_TASKS_MAX: Final = 256
+"""Task types one worker may offer."""
+WEBHOOK_TRIES: Final = 4
+"""A webhook is tried this often, 10 s each, with back-off in between."""
+PRIORITY_MIN: Final = -31
+PRIORITY_MAX: Final = 32
+"""Priority bands are strict; inside one band flows share fairly."""

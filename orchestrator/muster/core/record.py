@@ -1,0 +1,121 @@
+"""A job as stored, as one frozen value."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from muster.core.ids import JobId, UnixMs
+from muster.core.json import JsonObject, JsonValue
+from muster.core.status import JobStatus
+
+WaitKind: TypeAlias = Literal["task", "tasks", "human", "timer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """What a job waits for, and where each outcome leads.
+
+    `first` and `count` are the numbers of its tasks; `target` and `argument` belong to a timer;
+    `message` and `deadline_at` to a question.
+    """
+
+    kind: WaitKind
+    edges: Mapping[str, str]
+    first: int = 0
+    count: int = 0
+    message: str = ""
+    deadline_at: UnixMs | None = None
+    target: str = ""
+    argument: JsonValue = None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a job carries from turn to turn: written whole at every commit."""
+
+    wait: Wait | None = None
+    argument: JsonValue = None
+    """Argument of the current state; lets a saved `go` continue and a failed turn run again."""
+    data: Any = None
+    """The blueprint's own `job.data`."""
+    results: JsonObject = field(default_factory=dict[str, JsonValue])
+    """`state_history` on the wire: merged data of task results."""
+    transitions: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What the client sent; never changes."""
+
+    initial_data: JsonObject
+    webhook_url: str | None = None
+    trace: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    id: JobId
+    tenant: str
+    blueprint: str
+    blueprint_version: str
+    status: JobStatus
+    state: str
+    version: int
+    """Grows by one per commit; the fence of a turn."""
+    revision: int
+    """Grows with every change a watcher may see."""
+    wave: int
+    next_task: int
+    submission: Submission
+    context: Context
+    created_at: UnixMs
+    updated_at: UnixMs
+    started_at: UnixMs | None = None
+    finished_at: UnixMs | None = None
+    result: JsonValue = None
+    error: str | None = None
+    details: JsonObject | None = None
+    """Of an error: `code`, and `traceback` where a state function raised."""
+    retries: int = 0
+    cancel_requested: bool = False
+    turn_failures: int = 0
+    spawn_wave: int = 0
+    spawned_to: int = 0
+    current_worker: str | None = None
+    progress: float | None = None
+    progress_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskItem:
+    """A task's end, as the mailbox holds it. `status` is `success`, `failure`, `cancelled` or a word of the user's."""
+
+    number: int
+    status: str
+    data: JsonValue = None
+    code: str = ""
+    message: str = ""
+    worker: str = ""
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionItem:
+    """A person's answer."""
+
+    decision: str
+    by: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TimerItem:
+    """The wait's deadline or a sleep's end came."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelItem:
+    """The owner asked for the job's end."""
+
+
+Item: TypeAlias = TaskItem | DecisionItem | TimerItem | CancelItem

@@ -1,0 +1,40 @@
+"""The status words of jobs and tasks. Only the core gives a job or a task its status."""
+
+from enum import StrEnum
+from typing import Final
+
+
+class JobStatus(StrEnum):
+    """What a client is told about a job (surfaces translate these words, they add none)."""
+
+    PENDING = "pending"  # stored, not yet looked at
+    RUNNING = "running"  # between two states
+    WAITING_FOR_WORKER = "waiting_for_worker"
+    WAITING_FOR_PARALLEL_TASKS = "waiting_for_parallel_tasks"
+    WAITING_FOR_HUMAN = "waiting_for_human"
+    WAITING = "waiting"  # a timer; later a signal or a child
+    PAUSED = "paused"
+    FINISHED = "finished"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    QUARANTINED = "quarantined"
+
+    @property
+    def is_final(self) -> bool:
+        return self in FINAL
+
+
+FINAL: Final = frozenset({JobStatus.FINISHED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.QUARANTINED})
+
+
+class TaskStatus(StrEnum):
+    """Where a task stands. The first three are live; the rest exist only in a job's history."""
+
+    GATED = "gated"  # waits for its start time (a retry's back-off)
+    READY = "ready"
+    LEASED = "leased"
+    SUCCESS = "success"
+    FAILURE = "failure"
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed_out"
+    LOST = "lost"

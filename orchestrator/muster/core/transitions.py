@@ -1,0 +1,89 @@
+"""The tables of legal moves. docs/lifecycle.md is drawn from them; the tests walk every arrow and no other."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+from muster.core.status import FINAL
+from muster.core.status import JobStatus as J
+from muster.core.status import TaskStatus as T
+
+
+class JobEvent(StrEnum):
+    """Why a turn is due."""
+
+    BEGUN = "begun"  # submitted, or a saved `go` continues
+    TASK_ENDED = "task ended"
+    TASKS_ENDED = "tasks ended"
+    DECIDED = "decided"
+    TIME_CAME = "time came"
+    CANCEL_ASKED = "cancel asked"
+    TURN_FAILED = "turn failed for good"
+
+
+RESTS: Final = frozenset(
+    {
+        J.RUNNING,
+        J.WAITING_FOR_WORKER,
+        J.WAITING_FOR_PARALLEL_TASKS,
+        J.WAITING_FOR_HUMAN,
+        J.WAITING,
+        J.FINISHED,
+        J.FAILED,
+        J.QUARANTINED,
+    }
+)
+"""Where a state function's decision may leave the job."""
+
+_ENDS: Final = frozenset({J.QUARANTINED})
+
+JOB_MOVES: Final[Mapping[tuple[J, JobEvent], frozenset[J]]] = {
+    (J.PENDING, JobEvent.BEGUN): RESTS,
+    (J.PENDING, JobEvent.CANCEL_ASKED): frozenset({J.CANCELLED}),
+    (J.PENDING, JobEvent.TURN_FAILED): _ENDS,
+    (J.RUNNING, JobEvent.BEGUN): RESTS,
+    (J.RUNNING, JobEvent.CANCEL_ASKED): frozenset({J.CANCELLED}),
+    (J.RUNNING, JobEvent.TURN_FAILED): _ENDS,
+    (J.WAITING_FOR_WORKER, JobEvent.TASK_ENDED): RESTS | {J.CANCELLED},
+    (J.WAITING_FOR_WORKER, JobEvent.CANCEL_ASKED): RESTS | {J.CANCELLED},
+    (J.WAITING_FOR_WORKER, JobEvent.TURN_FAILED): _ENDS,
+    (J.WAITING_FOR_PARALLEL_TASKS, JobEvent.TASKS_ENDED): RESTS | {J.CANCELLED},
+    (J.WAITING_FOR_PARALLEL_TASKS, JobEvent.CANCEL_ASKED): RESTS | {J.CANCELLED},
+    (J.WAITING_FOR_PARALLEL_TASKS, JobEvent.TURN_FAILED): _ENDS,
+    (J.WAITING_FOR_HUMAN, JobEvent.DECIDED): RESTS,
+    (J.WAITING_FOR_HUMAN, JobEvent.TIME_CAME): RESTS,
+    (J.WAITING_FOR_HUMAN, JobEvent.CANCEL_ASKED): RESTS | {J.CANCELLED},
+    (J.WAITING_FOR_HUMAN, JobEvent.TURN_FAILED): _ENDS,
+    (J.WAITING, JobEvent.TIME_CAME): RESTS,
+    (J.WAITING, JobEvent.CANCEL_ASKED): frozenset({J.CANCELLED}),
+    (J.WAITING, JobEvent.TURN_FAILED): _ENDS,
+}
+
+
+class TaskEvent(StrEnum):
+    CLAIMED = "claimed"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    REPORTED_CANCELLED = "reported cancelled"
+    TIMED_OUT = "timed out"
+    LEASE_ENDED = "lease ended"
+    RELEASED = "released"
+    DELAY_PASSED = "delay passed"
+    ABANDONED = "abandoned"  # its job ended, moved on or is being cancelled
+
+
+TASK_MOVES: Final[Mapping[tuple[T, TaskEvent], frozenset[T]]] = {
+    (T.READY, TaskEvent.CLAIMED): frozenset({T.LEASED}),
+    (T.READY, TaskEvent.ABANDONED): frozenset({T.CANCELLED}),
+    (T.GATED, TaskEvent.DELAY_PASSED): frozenset({T.READY}),
+    (T.GATED, TaskEvent.ABANDONED): frozenset({T.CANCELLED}),
+    (T.LEASED, TaskEvent.SUCCEEDED): frozenset({T.SUCCESS}),
+    (T.LEASED, TaskEvent.FAILED): frozenset({T.GATED, T.READY, T.FAILURE}),
+    (T.LEASED, TaskEvent.REPORTED_CANCELLED): frozenset({T.CANCELLED}),
+    (T.LEASED, TaskEvent.TIMED_OUT): frozenset({T.GATED, T.READY, T.TIMED_OUT}),
+    (T.LEASED, TaskEvent.LEASE_ENDED): frozenset({T.READY, T.LOST}),
+    (T.LEASED, TaskEvent.RELEASED): frozenset({T.READY}),
+    (T.LEASED, TaskEvent.ABANDONED): frozenset({T.CANCELLED}),
+}
+
+FINAL_JOBS: Final = FINAL

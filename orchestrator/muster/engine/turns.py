@@ -1,0 +1,305 @@
+"""One turn: load, decide, commit. The only caller of `Store.commit`."""
+
+import asyncio
+import hmac
+import logging
+import random
+import secrets
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from muster.blueprint.facts import JobFacts
+from muster.blueprint.problems import BlueprintError
+from muster.blueprint.registry import Registry
+from muster.core import decide as core
+from muster.core.advance import End, Enter, Move, advance, why
+from muster.core.decisions import TaskSpec
+from muster.core.events import Event
+from muster.core.ids import JobId, UnixMs, task_id
+from muster.core.limits import (
+    TASKS_PER_COMMIT_MAX,
+    TRANSITIONS_MAX,
+    TURN_FAILURES_MAX,
+    TURN_HOPS_MAX,
+    TURN_TIMEOUT_MS,
+)
+from muster.core.record import JobRecord, TaskItem
+from muster.core.status import JobStatus
+from muster.core.transitions import JobEvent
+from muster.engine.dispatch import Dispatcher, Reservation, Waiter
+from muster.engine.guard import TurnBlocked, TurnGuard
+from muster.engine.messages import approval_message, final_message
+from muster.observe.metrics import Metrics
+from muster.store.base import Commit, Committed, ContextTooLarge, NewTask, Store, Turn
+from muster.store.keys import short_hash
+
+log = logging.getLogger("muster.turns")
+
+VERSION_MISSING_RETRY_MS: Final = 2_000
+FAILURE_BACKOFF_MS: Final = 500
+TRACEBACK_CHARS_MAX: Final = 8_000
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRules:
+    """Defaults of the deployment that a commit needs."""
+
+    task_retries: int
+    task_timeout_ms: int
+    retention_ms: int
+    history: bool
+
+
+class VersionMissing(Exception):
+    """This replica does not have the job's blueprint; another may."""
+
+
+class StateFailed(Exception):
+    """A state function raised, hung or returned nonsense. The text is for the job's owner."""
+
+    def __init__(self, message: str, trace: str) -> None:
+        super().__init__(message)
+        self.trace = trace
+
+
+class Turns:
+    def __init__(
+        self,
+        store: Store,
+        blueprints: Registry,
+        dispatcher: Dispatcher,
+        metrics: Metrics,
+        rules: TurnRules,
+        approval_token: "ApprovalTokens",
+    ) -> None:
+        self._store = store
+        self._blueprints = blueprints
+        self._dispatcher = dispatcher
+        self._metrics = metrics
+        self._rules = rules
+        self._approval_token = approval_token
+        self._guard = TurnGuard()
+        self.on_timer: Callable[[JobId, int], None] | None = None
+        """Told of every timer this replica sets, so that it fires in time."""
+
+    def close(self) -> None:
+        self._guard.close()
+
+    async def run(self, turn: Turn, waiter: Waiter | None = None) -> None:
+        """Take *turn*, and those that follow from it at once. Tasks claimed on the way go to *waiter* first."""
+        following: Turn | None = turn
+        while following is not None:
+            started = time.perf_counter()
+            following, outcome = await self._one(following, waiter)
+            self._metrics.turns.labels(outcome).inc()
+            self._metrics.turn_seconds.observe(time.perf_counter() - started)
+
+    async def _one(self, turn: Turn, waiter: Waiter | None) -> tuple[Turn | None, str]:
+        record = turn.record
+        try:
+            event = why(record, turn.items)
+            rest = await self._decide(turn)
+        except VersionMissing:
+            await self._store.defer(record.id, turn.token, VERSION_MISSING_RETRY_MS, failed=False)
+            return None, "version_missing"
+        except StateFailed as failure:
+            return await self._failed(turn, failure)
+        try:
+            core.check_move(record.status, event, rest.status)
+            return await self._commit(turn, rest, waiter), "committed"
+        except (ContextTooLarge, TypeError) as error:
+            return await self._failed(turn, StateFailed(f"what the job carries cannot be saved: {error}", ""))
+
+    # Deciding
+
+    async def _decide(self, turn: Turn) -> core.Rest:
+        record = turn.record
+        draft = core.begin(record)
+        try:
+            move: Move = advance(record, turn.items)
+        except (KeyError, StopIteration, TypeError) as error:
+            raise StateFailed(f"the mailbox does not fit what the job waits for: {error!r}", "") from error
+        for _ in range(TURN_HOPS_MAX):
+            if isinstance(move, Enter) and draft.context.transitions >= TRANSITIONS_MAX:
+                text = f"entered {TRANSITIONS_MAX} states without an end: taken for an endless loop"
+                move = End(JobStatus.QUARANTINED, draft.state, error=text, details={"code": "too_many_transitions"})
+            if isinstance(move, End):
+                return core.finish(draft, move)
+            draft = core.enter(draft, move)
+            outcome = await self._enter(record, draft)
+            if isinstance(outcome, core.Rest):
+                return outcome
+            move = outcome
+        return core.finish(draft, move) if isinstance(move, End) else core.save(draft, move)
+
+    async def _enter(self, record: JobRecord, draft: core.Draft) -> core.Rest | Move:
+        blueprint = self._blueprints.find(record.blueprint, record.blueprint_version)
+        if blueprint is None or draft.state not in blueprint.states:
+            raise VersionMissing
+        facts = JobFacts(
+            id=record.id,
+            tenant=record.tenant,
+            blueprint=record.blueprint,
+            input=record.submission.initial_data,
+            data=draft.context.data,
+            results=draft.context.results,
+        )
+        try:
+            async with asyncio.timeout(TURN_TIMEOUT_MS / 1000):
+                entered = await self._guard.watch(blueprint.enter(draft.state, facts, draft.context.argument))
+        except TimeoutError as error:
+            raise StateFailed(
+                f"state {draft.state!r} did not return within {TURN_TIMEOUT_MS // 1000} s", _trace(error)
+            ) from error
+        except TurnBlocked as error:
+            raise StateFailed(
+                f"state {draft.state!r} blocked the event loop; await instead, or make it a plain function",
+                _trace(error),
+            ) from error
+        except BlueprintError as error:
+            raise StateFailed(str(error), "") from error
+        except Exception as error:
+            raise StateFailed(f"{type(error).__name__}: {error}", _trace(error)) from error
+        now = UnixMs(int(time.time() * 1000))
+        return core.decide(draft, entered.decision, entered.data, now)
+
+    async def _failed(self, turn: Turn, failure: StateFailed) -> tuple[Turn | None, str]:
+        """Try again later; after the third failure in a row quarantine the job with the traceback."""
+        record = turn.record
+        details = {"code": "state_failed", "state": record.state, "traceback": failure.trace[-TRACEBACK_CHARS_MAX:]}
+        log.warning(
+            "turn_failed", extra={"job_id": record.id, "error": str(failure), "failures": record.turn_failures + 1}
+        )
+        if record.turn_failures + 1 < TURN_FAILURES_MAX:
+            delay = int(FAILURE_BACKOFF_MS * 2**record.turn_failures * random.uniform(0.5, 1.0))
+            await self._store.defer(record.id, turn.token, delay, failed=True)
+            if self.on_timer is not None:
+                self.on_timer(record.id, delay)
+            return None, "failed"
+        end = End(JobStatus.QUARANTINED, record.state, error=str(failure), details=details)
+        rest = core.finish(core.begin(record), end)
+        core.check_move(record.status, JobEvent.TURN_FAILED, rest.status)
+        return await self._commit(turn, rest, None), "quarantined"
+
+    # Committing
+
+    async def _commit(self, turn: Turn, rest: core.Rest, waiter: Waiter | None) -> Turn | None:
+        record = turn.record
+        wave = max(record.wave, record.spawn_wave) + 1
+        tasks = self._new_tasks(record, rest)
+        kept = tasks[-TASKS_PER_COMMIT_MAX:]
+        for start in range(0, len(tasks) - len(kept), TASKS_PER_COMMIT_MAX):
+            chunk = tasks[start : min(start + TASKS_PER_COMMIT_MAX, len(tasks) - len(kept))]
+            if not await self._store.spawn(record.id, record.version, turn.token, wave, chunk):
+                return None
+        classes = tuple(dict.fromkeys(short_hash(task.type) for task in kept))
+        reservation = self._dispatcher.reserve_for(classes, len(kept), waiter)
+        commit = self._plan(turn, rest, wave, kept, reservation)
+        reply = await self._store.commit(commit)
+        if not isinstance(reply, Committed):
+            log.info("turn_lost", extra={"job_id": record.id})
+            return None
+        if reservation is not None:
+            self._dispatcher.deliver(reservation, reply.claimed)
+        if rest.status.is_final:
+            self._metrics.jobs_finished.labels(record.blueprint, rest.status).inc()
+        if rest.deadline_ms is not None and self.on_timer is not None:
+            self.on_timer(record.id, rest.deadline_ms)
+        return reply.turn
+
+    def _plan(
+        self, turn: Turn, rest: core.Rest, wave: int, tasks: list[NewTask], reservation: Reservation | None
+    ) -> Commit:
+        record, draft = turn.record, rest.draft
+        wait = draft.context.wait
+        return Commit(
+            job=record.id,
+            version=record.version,
+            token=turn.token,
+            next_token=secrets.token_hex(8),
+            status=rest.status,
+            state=draft.state,
+            context=draft.context,
+            wave=wave,
+            next_task=draft.first_task + len(rest.tasks),
+            need=rest.need,
+            fail_fast=rest.status is JobStatus.WAITING_FOR_PARALLEL_TASKS,
+            current_task=wait.first if wait is not None and wait.kind == "task" else None,
+            started=rest.status in {JobStatus.WAITING_FOR_HUMAN, JobStatus.WAITING} or rest.status.is_final,
+            clear_cancel=record.cancel_requested,
+            result=rest.result,
+            error=rest.error,
+            details=rest.details,
+            retention_ms=self._rules.retention_ms,
+            deadline_ms=rest.deadline_ms,
+            history=_blobs(draft.events) if self._rules.history else (),
+            tasks=tuple(tasks),
+            messages=self._messages(record, rest, wave),
+            drops=_leftovers(turn),
+            claim=None if reservation is None else reservation.claim,
+        )
+
+    def _messages(self, record: JobRecord, rest: core.Rest, wave: int) -> tuple[Any, ...]:
+        url = record.submission.webhook_url
+        if url is None:
+            return ()
+        if rest.status.is_final:
+            return (final_message(record, rest, wave),)
+        if rest.status is JobStatus.WAITING_FOR_HUMAN:
+            return (approval_message(record, rest, wave, self._approval_token.of(record.id, wave)),)
+        return ()
+
+    def _new_tasks(self, record: JobRecord, rest: core.Rest) -> list[NewTask]:
+        first = rest.draft.first_task
+        return [self._new_task(record, first + i, spec) for i, spec in enumerate(rest.tasks)]
+
+    def _new_task(self, record: JobRecord, number: int, spec: TaskSpec) -> NewTask:
+        timeout_ms = spec.timeout_ms or self._rules.task_timeout_ms
+        retries = self._rules.task_retries if spec.retries is None else spec.retries
+        body = {
+            "job_id": record.id,
+            "task_id": task_id(record.id, number),
+            "type": spec.type,
+            "params": spec.params,
+            "timeout_seconds": timeout_ms / 1000,
+            "priority": spec.priority,
+            "tracing_context": dict(record.submission.trace),
+        }
+        rules = orjson.dumps({"r": retries, "t": spec.type})
+        return NewTask(number, spec.type, orjson.dumps(body), rules, timeout_ms, spec.priority)
+
+
+class ApprovalTokens:
+    """One unguessable token per wait, derived, so that it is stored nowhere."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+
+    def of(self, job: JobId, wave: int) -> str:
+        return "apr_" + hmac.new(self._secret, f"approval|{job}|{wave}".encode(), "sha256").hexdigest()
+
+
+def _leftovers(turn: Turn) -> tuple[tuple[int, int], ...]:
+    """Task numbers of the past wait that have not all ended, and what a dead turn had spawned."""
+    record, wait = turn.record, turn.record.context.wait
+    drops: list[tuple[int, int]] = []
+    if wait is not None and wait.count:
+        ended = sum(isinstance(item, TaskItem) for item in turn.items)
+        if ended < wait.count:
+            drops.append((wait.first, wait.first + wait.count))
+    if record.spawned_to > record.next_task:
+        drops.append((record.next_task, record.spawned_to))
+    return tuple(drops)
+
+
+def _blobs(events: Sequence[Event]) -> tuple[str, ...]:
+    return tuple(orjson.dumps(event).decode() for event in events)
+
+
+def _trace(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))

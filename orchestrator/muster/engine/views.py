@@ -1,0 +1,175 @@
+"""Values that go in and out of the engine, apart from the job record itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from muster.core.ids import JobId, UnixMs
+from muster.core.json import JsonObject, JsonValue
+from muster.core.record import JobRecord
+
+
+@dataclass(frozen=True, slots=True)
+class JobOrder:
+    """A client's wish for a job. `initial_data` is not validated yet."""
+
+    tenant: str
+    blueprint: str
+    initial_data: JsonObject
+    webhook_url: str | None = None
+    trace: Mapping[str, str] = field(default_factory=dict[str, str])
+    idempotency_key: str | None = None
+    wait_ms: int = 0
+    """Wait so long for the end before answering (0: do not)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    job_id: JobId
+    created: bool
+    """False when the idempotency key was used before: `job_id` is the job of then."""
+    record: JobRecord | None = None
+    """Only where the order waited."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    items: tuple[JobRecord, ...]
+    next: str | None
+    """Opaque cursor of the next page."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEvent:
+    event_id: str
+    job_id: JobId
+    timestamp: UnixMs
+    event_type: str
+    state: str | None = None
+    previous_state: str | None = None
+    next_state: str | None = None
+    task_id: str | None = None
+    worker_id: str | None = None
+    attempt_number: int | None = None
+    duration_ms: int | None = None
+    details: JsonObject = field(default_factory=dict[str, JsonValue])
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerDescription:
+    """A registration. `facts` holds the descriptive members as sent (resources, capabilities, …)."""
+
+    worker_id: str
+    supported_tasks: tuple[str, ...]
+    max_concurrent_tasks: int = 1
+    cost_per_second: float = 0.0
+    protocol: int = 0
+    facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerPatch:
+    """Members of a heartbeat that were sent; None means unchanged."""
+
+    status: str | None = None
+    load: float | None = None
+    supported_tasks: tuple[str, ...] | None = None
+    current_tasks: tuple[str, ...] | None = None
+    max_concurrent_tasks: int | None = None
+    cost_per_second: float | None = None
+    resources: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    worker_id: str
+    worker_type: str | None
+    supported_tasks: tuple[str, ...]
+    status: str
+    load: float
+    current_tasks: tuple[str, ...]
+    max_concurrent_tasks: int
+    cost_per_second: float
+    resources: Mapping[str, Any]
+    capabilities: Mapping[str, Any]
+    registered_at: UnixMs
+    last_seen_at: UnixMs
+    protocol: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseSign:
+    """A sign of life of one running task."""
+
+    task_id: str
+    attempt: int
+    fence: str
+    progress: float | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatReply:
+    worker: WorkerView
+    cancel_task_ids: tuple[str, ...] = ()
+    lost_task_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A task handed to a worker. `body` is the task as JSON bytes, ready for the wire but for attempt and fence."""
+
+    job_id: JobId
+    task_id: str
+    attempt: int
+    fence: str
+    lease_ms: int
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskReport:
+    """A worker's result. `attempt` and `fence` are None where the worker speaks only the documented routes."""
+
+    job_id: str
+    task_id: str
+    worker_id: str
+    status: str
+    data: JsonValue = None
+    code: str = ""
+    message: str = ""
+    retry_after_ms: int | None = None
+    attempt: int | None = None
+    fence: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReportReply:
+    """`outcome`: `success`, `failure`, `cancelled` (taken) or `ignored` with a reason."""
+
+    outcome: str
+    reason: str | None = None
+    tasks: tuple[Lease, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Dashboard:
+    workers: Mapping[str, int]
+    """`total`, `idle`, `busy`."""
+    jobs: Mapping[str, int]
+    """One count per status word: live ones now, final ones since the store was made."""
+    tasks: Mapping[str, int]
+    """`queued`, `running`."""
+    now: UnixMs
+
+
+class CommandSocket(Protocol):
+    """A worker's live WebSocket, as the engine sees it."""
+
+    async def send_cancel(self, job_id: str, task_id: str) -> bool:
+        """Send `cancel_task`; False when the socket is gone."""
+        ...
+
+    async def close_replaced(self) -> None:
+        """Another connection of the same worker took over: close with 4409."""
+        ...

@@ -1,0 +1,87 @@
+"""Errors a caller can act on. Each has a stable code, an HTTP status and a page in docs/errors/<code>.md."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class ErrorCode(StrEnum):
+    MALFORMED_JSON = "malformed_json"
+    INVALID_BODY = "invalid_body"
+    INVALID_PARAMETER = "invalid_parameter"
+    INVALID_INPUT = "invalid_input"
+    UNAUTHENTICATED = "unauthenticated"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    JOB_NOT_FOUND = "job_not_found"
+    TASK_NOT_FOUND = "task_not_found"
+    WORKER_NOT_FOUND = "worker_not_found"
+    BLUEPRINT_NOT_FOUND = "blueprint_not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    BODY_TOO_LARGE = "body_too_large"
+    JOB_FINAL = "job_final"
+    NOT_WAITING_FOR_DECISION = "not_waiting_for_decision"
+    UNKNOWN_DECISION = "unknown_decision"
+    IDEMPOTENCY_CONFLICT = "idempotency_conflict"
+    WEBHOOK_URL_REFUSED = "webhook_url_refused"
+    STORE_UNAVAILABLE = "store_unavailable"
+    STORE_FULL = "store_full"
+    SHUTTING_DOWN = "shutting_down"
+    INTERNAL = "internal"
+
+
+STATUS_OF: Mapping[ErrorCode, int] = {
+    ErrorCode.MALFORMED_JSON: 400,
+    ErrorCode.INVALID_BODY: 400,
+    ErrorCode.INVALID_PARAMETER: 400,
+    ErrorCode.INVALID_INPUT: 400,
+    ErrorCode.UNAUTHENTICATED: 401,
+    ErrorCode.FORBIDDEN: 403,
+    ErrorCode.NOT_FOUND: 404,
+    ErrorCode.JOB_NOT_FOUND: 404,
+    ErrorCode.TASK_NOT_FOUND: 404,
+    ErrorCode.WORKER_NOT_FOUND: 404,
+    ErrorCode.BLUEPRINT_NOT_FOUND: 404,
+    ErrorCode.METHOD_NOT_ALLOWED: 405,
+    ErrorCode.BODY_TOO_LARGE: 413,
+    ErrorCode.JOB_FINAL: 409,
+    ErrorCode.NOT_WAITING_FOR_DECISION: 409,
+    ErrorCode.UNKNOWN_DECISION: 400,
+    ErrorCode.IDEMPOTENCY_CONFLICT: 409,
+    ErrorCode.WEBHOOK_URL_REFUSED: 400,
+    ErrorCode.STORE_UNAVAILABLE: 503,
+    ErrorCode.STORE_FULL: 503,
+    ErrorCode.SHUTTING_DOWN: 503,
+    ErrorCode.INTERNAL: 500,
+}
+
+
+class MusterError(Exception):
+    """Something the caller must act on.
+
+    Args:
+        code: stable machine word; decides the HTTP status.
+        detail: one sentence naming the offending value.
+        hint: what to do about it; may be empty.
+        extra: further members of the problem document, for example `allowed`.
+        retry_after_s: for 503, when trying again makes sense.
+    """
+
+    def __init__(
+        self,
+        code: ErrorCode,
+        detail: str,
+        *,
+        hint: str = "",
+        extra: Mapping[str, object] | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.hint = hint
+        self.extra = dict(extra or {})
+        self.retry_after_s = retry_after_s
+
+    @property
+    def status(self) -> int:
+        return STATUS_OF[self.code]

@@ -1,0 +1,243 @@
+"""The composition root: the only place that builds and connects everything."""
+
+import asyncio
+import gc
+import logging
+import secrets
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from aiohttp import web
+
+from muster.api.app import create_app
+from muster.api.auth import Credentials
+from muster.blueprint.graphs import graph_json
+from muster.blueprint.problems import BlueprintError
+from muster.blueprint.registry import Registry
+from muster.engine.engine import Engine, EngineSettings
+from muster.observe.logs import configure_logs
+from muster.observe.metrics import Metrics
+from muster.settings import Settings
+from muster.store.link import parse_url
+from muster.store.redis import RedisStore
+from muster.version import product_version
+
+log = logging.getLogger("muster.main")
+
+KEEP_ALIVE_S: Final = 75.0
+SHUTDOWN_S: Final = 5.0
+VERSION_FLOOR: Final = {"redis": (7, 0), "valkey": (8, 0)}
+
+
+class StartRefused(Exception):
+    """The server must not start like this; the text names the setting and the fix."""
+
+
+async def serve(
+    settings: Settings,
+    *,
+    ready: Callable[[str], None] | None = None,
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Bind and serve until *stop* is set or SIGTERM or SIGINT comes.
+
+    Args:
+        settings: complete; `redis_url` must be set.
+        ready: called with the base URL once the port is bound.
+        stop: ends the server when set.
+
+    Raises:
+        StartRefused: the store is not fit for the mode.
+        StoreUnavailable: nobody answers at `redis_url`.
+        BlueprintError: every problem of every blueprint.
+        OSError: the port cannot be bound.
+    """
+    stop = stop or asyncio.Event()
+    _stop_on_signals(stop)
+    configure_logs(level=settings.log_level, log_format=settings.log_format)
+    async with AsyncExitStack() as stack:
+        engine = await stack.enter_async_context(running_engine(settings))
+        app = create_app(engine, settings, Credentials.load(settings))
+        url = await stack.enter_async_context(_listening(app, settings))
+        gc.freeze()  # what start-up made stays: later collections need not walk it
+        if settings.reload:
+            stack.enter_context(_cancelled_at_exit(_reload_on_change(engine, settings)))
+        if ready is not None:
+            ready(url)
+        log.info("server_started", extra={"url": url, "blueprints": engine.blueprints.names()})
+        await stop.wait()
+        log.info("server_stopping")
+        engine.drain()
+
+
+def run(settings: Settings) -> None:
+    """`serve` on uvloop where there is one."""
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(serve(settings))
+    else:
+        uvloop.run(serve(settings))
+
+
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, stop.set)
+        except (RuntimeError, ValueError, NotImplementedError):
+            log.debug("signals_not_ours")  # not in the main thread: whoever is there stops us
+
+
+@asynccontextmanager
+async def running_engine(settings: Settings) -> AsyncIterator[Engine]:
+    """Blueprints loaded, store connected and checked, loops running."""
+    assert settings.redis_url is not None, "whoever calls decides where the store is"
+    registry = Registry()
+    for place in settings.blueprints:
+        registry.load(place)
+    replica = secrets.token_hex(6)
+    wiring = _Wiring()
+    store = RedisStore(
+        parse_url(settings.redis_url),
+        namespace=settings.namespace,
+        partitions=settings.partitions,
+        replica=replica,
+        on_message=wiring.on_message,
+        on_reconnect=wiring.on_reconnect,
+    )
+    await store.open()
+    try:
+        check_store(await store.info(), settings)
+        secret = settings.secret.get_secret_value() if settings.secret else await store.secret(secrets.token_hex(32))
+        metrics = Metrics(version=product_version())
+        engine = Engine(store, registry, engine_settings(settings, replica), metrics, secret)
+        wiring.engine = engine
+        for blueprint in registry.all():
+            await store.publish_blueprint(blueprint.name, blueprint.version, graph_json(blueprint.graph).decode())
+        engine.start()
+        try:
+            yield engine
+        finally:
+            await engine.stop()
+    finally:
+        await store.close()
+
+
+class _Wiring:
+    """The store speaks to an engine that is built after it."""
+
+    engine: Engine | None = None
+
+    def on_message(self, partition: int, text: str) -> None:
+        if self.engine is not None:
+            self.engine.on_message(partition, text)
+
+    def on_reconnect(self) -> None:
+        if self.engine is not None:
+            self.engine.on_reconnect()
+
+
+def engine_settings(settings: Settings, replica: str) -> EngineSettings:
+    def ms(seconds: float) -> int:
+        return int(seconds * 1000)
+
+    return EngineSettings(
+        replica=replica,
+        partitions=settings.partitions,
+        registration_ttl_ms=ms(settings.registration_ttl_seconds),
+        heartbeat_ms=ms(settings.sdk_heartbeat_seconds),
+        lease_ms=ms(settings.lease_seconds),
+        delivery_lease_ms=ms(settings.delivery_lease_seconds),
+        poll_ms=ms(settings.worker_poll_timeout_seconds),
+        cancel_grace_ms=ms(settings.cancel_grace_seconds),
+        task_retries=settings.job_max_retries,
+        task_timeout_ms=ms(settings.task_timeout_seconds),
+        retention_ms=ms(settings.retention_seconds),
+        history=settings.history_enabled,
+        approvals_need_token=settings.approval_token_required,
+        webhooks_allow_private=settings.private_webhooks_allowed,
+    )
+
+
+def check_store(info: dict[str, str], settings: Settings) -> None:
+    """Refuse a server that would lose jobs silently; in development only say so.
+
+    Raises:
+        StartRefused: in production, with every fault and its fix; in any mode for a version below the floor.
+    """
+    kind = "valkey" if "valkey_version" in info else "redis"
+    version = info.get(f"{kind}_version", "0")
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    if numbers < VERSION_FLOOR[kind]:
+        floor = ".".join(map(str, VERSION_FLOOR[kind]))
+        raise StartRefused(f"MUSTER_REDIS_URL names a {kind} {version}; Muster needs {floor} or newer")
+    faults = []
+    policy = info.get("maxmemory-policy", "noeviction")
+    if policy != "noeviction":
+        faults.append(
+            f"the server evicts keys (maxmemory-policy {policy}), so jobs would vanish: "
+            "CONFIG SET maxmemory-policy noeviction"
+        )
+    if faults and settings.is_production:
+        raise StartRefused("; ".join(faults))
+    if info.get("aof_enabled") == "0":
+        faults.append("appendonly is off: a crash of the server loses what came after its last snapshot")
+    for fault in faults:
+        log.warning("store_not_durable", extra={"fault": fault})
+
+
+@asynccontextmanager
+async def _listening(app: web.Application, settings: Settings) -> AsyncIterator[str]:
+    runner = web.AppRunner(
+        app,
+        handler_cancellation=True,
+        keepalive_timeout=KEEP_ALIVE_S,
+        shutdown_timeout=SHUTDOWN_S,
+        access_log=None,
+    )
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, settings.host, settings.port, backlog=1024)
+        await site.start()
+        port = runner.addresses[0][1] if runner.addresses else settings.port
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        yield f"http://{host}:{port}"
+    finally:
+        await runner.cleanup()
+
+
+class _cancelled_at_exit:  # noqa: N801  reads as a phrase
+    def __init__(self, coroutine: Any) -> None:
+        self._task = asyncio.get_running_loop().create_task(coroutine)
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        self._task.cancel()
+
+
+async def _reload_on_change(engine: Engine, settings: Settings) -> None:
+    """Load blueprints again when their files change. Jobs under way stay on the version they began with."""
+    from watchfiles import awatch
+
+    paths = _watched(engine, settings)
+    if not paths:
+        return
+    async for _ in awatch(*paths):
+        for place in settings.blueprints:
+            try:
+                loaded = engine.blueprints.reload(place)
+            except BlueprintError as error:
+                log.error("blueprints_not_reloaded", extra={"problems": str(error)})  # noqa: TRY400  no traceback: the text is all
+            else:
+                log.info("blueprints_reloaded", extra={"names": [b.name for b in loaded]})
+
+
+def _watched(engine: Engine, settings: Settings) -> set[Path]:
+    places = {Path(place).resolve() for place in settings.blueprints if Path(place).exists()}
+    return places | {Path(blueprint.file).parent for blueprint in engine.blueprints.all()}

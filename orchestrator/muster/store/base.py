@@ -1,0 +1,371 @@
+"""The store's contract: the few operations the engine needs, each atomic, fenced and safe to send twice.
+
+`redis.RedisStore` keeps it on a server, `memory.MemoryStore` in plain dicts; `tests/store` runs the same sequences
+against both. Times are the store's own (`now_ms`); durations go in, never dates.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from muster.core.ids import JobId, TaskId, UnixMs
+from muster.core.record import Context, Item, JobRecord, Submission
+from muster.core.status import JobStatus
+
+
+class StoreUnavailable(Exception):
+    """The server cannot be reached or does not answer. Nothing is known about the last write."""
+
+
+class StoreFull(Exception):
+    """The server refuses writes for lack of memory. Nothing was written."""
+
+
+class ContextTooLarge(Exception):
+    """What the job carries between states exceeds `CONTEXT_BYTES_MAX`. Nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    id: JobId
+    tenant: str
+    blueprint: str
+    blueprint_version: str
+    state: str
+    submission: Submission
+    context: Context
+    history: str = ""
+    idempotency_key: str = ""
+    idempotency_ttl_ms: int = 86_400_000
+    fingerprint: str = ""
+    watcher: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Existing:
+    """The idempotency key's job of an earlier submit."""
+
+    id: JobId
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A place for one task: whom it goes to and for how long at first.
+
+    `patient` leases belong to workers that know only the documented routes: their end is put to the engine, which
+    looks at the worker's registration.
+    """
+
+    worker: str
+    fence: str
+    lease_ms: int
+    patient: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Which classes to take from, in order, and for whom. `register` asks for a wake-up where too little was found."""
+
+    replica: str
+    classes: tuple[str, ...]
+    seats: tuple[Seat, ...]
+    register: bool = False
+    history: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    seat: int
+    """Index into the claim's seats."""
+    task: TaskId
+    attempt: int
+    body: bytes
+    waited_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The exclusive right to decide a job's next move, until the lease ends."""
+
+    token: str
+    record: JobRecord
+    items: tuple[Item, ...]
+
+
+class Mode(StrEnum):
+    DELIVER = "deliver"
+    RETRY = "retry"
+    REQUEUE = "requeue"
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One attempt's end. `worker` is empty when the engine itself ends it (timeout, lost worker)."""
+
+    job: JobId
+    number: int
+    worker: str
+    mode: Mode
+    item: str
+    history: str
+    token: str
+    attempt: int | None = None
+    fence: str | None = None
+    delay_ms: int = 0
+    failed: bool = False
+    claim: Claim | None = None
+
+
+class Refusal(StrEnum):
+    GONE = "gone"
+    """No such live task: finished before, or never there."""
+    FOREIGN = "foreign"
+    """Another worker's task."""
+    STALE = "stale"
+    """A superseded attempt, or a task that is not leased."""
+    FINAL = "final"
+    """The job is over."""
+    CONFLICT = "conflict"
+    """The wait it was for has ended."""
+    TAKEN = "taken"
+    """Sent before and taken then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The end was taken. `turn` is due and leased to the caller; else `claimed` holds what the claim got."""
+
+    turn: Turn | None = None
+    claimed: tuple[Claimed, ...] = ()
+    retried: bool = False
+    cancelling: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    why: Refusal
+    next_task: int = 0
+    """With GONE: numbers below this one have existed; -1 when the job is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewTask:
+    """A task to make ready. `body` is what the worker gets, `rules` what the engine needs when it fails."""
+
+    number: int
+    type: str
+    body: bytes
+    rules: bytes
+    timeout_ms: int
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A webhook to deliver."""
+
+    id: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What a turn decided, in full."""
+
+    job: JobId
+    version: int
+    token: str
+    next_token: str
+    status: JobStatus
+    state: str
+    context: Context
+    wave: int
+    next_task: int
+    need: int = 1
+    fail_fast: bool = False
+    current_task: int | None = None
+    started: bool = False
+    clear_cancel: bool = False
+    result: Any = None
+    error: str | None = None
+    details: Mapping[str, Any] | None = None
+    retention_ms: int = 604_800_000
+    deadline_ms: int | None = None
+    history: tuple[str, ...] = ()
+    tasks: tuple[NewTask, ...] = ()
+    messages: tuple[Message, ...] = ()
+    drops: tuple[tuple[int, int], ...] = ()
+    """Half-open ranges of task numbers nobody waits for any more."""
+    claim: Claim | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    claimed: tuple[Claimed, ...] = ()
+    turn: Turn | None = None
+    """The next turn, where it is due at once; leased to `next_token`."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndedLease:
+    """A lease whose deadline passed. It stays with the worker until the engine has decided."""
+
+    task: TaskId
+    attempt: int
+    fence: str
+    worker: str
+    patient: bool
+    timed_out: bool
+    losses: int
+    failures: int
+    rules: bytes
+    ran_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DueMessage:
+    id: str
+    body: bytes
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    next_due_ms: int | None
+    leases: tuple[EndedLease, ...] = ()
+    messages: tuple[DueMessage, ...] = ()
+    turns: tuple[Turn, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRef:
+    """A lease to prolong. `attempt` and `fence` are None where the engine vouches for the worker."""
+
+    task: str
+    attempt: int | None = None
+    fence: str | None = None
+    progress: float | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveTask:
+    """What a failed attempt's decision needs."""
+
+    attempt: int
+    fence: str
+    worker: str
+    failures: int
+    losses: int
+    rules: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    ready: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Ready tasks by class id (classes without any are left out)."""
+    leased: int = 0
+    jobs: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+@dataclass(frozen=True, slots=True)
+class RawEvent:
+    at: UnixMs
+    duration_ms: int | None
+    blob: str
+
+
+class Store(Protocol):
+    """See the module. Every method may raise `StoreUnavailable`; those that add data, `StoreFull`."""
+
+    async def submit(self, job: NewJob, token: str) -> Turn | Existing:
+        """Store *job* and lease its first turn. Partition: the job id's."""
+        ...
+
+    async def claim(self, partition: int, claim: Claim) -> tuple[Claimed, ...]: ...
+
+    async def complete(self, completion: Completion) -> Completed | Refused: ...
+
+    async def commit(self, commit: Commit) -> Committed | Refused:
+        """Refused(STALE) where the turn was lost; nothing is written then."""
+        ...
+
+    async def spawn(self, job: JobId, version: int, token: str, wave: int, tasks: Sequence[NewTask]) -> bool:
+        """Make up to 100 tasks ready ahead of the commit. False: the turn was lost."""
+        ...
+
+    async def defer(self, job: JobId, token: str, delay_ms: int, *, failed: bool, details: str = "") -> int | None:
+        """Give the turn back. Returns the number of failed turns in a row, None if the turn was lost."""
+        ...
+
+    async def extend(self, partition: int, worker: str, lease_ms: int, leases: Sequence[LeaseRef]) -> tuple[str, ...]:
+        """Prolong leases: `ok`, `cancel` or `lost` for each, in order. `worker` is empty for the engine itself."""
+        ...
+
+    async def release(self, task: TaskId, attempt: int, fence: str) -> bool: ...
+
+    async def signal(self, job: JobId, wave: int, item: str, history: str, token: str) -> Turn | Refused: ...
+
+    async def cancel(
+        self, job: JobId, token: str, grace_ms: int, history: str
+    ) -> Turn | Refused | tuple[tuple[TaskId, str], ...]:
+        """Ask for the job's end. A tuple: tasks still leased, with their workers."""
+        ...
+
+    async def tick(self, partition: int, token_prefix: str) -> Tick: ...
+
+    async def settle(self, partition: int, message: str, tries: int, retry_in_ms: int | None) -> None: ...
+
+    async def read(self, job: JobId, watcher: str = "") -> JobRecord | None: ...
+
+    async def live_task(self, job: JobId, number: int) -> LiveTask | None: ...
+
+    async def history(self, job: JobId) -> tuple[RawEvent, ...]: ...
+
+    async def jobs(self, tenant: str, before: UnixMs | None, limit: int) -> tuple[JobRecord, ...]:
+        """Jobs of *tenant* by creation (live) or end (final), newest first."""
+        ...
+
+    async def queue(self, partition: int) -> QueueState: ...
+
+    async def register(self, worker: str, ttl_ms: int, fields: Mapping[str, str]) -> None: ...
+
+    async def beat(
+        self, worker: str, ttl_ms: int, fields: Mapping[str, str]
+    ) -> tuple[dict[str, str], tuple[str, ...]] | None:
+        """A sign of life: the worker's fields and the tasks it should cancel, or None for an unknown worker."""
+        ...
+
+    async def touch(self, ttl_ms: int, workers: Sequence[str]) -> tuple[str, ...]:
+        """Prolong registrations; returns those that do not exist."""
+        ...
+
+    async def worker(self, worker: str) -> dict[str, str] | None: ...
+
+    async def workers(self) -> tuple[dict[str, str], ...]: ...
+
+    async def ask_cancel(self, worker: str, tasks: Sequence[str]) -> None:
+        """Leave a note for the worker's next heartbeat."""
+        ...
+
+    async def cancels(self, worker: str) -> tuple[str, ...]: ...
+
+    async def forget_cancel(self, worker: str, task: str) -> None: ...
+
+    async def publish(self, replica: str, message: str) -> bool:
+        """Send *message* to a replica; False when nobody listens."""
+        ...
+
+    async def publish_blueprint(self, name: str, version: str, graph: str) -> None: ...
+
+    async def secret(self, fresh: str) -> str:
+        """The secret all replicas share: *fresh* if there was none."""
+        ...
+
+    async def ping(self) -> bool: ...
+
+    async def flush(self) -> None:
+        """Delete every key of this namespace and no other."""
+        ...

@@ -1,0 +1,164 @@
+"""Stored bytes to values and back. Fields a reader does not know are kept by never rewriting them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from muster.core.ids import JobId, UnixMs
+from muster.core.record import (
+    CancelItem,
+    Context,
+    DecisionItem,
+    Item,
+    JobRecord,
+    Submission,
+    TaskItem,
+    TimerItem,
+    Wait,
+)
+from muster.core.status import JobStatus
+
+
+def dump(value: object) -> bytes:
+    return orjson.dumps(value)
+
+
+def dump_submission(submission: Submission) -> bytes:
+    return dump({"i": submission.initial_data, "w": submission.webhook_url, "t": dict(submission.trace)})
+
+
+def load_submission(blob: bytes) -> Submission:
+    raw = orjson.loads(blob)
+    return Submission(initial_data=raw["i"], webhook_url=raw["w"], trace=raw["t"])
+
+
+def dump_context(context: Context) -> bytes:
+    return dump(
+        {
+            "w": None if context.wait is None else _wait_fields(context.wait),
+            "a": context.argument,
+            "d": context.data,
+            "r": context.results,
+            "n": context.transitions,
+        }
+    )
+
+
+def _wait_fields(wait: Wait) -> dict[str, Any]:
+    return {
+        "k": wait.kind,
+        "e": dict(wait.edges),
+        "f": wait.first,
+        "c": wait.count,
+        "m": wait.message,
+        "d": wait.deadline_at,
+        "t": wait.target,
+        "a": wait.argument,
+    }
+
+
+def load_context(blob: bytes) -> Context:
+    raw = orjson.loads(blob)
+    wait = raw["w"]
+    return Context(
+        wait=None
+        if wait is None
+        else Wait(wait["k"], wait["e"], wait["f"], wait["c"], wait["m"], wait["d"], wait["t"], wait["a"]),
+        argument=raw["a"],
+        data=raw["d"],
+        results=raw["r"],
+        transitions=raw["n"],
+    )
+
+
+def dump_item(item: Item) -> str:
+    match item:
+        case TaskItem():
+            fields = {
+                "k": "task",
+                "n": item.number,
+                "s": item.status,
+                "d": item.data,
+                "c": item.code,
+                "m": item.message,
+                "w": item.worker,
+                "a": item.attempt,
+            }
+        case DecisionItem():
+            fields = {"k": "decision", "d": item.decision, "b": item.by, "m": item.note}
+        case TimerItem():
+            fields = {"k": "timer"}
+        case CancelItem():
+            fields = {"k": "cancel"}
+    return orjson.dumps(fields).decode()
+
+
+def load_item(blob: bytes) -> Item:
+    raw = orjson.loads(blob)
+    match raw["k"]:
+        case "task":
+            return TaskItem(raw["n"], raw["s"], raw["d"], raw["c"], raw["m"], raw["w"], raw["a"])
+        case "decision":
+            return DecisionItem(raw["d"], raw["b"], raw["m"])
+        case "timer":
+            return TimerItem()
+        case _:
+            return CancelItem()
+
+
+def load_record(job: JobId, header: Sequence[bytes | None], task: Sequence[bytes | None] = ()) -> JobRecord:
+    """A record from the fields of `HEADER` in scripts/_queue.lua, in that order."""
+    (
+        tenant, blueprint, version_of, status, state, version, wave, next_task, submission, context, created, updated,
+        started, ended, result, error, details, retries, cancel, failures, spawn_wave, spawned, progress, message, _,
+        extra_revisions,
+    ) = header  # fmt: skip
+    leased = bool(task) and task[0] == b"L"
+    return JobRecord(
+        id=job,
+        tenant=_text(tenant),
+        blueprint=_text(blueprint),
+        blueprint_version=_text(version_of),
+        status=JobStatus(_text(status)),
+        state=_text(state),
+        version=_int(version),
+        revision=_int(version) + _int(extra_revisions),
+        wave=_int(wave),
+        next_task=_int(next_task),
+        submission=load_submission(submission or b""),
+        context=load_context(context or b""),
+        created_at=UnixMs(_int(created)),
+        updated_at=UnixMs(_int(updated)),
+        started_at=UnixMs(_int(started)) if started else None,
+        finished_at=UnixMs(_int(ended)) if ended else None,
+        result=orjson.loads(result) if result else None,
+        error=error.decode() if error else None,
+        details=orjson.loads(details) if details else None,
+        retries=_int(retries),
+        cancel_requested=cancel == b"1",
+        turn_failures=_int(failures),
+        spawn_wave=_int(spawn_wave),
+        spawned_to=_int(spawned),
+        current_worker=_text(task[1]) if leased else None,
+        progress=float(progress) if progress else None,
+        progress_message=message.decode() if message else None,
+    )
+
+
+def _text(value: bytes | None) -> str:
+    return "" if value is None else value.decode()
+
+
+def _int(value: bytes | None) -> int:
+    return int(value) if value else 0
+
+
+def text_fields(flat: Sequence[bytes]) -> dict[str, str]:
+    """A flat field-value reply as a dict."""
+    it = iter(flat)
+    return {field.decode(): value.decode() for field, value in zip(it, it, strict=True)}
+
+
+def text_map(fields: Mapping[str, str]) -> list[str]:
+    return [text for pair in fields.items() for text in pair]

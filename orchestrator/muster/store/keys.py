@@ -1,0 +1,95 @@
+"""Every Redis key: how it is spelled, its type, and how long it lives.
+
+All keys of one job carry one hash tag, so that a job lives wholly in one slot of a cluster. The scripts get the
+tag as KEYS[1] and spell the rest the same way; `tests/store` asserts that no other key ever appears.
+User strings never appear in a key: they are hashed by `short_hash`.
+"""
+
+import hashlib
+from base64 import b32encode
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, Literal
+
+Lifetime = Literal["structure", "live", "expires"]
+"""`structure`: bounded by configuration, never expires. `live`: belongs to a job that is not final, or to a task,
+message or timer of one; removed with it. `expires`: carries a TTL."""
+
+SLOTS: Final = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class KeyKind:
+    pattern: str
+    type: str
+    lifetime: Lifetime
+    holds: str
+
+
+KEY_KINDS: Final = (
+    KeyKind("j:<job>", "hash", "live", "the job; expires once it is final"),
+    KeyKind("i:<job>", "list", "live", "mailbox of the current wave"),
+    KeyKind("e:<job>", "list", "live", "results of a fan that is still being spawned"),
+    KeyKind("h:<job>", "list", "live", "history; expires once the job is final"),
+    KeyKind("jt:<job>", "set", "live", "numbers of the job's live tasks"),
+    KeyKind("t:<task>", "hash", "live", "one live task"),
+    KeyKind("q:<class>", "zset", "live", "flows with ready tasks, by band and virtual time"),
+    KeyKind("f:<class>|<flow>", "zset", "live", "ready tasks of one flow, by band and age"),
+    KeyKind("V", "hash", "structure", "virtual time of each class"),
+    KeyKind("vt:<class>", "zset", "expires", "finish tags of drained flows"),
+    KeyKind("cls", "hash", "structure", "class id to task type"),
+    KeyKind("n", "hash", "structure", "number of jobs by status"),
+    KeyKind("L", "zset", "live", "leased tasks by deadline"),
+    KeyKind("D", "zset", "live", "jobs whose turn is due, or runs until then"),
+    KeyKind("tm", "zset", "live", "timers"),
+    KeyKind("wt:<class>", "zset", "expires", "replicas that wait for work of the class"),
+    KeyKind("ob:<message>", "hash", "live", "a webhook that must still be delivered"),
+    KeyKind("k:<key>", "string", "expires", "idempotency key to job"),
+    KeyKind("xr:<tenant>", "zset", "live", "index of live jobs by creation"),
+    KeyKind("xf:<day>:<tenant>", "zset", "expires", "index of final jobs by end"),
+    KeyKind("meta", "hash", "structure", "schema version and shared secret (global tag)"),
+    KeyKind("bp", "hash", "structure", "published blueprint graphs (global tag)"),
+    KeyKind("w:<worker>", "hash", "expires", "a registered worker (global tag)"),
+    KeyKind("wc:<worker>", "set", "expires", "tasks the worker should cancel (global tag)"),
+    KeyKind("ws", "zset", "live", "workers by the end of their registration (global tag)"),
+)
+
+
+def crc16(data: bytes) -> int:
+    """CRC-16/XMODEM, the cluster's slot hash (redis.io/docs/reference/cluster-spec, appendix A)."""
+    crc = 0
+    for byte in data:
+        crc ^= byte << 8
+        for _ in range(8):
+            crc = ((crc << 1) ^ 0x1021) & 0xFFFF if crc & 0x8000 else (crc << 1) & 0xFFFF
+    return crc
+
+
+@lru_cache(maxsize=8)
+def partition_tags(namespace: str, partitions: int) -> tuple[str, ...]:
+    """One hash tag a partition, spread over equal ranges of the slots, so that any equal cluster gets equal shares."""
+    width = SLOTS / partitions
+    return tuple(_tag_in_range(namespace, p, int(p * width), int((p + 1) * width)) for p in range(partitions))
+
+
+def _tag_in_range(namespace: str, partition: int, low: int, high: int) -> str:
+    suffix = 0
+    while True:
+        name = f"{namespace}{partition}.{suffix}"
+        if low <= crc16(name.encode()) % SLOTS < high:
+            return "{" + name + "}"
+        suffix += 1
+
+
+def global_tag(namespace: str) -> str:
+    return "{" + namespace + ".g}"
+
+
+def wake_channel(tag: str, replica: str) -> str:
+    return f"{tag}!{replica}"
+
+
+@lru_cache(maxsize=65_536)
+def short_hash(text: str) -> str:
+    """80 bits of blake2b in base32: what stands for a user's string in a key."""
+    return b32encode(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=10).digest()).decode().lower()

@@ -1,0 +1,559 @@
+"""The store on Redis or Valkey: each method is one script call. Replies become values here and nowhere else."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from muster.core.ids import JobId, TaskId, UnixMs, partition_of, split_task_id
+from muster.core.limits import CLAIM_MAX, CONTEXT_BYTES_MAX, TURN_LEASE_MS
+from muster.core.record import JobRecord
+from muster.core.status import JobStatus
+from muster.store import codec
+from muster.store.base import (
+    Claim,
+    Claimed,
+    Commit,
+    Committed,
+    Completed,
+    Completion,
+    ContextTooLarge,
+    DueMessage,
+    EndedLease,
+    Existing,
+    LeaseRef,
+    LiveTask,
+    NewJob,
+    NewTask,
+    QueueState,
+    RawEvent,
+    Refusal,
+    Refused,
+    StoreFull,
+    StoreUnavailable,
+    Tick,
+    Turn,
+)
+from muster.store.keys import global_tag, partition_tags, short_hash, wake_channel
+from muster.store.link import CONNECT_TIMEOUT_S, Address, Link, LinkDown, ServerError
+from muster.store.scripts import names, script
+
+log = logging.getLogger("muster.store")
+
+RETRY_FOR_S: Final = 2.5
+"""A call is sent again for so long while the server is away; then the caller is told."""
+BACKOFF_MAX_S: Final = 1.0
+PASSING_ERRORS: Final = frozenset(
+    {"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "MISCONF", "NOREPLICAS"}
+)
+"""The server will take the command later; nothing was written."""
+TICK_LEASES: Final = 100
+TICK_TIMERS: Final = 200
+TICK_TURNS: Final = 32
+TICK_HOLD_MS: Final = 5_000
+"""An ended lease or a due message that its ticker did not settle comes again after this time."""
+SWEEP_CLASSES: Final = 1_000
+INDEX_DAY_MS: Final = 86_400_000
+BAND_OF_PRIORITY_0: Final = 32
+
+OnMessage = Callable[[int, str], None]
+"""Partition and text of a message to this replica."""
+
+
+class RedisStore:
+    """Connect with `await open()`. One link for commands, one for messages; both reconnect by themselves."""
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        namespace: str,
+        partitions: int = 1,
+        replica: str = "",
+        on_message: OnMessage | None = None,
+        on_reconnect: Callable[[], None] | None = None,
+    ) -> None:
+        self._address = address
+        self._replica = replica
+        self._tags = partition_tags(namespace, partitions)
+        self._global = global_tag(namespace)
+        self._partition_of_channel = {wake_channel(tag, replica).encode(): p for p, tag in enumerate(self._tags)}
+        self._on_message = on_message
+        self._on_reconnect = on_reconnect
+        self._link: Link | None = None
+        self._subscriber: Link | None = None
+        self._up = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.round_trips = 0
+
+    @property
+    def partitions(self) -> int:
+        return len(self._tags)
+
+    async def open(self) -> None:
+        """Connect and load the scripts.
+
+        Raises:
+            StoreUnavailable: nobody answers at the address.
+        """
+        try:
+            await self._connect()
+            if self._replica:
+                await self._subscribe()
+        except LinkDown as error:
+            raise StoreUnavailable(str(error)) from error
+        self._tasks.append(asyncio.create_task(self._keep(self._connect, lambda: self._link), name="store-link"))
+        if self._replica:
+            self._tasks.append(
+                asyncio.create_task(self._keep(self._subscribe, lambda: self._subscriber), name="store-messages")
+            )
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for link in (self._link, self._subscriber):
+            if link is not None:
+                link.close()
+        self._up.clear()
+
+    async def _connect(self) -> None:
+        link = await Link.open(self._address, f"muster-{self._replica or 'client'}")
+        try:
+            for name in names():
+                await link.call("SCRIPT", "LOAD", script(name).source)
+        except ServerError as error:
+            link.close()
+            raise LinkDown(str(error)) from error
+        self._link = link
+        self._up.set()
+        link.lost.add_done_callback(lambda _: self._up.clear() if self._link is link else None)
+
+    async def _subscribe(self) -> None:
+        missing = set(self._partition_of_channel)
+        ready = asyncio.get_running_loop().create_future()
+
+        def push(reply: list[Any]) -> None:
+            match reply:
+                case [b"smessage", channel, payload] if self._on_message is not None:
+                    self._on_message(self._partition_of_channel[channel], payload.decode())
+                case [b"sunsubscribe", *_]:
+                    subscriber.close()
+                case [b"ssubscribe", channel, _]:
+                    missing.discard(channel)
+                    if not missing and not ready.done():
+                        ready.set_result(None)
+                case _:
+                    pass  # the answer to a ping
+
+        subscriber = await Link.open(self._address, f"muster-{self._replica}-messages")
+        subscriber.listen(push)
+        for channel in self._partition_of_channel:
+            subscriber.send("SSUBSCRIBE", channel)
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await ready
+        except TimeoutError as error:
+            subscriber.close()
+            raise LinkDown("the server does not confirm SSUBSCRIBE") from error
+        subscriber.keep_alive()
+        self._subscriber = subscriber
+
+    async def _keep(self, connect: Callable[[], Any], current: Callable[[], Link | None]) -> None:
+        """Reconnect whenever the link is lost, with full jitter between tries."""
+        while True:
+            link = current()
+            if link is not None:
+                await asyncio.shield(link.lost)
+            failures = 0
+            while True:
+                try:
+                    await connect()
+                    break
+                except LinkDown as error:
+                    failures += 1
+                    log.warning("store_reconnect_failed", extra={"error": str(error), "failures": failures})
+                    await asyncio.sleep(random.uniform(0, min(BACKOFF_MAX_S, 0.05 * 2**failures)))
+            if self._on_reconnect is not None:
+                self._on_reconnect()
+
+    async def _call(self, *command: bytes | str | int | float) -> Any:
+        """One round trip, sent again while the server is away: scripts and the plain commands used are idempotent."""
+        deadline = time.monotonic() + RETRY_FOR_S
+        while True:
+            try:
+                self.round_trips += 1
+                return await self._current().call(*command)
+            except LinkDown as error:
+                await self._wait_until_up(deadline, error)
+            except ServerError as error:
+                await self._answer_error(error, deadline)
+
+    def _current(self) -> Link:
+        if self._link is None or self._link.lost.done():
+            raise LinkDown("not connected")
+        return self._link
+
+    async def _wait_until_up(self, deadline: float, error: LinkDown) -> None:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise StoreUnavailable(f"{self._address}: {error}") from error
+        try:
+            async with asyncio.timeout(left):
+                await self._up.wait()
+                await asyncio.sleep(0)
+        except TimeoutError:
+            raise StoreUnavailable(f"{self._address}: {error}") from error
+
+    async def _answer_error(self, error: ServerError, deadline: float) -> None:
+        if error.kind == "OOM":
+            raise StoreFull(str(error)) from error
+        if error.kind == "NOSCRIPT":
+            for name in names():
+                await self._call("SCRIPT", "LOAD", script(name).source)
+            return
+        if error.kind not in PASSING_ERRORS:
+            raise error
+        if time.monotonic() >= deadline:
+            raise StoreUnavailable(f"{self._address}: {error}") from error
+        await asyncio.sleep(0.05)
+
+    def _run(self, name: str, tag: str, *args: bytes | str | int | float) -> Any:
+        return self._call("EVALSHA", script(name).sha, 1, tag, *args)
+
+    def _tag_of(self, job: JobId) -> str:
+        partition = partition_of(job)
+        if partition >= len(self._tags):
+            raise UnknownPartition(partition)
+        return self._tags[partition]
+
+    # Jobs
+
+    async def submit(self, job: NewJob, token: str) -> Turn | Existing:
+        submission, context = codec.dump_submission(job.submission), codec.dump_context(job.context)
+        idem = short_hash(f"{job.tenant}\0{job.idempotency_key}") if job.idempotency_key else ""
+        reply = await self._run(
+            "submit", self._tag_of(job.id),
+            job.id, job.tenant, short_hash(job.tenant), job.blueprint, job.blueprint_version, job.state,
+            submission, context, JobStatus.PENDING, idem, job.idempotency_ttl_ms, job.fingerprint,
+            token, TURN_LEASE_MS, job.watcher, job.history,
+        )  # fmt: skip
+        if reply[0] == b"exists":
+            return Existing(JobId(reply[1].decode()), reply[2].decode())
+        now = UnixMs(int(time.time() * 1000))
+        record = JobRecord(
+            id=job.id, tenant=job.tenant, blueprint=job.blueprint, blueprint_version=job.blueprint_version,
+            status=JobStatus.PENDING, state=job.state, version=0, revision=0, wave=0, next_task=0,
+            submission=job.submission, context=job.context, created_at=now, updated_at=now,
+        )  # fmt: skip
+        return Turn(token, record, ())
+
+    async def commit(self, commit: Commit) -> Committed | Refused:
+        reply = await self._run("commit", self._tag_of(commit.job), *_commit_args(commit))
+        match reply[0]:
+            case b"ok":
+                return Committed(claimed=_claimed(reply[1]))
+            case b"again":
+                return Committed(_claimed(reply[1]), _turn(commit.job, commit.next_token, reply[2], reply[3]))
+            case why:
+                return Refused(Refusal(why.decode()))
+
+    async def spawn(self, job: JobId, version: int, token: str, wave: int, tasks: Sequence[NewTask]) -> bool:
+        args: list[bytes | str | int] = [job, version, token, TURN_LEASE_MS, wave, *_task_args(tasks)]
+        return bool((await self._run("spawn", self._tag_of(job), *args))[0] == b"ok")
+
+    async def defer(self, job: JobId, token: str, delay_ms: int, *, failed: bool, details: str = "") -> int | None:
+        reply = await self._run("defer", self._tag_of(job), job, token, delay_ms, int(failed), details)
+        return int(reply[1]) if reply[0] == b"ok" else None
+
+    async def signal(self, job: JobId, wave: int, item: str, history: str, token: str) -> Turn | Refused:
+        reply = await self._run("signal", self._tag_of(job), job, wave, item, history, token, TURN_LEASE_MS)
+        if reply[0] == b"turn":
+            return _turn(job, token, reply[1], reply[2])
+        return Refused(Refusal(reply[0].decode()))
+
+    async def cancel(
+        self, job: JobId, token: str, grace_ms: int, history: str
+    ) -> Turn | Refused | tuple[tuple[TaskId, str], ...]:
+        reply = await self._run("cancel", self._tag_of(job), job, token, TURN_LEASE_MS, grace_ms, history)
+        if reply[0] == b"turn":
+            return _turn(job, token, reply[1], reply[2])
+        if reply[0] == b"asked":
+            flat = [text.decode() for text in reply[1:]]
+            return tuple((TaskId(task), worker) for task, worker in zip(flat[::2], flat[1::2], strict=True))
+        return Refused(Refusal(reply[0].decode()))
+
+    async def read(self, job: JobId, watcher: str = "") -> JobRecord | None:
+        try:
+            reply = await self._run("watch", self._tag_of(job), job, watcher)
+        except UnknownPartition:
+            return None
+        return codec.load_record(job, reply[0], reply[1]) if reply else None
+
+    async def history(self, job: JobId) -> tuple[RawEvent, ...]:
+        entries = await self._call("LRANGE", f"{self._tag_of(job)}h:{job}", 0, -1)
+        return tuple(_raw_event(entry.decode()) for entry in entries)
+
+    async def jobs(self, tenant: str, before: UnixMs | None, limit: int) -> tuple[JobRecord, ...]:
+        ids: list[tuple[float, JobId]] = []
+        for tag in self._tags:
+            ids += await self._listed(tag, short_hash(tenant), before, limit)
+        ids.sort(reverse=True)
+        replies = await asyncio.gather(*(self.read(job) for _, job in ids[:limit]))
+        return tuple(record for record in replies if record is not None)
+
+    async def _listed(self, tag: str, tenant: str, before: UnixMs | None, limit: int) -> list[tuple[float, JobId]]:
+        """Newest ids of one partition: live ones, then one day's bucket after the other."""
+        top = "+inf" if before is None else f"({before}"
+        newest = int(time.time() * 1000) if before is None else before
+        found = await self._newest(f"{tag}xr:{tenant}", top, limit)
+        for day in range(newest // INDEX_DAY_MS, newest // INDEX_DAY_MS - INDEX_DAYS_MAX, -1):
+            found += await self._newest(f"{tag}xf:{day}:{tenant}", top, limit)
+            if len(found) >= limit * 2:
+                break
+        return found
+
+    async def _newest(self, key: str, top: str, limit: int) -> list[tuple[float, JobId]]:
+        flat = await self._call("ZREVRANGEBYSCORE", key, top, "-inf", "WITHSCORES", "LIMIT", 0, limit)
+        return [(float(score), JobId(job.decode())) for job, score in zip(flat[::2], flat[1::2], strict=True)]
+
+    # Tasks
+
+    async def claim(self, partition: int, claim: Claim) -> tuple[Claimed, ...]:
+        assert len(claim.seats) <= CLAIM_MAX, len(claim.seats)
+        return _claimed(await self._run("claim", self._tags[partition], *_claim_args(claim)))
+
+    async def complete(self, completion: Completion) -> Completed | Refused:
+        c = completion
+        args: list[bytes | str | int] = [
+            c.job, c.number, c.worker, "" if c.attempt is None else c.attempt, c.fence or "",
+            c.mode, c.delay_ms, int(c.failed), c.item, c.history, c.token, TURN_LEASE_MS,
+        ]  # fmt: skip
+        args += [0] if c.claim is None else [1, *_claim_args(c.claim)]
+        try:
+            reply = await self._run("complete", self._tag_of(c.job), *args)
+        except UnknownPartition:
+            return Refused(Refusal.GONE, -1)
+        match reply[0]:
+            case b"turn":
+                return Completed(turn=_turn(c.job, c.token, reply[1], reply[2]), cancelling=reply[3] == b"cancel")
+            case b"noted":
+                return Completed(claimed=_claimed(reply[1]), cancelling=reply[3] == b"cancel")
+            case b"retry":
+                return Completed(retried=True)
+            case b"gone":
+                return Refused(Refusal.GONE, int(reply[1]))
+            case why:
+                return Refused(Refusal(why.decode()))
+
+    async def live_task(self, job: JobId, number: int) -> LiveTask | None:
+        try:
+            key = f"{self._tag_of(job)}t:{job}.{number}"
+        except UnknownPartition:
+            return None
+        at, fence, worker, failures, losses, rules = await self._call("HMGET", key, "at", "nz", "w", "fx", "ls", "po")
+        if at is None:
+            return None
+        return LiveTask(int(at), (fence or b"").decode(), (worker or b"").decode(), int(failures), int(losses), rules)
+
+    async def extend(self, partition: int, worker: str, lease_ms: int, leases: Sequence[LeaseRef]) -> tuple[str, ...]:
+        args: list[str | int | float] = [worker, lease_ms, len(leases)]
+        for lease in leases:
+            args += [
+                lease.task,
+                "" if lease.attempt is None else lease.attempt,
+                lease.fence or "",
+                "" if lease.progress is None else lease.progress,
+                lease.message,
+            ]
+        return tuple(word.decode() for word in await self._run("extend", self._tags[partition], *args))
+
+    async def release(self, task: TaskId, attempt: int, fence: str) -> bool:
+        parts = split_task_id(task)
+        assert parts is not None, task
+        return bool((await self._run("release", self._tag_of(parts[0]), task, attempt, fence))[0] == b"ok")
+
+    async def tick(self, partition: int, token_prefix: str) -> Tick:
+        next_due, leases, messages, turns = await self._run(
+            "tick",
+            self._tags[partition],
+            TICK_LEASES,
+            TICK_TIMERS,
+            TICK_TURNS,
+            token_prefix,
+            TURN_LEASE_MS,
+            TICK_HOLD_MS,
+        )
+        return Tick(
+            next_due_ms=int(next_due) if next_due else None,
+            leases=tuple(_ended_lease(lease) for lease in leases),
+            messages=tuple(DueMessage(m[0].decode(), m[1], int(m[2])) for m in messages),
+            turns=tuple(_turn(JobId(t[0].decode()), t[1].decode(), t[2], t[3]) for t in turns),
+        )
+
+    async def settle(self, partition: int, message: str, tries: int, retry_in_ms: int | None) -> None:
+        await self._run("settle", self._tags[partition], message, tries, "" if retry_in_ms is None else retry_in_ms)
+
+    async def queue(self, partition: int) -> QueueState:
+        classes, leased, counts = await self._run("sweep", self._tags[partition], SWEEP_CLASSES)
+        return QueueState(
+            ready={cls.decode(): int(count) for cls, _, count in classes},
+            leased=int(leased),
+            jobs={status: int(count) for status, count in codec.text_fields(counts).items()},
+        )
+
+    # Workers
+
+    async def register(self, worker: str, ttl_ms: int, fields: Mapping[str, str]) -> None:
+        await self._run("register", self._global, worker, ttl_ms, len(fields), *codec.text_map(fields))
+
+    async def beat(
+        self, worker: str, ttl_ms: int, fields: Mapping[str, str]
+    ) -> tuple[dict[str, str], tuple[str, ...]] | None:
+        reply = await self._run("beat", self._global, worker, ttl_ms, len(fields), *codec.text_map(fields))
+        if not reply:
+            return None
+        return codec.text_fields(reply[0]), tuple(sorted(task.decode() for task in reply[1]))
+
+    async def touch(self, ttl_ms: int, workers: Sequence[str]) -> tuple[str, ...]:
+        return tuple(worker.decode() for worker in await self._run("touch", self._global, ttl_ms, *workers))
+
+    async def worker(self, worker: str) -> dict[str, str] | None:
+        return codec.text_fields(await self._call("HGETALL", f"{self._global}w:{worker}")) or None
+
+    async def workers(self) -> tuple[dict[str, str], ...]:
+        now = int(time.time() * 1000)
+        await self._call("ZREMRANGEBYSCORE", f"{self._global}ws", "-inf", now - INDEX_DAY_MS)
+        ids = await self._call("ZRANGEBYSCORE", f"{self._global}ws", now - CLOCK_TOLERANCE_MS, "+inf")
+        found = await asyncio.gather(*(self.worker(i.decode()) for i in ids))
+        return tuple(fields for fields in found if fields is not None)
+
+    async def ask_cancel(self, worker: str, tasks: Sequence[str]) -> None:
+        key = f"{self._global}wc:{worker}"
+        await asyncio.gather(self._call("SADD", key, *tasks), self._call("PEXPIRE", key, 3_600_000))
+
+    async def cancels(self, worker: str) -> tuple[str, ...]:
+        return tuple(sorted(t.decode() for t in await self._call("SMEMBERS", f"{self._global}wc:{worker}")))
+
+    async def forget_cancel(self, worker: str, task: str) -> None:
+        await self._call("SREM", f"{self._global}wc:{worker}", task)
+
+    # The rest
+
+    async def publish(self, replica: str, message: str) -> bool:
+        return bool(await self._call("SPUBLISH", wake_channel(self._tags[0], replica), message))
+
+    async def publish_blueprint(self, name: str, version: str, graph: str) -> None:
+        await self._call("HSET", f"{self._global}bp", f"{name}|{version}", graph)
+
+    async def secret(self, fresh: str) -> str:
+        key = f"{self._global}meta"
+        await self._call("HSETNX", key, "secret", fresh)
+        return str((await self._call("HGET", key, "secret")).decode())
+
+    async def ping(self) -> bool:
+        link = self._link
+        if link is None or link.lost.done():
+            return False
+        try:
+            async with asyncio.timeout(1.0):
+                return bool(await link.call("PING") == b"PONG")
+        except (LinkDown, ServerError, TimeoutError):
+            return False
+
+    async def flush(self) -> None:
+        for tag in (*self._tags, self._global):
+            cursor = b"0"
+            while True:
+                cursor, keys = await self._call("SCAN", cursor, "MATCH", f"{tag}*", "COUNT", 1000)
+                if keys:
+                    await self._call("UNLINK", *keys)
+                if cursor == b"0":
+                    break
+
+    async def info(self) -> dict[str, str]:
+        """INFO and the few settings that start-up checks look at."""
+        lines = (await self._call("INFO")).decode().splitlines()
+        facts = dict(line.split(":", 1) for line in lines if ":" in line)
+        try:
+            facts |= codec.text_fields(await self._call("CONFIG", "GET", "maxmemory-policy"))
+        except ServerError:
+            log.info("store_config_unreadable")  # managed servers hide CONFIG; the check is skipped then
+        return facts
+
+
+INDEX_DAYS_MAX: Final = 31
+"""Days of finished jobs a listing looks back, page by page."""
+CLOCK_TOLERANCE_MS: Final = 5_000
+
+
+class UnknownPartition(LookupError):
+    """An id of a partition this deployment does not have: no such job can exist here."""
+
+
+def _turn(job: JobId, token: str, header: Sequence[bytes | None], items: Sequence[bytes]) -> Turn:
+    return Turn(token, codec.load_record(job, header), tuple(codec.load_item(item) for item in items))
+
+
+def _claimed(reply: Sequence[Any]) -> tuple[Claimed, ...]:
+    return tuple(Claimed(int(s) - 1, TaskId(t.decode()), int(a), body, int(waited)) for s, t, a, body, waited in reply)
+
+
+def _claim_args(claim: Claim) -> list[bytes | str | int]:
+    args: list[bytes | str | int] = [
+        claim.replica,
+        int(claim.history),
+        int(claim.register),
+        len(claim.classes),
+        *claim.classes,
+    ]
+    args.append(len(claim.seats))
+    for seat in claim.seats:
+        args += (seat.worker, seat.fence, seat.lease_ms, int(seat.patient))
+    return args
+
+
+def _task_args(tasks: Sequence[NewTask]) -> list[bytes | str | int]:
+    args: list[bytes | str | int] = [len(tasks)]
+    for task in tasks:
+        band = BAND_OF_PRIORITY_0 - task.priority
+        args += (task.number, short_hash(task.type), task.type, task.body, task.rules, task.timeout_ms, band)
+    return args
+
+
+def _commit_args(c: Commit) -> list[bytes | str | int]:
+    final = c.status.is_final
+    context = codec.dump_context(c.context)
+    if len(context) > CONTEXT_BYTES_MAX:
+        raise ContextTooLarge(f"{len(context)} bytes, at most {CONTEXT_BYTES_MAX}")
+    day = int(time.time() * 1000) // INDEX_DAY_MS
+    args: list[bytes | str | int] = [
+        c.job, c.version, c.token, TURN_LEASE_MS, c.next_token, int(final), c.status, c.state, context,
+        c.need, "ff" if c.fail_fast else "", c.wave, c.next_task, "" if c.current_task is None else c.current_task,
+        int(c.started), int(c.clear_cancel), codec.dump(c.result) if final else "", c.error or "",
+        "" if c.details is None else codec.dump(c.details), c.retention_ms, day, c.retention_ms + INDEX_DAY_MS,
+        "" if c.deadline_ms is None else c.deadline_ms, len(c.history), *c.history, *_task_args(c.tasks), len(c.messages),
+    ]  # fmt: skip
+    for message in c.messages:
+        args += (message.id, message.body)
+    args.append(len(c.drops))
+    for low, high in c.drops:
+        args += (low, high)
+    args += [0] if c.claim is None else [1, *_claim_args(c.claim)]
+    return args
+
+
+def _ended_lease(fields: Sequence[bytes]) -> EndedLease:
+    task, attempt, fence, worker, patient, timed_out, losses, failures, rules, ran = fields
+    return EndedLease(
+        TaskId(task.decode()), int(attempt), fence.decode(), worker.decode(), patient == b"1", timed_out == b"1",
+        int(losses), int(failures), rules, int(ran),
+    )  # fmt: skip
+
+
+def _raw_event(entry: str) -> RawEvent:
+    stamp, _, blob = entry.partition("|")
+    at, _, duration = stamp.partition(":")
+    return RawEvent(UnixMs(int(at)), int(duration) if duration else None, blob)

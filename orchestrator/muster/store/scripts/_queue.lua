@@ -1,0 +1,203 @@
+-- Shared by every script that touches the queue. Included after the header, before the script's own lines.
+local T = KEYS[1]
+local call = redis.call
+local BAND = 70368744177664   -- 2^46: a band's width in a score
+local STRIDE = 64             -- virtual time one task costs a flow
+local EPOCH = 1735689600      -- 2025-01-01; ages count from here in units of 10 microseconds
+local POPS_MAX = 256          -- abandoned tasks a claim clears away before it gives up its turn
+local cursor = 0
+
+local function arg()
+  cursor = cursor + 1
+  return ARGV[cursor]
+end
+
+local function int()
+  return tonumber(arg())
+end
+
+local clock = call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local age = (clock[1] - EPOCH) * 100000 + math.floor(clock[2] / 10)
+
+-- One history entry: `<ms>:<duration ms or ''>|<blob>`.
+local function note(jid, blob, duration)
+  if blob ~= '' then
+    if call('RPUSH', T .. 'h:' .. jid, now .. ':' .. (duration or '') .. '|' .. blob) > 1100 then
+      call('LTRIM', T .. 'h:' .. jid, -1000, -1)
+    end
+  end
+end
+
+local function set_status(jid, old, new)
+  if old ~= new then
+    call('HINCRBY', T .. 'n', old, -1)
+    call('HINCRBY', T .. 'n', new, 1)
+    call('HSET', T .. 'j:' .. jid, 'st', new)
+  end
+end
+
+-- Tell the replicas that asked about this job. `watchers` is the header's comma list.
+local function announce(jid, watchers)
+  if watchers and watchers ~= '' then
+    for rid in string.gmatch(watchers, '[^,]+') do
+      call('SPUBLISH', T .. '!' .. rid, 'j|' .. jid)
+    end
+  end
+end
+
+local function enqueue(tid, cls, flow, band, order)
+  call('ZADD', T .. 'f:' .. cls .. '|' .. flow, band * BAND + order, tid)
+  local q = T .. 'q:' .. cls
+  local score = call('ZSCORE', q, flow)
+  if not score then
+    local start = tonumber(call('HGET', T .. 'V', cls) or 0)
+    local tag = tonumber(call('ZSCORE', T .. 'vt:' .. cls, flow) or 0)
+    call('ZADD', q, band * BAND + math.max(start, tag), flow)
+  elseif math.floor(tonumber(score) / BAND) > band then
+    call('ZADD', q, band * BAND + tonumber(score) % BAND, flow)
+  end
+end
+
+-- Wake up to `count` registered replicas. Nobody listening on a channel means a dead replica: try the next.
+local function wake(cls, count)
+  local left = math.min(count, 8)
+  for _ = 1, 16 do
+    if left <= 0 then return end
+    local popped = call('ZPOPMIN', T .. 'wt:' .. cls)
+    if not popped[1] then return end
+    if call('SPUBLISH', T .. '!' .. popped[1], 'c|' .. cls) > 0 then left = left - 1 end
+  end
+end
+
+local function leave_flow(tid, cls, flow)
+  local f = T .. 'f:' .. cls .. '|' .. flow
+  if call('ZREM', f, tid) == 1 and call('EXISTS', f) == 0 then
+    call('ZREM', T .. 'q:' .. cls, flow)
+  end
+end
+
+-- Forget a live task whatever its state. Its job is not told.
+local function drop_task(jid, number)
+  local tid = jid .. '.' .. number
+  local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl')
+  if t[1] then
+    if t[1] == 'R' then
+      leave_flow(tid, t[2], t[3])
+    elseif t[1] == 'L' then
+      call('ZREM', T .. 'L', tid)
+      call('HINCRBY', T .. 'j:' .. jid, 'nl', -1)
+    else
+      call('ZREM', T .. 'tm', 't|' .. tid)
+    end
+    call('UNLINK', T .. 't:' .. tid)
+  end
+  call('SREM', T .. 'jt:' .. jid, number)
+end
+
+-- A claim's arguments: replica, history flag, register flag, classes, seats (worker, nonce, lease ms, patient).
+local function read_claim()
+  local claim = { rid = arg(), history = arg() == '1', register = arg() == '1', classes = {}, seats = {} }
+  for i = 1, int() do claim.classes[i] = arg() end
+  for i = 1, int() do
+    claim.seats[i] = { worker = arg(), nonce = arg(), lease = int(), patient = arg() }
+  end
+  return claim
+end
+
+-- Lease task `tid` to `seat`, or clear it away when its job no longer wants it. Returns the reply's entry or nil.
+local function lease_task(tid, seat, history)
+  local key = T .. 't:' .. tid
+  local t = call('HMGET', key, 'st', 'at', 'to', 'pl', 'wv', 'ra')
+  if t[1] ~= 'R' then return nil end
+  local jid, number = string.sub(tid, 1, 36), string.sub(tid, 38)
+  local job = T .. 'j:' .. jid
+  local j = call('HMGET', job, 'fin', 'cx', 'wv', 'sw', 'sa', 'aw')
+  if j[1] ~= '0' or j[2] == '1' or (t[5] ~= j[3] and t[5] ~= j[4]) then
+    call('UNLINK', key)
+    call('SREM', T .. 'jt:' .. jid, number)
+    return nil
+  end
+  local attempt = tonumber(t[2]) + 1
+  local hard = now + tonumber(t[3])
+  call('HSET', key, 'st', 'L', 'at', attempt, 'w', seat.worker, 'nz', seat.nonce, 'lg', seat.patient, 'hd', hard, 'ca', now)
+  call('ZADD', T .. 'L', math.min(now + seat.lease, hard), tid)
+  call('HINCRBY', job, 'nl', 1)
+  if j[5] == '' then call('HSET', job, 'sa', now) end
+  if history then note(jid, '{"e":"task_started","n":' .. number .. ',"a":' .. attempt .. ',"w":"' .. seat.worker .. '"}') end
+  if j[6] and j[6] ~= '' then
+    call('HINCRBY', job, 'pv', 1)
+    announce(jid, j[6])
+  end
+  return { tid, tostring(attempt), t[4], tostring(now - tonumber(t[6])) }
+end
+
+-- Fill the claim's seats from its classes, in order. Reply: {seat number, task id, attempt, body, ms waited} each.
+local function take(claim)
+  local out, seat, pops, seats = {}, 1, 0, #claim.seats
+  for _, cls in ipairs(claim.classes) do
+    local q = T .. 'q:' .. cls
+    while seat <= seats and pops < POPS_MAX do
+      local head = call('ZRANGE', q, 0, 0, 'WITHSCORES')
+      if not head[1] then break end
+      local flow, score = head[1], tonumber(head[2])
+      local vtime = score % BAND
+      local alone = call('ZCARD', q) == 1
+      local f = T .. 'f:' .. cls .. '|' .. flow
+      local want = seats - seat + 1
+      local popped = call('ZPOPMIN', f, alone and want or math.min(want, 4))
+      local taken = 0
+      for i = 1, #popped, 2 do
+        pops = pops + 1
+        local leased = lease_task(popped[i], claim.seats[seat], claim.history)
+        if leased then
+          out[#out + 1] = { tostring(seat), leased[1], leased[2], leased[3], leased[4] }
+          seat = seat + 1
+          taken = taken + 1
+        end
+      end
+      local finish = vtime + taken * STRIDE
+      call('HSET', T .. 'V', cls, alone and finish or vtime)
+      local rest = call('ZRANGE', f, 0, 0, 'WITHSCORES')
+      if rest[1] then
+        call('ZADD', q, math.floor(tonumber(rest[2]) / BAND) * BAND + finish, flow)
+      else
+        call('ZREM', q, flow)
+        if not alone and taken > 0 then
+          call('ZADD', T .. 'vt:' .. cls, finish, flow)
+          call('ZREMRANGEBYSCORE', T .. 'vt:' .. cls, '-inf', vtime)
+          call('PEXPIRE', T .. 'vt:' .. cls, 3600000)
+        end
+      end
+    end
+  end
+  if claim.register then
+    for _, cls in ipairs(claim.classes) do
+      if seat <= seats then
+        call('ZADD', T .. 'wt:' .. cls, 'NX', now, claim.rid)
+        call('PEXPIRE', T .. 'wt:' .. cls, 3600000)
+      elseif call('EXISTS', T .. 'q:' .. cls) == 1 then
+        wake(cls, 1)
+      end
+    end
+  end
+  return out
+end
+
+local HEADER = { 'ten', 'bp', 'bv', 'st', 's', 'v', 'wv', 'nt', 'sub', 'ctx', 'ct', 'ut', 'sa', 'ft', 'res', 'err', 'det',
+  'rc', 'cx', 'tf', 'sw', 'spn', 'pg', 'pm', 'cur', 'pv' }
+
+local function header(jid)
+  return call('HMGET', T .. 'j:' .. jid, unpack(HEADER))
+end
+
+-- Lease the turn to `token` and return what it needs: header and mailbox.
+local function lease_turn(jid, token, ttl)
+  call('HSET', T .. 'j:' .. jid, 'tl', token)
+  call('ZADD', T .. 'D', now + ttl, jid)
+  return { header(jid), call('LRANGE', T .. 'i:' .. jid, 0, -1) }
+end
+
+local function turn_reply(jid)
+  return { header(jid), call('LRANGE', T .. 'i:' .. jid, 0, -1) }
+end

@@ -1,0 +1,32 @@
+#!lua flags=allow-oom
+--[[
+extend: push the deadlines of leases that are still held; take the progress they report.
+
+KEYS  1 the partition's tag
+ARGV  worker or '' (the engine itself), lease ms, #leases, (task, attempt or '', fence or '', progress or '', message or '')...
+OUT   {'ok' | 'cancel' | 'lost', ...} in order
+TWICE the same deadlines, later by the time between
+]]
+-- @include _queue
+local worker, lease = arg(), int()
+local out = {}
+for i = 1, int() do
+  local tid, attempt, fence, progress, message = arg(), arg(), arg(), arg(), arg()
+  local t = call('HMGET', T .. 't:' .. tid, 'st', 'at', 'nz', 'w', 'hd')
+  local held = t[1] == 'L' and (worker == '' or t[4] == worker) and (attempt == '' or t[2] == attempt)
+    and (fence == '' or t[3] == fence)
+  local job = T .. 'j:' .. string.sub(tid, 1, 36)
+  local j = call('HMGET', job, 'fin', 'cx', 'cur', 'aw')
+  if not held or j[1] ~= '0' then
+    out[i] = 'lost'
+  else
+    if lease > 0 then call('ZADD', T .. 'L', 'XX', math.min(now + lease, tonumber(t[5])), tid) end
+    if progress ~= '' and j[3] == string.sub(tid, 38) then
+      call('HSET', job, 'pg', progress, 'pm', message)
+      call('HINCRBY', job, 'pv', 1)
+      announce(string.sub(tid, 1, 36), j[4])
+    end
+    out[i] = j[2] == '1' and 'cancel' or 'ok'
+  end
+end
+return out

@@ -1,0 +1,20 @@
+#!lua flags=allow-oom
+--[[
+release: put a leased task that never reached its worker back at its old place. No failure is counted.
+
+KEYS  1 the partition's tag
+ARGV  task, attempt, fence
+OUT   {'ok'} | {'stale'}
+TWICE {'stale'}: it is ready already
+]]
+-- @include _queue
+local tid, attempt, fence = arg(), arg(), arg()
+local key = T .. 't:' .. tid
+local t = call('HMGET', key, 'st', 'at', 'nz', 'q', 'fl', 'bd', 'rs')
+if t[1] ~= 'L' or t[2] ~= attempt or t[3] ~= fence then return { 'stale' } end
+call('ZREM', T .. 'L', tid)
+call('HINCRBY', T .. 'j:' .. string.sub(tid, 1, 36), 'nl', -1)
+call('HSET', key, 'st', 'R', 'w', '')
+enqueue(tid, t[4], t[5], tonumber(t[6]), tonumber(t[7]))
+wake(t[4], 1)
+return { 'ok' }

@@ -1,0 +1,27 @@
+#!lua
+--[[
+signal: deliver one answer to the wait it was given for. The first one wins.
+
+KEYS  1 the partition's tag
+ARGV  job, wave of the wait, mailbox item, history entry, turn token, turn ttl ms
+OUT   {'turn', header, items} | {'conflict'} | {'gone'}
+TWICE the same token: {'turn'} again while the caller holds the turn, else {'taken'}
+]]
+-- @include _queue
+local jid, wave, item, entry, token, ttl = arg(), arg(), arg(), arg(), arg(), int()
+local job = T .. 'j:' .. jid
+local j = call('HMGET', job, 'fin', 'wv', 'tl', 'sg', 'cx')
+if not j[1] then return { 'gone' } end
+if j[4] == token then
+  if j[3] == token then
+    local reply = turn_reply(jid)
+    return { 'turn', reply[1], reply[2] }
+  end
+  return { 'taken' }
+end
+if j[1] == '1' or j[2] ~= wave or j[3] ~= '' or j[5] == '1' then return { 'conflict' } end
+call('HSET', job, 'sg', token, 'need', 0)
+call('RPUSH', T .. 'i:' .. jid, item)
+note(jid, entry)
+local reply = lease_turn(jid, token, ttl)
+return { 'turn', reply[1], reply[2] }

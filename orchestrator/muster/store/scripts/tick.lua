@@ -1,0 +1,93 @@
+#!lua flags=allow-oom
+--[[
+tick: fire what is due. Ended leases and messages are handed to the caller, who decides; they come again if it dies.
+
+KEYS  1 the partition's tag
+ARGV  leases max, timers max, turns max, turn token prefix, turn ttl ms, hold ms (before an ended lease or message comes again)
+OUT   {next due ms from now or '', leases, messages, turns, lagging classes}
+      lease: {task, attempt, fence, worker, patient, timed out, losses, failures, policy, claimed ms ago}
+      message: {id, body, tries}; turn: {job, token, header, items}
+TWICE what the first call handed out is held back, the rest is as at first
+]]
+-- @include _queue
+local leases_max, timers_max, turns_max, prefix, ttl, hold = int(), int(), int(), arg(), int(), int()
+local leases, messages, turns, ready, lagging = {}, {}, {}, {}, {}
+
+for _, tid in ipairs(call('ZRANGEBYSCORE', T .. 'L', '-inf', now, 'LIMIT', 0, leases_max)) do
+  local t = call('HMGET', T .. 't:' .. tid, 'st', 'at', 'nz', 'w', 'lg', 'hd', 'ls', 'fx', 'po', 'ca')
+  if t[1] ~= 'L' then
+    call('ZREM', T .. 'L', tid)
+  else
+    call('ZADD', T .. 'L', now + hold, tid)
+    leases[#leases + 1] = { tid, t[2], t[3], t[4], t[5], tonumber(t[6]) <= now and '1' or '0', t[7], t[8], t[9],
+      tostring(now - tonumber(t[10])) }
+  end
+end
+
+local fire = {
+  t = function(member, tid)
+    call('ZREM', T .. 'tm', member)
+    local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl', 'bd')
+    if t[1] == 'G' then
+      call('HSET', T .. 't:' .. tid, 'st', 'R', 'rs', age)
+      enqueue(tid, t[2], t[3], tonumber(t[4]), age)
+      ready[t[2]] = (ready[t[2]] or 0) + 1
+    end
+  end,
+  j = function(member, rest)
+    call('ZREM', T .. 'tm', member)
+    local jid, wave = string.sub(rest, 1, 36), string.sub(rest, 38)
+    local j = call('HMGET', T .. 'j:' .. jid, 'fin', 'wv', 'tl')
+    if j[1] == '0' and j[2] == wave then
+      call('RPUSH', T .. 'i:' .. jid, '{"k":"timer"}')
+      call('HSET', T .. 'j:' .. jid, 'need', 0)
+      if j[3] == '' then call('ZADD', T .. 'D', now, jid) end
+    end
+  end,
+  c = function(member, jid)
+    call('ZREM', T .. 'tm', member)
+    local j = call('HMGET', T .. 'j:' .. jid, 'fin', 'cx', 'tl')
+    if j[1] == '0' and j[2] == '1' then
+      call('HSET', T .. 'j:' .. jid, 'need', 0)
+      if j[3] == '' then call('ZADD', T .. 'D', now, jid) end
+    end
+  end,
+  d = function(member, rest)
+    call('ZREM', T .. 'tm', member)
+    local jid, from, to = string.match(rest, '^([^|]+)|(%d+)|(%d+)$')
+    local last = math.min(tonumber(from) + 100, tonumber(to))
+    for number = tonumber(from), last - 1 do drop_task(jid, tostring(number)) end
+    if last < tonumber(to) then call('ZADD', T .. 'tm', now, 'd|' .. jid .. '|' .. last .. '|' .. to) end
+  end,
+  o = function(member, id)
+    local m = call('HMGET', T .. 'ob:' .. id, 'b', 'n')
+    if not m[1] then
+      call('ZREM', T .. 'tm', member)
+    else
+      call('ZADD', T .. 'tm', now + hold, member)
+      messages[#messages + 1] = { id, m[1], m[2] }
+    end
+  end,
+}
+for _, member in ipairs(call('ZRANGEBYSCORE', T .. 'tm', '-inf', now, 'LIMIT', 0, timers_max)) do
+  fire[string.sub(member, 1, 1)](member, string.sub(member, 3))
+end
+
+for i, jid in ipairs(call('ZRANGEBYSCORE', T .. 'D', '-inf', now, 'LIMIT', 0, turns_max)) do
+  if call('HGET', T .. 'j:' .. jid, 'fin') ~= '0' then
+    call('ZREM', T .. 'D', jid)
+  else
+    local token = prefix .. i
+    local reply = lease_turn(jid, token, ttl)
+    turns[#turns + 1] = { jid, token, reply[1], reply[2] }
+  end
+end
+
+for cls, count in pairs(ready) do wake(cls, count) end
+
+local next_due = nil
+for _, name in ipairs({ 'L', 'tm', 'D' }) do
+  local head = call('ZRANGE', T .. name, 0, 0, 'WITHSCORES')
+  if head[2] and (not next_due or tonumber(head[2]) < next_due) then next_due = tonumber(head[2]) end
+end
+return { next_due and tostring(math.max(0, next_due - now)) or '', leases, messages, turns }

@@ -1,0 +1,341 @@
+"""An engine in a few dicts: enough behaviour for the edge to be tested over real sockets."""
+
+import asyncio
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from muster.core.graph import Edge, Graph
+from muster.core.ids import JobId, UnixMs, new_job_id, split_task_id, task_id
+from muster.core.record import Context, JobRecord, Submission, Wait
+from muster.core.status import JobStatus
+from muster.engine.views import (
+    CommandSocket,
+    Dashboard,
+    HeartbeatReply,
+    HistoryEvent,
+    JobOrder,
+    JobPage,
+    Lease,
+    LeaseSign,
+    ReportReply,
+    Submitted,
+    TaskReport,
+    WorkerDescription,
+    WorkerPatch,
+    WorkerView,
+)
+from muster.errors import ErrorCode, MusterError
+from muster.observe.metrics import Metrics
+
+NOW = UnixMs(1_705_314_600_123)
+
+
+@dataclass
+class FakeBlueprint:
+    name: str
+    endpoint: str
+    graph: Graph
+    version: str = "1"
+    api_version: str = "v1"
+    description: str = ""
+    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "object"})
+
+    def input_schema(self) -> Mapping[str, Any]:
+        return self.schema
+
+
+class FakeBlueprints:
+    def __init__(self, blueprints: Iterable[FakeBlueprint]) -> None:
+        self.all = {blueprint.name: blueprint for blueprint in blueprints}
+
+    def names(self) -> list[str]:
+        return list(self.all)
+
+    def get(self, name: str, /) -> FakeBlueprint | None:
+        return self.all.get(name)
+
+    def by_endpoint(self, api_version: str, endpoint: str, /) -> FakeBlueprint | None:
+        found = (b for b in self.all.values() if (b.api_version, b.endpoint) == (api_version, endpoint))
+        return next(found, None)
+
+
+def graph(name: str, *edges: tuple[str, str, str]) -> Graph:
+    return Graph(name, "1", "start", ("start",), tuple(Edge(*edge) for edge in edges))
+
+
+ORDER_SCHEMA = {
+    "type": "object",
+    "properties": {"lines": {"type": "array", "items": {"$ref": "#/$defs/Line"}}, "note": {"anyOf": [{"type": "string"}, {"type": "null"}]}},
+    "$defs": {"Line": {"type": "object", "properties": {"sku": {"const": "a"}, "next": {"$ref": "#/$defs/Line"}}}},
+}  # fmt: skip
+
+
+def blueprints() -> FakeBlueprints:
+    return FakeBlueprints(
+        [
+            FakeBlueprint("simple_flow", "jobs/simple_flow", graph("simple_flow", ("start", "success", "finished"))),
+            FakeBlueprint("approval_flow", "jobs/approval_flow", graph("approval_flow", ("start", "approved", "finished"))),
+            FakeBlueprint("orders", "shop/orders/new", graph("orders"), api_version="v2", schema=ORDER_SCHEMA),
+        ]
+    )
+
+
+class FakeEngine:
+    def __init__(self, registry: FakeBlueprints | None = None) -> None:
+        self.blueprints = registry or blueprints()
+        self.counters = Metrics(version="0")
+        self.records: dict[str, JobRecord] = {}
+        self.orders: list[JobOrder] = []
+        self.keys: dict[tuple[str, str], JobId] = {}
+        self.fleet: dict[str, WorkerView] = {}
+        self.descriptions: list[WorkerDescription] = []
+        self.patches: list[WorkerPatch] = []
+        self.signs: list[LeaseSign] = []
+        self.queue: list[Lease] = []
+        self.held: dict[str, str] = {}
+        self.done: set[str] = set()
+        self.reports: list[TaskReport] = []
+        self.polls: list[tuple[str, int, int]] = []
+        self.poll_cancelled = asyncio.Event()
+        self.poll_started = asyncio.Event()
+        self.progress_seen: list[tuple[str, str, float, str]] = []
+        self.sockets: dict[str, CommandSocket] = {}
+        self.decisions: list[dict[str, Any]] = []
+        self.to_cancel: dict[str, list[str]] = {}
+        self.waits: list[tuple[int, int | None]] = []
+        self.flushed = 0
+        self.is_ready = True
+        self.trouble: BaseException | None = None
+        self._numbers = itertools.count(1)
+
+    def _check(self) -> None:
+        if self.trouble is not None:
+            raise self.trouble
+
+    # jobs
+
+    async def submit(self, order: JobOrder) -> Submitted:
+        self._check()
+        if "bad" in order.initial_data:
+            raise MusterError(ErrorCode.INVALID_INPUT, "initial_data/bad", extra={"errors": [{"pointer": "/bad"}]})
+        self.orders.append(order)
+        if order.idempotency_key is not None:
+            known = self.keys.get((order.tenant, order.idempotency_key))
+            if known is not None:
+                return Submitted(known, created=False)
+        record = self.new_record(order)
+        if order.idempotency_key is not None:
+            self.keys[order.tenant, order.idempotency_key] = record.id
+        self.counters.jobs.labels(order.blueprint).inc()
+        if order.wait_ms and order.initial_data.get("quick"):
+            record = self.end(record.id, JobStatus.FINISHED)
+        return Submitted(record.id, created=True, record=record if order.wait_ms else None)
+
+    def new_record(self, order: JobOrder) -> JobRecord:
+        job_id = new_job_id(NOW, 0, next(self._numbers))
+        human = order.blueprint == "approval_flow"
+        edges = {"approved": "finished", "rejected": "failed", "late": "failed"}
+        wait = Wait("human", edges, message="Really?") if human else Wait("task", {"success": "finished"}, 0, 1)
+        record = JobRecord(
+            id=job_id,
+            tenant=order.tenant,
+            blueprint=order.blueprint,
+            blueprint_version="1",
+            status=JobStatus.WAITING_FOR_HUMAN if human else JobStatus.WAITING_FOR_WORKER,
+            state="start",
+            version=1,
+            revision=1,
+            wave=1,
+            next_task=1,
+            submission=Submission(order.initial_data, order.webhook_url, order.trace),
+            context=Context(wait=wait),
+            created_at=NOW,
+            updated_at=NOW,
+        )
+        self.records[job_id] = record
+        if not human:
+            self.queue.append(self.lease(job_id, order.initial_data))
+        return record
+
+    def lease(self, job_id: JobId, params: Mapping[str, Any]) -> Lease:
+        body = {"type": "work", "params": params, "timeout_seconds": 300, "priority": 0, "tracing_context": {}}
+        return Lease(job_id, task_id(job_id, 0), 1, "f1", 8000, body)
+
+    def end(self, job_id: str, status: JobStatus) -> JobRecord:
+        record = replace(self.records[job_id], status=status, finished_at=NOW, revision=2, result={"ok": True})
+        self.records[job_id] = record
+        return record
+
+    async def job(self, tenant: str, job_id: str) -> JobRecord:
+        self._check()
+        record = self.records.get(job_id)
+        if record is None or record.tenant != tenant:
+            raise MusterError(ErrorCode.JOB_NOT_FOUND, "Job not found")
+        return record
+
+    async def wait(self, tenant: str, job_id: str, *, timeout_ms: int, since: int | None) -> JobRecord:
+        self.waits.append((timeout_ms, since))
+        return await self.job(tenant, job_id)
+
+    async def jobs(
+        self,
+        tenant: str,
+        *,
+        limit: int,
+        cursor: str | None,
+        statuses: frozenset[JobStatus] | None,
+        blueprint: str | None,
+    ) -> JobPage:
+        self._check()
+        start = int(cursor or 0)
+        found = [
+            record
+            for record in self.records.values()
+            if record.tenant == tenant
+            and (statuses is None or record.status in statuses)
+            and blueprint in (None, record.blueprint)
+        ]
+        more = str(start + limit) if len(found) > start + limit else None
+        return JobPage(tuple(found[start : start + limit]), more)
+
+    async def history(self, tenant: str, job_id: str) -> list[HistoryEvent]:
+        record = await self.job(tenant, job_id)
+        return [HistoryEvent("e1", record.id, NOW, "job_created", state="start", details={"by": "test"})]
+
+    async def cancel(self, tenant: str, job_id: str) -> bool:
+        record = await self.job(tenant, job_id)
+        if record.status.is_final:
+            raise MusterError(ErrorCode.JOB_FINAL, "the job has ended")
+        worker = self.held.get(task_id(record.id, 0))
+        socket = self.sockets.get(worker or "")
+        self.records[job_id] = replace(record, cancel_requested=True)
+        return socket is not None and await socket.send_cancel(job_id, task_id(record.id, 0))
+
+    async def decide(
+        self, job_id: str, decision: str, *, by: str, note: str, token: str | None, tenant: str | None
+    ) -> None:
+        self._check()
+        record = self.records.get(job_id)
+        if record is None or (tenant is not None and record.tenant != tenant) or token == "wrong":
+            raise MusterError(ErrorCode.JOB_NOT_FOUND, "Job not found")
+        if record.status is not JobStatus.WAITING_FOR_HUMAN:
+            raise MusterError(ErrorCode.NOT_WAITING_FOR_DECISION, "not waiting")
+        if decision not in {"approved", "rejected"}:
+            raise MusterError(ErrorCode.UNKNOWN_DECISION, "unknown", extra={"allowed": ["approved", "rejected"]})
+        self.decisions.append({"decision": decision, "by": by, "note": note, "token": token, "tenant": tenant})
+        self.end(job_id, JobStatus.FINISHED)
+
+    async def approval_token(self, record: JobRecord) -> str | None:
+        return f"approve-{record.id}"
+
+    # fleet
+
+    async def dashboard(self) -> Dashboard:
+        self._check()
+        return Dashboard({"total": 1, "idle": 1, "busy": 0}, {"queued": 2, "running": 3}, {"queued": 2, "running": 1}, NOW)
+
+    async def workers(self) -> list[WorkerView]:
+        self._check()
+        return list(self.fleet.values())
+
+    async def register(self, worker: WorkerDescription) -> object:
+        self._check()
+        self.descriptions.append(worker)
+        self.fleet[worker.worker_id] = WorkerView(
+            worker_id=worker.worker_id,
+            worker_type=worker.facts.get("worker_type"),
+            supported_tasks=worker.supported_tasks,
+            status="idle",
+            load=0.0,
+            current_tasks=(),
+            max_concurrent_tasks=worker.max_concurrent_tasks,
+            cost_per_second=worker.cost_per_second,
+            resources=worker.facts.get("resources", {}),
+            capabilities=worker.facts.get("capabilities", {}),
+            registered_at=NOW,
+            last_seen_at=NOW,
+            protocol=worker.protocol,
+        )
+        return None
+
+    def known(self, worker_id: str) -> WorkerView:
+        self._check()
+        if worker_id not in self.fleet:
+            raise MusterError(ErrorCode.WORKER_NOT_FOUND, f"worker {worker_id!r} is not registered")
+        return self.fleet[worker_id]
+
+    async def heartbeat(self, worker_id: str, patch: WorkerPatch, leases: tuple[LeaseSign, ...]) -> HeartbeatReply:
+        view = self.known(worker_id)
+        self.patches.append(patch)
+        self.signs.extend(leases)
+        changed = {"status": patch.status, "load": patch.load, "supported_tasks": patch.supported_tasks}
+        view = replace(view, **{name: value for name, value in changed.items() if value is not None})
+        self.fleet[worker_id] = view
+        lost = tuple(sign.task_id for sign in leases if sign.fence == "old")
+        return HeartbeatReply(view, tuple(self.to_cancel.get(worker_id, ())), lost)
+
+    # tasks
+
+    async def poll(self, worker_id: str, *, timeout_ms: int, max_tasks: int) -> tuple[Lease, ...]:
+        self.known(worker_id)
+        self.polls.append((worker_id, timeout_ms, max_tasks))
+        taken = self.take(worker_id, max_tasks)
+        if taken or not timeout_ms:
+            return taken
+        self.poll_started.set()
+        try:
+            await asyncio.sleep(timeout_ms / 1000)
+        except asyncio.CancelledError:
+            self.poll_cancelled.set()
+            raise
+        return ()
+
+    def take(self, worker_id: str, most: int) -> tuple[Lease, ...]:
+        taken, self.queue = tuple(self.queue[:most]), self.queue[most:]
+        self.held.update({lease.task_id: worker_id for lease in taken})
+        return taken
+
+    async def report(self, report: TaskReport, *, next_tasks: int) -> ReportReply:
+        self._check()
+        parts = split_task_id(report.task_id)
+        if report.job_id not in self.records:
+            raise MusterError(ErrorCode.JOB_NOT_FOUND, "Job not found")
+        if parts is None or report.task_id not in self.held:
+            raise MusterError(ErrorCode.TASK_NOT_FOUND, "Task not found")
+        if self.held[report.task_id] != report.worker_id:
+            raise MusterError(ErrorCode.FORBIDDEN, "held by another worker")
+        if report.task_id in self.done:
+            return ReportReply("ignored", "duplicate")
+        self.done.add(report.task_id)
+        self.reports.append(report)
+        outcome = report.status if report.status in {"failure", "cancelled"} else "success"
+        return ReportReply(outcome, None, self.take(report.worker_id, next_tasks) if next_tasks else ())
+
+    async def progress(self, worker_id: str, task_id: str, fraction: float, message: str) -> None:
+        self._check()
+        self.progress_seen.append((worker_id, task_id, fraction, message))
+
+    async def attach_socket(self, worker_id: str, socket: CommandSocket) -> None:
+        self.known(worker_id)
+        previous = self.sockets.get(worker_id)
+        self.sockets[worker_id] = socket
+        if previous is not None:
+            await previous.close_replaced()
+        for task in self.to_cancel.get(worker_id, ()):
+            await socket.send_cancel(task.partition(".")[0], task)
+
+    async def detach_socket(self, worker_id: str, socket: CommandSocket) -> None:
+        if self.sockets.get(worker_id) is socket:
+            del self.sockets[worker_id]
+
+    async def ready(self) -> bool:
+        self._check()
+        return self.is_ready
+
+    async def flush(self) -> None:
+        self._check()
+        self.records.clear()
+        self.fleet.clear()
+        self.flushed += 1

@@ -1,0 +1,233 @@
+"""The command line against a real development server: what people type, what they read, how commands end."""
+
+import re
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.machine import Machine, free_port, wait_until
+
+BLUEPRINTS = '''\
+"""Small blueprints, one per way a job can go."""
+
+from muster import Blueprint, Decision, Job, Next
+
+hello = Blueprint("hello")
+
+
+@hello.start
+async def greet(job: Job) -> Next:
+    return job.done({"greeting": f"hello {job.input.get('name', 'nobody')}"})
+
+
+sad = Blueprint("sad")
+
+
+@sad.start
+async def refuse(job: Job) -> Next:
+    return job.fail("no luck today")
+
+
+gate = Blueprint("gate")
+
+
+@gate.start
+async def question(job: Job) -> Next:
+    return job.ask("May it pass?", approved=passed, rejected=stopped)
+
+
+@gate.state
+async def passed(job: Job, answer: Decision) -> Next:
+    return job.done({"by": answer.by, "note": answer.note})
+
+
+@gate.state
+async def stopped(job: Job, answer: Decision) -> Next:
+    return job.fail("stopped")
+
+
+labour = Blueprint("labour")
+
+
+@labour.start
+async def give(job: Job) -> Next:
+    return job.run("test.double", job.input, ok=take)
+
+
+@labour.state
+async def take(job: Job, answer: dict) -> Next:
+    return job.done(answer)
+'''
+WORKER = """\
+from muster_worker import Worker
+
+worker = Worker()
+
+
+@worker.task("test.double")
+def double(ctx, params):
+    return {"doubled": 2 * params["number"]}
+"""
+
+
+def start_dev(machine: Machine, *arguments: str) -> tuple[subprocess.Popen[str], str]:
+    """A development server and what it said until it was ready."""
+    running = machine.start("-m", "muster.cli.app", "dev", *arguments)
+    assert running.stdout is not None
+    said = ""
+    while "Try this" not in said:
+        line = running.stdout.readline()
+        assert line, f"it ended: {said}{(machine.folder / 'stderr.log').read_text()}"
+        said += line
+    return running, said
+
+
+def stop(running: subprocess.Popen[str]) -> None:
+    running.send_signal(signal.SIGINT)
+    running.communicate(timeout=20)
+
+
+@pytest.fixture
+def dev(machine: Machine) -> Iterator[str]:
+    (machine.folder / "blueprints").mkdir()
+    (machine.folder / "blueprints" / "small.py").write_text(BLUEPRINTS)
+    (machine.folder / "hands.py").write_text(WORKER)
+    running, said = start_dev(machine, "--port", str(free_port()), "--worker", "hands")
+    yield said
+    stop(running)
+    assert running.returncode in {0, 130}
+
+
+def test_dev_prints_where_everything_is(dev: str) -> None:
+    for words in ("API          http://127.0.0.1:", "docs  http://", "Valkey", "kept between runs", "blueprints"):
+        assert words in dev or words.replace("Valkey", "Redis") in dev
+    for name in ("MUSTER_URL", "MUSTER_CLIENT_TOKEN", "MUSTER_WORKER_TOKEN"):
+        assert f"export {name}=" in dev
+
+
+def test_commands_in_the_same_folder_need_no_setup(machine: Machine, dev: str) -> None:
+    done = machine.muster("job", "start", "hello", "--input", '{"name": "Ada"}', "--watch")
+    assert done.returncode == 0, done.stderr
+    assert '"greeting": "hello Ada"' in done.stdout
+
+
+def test_json_output_is_the_job_of_the_api_and_nothing_else(machine: Machine, dev: str) -> None:
+    job = machine.json("job", "start", "hello", "--watch")
+    assert (job["status"], job["result"]) == ("finished", {"greeting": "hello nobody"})
+    assert machine.json("job", "show", "@last")["id"] == job["id"]
+    listed = machine.json("job", "ls", "--status", "finished")
+    assert [item["id"] for item in listed["items"]] == [job["id"]]
+
+
+def test_the_exit_code_tells_how_the_job_ended(machine: Machine, dev: str) -> None:
+    sad = machine.muster("job", "start", "sad", "--watch")
+    assert sad.returncode == 3
+    assert "no luck today" in sad.stdout
+    job_id = machine.json("job", "start", "gate")["job_id"]
+    assert machine.muster("job", "cancel", job_id).returncode == 0
+    assert machine.muster("job", "watch", job_id).returncode == 4
+    late = machine.muster("job", "start", "gate", "--watch", "--timeout", "0.3")
+    assert late.returncode == 124
+    assert "try: muster job watch" in late.stderr
+
+
+def test_a_person_approves_with_a_comment(machine: Machine, dev: str) -> None:
+    job_id = machine.json("job", "start", "gate")["job_id"]
+    approved = machine.muster("approve", "@last", "--comment", "fine", "--by", "ann")
+    assert approved.returncode == 0, approved.stderr
+    job = machine.json("job", "watch", job_id)
+    assert job["result"] == {"by": "ann", "note": "fine"}
+    again = machine.muster("approve", job_id)
+    assert again.returncode == 1
+    assert "try: " in again.stderr
+
+
+def test_a_person_rejects(machine: Machine, dev: str) -> None:
+    machine.json("job", "start", "gate")
+    assert machine.muster("reject", "@last").returncode == 0
+    assert machine.muster("job", "watch", "@last").returncode == 3
+
+
+def test_the_worker_of_dev_does_the_work_and_is_listed(machine: Machine, dev: str) -> None:
+    job = machine.json("job", "start", "labour", "--input", '{"number": 21}', "--watch", "--timeout", "20")
+    assert job["result"] == {"doubled": 42}
+    (worker,) = machine.json("worker", "ls")
+    assert worker["supported_tasks"] == ["test.double"]
+
+
+def test_a_job_may_be_named_by_its_beginning(machine: Machine, dev: str) -> None:
+    job_id = machine.json("job", "start", "hello", "--watch")["id"]
+    assert machine.json("job", "show", job_id[:23])["id"] == job_id
+
+
+def test_what_does_not_exist_is_exit_code_5(machine: Machine, dev: str) -> None:
+    for arguments in (["job", "show", "0" * 32], ["job", "start", "nope"], ["blueprint", "graph", "nope"]):
+        done = machine.muster(*arguments)
+        assert done.returncode == 5, done.stderr
+        assert done.stderr.splitlines()[-1].startswith("  try: ")
+
+
+def test_a_wrong_token_is_exit_code_6(machine: Machine, dev: str) -> None:
+    done = machine.muster("job", "ls", "--token", "wrong")
+    assert done.returncode == 6
+
+
+def test_blueprints_are_listed_and_drawn(machine: Machine, dev: str) -> None:
+    names = [item["name"] for item in machine.json("blueprint", "ls")["items"]]
+    assert sorted(names) == ["gate", "hello", "labour", "sad"]
+    assert "digraph" in machine.muster("blueprint", "graph", "gate").stdout
+    assert "flowchart" in machine.muster("blueprint", "graph", "gate", "-o", "mermaid").stdout
+
+
+def test_a_changed_blueprint_is_loaded_again(machine: Machine, dev: str) -> None:
+    path = machine.folder / "blueprints" / "small.py"
+    path.write_text(BLUEPRINTS.replace('"hello {', '"good morning {').replace('f"hello', 'f"good morning'))
+
+    def greeting() -> str:
+        return str(machine.json("job", "start", "hello", "--watch")["result"]["greeting"])
+
+    wait_until(lambda: greeting() == "good morning nobody")
+
+
+def test_check_names_file_and_line_without_a_server(machine: Machine) -> None:
+    (machine.folder / "bad.py").write_text(
+        BLUEPRINTS.split("sad = ")[0] + "\n@hello.state\nasync def lonely(job: Job) -> Next:\n    return job.done()\n"
+    )
+    done = machine.muster("blueprint", "check", "bad.py")
+    assert done.returncode == 1
+    assert "lonely" in done.stdout
+    assert re.search(r"line +\d+", done.stdout)
+
+
+def test_jobs_are_kept_between_runs_until_fresh_is_asked_for(machine: Machine) -> None:
+    (machine.folder / "blueprints").mkdir()
+    (machine.folder / "blueprints" / "small.py").write_text(BLUEPRINTS)
+    port = str(free_port())
+    counts = []
+    for arguments in ([], [], ["--fresh"]):
+        running, _ = start_dev(machine, "--port", port, *arguments)
+        machine.json("job", "start", "hello", "--watch")
+        counts.append(len(machine.json("job", "ls")["items"]))
+        stop(running)
+    assert counts == [1, 2, 1]
+
+
+def test_a_taken_port_is_said_and_the_next_one_used(machine: Machine) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        running, said = start_dev(machine, "--port", str(port))
+        assert f"port {port} is taken" in said
+        stop(running)
+
+
+def test_a_second_dev_in_one_folder_is_refused(machine: Machine) -> None:
+    running, _ = start_dev(machine, "--port", "0")
+    second = machine.muster("dev", "--port", "0")
+    assert second.returncode == 1
+    assert "in use by another engine" in second.stderr
+    stop(running)

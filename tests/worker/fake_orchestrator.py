@@ -1,0 +1,244 @@
+"""A small orchestrator for the worker's tests: the real routes on a real socket, and knobs to misbehave."""
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Self
+
+import orjson
+from aiohttp import WSMsgType, web
+
+TOKEN = "worker-secret"
+Condition = Callable[[], bool]
+
+
+async def until(condition: Condition, timeout_s: float = 10.0) -> None:
+    """Poll a condition; an AssertionError after the deadline."""
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline_s, "the condition did not come true in time"
+        await asyncio.sleep(0.005)
+
+
+class FakeOrchestrator:
+    """Everything it was sent is kept: `results`, `heartbeats`, `registrations`."""
+
+    def __init__(self, *, heartbeat_s: float = 0.05, poll_s: float = 5.0) -> None:
+        self.heartbeat_s = heartbeat_s
+        self.poll_s = poll_s
+        self.registrations: list[dict[str, Any]] = []
+        self.heartbeats: list[dict[str, Any]] = []
+        self.heartbeat_times_s: list[float] = []
+        self.results: list[dict[str, Any]] = []
+        self.report_requests: list[int] = []
+        self.refused_bodies: list[bytes] = []
+        self.polls = 0
+        self.polls_waiting = 0
+        self.handed_out: list[str] = []
+        self.known_workers: set[str] = set()
+        self.cancel_ids: list[str] = []
+        self.lost_ids: list[str] = []
+        self.fail_reports = 0
+        self.refuse_reports_with: int | None = None
+        self.result_bytes_max = 1_000_000
+        self.sockets: list[web.WebSocketResponse] = []
+        self.held = 0
+        self.held_max = 0
+        self._queue: deque[dict[str, Any]] = deque()
+        self._arrived = asyncio.Event()
+        self._numbers = 0
+        self._runner: web.AppRunner | None = None
+        self.url = ""
+
+    async def __aenter__(self) -> Self:
+        app = web.Application(middlewares=[_authenticated], client_max_size=8 * 1024 * 1024)
+        app.router.add_post("/_worker/workers/register", self._register)
+        app.router.add_patch("/_worker/workers/{worker}", self._heartbeat)
+        app.router.add_get("/_worker/workers/{worker}/tasks/next", self._next)
+        app.router.add_post("/_worker/tasks/results", self._results)
+        app.router.add_get("/_worker/ws/{worker}", self._socket)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        host, port = self._runner.addresses[0][:2]
+        self.url = f"http://{host}:{port}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        if self._runner is not None:
+            for socket in self.sockets:
+                await socket.close()
+            await self._runner.cleanup()
+            self._runner = None
+
+    def give(self, type_: str, params: Any = None, **more: Any) -> str:
+        """Queue a task; returns its id."""
+        self._numbers += 1
+        task_id = f"job-{self._numbers}.1"
+        task = {
+            "job_id": f"job-{self._numbers}",
+            "task_id": task_id,
+            "type": type_,
+            "params": params,
+            "attempt": 1,
+            "timeout_seconds": 30,
+            "priority": 0,
+            "tracing_context": {},
+            "fence": f"fence-{self._numbers}",
+            "lease_seconds": 8,
+            **more,
+        }
+        self._queue.append(task)
+        self._arrived.set()
+        return str(task["task_id"])
+
+    def result_of(self, task_id: str) -> dict[str, Any]:
+        found = [r for r in self.results if r["task_id"] == task_id]
+        assert len(found) == 1, f"{len(found)} results for {task_id}"
+        result: dict[str, Any] = found[0]["result"]
+        return result
+
+    async def result(self, task_id: str) -> dict[str, Any]:
+        await until(lambda: any(r["task_id"] == task_id for r in self.results))
+        return self.result_of(task_id)
+
+    async def cancel_by_socket(self, task_id: str) -> None:
+        for socket in self.sockets:
+            await socket.send_json({"command": "cancel_task", "task_id": task_id, "job_id": task_id.split(".")[0]})
+
+    def forget_workers(self) -> None:
+        self.known_workers.clear()
+
+    async def _register(self, request: web.Request) -> web.Response:
+        body = orjson.loads(await request.read())
+        self.registrations.append(body)
+        self.known_workers.add(body["worker_id"])
+        return web.json_response(
+            {
+                "status": "registered",
+                "protocol": 1,
+                "heartbeat_seconds": self.heartbeat_s,
+                "lease_seconds": 8,
+                "poll_seconds": self.poll_s,
+            }
+        )
+
+    async def _heartbeat(self, request: web.Request) -> web.Response:
+        worker = request.match_info["worker"]
+        if worker not in self.known_workers:
+            return _problem(404, "worker_not_found", "Worker not found")
+        body = orjson.loads(await request.read())
+        self.heartbeats.append(body)
+        self.heartbeat_times_s.append(time.monotonic())
+        cancel, self.cancel_ids = self.cancel_ids, []
+        lost, self.lost_ids = self.lost_ids, []
+        return web.json_response({"worker_id": worker, "cancel_task_ids": cancel, "lost_task_ids": lost})
+
+    async def _next(self, request: web.Request) -> web.Response:
+        if request.match_info["worker"] not in self.known_workers:
+            return _problem(404, "worker_not_found", "Worker not found")
+        self.polls += 1
+        deadline_s = time.monotonic() + float(request.query["timeout"])
+        self.polls_waiting += 1
+        try:
+            while not self._queue:
+                self._arrived.clear()
+                await asyncio.wait_for(self._arrived.wait(), deadline_s - time.monotonic())
+        except TimeoutError:
+            return web.Response(status=204)
+        finally:
+            self.polls_waiting -= 1
+        return _json({"tasks": self._hand_out(int(request.query["max"]))})
+
+    async def _results(self, request: web.Request) -> web.Response:
+        raw = await request.read()
+        if self.fail_reports > 0:
+            self.fail_reports -= 1
+            self.refused_bodies.append(raw)
+            return _problem(503, "store_unavailable", "Redis does not answer")
+        if self.refuse_reports_with is not None:
+            self.refused_bodies.append(raw)
+            return _problem(self.refuse_reports_with, "task_not_found", "no")
+        if len(raw) > self.result_bytes_max:
+            self.refused_bodies.append(raw)
+            return _problem(413, "body_too_large", "the body is too large")
+        results = orjson.loads(raw)["results"]
+        self.report_requests.append(len(results))
+        self.results += results
+        self.held -= len(results)
+        receipts = [{"status": f"result_accepted_{r['result']['status']}", "task_id": r["task_id"]} for r in results]
+        return _json({"results": receipts, "tasks": self._hand_out(int(request.query.get("next", 0)))})
+
+    async def _socket(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        self.sockets.append(socket)
+        async for frame in socket:
+            if frame.type is WSMsgType.ERROR:
+                break
+        self.sockets.remove(socket)
+        return socket
+
+    def _hand_out(self, count: int) -> list[dict[str, Any]]:
+        tasks = [self._queue.popleft() for _ in range(min(count, len(self._queue)))]
+        self.handed_out += [t["task_id"] for t in tasks]
+        self.held += len(tasks)
+        self.held_max = max(self.held_max, self.held)
+        return tasks
+
+
+class ThreadedOrchestrator:
+    """The same on a thread of its own, for workers that block their event loop."""
+
+    def __init__(self, **settings: Any) -> None:
+        self._settings = settings
+        self._stop: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), daemon=True)
+        self.fake: FakeOrchestrator
+
+    def __enter__(self) -> FakeOrchestrator:
+        self._thread.start()
+        assert self._started.wait(10)
+        return self.fake
+
+    def __exit__(self, *_: object) -> None:
+        assert self._loop is not None
+        assert self._stop is not None
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(10)
+
+    def call(self, function: Callable[[], Any]) -> None:
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(function)
+
+    async def _main(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        async with FakeOrchestrator(**self._settings) as self.fake:
+            self._started.set()
+            await self._stop.wait()
+
+
+@web.middleware
+async def _authenticated(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    if request.headers.get("X-Worker-Token") != TOKEN:
+        return _problem(401, "unauthenticated", "the worker token is missing or wrong")
+    return await handler(request)
+
+
+def _json(value: object) -> web.Response:
+    return web.Response(body=orjson.dumps(value), content_type="application/json")
+
+
+def _problem(status: int, code: str, detail: str) -> web.Response:
+    body = {"status": status, "code": code, "detail": detail, "error": detail}
+    return web.Response(status=status, body=orjson.dumps(body), content_type="application/problem+json")

@@ -1,0 +1,291 @@
+"""A client of the orchestrator: start jobs, watch them, answer their questions."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Final, Self
+from urllib.parse import quote, urlencode
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic_core import to_jsonable_python
+
+from muster_worker.answers import read_answer
+from muster_worker.backoff import Backoff
+from muster_worker.codec import encode
+from muster_worker.errors import Unreachable
+from muster_worker.settings import addresses, token_from
+from muster_worker.transport import Answer, Transport
+
+WAIT_S_MAX: Final = 30.0
+"""One request is held this long; longer waits are made of several."""
+OUTAGE_S_MAX: Final = 60.0
+"""How long waiting for a job outlasts orchestrators that do not answer."""
+ANSWER_MARGIN_S: Final = 10.0
+FINAL_STATUSES: Final = frozenset({"finished", "failed", "cancelled", "quarantined"})
+
+
+class WaitingFor(BaseModel):
+    """What a job needs to go on, for example a person's decision."""
+
+    model_config = ConfigDict(extra="allow")
+
+    kind: str
+    message: str = ""
+    decisions: list[str] = []
+    deadline_at: datetime | None = None
+    approval_token: str | None = None
+
+
+class JobState(BaseModel):
+    """A job as the orchestrator shows it. Members this version does not know are kept."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    blueprint_name: str
+    status: str
+    current_state: str | None = None
+    initial_data: Any = None
+    state_history: dict[str, Any] = {}
+    result: Any = None
+    error_message: str | None = None
+    error_details: dict[str, Any] | None = None
+    progress: float | None = None
+    progress_message: str | None = None
+    waiting_for: WaitingFor | None = None
+    cancel_requested: bool = False
+    retry_count: int = 0
+    version: int = 0
+    webhook_url: str | None = None
+    current_task_id: str | None = None
+    task_worker_id: str | None = None
+    batch_id: str | None = None
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    updated_at: datetime | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Finished, failed, cancelled or quarantined: nothing will change any more."""
+        return self.status in FINAL_STATUSES
+
+    @property
+    def succeeded(self) -> bool:
+        return self.status == "finished"
+
+
+class JobList(BaseModel):
+    """One page of jobs. `next` is the cursor of the page after it, None on the last."""
+
+    items: list[JobState]
+    next: str | None = None
+
+
+_OBJECTS: Final = TypeAdapter(list[dict[str, Any]])
+_OBJECT: Final = TypeAdapter(dict[str, Any])
+_JOB: Final = TypeAdapter(JobState)
+_JOBS: Final = TypeAdapter(JobList)
+
+
+class _Started(BaseModel):
+    job_id: str
+
+
+class _Status(BaseModel):
+    status: str
+
+
+class _Blueprints(BaseModel):
+    items: list[dict[str, Any]]
+
+
+_STARTED: Final = TypeAdapter(_Started)
+_STATUS: Final = TypeAdapter(_Status)
+_BLUEPRINTS: Final = TypeAdapter(_Blueprints)
+
+
+class Client:
+    """Use it with `async with`. All methods raise ClientError or one of its subclasses.
+
+    Args:
+        url: one orchestrator or several (default MUSTER_URL, comma separated, else http://127.0.0.1:8080).
+        token: default MUSTER_CLIENT_TOKEN, or the file named by MUSTER_CLIENT_TOKEN_FILE.
+    """
+
+    def __init__(self, url: str | Sequence[str] | None = None, token: str | None = None) -> None:
+        headers = {
+            "X-Client-Token": token_from(token, "MUSTER_CLIENT_TOKEN"),
+            "Content-Type": "application/json",
+        }
+        self._transport = Transport(addresses(url), headers)
+
+    async def __aenter__(self) -> Self:
+        await self._transport.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._transport.__aexit__(kind, error, trace)
+
+    async def start(
+        self,
+        blueprint: str,
+        input: object = None,  # noqa: A002 - the word of the docs
+        *,
+        webhook_url: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> str:
+        """Start a job and return its id.
+
+        Args:
+            blueprint: a name, or with a slash the endpoint below /api/v1.
+            input: a model, dataclass or dict; it becomes the job's initial data.
+            webhook_url: told when the job ends.
+            idempotency_key: the same key with the same input returns the same job.
+        """
+        answer = await self._post_job(blueprint, input, webhook_url, idempotency_key, wait_s=0)
+        return read_answer(_STARTED, answer.body).job_id
+
+    async def run(
+        self,
+        blueprint: str,
+        input: object = None,  # noqa: A002
+        *,
+        timeout_s: float | None = None,
+    ) -> JobState:
+        """Start a job and wait for its end, whatever that is. Raises TimeoutError; the job goes on then."""
+        deadline_s = _deadline_s(timeout_s)
+        wait_s = _next_wait_s(deadline_s)
+        answer = await self._post_job(blueprint, input, None, None, wait_s=wait_s)
+        if answer.status == 200:  # final in time
+            state = read_answer(_JOB, answer.body)
+            if state.is_final:
+                return state
+            return await self._wait_until(state.id, deadline_s)
+        return await self._wait_until(read_answer(_STARTED, answer.body).job_id, deadline_s)
+
+    async def job(self, job_id: str) -> JobState:
+        return read_answer(_JOB, (await self._get(_job_path(job_id))).body)
+
+    async def wait(self, job_id: str, *, timeout_s: float | None = None) -> JobState:
+        """Until the job is final. Raises TimeoutError; short outages of the orchestrators are sat out."""
+        return await self._wait_until(job_id, _deadline_s(timeout_s))
+
+    async def watch(self, job_id: str) -> AsyncIterator[JobState]:
+        """The state now, then after every change, ending with the final one. Fast changes may be seen as one."""
+        state = await self.job(job_id)
+        yield state
+        while not state.is_final:
+            path = f"{_job_path(job_id)}?wait={WAIT_S_MAX:g}&since={state.version}"
+            newer = read_answer(_JOB, (await self._get_patiently(path, WAIT_S_MAX)).body)
+            if newer.version != state.version or newer.is_final:
+                yield newer
+            state = newer
+
+    async def jobs(
+        self,
+        status: Iterable[str] = (),
+        blueprint: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> JobList:
+        """Newest first."""
+        query: dict[str, str | int] = {"limit": limit}
+        if statuses := ",".join([status] if isinstance(status, str) else status):
+            query["status"] = statuses
+        if blueprint:
+            query["blueprint"] = blueprint
+        if cursor:
+            query["cursor"] = cursor
+        return read_answer(_JOBS, (await self._get(f"/api/v1/jobs?{urlencode(query)}")).body)
+
+    async def cancel(self, job_id: str) -> str:
+        """Returns `cancellation_request_sent` (the worker was told) or `cancellation_request_accepted`."""
+        answer = await self._transport.request("POST", f"{_job_path(job_id)}/cancel")
+        return read_answer(_STATUS, answer.body).status
+
+    async def history(self, job_id: str) -> list[dict[str, Any]]:
+        """Events, oldest first."""
+        return read_answer(_OBJECTS, (await self._get(f"{_job_path(job_id)}/history")).body)
+
+    async def decide(self, job_id: str, decision: str, *, note: str = "", by: str = "") -> None:
+        """Answer a job that waits for a person. Conflict: it does not, or someone was faster."""
+        body = encode({"decision": decision, "note": note, "by": by})
+        await self._transport.request("POST", f"{_job_path(job_id)}/decision", body=body)
+
+    async def workers(self) -> list[dict[str, Any]]:
+        return read_answer(_OBJECTS, (await self._get("/api/v1/workers")).body)
+
+    async def dashboard(self) -> dict[str, Any]:
+        return read_answer(_OBJECT, (await self._get("/api/v1/dashboard")).body)
+
+    async def blueprints(self) -> list[dict[str, Any]]:
+        return read_answer(_BLUEPRINTS, (await self._get("/api/v1/blueprints")).body).items
+
+    async def graph(self, name: str, format: str = "dot") -> str:  # noqa: A002 - as the route calls it
+        """`dot`, `mermaid` or `json`."""
+        path = f"/api/v1/blueprints/{quote(name, safe='')}/graph?{urlencode({'format': format})}"
+        return (await self._get(path)).body.decode()
+
+    async def _post_job(
+        self, blueprint: str, data: object, webhook_url: str | None, key: str | None, *, wait_s: float
+    ) -> Answer:
+        # Every job gets a key: a request that is sent again after a lost answer must not make a second job.
+        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
+        if wait_s > 0:
+            headers["Prefer"] = f"wait={wait_s:g}"
+        order: dict[str, Any] = {"initial_data": {} if data is None else to_jsonable_python(data)}
+        if webhook_url is not None:
+            order["webhook_url"] = webhook_url
+        endpoint = quote(blueprint.strip("/")) if "/" in blueprint else f"jobs/{quote(blueprint, safe='')}"
+        return await self._transport.request(
+            "POST",
+            f"/api/v1/{endpoint}",
+            body=encode(order),
+            headers=headers,
+            timeout_s=wait_s + ANSWER_MARGIN_S,
+        )
+
+    async def _wait_until(self, job_id: str, deadline_s: float | None) -> JobState:
+        while True:
+            wait_s = _next_wait_s(deadline_s)
+            path = f"{_job_path(job_id)}?wait={wait_s:g}"
+            state = read_answer(_JOB, (await self._get_patiently(path, wait_s)).body)
+            if state.is_final:
+                return state
+            if deadline_s is not None and time.monotonic() >= deadline_s:
+                raise TimeoutError(f"job {job_id} is still {state.status}")
+
+    async def _get(self, path: str, timeout_s: float = ANSWER_MARGIN_S) -> Answer:
+        return await self._transport.request("GET", path, timeout_s=timeout_s)
+
+    async def _get_patiently(self, path: str, wait_s: float) -> Answer:
+        """A GET that outlasts restarts of orchestrators."""
+        backoff = Backoff(longest_s=2.0)
+        give_up_s = time.monotonic() + OUTAGE_S_MAX
+        while True:
+            try:
+                return await self._get(path, wait_s + ANSWER_MARGIN_S)
+            except Unreachable as error:
+                if time.monotonic() > give_up_s:
+                    raise
+                await asyncio.sleep(backoff.next_delay_s(error.retry_after_s))
+
+
+def _job_path(job_id: str) -> str:
+    return f"/api/v1/jobs/{quote(job_id, safe='')}"
+
+
+def _deadline_s(timeout_s: float | None) -> float | None:
+    return None if timeout_s is None else time.monotonic() + timeout_s
+
+
+def _next_wait_s(deadline_s: float | None) -> float:
+    if deadline_s is None:
+        return WAIT_S_MAX
+    return max(0.0, min(WAIT_S_MAX, round(deadline_s - time.monotonic(), 3)))

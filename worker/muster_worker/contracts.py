@@ -1,0 +1,109 @@
+"""Task contracts: the name and types of a task, without its code. Blueprints and workers both import them."""
+
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, overload
+
+from pydantic import TypeAdapter
+
+from muster_worker.codec import JsonValue
+from muster_worker.durations import Duration, parse_duration_ms
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+NAME_LENGTH_MAX = 256
+
+
+@dataclass(frozen=True)  # no slots: Python 3.11 then fails on TaskContract[A, B](...)
+class TaskContract(Generic[In, Out]):
+    """What a task takes and returns. Make one with `task(...)`.
+
+    Attributes:
+        input, output: any type pydantic understands; `Any` takes JSON as it comes.
+        timeout_ms: longest run of one attempt; None: the server's default.
+        retries: further attempts after a transient error; None: the server's default.
+    """
+
+    name: str
+    input: Any = Any
+    output: Any = Any
+    timeout_ms: int | None = None
+    retries: int | None = None
+    input_adapter: TypeAdapter[In] = field(init=False, repr=False, compare=False)
+    output_adapter: TypeAdapter[Out] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.name) <= NAME_LENGTH_MAX:
+            raise ValueError(f"a task name has 1 to {NAME_LENGTH_MAX} characters, not {len(self.name)}: {self.name!r}")
+        if self.retries is not None and self.retries < 0:
+            raise ValueError(f"task {self.name!r}: retries must be 0 or more, not {self.retries}")
+        if self.timeout_ms is not None and self.timeout_ms <= 0:
+            raise ValueError(f"task {self.name!r}: the timeout must be more than 0")
+        object.__setattr__(self, "input_adapter", TypeAdapter(self.input))
+        object.__setattr__(self, "output_adapter", TypeAdapter(self.output))
+
+    def call(self, value: In) -> "Call[In, Out]":
+        """This task on one input, for a blueprint's `together` and `race`."""
+        return Call(self, value)
+
+    def dump_input(self, value: In) -> JsonValue:
+        """Raises pydantic.ValidationError when the value does not fit the input type."""
+        return _dump(self.input_adapter, value)
+
+    def load_input(self, data: Any) -> In:
+        """Raises pydantic.ValidationError when the data does not fit the input type."""
+        return data if self.input is Any else self.input_adapter.validate_python(data)
+
+    def dump_output(self, value: Out) -> JsonValue:
+        """Raises pydantic.ValidationError when the value does not fit the output type."""
+        return _dump(self.output_adapter, value)
+
+    def load_output(self, data: Any) -> Out:
+        """Raises pydantic.ValidationError when the data does not fit the output type."""
+        return data if self.output is Any else self.output_adapter.validate_python(data)
+
+
+@dataclass(frozen=True)
+class Call(Generic[In, Out]):
+    """A contract and one input for it."""
+
+    contract: TaskContract[In, Out]
+    value: In
+
+    def dump_input(self) -> JsonValue:
+        return self.contract.dump_input(self.value)
+
+
+@overload
+def task(
+    name: str, input: type[In], output: type[Out], *, timeout: Duration | None = None, retries: int | None = None
+) -> TaskContract[In, Out]: ...
+@overload
+def task(
+    name: str, input: type[In], *, timeout: Duration | None = None, retries: int | None = None
+) -> TaskContract[In, Any]: ...
+@overload
+def task(
+    name: str, input: object = ..., output: object = ..., *, timeout: Duration | None = None, retries: int | None = None
+) -> TaskContract[Any, Any]: ...
+def task(
+    name: str,
+    input: Any = Any,  # noqa: A002 - as in TaskContract
+    output: Any = Any,
+    *,
+    timeout: Duration | None = None,
+    retries: int | None = None,
+) -> TaskContract[Any, Any]:
+    """Make the contract of a task, for example `task("payments.charge", Charge, Receipt, timeout="30s")`.
+
+    Without types it takes and returns JSON as it comes. Raises ValueError for a name, timeout or number of
+    retries that cannot be, and pydantic's error for a type it cannot handle.
+    """
+    timeout_ms = None if timeout is None else parse_duration_ms(timeout)
+    return TaskContract(name, input, output, timeout_ms, retries)
+
+
+def _dump(adapter: TypeAdapter[Any], value: object) -> JsonValue:
+    # Validated first: dumping alone only warns about a value of another type.
+    dumped: JsonValue = adapter.dump_python(adapter.validate_python(value), mode="json")
+    return dumped

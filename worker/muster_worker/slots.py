@@ -1,0 +1,39 @@
+"""How many more tasks the worker may take. A slot is held from the lease to the receipt of the result."""
+
+import asyncio
+
+
+class Slots:
+    """`held`: tasks here. `promised`: what requests under way may still bring. Together never more than `total`."""
+
+    __slots__ = ("_freed", "held", "promised", "total")
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.held = 0
+        self.promised = 0
+        self._freed = asyncio.Event()
+        self._freed.set()
+
+    @property
+    def free(self) -> int:
+        return self.total - self.held - self.promised
+
+    def take(self, count: int) -> None:
+        self.held += count
+
+    def give_back(self, count: int) -> None:
+        self.held -= count
+        self._freed.set()
+
+    def promise(self, count: int) -> None:
+        self.promised += count
+
+    def end_promise(self, count: int) -> None:
+        self.promised -= count
+        self._freed.set()
+
+    async def wait_free(self) -> None:
+        while self.free <= 0:
+            self._freed.clear()
+            await self._freed.wait()

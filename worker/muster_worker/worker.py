@@ -1,0 +1,227 @@
+"""A worker process: handlers for tasks, run from the first registration to the last result."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, overload
+
+from muster_worker.backoff import Backoff
+from muster_worker.contracts import In, Out, TaskContract
+from muster_worker.durations import Duration
+from muster_worker.errors import ClientError, Unreachable
+from muster_worker.handlers import Handler, handler_for
+from muster_worker.pulse import Pulse, worker_headers
+from muster_worker.registration import Decorator, NamedDecorator
+from muster_worker.runner import Runner
+from muster_worker.settings import WorkerSettings, worker_settings
+from muster_worker.transport import Transport
+from muster_worker.worker_api import WorkerApi
+
+_log = logging.getLogger("muster_worker")
+
+
+@dataclass(slots=True)
+class _Stop:
+    """`drain`: finish what runs. `now`: do not even wait for that."""
+
+    drain: asyncio.Event = field(default_factory=asyncio.Event)
+    now: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def signalled(self) -> None:
+        """The first signal drains, the second stops at once."""
+        if self.drain.is_set():
+            _log.warning("stopping at once; tasks that still run will be tried again")
+            self.now.set()
+        else:
+            _log.info("draining: running tasks may finish; signal again to stop at once")
+            self.drain.set()
+
+
+class Worker:
+    """A set of handlers and how to run them.
+
+    Args:
+        url: one orchestrator or several (default MUSTER_URL, comma separated, else http://127.0.0.1:8080).
+        token: default MUSTER_WORKER_TOKEN, or the file named by MUSTER_WORKER_TOKEN_FILE.
+        worker_id: default MUSTER_WORKER_ID, else host, process and a random part.
+        slots: tasks at a time (default MUSTER_WORKER_SLOTS, else 10). Plain handlers get as many threads.
+        drain_timeout: what running tasks get after SIGTERM.
+        cost_per_second: in EUR, for placing and for accounts.
+        worker_type, resources, capabilities: shown in the list of workers.
+    """
+
+    def __init__(
+        self,
+        url: str | Sequence[str] | None = None,
+        token: str | None = None,
+        worker_id: str | None = None,
+        *,
+        slots: int | None = None,
+        drain_timeout: Duration | None = None,
+        cost_per_second: float = 0,
+        worker_type: str | None = None,
+        resources: Mapping[str, Any] = MappingProxyType({}),
+        capabilities: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        self._url = url
+        self._token = token
+        self._worker_id = worker_id
+        self._slots = slots
+        self._drain_timeout = drain_timeout
+        self._description = {
+            "cost_per_second": cost_per_second,
+            "worker_type": worker_type,
+            "resources": dict(resources),
+            "capabilities": {"websockets": True, **capabilities},
+        }
+        self._handlers: dict[str, Handler] = {}
+
+    @property
+    def handlers(self) -> Mapping[str, Handler]:
+        """By task name."""
+        return MappingProxyType(self._handlers)
+
+    @overload
+    def task(self, contract: TaskContract[In, Out], *, slots: int | None = None) -> Decorator[In, Out]: ...
+    @overload
+    def task(self, contract: str, *, slots: int | None = None) -> NamedDecorator: ...
+    def task(
+        self, contract: TaskContract[Any, Any] | str, *, slots: int | None = None
+    ) -> Decorator[Any, Any] | NamedDecorator:
+        """Make a function the handler of a task: `@worker.task(charge_card)` or `@worker.task("payments.charge")`.
+
+        `slots` bounds how many of this task run here at a time; further ones wait in the worker.
+        Raises TypeError when the function does not fit the contract, ValueError for a second handler.
+        """
+
+        def add(function: Callable[..., Any]) -> None:
+            self.add(contract, function, slots=slots)
+
+        return NamedDecorator(add) if isinstance(contract, str) else Decorator[Any, Any](add)
+
+    def add(
+        self, contract: TaskContract[Any, Any] | str, function: Callable[..., Any], *, slots: int | None = None
+    ) -> None:
+        """The same as `task`, without the decorator and its static checks."""
+        handler = handler_for(contract, function, slots)
+        self._add(handler)
+
+    def include(self, other: "Worker") -> None:
+        """Take over the handlers of another worker, for example of another module."""
+        for handler in other.handlers.values():
+            self._add(handler)
+
+    def _add(self, handler: Handler) -> None:
+        name = handler.contract.name
+        if name in self._handlers:
+            raise ValueError(f"task {name!r} has a handler already: {self._handlers[name].function!r}")
+        self._handlers[name] = handler
+
+    def settings(
+        self,
+        *,
+        url: str | Sequence[str] | None = None,
+        token: str | None = None,
+        worker_id: str | None = None,
+        slots: int | None = None,
+        drain_timeout: Duration | None = None,
+    ) -> WorkerSettings:
+        """What the worker would run with: these arguments, then the constructor's, then the environment.
+
+        Raises ValueError naming the setting that is missing or wrong.
+        """
+        return worker_settings(
+            url=url if url is not None else self._url,
+            token=token or self._token,
+            worker_id=worker_id or self._worker_id,
+            slots=slots if slots is not None else self._slots,
+            drain_timeout=drain_timeout if drain_timeout is not None else self._drain_timeout,
+        )
+
+    def run(self, settings: WorkerSettings | None = None) -> None:
+        """Run until SIGTERM or SIGINT. Raises ClientError when the orchestrator refuses this worker.
+
+        A program that has not set up logging gets the worker's messages on stderr.
+        """
+        if not logging.getLogger().handlers:
+            logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        asyncio.run(self._run_with_signals(settings or self.settings()))
+
+    async def serve(self, stop: asyncio.Event | None = None, settings: WorkerSettings | None = None) -> None:
+        """Run inside a program of yours until `stop` is set (then drain) or this is cancelled (then stop at once)."""
+        await self._serve(settings or self.settings(), _Stop(drain=stop or asyncio.Event()))
+
+    async def _run_with_signals(self, settings: WorkerSettings) -> None:
+        stop = _Stop()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C stops at once
+                loop.add_signal_handler(number, stop.signalled)
+        await self._serve(settings, stop)
+
+    async def _serve(self, settings: WorkerSettings, stop: _Stop) -> None:
+        if not self._handlers:
+            raise ValueError("this worker has no tasks; add one with @worker.task(...)")
+        registration = {
+            **self._description,
+            "supported_tasks": sorted(self._handlers),
+            "max_concurrent_tasks": settings.slots,
+        }
+        async with Transport(settings.addresses, worker_headers(settings.token)) as transport:
+            api = WorkerApi(transport, settings.worker_id, registration)
+            if not await _unless(stop.drain, _register(api)):
+                return
+            _log.info(
+                "worker %s takes %s from %s", settings.worker_id, ", ".join(sorted(self._handlers)), transport.address
+            )
+            await self._work(api, settings, registration, stop)
+
+    async def _work(self, api: WorkerApi, settings: WorkerSettings, registration: dict[str, Any], stop: _Stop) -> None:
+        runner = Runner(api, settings.worker_id, settings.slots, self._handlers)
+        pulse = Pulse(settings, registration, api.timing, runner.running, runner.stop_task)
+        pulse.start()
+        runner.start()
+        try:
+            await stop.drain.wait()
+            pulse.drain()
+            await runner.stop_polling()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(_unless(stop.now, runner.wait_empty()), settings.drain_timeout_s)
+        finally:
+            await runner.close()
+            await pulse.close()
+
+
+async def _register(api: WorkerApi) -> None:
+    """Until an orchestrator answers. A refusal ends the worker: trying again would change nothing."""
+    backoff = Backoff()
+    while True:
+        try:
+            await api.register()
+        except ClientError as error:
+            if not isinstance(error, Unreachable) and error.status < 500:
+                raise
+            _log.warning("cannot register yet: %s", error)
+            await asyncio.sleep(backoff.next_delay_s(error.retry_after_s))
+        else:
+            return
+
+
+async def _unless(event: asyncio.Event, work: Any) -> bool:
+    """Do the work; give it up when the event comes first. True: it was done."""
+    doing = asyncio.ensure_future(work)
+    waiting = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait({doing, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if doing.done():
+            doing.result()
+            return True
+        return False
+    finally:
+        for task in (doing, waiting):
+            task.cancel()
+        await asyncio.gather(doing, waiting, return_exceptions=True)

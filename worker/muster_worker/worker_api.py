@@ -1,0 +1,147 @@
+"""The routes of the worker protocol, one method each. docs/worker-protocol.md shows them with curl."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+
+from muster_worker.answers import read_answer
+from muster_worker.codec import decode_object, encode
+from muster_worker.errors import NotFound, Unreachable
+from muster_worker.running import Running
+from muster_worker.transport import Transport
+from muster_worker.wire import PROTOCOL, HeartbeatAnswer, Registered
+
+POLL_MARGIN_S: Final = 10.0
+REPORT_TIMEOUT_S: Final = 15.0
+LEASES_PER_HEARTBEAT_MAX: Final = 200
+_REGISTERED: Final = TypeAdapter(Registered)
+_HEARTBEAT: Final = TypeAdapter(HeartbeatAnswer)
+_log = logging.getLogger("muster_worker")
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What the orchestrator told at registration."""
+
+    heartbeat_s: float = 2.0
+    lease_s: float = 8.0
+    poll_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Answer to a batch of results: one receipt each, in their order, and tasks that could be had at once."""
+
+    receipts: list[dict[str, Any]]
+    tasks: list[dict[str, Any]]
+
+
+class WorkerApi:
+    """Registers by itself, and again whenever an orchestrator no longer knows the worker.
+
+    The hot path reads plain dicts: the shapes are those of wire.py, and the orchestrator made them.
+    """
+
+    def __init__(self, transport: Transport, worker_id: str, registration: dict[str, Any]) -> None:
+        self.transport = transport
+        self.timing = Timing()
+        self._worker = f"/_worker/workers/{worker_id}"
+        self._registration = encode({**registration, "worker_id": worker_id, "protocol": PROTOCOL})
+
+    async def register(self) -> Timing:
+        answer = await self.transport.request("POST", "/_worker/workers/register", body=self._registration)
+        told = read_answer(_REGISTERED, answer.body)
+        default = Timing()
+        self.timing = Timing(
+            told.heartbeat_seconds or default.heartbeat_s,
+            told.lease_seconds or default.lease_s,
+            told.poll_seconds or default.poll_s,
+        )
+        return self.timing
+
+    async def poll(self, tasks_max: int, timeout_s: float | None = None) -> list[dict[str, Any]]:
+        """Wait for tasks; empty when none came in time."""
+        wait_s = self.timing.poll_s if timeout_s is None else timeout_s
+        path = f"{self._worker}/tasks/next?timeout={wait_s:g}&max={tasks_max}"
+        try:
+            answer = await self.transport.request("GET", path, timeout_s=wait_s + POLL_MARGIN_S)
+        except NotFound:
+            await self.register_again()
+            return []
+        if answer.status == 204 or not answer.body:
+            return []
+        leased: list[dict[str, Any]] = _object(answer.body).get("tasks", [])
+        return leased
+
+    async def report(self, bodies: Sequence[bytes], next_max: int) -> Answered:
+        """Send encoded results (wire.Result). Safe to repeat: the orchestrator takes each at most once."""
+        path = f"/_worker/tasks/results?next={next_max}"
+        body = b'{"results":[' + b",".join(bodies) + b"]}"
+        try:
+            answer = await self.transport.request("POST", path, body=body, timeout_s=REPORT_TIMEOUT_S)
+        except NotFound as error:
+            if error.code != "worker_not_found":
+                raise
+            await self.register_again()
+            answer = await self.transport.request("POST", path, body=body, timeout_s=REPORT_TIMEOUT_S)
+        decoded = _object(answer.body)
+        return Answered(decoded.get("results", []), decoded.get("tasks", []))
+
+    async def heartbeat(self, status: str, slots: int, running: Sequence[Running]) -> HeartbeatAnswer:
+        """Report every running task. Keeps the leases, carries progress, brings cancellations."""
+        cancel: list[str] = []
+        lost: list[str] = []
+        step = LEASES_PER_HEARTBEAT_MAX
+        chunks = [running[i : i + step] for i in range(0, len(running), step)] or [running]
+        load = min(1.0, len(running) / slots)
+        for chunk in chunks:
+            answer = await self._beat(status, load, [r.task_id for r in running], chunk)
+            cancel += answer.cancel_task_ids
+            lost += answer.lost_task_ids
+        return HeartbeatAnswer(cancel_task_ids=cancel, lost_task_ids=lost)
+
+    async def register_again(self) -> None:
+        _log.warning("the orchestrator at %s does not know this worker; registering again", self.transport.address)
+        await self.register()
+
+    async def _beat(self, status: str, load: float, task_ids: list[str], running: Sequence[Running]) -> HeartbeatAnswer:
+        signs = [(r, (r.progress, r.message)) for r in running]
+        body = encode(
+            {
+                "status": status,
+                "load": load,
+                "current_tasks": task_ids,
+                "leases": [_lease(r, sign) for r, sign in signs if r.fence is not None],
+            }
+        )
+        timeout_s = max(1.0, self.timing.lease_s / 3)
+        try:
+            answer = await self.transport.request("PATCH", self._worker, body=body, timeout_s=timeout_s)
+        except NotFound:
+            await self.register_again()
+            answer = await self.transport.request("PATCH", self._worker, body=body, timeout_s=timeout_s)
+        for r, sign in signs:
+            r.progress_sent = sign
+        return read_answer(_HEARTBEAT, answer.body)
+
+
+def _lease(running: Running, sign: tuple[float | None, str | None]) -> dict[str, Any]:
+    lease: dict[str, Any] = {"task_id": running.task_id, "attempt": running.attempt, "fence": running.fence}
+    if sign != running.progress_sent:
+        progress, message = sign
+        if progress is not None:
+            lease["progress"] = progress
+        if message is not None:
+            lease["message"] = message
+    return lease
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        return decode_object(body)
+    except ValueError as error:
+        what = "the answer is not that of an orchestrator"
+        raise Unreachable(0, "not_an_orchestrator", what, "check MUSTER_URL") from error
