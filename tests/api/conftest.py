@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
-from api.fake_engine import FakeEngine
-from pydantic import SecretStr
-
 from muster.api.app import create_app
 from muster.api.auth import Client, Credentials, digest_of
 from muster.settings import Settings
+from pydantic import SecretStr
+
+from tests.api.fake_engine import FakeEngine
 
 ALICE = {"X-Client-Token": "alice-token"}
 BOB = {"X-Client-Token": "bob-token"}

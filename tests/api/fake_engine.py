@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -67,16 +67,22 @@ def graph(name: str, *edges: tuple[str, str, str]) -> Graph:
 
 ORDER_SCHEMA = {
     "type": "object",
-    "properties": {"lines": {"type": "array", "items": {"$ref": "#/$defs/Line"}}, "note": {"anyOf": [{"type": "string"}, {"type": "null"}]}},
+    "properties": {
+        "lines": {"type": "array", "items": {"$ref": "#/$defs/Line"}},
+        "note": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        "const": {"type": ["integer", "null"], "exclusiveMinimum": 0},
+    },
     "$defs": {"Line": {"type": "object", "properties": {"sku": {"const": "a"}, "next": {"$ref": "#/$defs/Line"}}}},
-}  # fmt: skip
+}
 
 
 def blueprints() -> FakeBlueprints:
     return FakeBlueprints(
         [
             FakeBlueprint("simple_flow", "jobs/simple_flow", graph("simple_flow", ("start", "success", "finished"))),
-            FakeBlueprint("approval_flow", "jobs/approval_flow", graph("approval_flow", ("start", "approved", "finished"))),
+            FakeBlueprint(
+                "approval_flow", "jobs/approval_flow", graph("approval_flow", ("start", "approved", "finished"))
+            ),
             FakeBlueprint("orders", "shop/orders/new", graph("orders"), api_version="v2", schema=ORDER_SCHEMA),
         ]
     )
@@ -234,7 +240,9 @@ class FakeEngine:
 
     async def dashboard(self) -> Dashboard:
         self._check()
-        return Dashboard({"total": 1, "idle": 1, "busy": 0}, {"queued": 2, "running": 3}, {"queued": 2, "running": 1}, NOW)
+        return Dashboard(
+            {"total": 1, "idle": 1, "busy": 0}, {"queued": 2, "running": 3}, {"queued": 2, "running": 1}, NOW
+        )
 
     async def workers(self) -> list[WorkerView]:
         self._check()
@@ -270,7 +278,7 @@ class FakeEngine:
         view = self.known(worker_id)
         self.patches.append(patch)
         self.signs.extend(leases)
-        changed = {"status": patch.status, "load": patch.load, "supported_tasks": patch.supported_tasks}
+        changed: dict[str, Any] = {"status": patch.status, "load": patch.load, "supported_tasks": patch.supported_tasks}
         view = replace(view, **{name: value for name, value in changed.items() if value is not None})
         self.fleet[worker_id] = view
         lost = tuple(sign.task_id for sign in leases if sign.fence == "old")
@@ -312,6 +320,13 @@ class FakeEngine:
         self.reports.append(report)
         outcome = report.status if report.status in {"failure", "cancelled"} else "success"
         return ReportReply(outcome, None, self.take(report.worker_id, next_tasks) if next_tasks else ())
+
+    async def report_all(
+        self, reports: Sequence[TaskReport], *, next_tasks: int
+    ) -> tuple[list[ReportReply | BaseException], tuple[Lease, ...]]:
+        calls = (self.report(report, next_tasks=0) for report in reports)
+        replies = await asyncio.gather(*calls, return_exceptions=True)
+        return list(replies), self.take(reports[0].worker_id, next_tasks)
 
     async def progress(self, worker_id: str, task_id: str, fraction: float, message: str) -> None:
         self._check()

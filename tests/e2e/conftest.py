@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,17 @@ from tests.e2e.machine import Machine, wait_until
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
     """Fails the test if anything it started still runs afterwards."""
-    machine = Machine(tmp_path)
-    yield machine
+    with clean_machine(tmp_path) as machine:
+        yield machine
+
+
+@contextmanager
+def clean_machine(folder: Path) -> Iterator[Machine]:
+    machine = Machine(folder)
     try:
+        yield machine
         wait_until(lambda: not machine.processes(), 5)
     finally:
+        machine.close()
         for pid in machine.processes():
             os.kill(pid, signal.SIGKILL)

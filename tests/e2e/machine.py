@@ -23,6 +23,7 @@ class Machine:
 
     folder: Path
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
+    started: list[subprocess.Popen[str]] = field(default_factory=list[subprocess.Popen[str]])
 
     @property
     def environment(self) -> dict[str, str]:
@@ -56,15 +57,24 @@ class Machine:
 
     def start(self, *command: str, **variables: str) -> subprocess.Popen[str]:
         """Start `python …` and leave it running."""
-        return subprocess.Popen(
-            [sys.executable, *command],
-            cwd=self.folder,
-            env={**self.environment, **variables},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=(self.folder / "stderr.log").open("ab"),
-            text=True,
-        )
+        with (self.folder / "stderr.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, *command],
+                cwd=self.folder,
+                env={**self.environment, **variables},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        self.started.append(process)
+        return process
+
+    def close(self) -> None:
+        """End what a failed test left, and close its pipes."""
+        for process in self.started:
+            process.kill()
+            process.communicate()
 
     def processes(self) -> list[int]:
         """All running processes that carry our mark."""

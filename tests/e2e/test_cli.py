@@ -5,9 +5,11 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 
+from tests.e2e.conftest import clean_machine
 from tests.e2e.machine import Machine, free_port, wait_until
 
 BLUEPRINTS = '''\
@@ -90,106 +92,118 @@ def stop(running: subprocess.Popen[str]) -> None:
     running.communicate(timeout=20)
 
 
-@pytest.fixture
-def dev(machine: Machine) -> Iterator[str]:
-    (machine.folder / "blueprints").mkdir()
-    (machine.folder / "blueprints" / "small.py").write_text(BLUEPRINTS)
-    (machine.folder / "hands.py").write_text(WORKER)
-    running, said = start_dev(machine, "--port", str(free_port()), "--worker", "hands")
-    yield said
-    stop(running)
-    assert running.returncode in {0, 130}
+@dataclass
+class Dev(Machine):
+    said: str = ""
 
 
-def test_dev_prints_where_everything_is(dev: str) -> None:
+@pytest.fixture(scope="module")
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
+    """A development server with a worker, for all tests that only talk to it."""
+    with clean_machine(tmp_path_factory.mktemp("dev")) as machine:
+        (machine.folder / "blueprints").mkdir()
+        (machine.folder / "blueprints" / "small.py").write_text(BLUEPRINTS)
+        (machine.folder / "hands.py").write_text(WORKER)
+        running, said = start_dev(machine, "--port", str(free_port()), "--worker", "hands")
+        yield Dev(machine.folder, machine.mark, said=said)
+        stop(running)
+        assert running.returncode in {0, 130}
+
+
+def test_dev_prints_where_everything_is(dev: Dev) -> None:
     for words in ("API          http://127.0.0.1:", "docs  http://", "Valkey", "kept between runs", "blueprints"):
-        assert words in dev or words.replace("Valkey", "Redis") in dev
+        assert words in dev.said or words.replace("Valkey", "Redis") in dev.said
     for name in ("MUSTER_URL", "MUSTER_CLIENT_TOKEN", "MUSTER_WORKER_TOKEN"):
-        assert f"export {name}=" in dev
+        assert f"export {name}=" in dev.said
 
 
-def test_commands_in_the_same_folder_need_no_setup(machine: Machine, dev: str) -> None:
-    done = machine.muster("job", "start", "hello", "--input", '{"name": "Ada"}', "--watch")
+def test_commands_in_the_same_folder_need_no_setup(dev: Dev) -> None:
+    done = dev.muster("job", "start", "hello", "--input", '{"name": "Ada"}', "--watch")
     assert done.returncode == 0, done.stderr
     assert '"greeting": "hello Ada"' in done.stdout
 
 
-def test_json_output_is_the_job_of_the_api_and_nothing_else(machine: Machine, dev: str) -> None:
-    job = machine.json("job", "start", "hello", "--watch")
+def test_json_output_is_the_job_of_the_api_and_nothing_else(dev: Dev) -> None:
+    job = dev.json("job", "start", "hello", "--watch")
     assert (job["status"], job["result"]) == ("finished", {"greeting": "hello nobody"})
-    assert machine.json("job", "show", "@last")["id"] == job["id"]
-    listed = machine.json("job", "ls", "--status", "finished")
-    assert [item["id"] for item in listed["items"]] == [job["id"]]
+    assert dev.json("job", "show", "@last")["id"] == job["id"]
+    listed = dev.json("job", "ls", "--status", "finished")
+    assert listed["items"][0]["id"] == job["id"]
 
 
-def test_the_exit_code_tells_how_the_job_ended(machine: Machine, dev: str) -> None:
-    sad = machine.muster("job", "start", "sad", "--watch")
+def test_the_exit_code_tells_how_the_job_ended(dev: Dev) -> None:
+    sad = dev.muster("job", "start", "sad", "--watch")
     assert sad.returncode == 3
     assert "no luck today" in sad.stdout
-    job_id = machine.json("job", "start", "gate")["job_id"]
-    assert machine.muster("job", "cancel", job_id).returncode == 0
-    assert machine.muster("job", "watch", job_id).returncode == 4
-    late = machine.muster("job", "start", "gate", "--watch", "--timeout", "0.3")
+    job_id = dev.json("job", "start", "gate")["job_id"]
+    assert dev.muster("job", "cancel", job_id).returncode == 0
+    assert dev.muster("job", "watch", job_id).returncode == 4
+    late = dev.muster("job", "start", "gate", "--watch", "--timeout", "0.3")
     assert late.returncode == 124
     assert "try: muster job watch" in late.stderr
 
 
-def test_a_person_approves_with_a_comment(machine: Machine, dev: str) -> None:
-    job_id = machine.json("job", "start", "gate")["job_id"]
-    approved = machine.muster("approve", "@last", "--comment", "fine", "--by", "ann")
+def test_a_person_approves_with_a_comment(dev: Dev) -> None:
+    job_id = dev.json("job", "start", "gate")["job_id"]
+    approved = dev.muster("approve", "@last", "--comment", "fine", "--by", "ann")
     assert approved.returncode == 0, approved.stderr
-    job = machine.json("job", "watch", job_id)
+    job = dev.json("job", "watch", job_id)
     assert job["result"] == {"by": "ann", "note": "fine"}
-    again = machine.muster("approve", job_id)
+    again = dev.muster("approve", job_id)
     assert again.returncode == 1
     assert "try: " in again.stderr
 
 
-def test_a_person_rejects(machine: Machine, dev: str) -> None:
-    machine.json("job", "start", "gate")
-    assert machine.muster("reject", "@last").returncode == 0
-    assert machine.muster("job", "watch", "@last").returncode == 3
+def test_a_person_rejects(dev: Dev) -> None:
+    dev.json("job", "start", "gate")
+    assert dev.muster("reject", "@last").returncode == 0
+    assert dev.muster("job", "watch", "@last").returncode == 3
 
 
-def test_the_worker_of_dev_does_the_work_and_is_listed(machine: Machine, dev: str) -> None:
-    job = machine.json("job", "start", "labour", "--input", '{"number": 21}', "--watch", "--timeout", "20")
+def test_the_worker_of_dev_does_the_work_and_is_listed(dev: Dev) -> None:
+    job = dev.json("job", "start", "labour", "--input", '{"number": 21}', "--watch", "--timeout", "20")
     assert job["result"] == {"doubled": 42}
-    (worker,) = machine.json("worker", "ls")
+    (worker,) = dev.json("worker", "ls")
     assert worker["supported_tasks"] == ["test.double"]
 
 
-def test_a_job_may_be_named_by_its_beginning(machine: Machine, dev: str) -> None:
-    job_id = machine.json("job", "start", "hello", "--watch")["id"]
-    assert machine.json("job", "show", job_id[:23])["id"] == job_id
+def test_a_job_may_be_named_by_its_beginning(dev: Dev) -> None:
+    job_id = dev.json("job", "start", "hello", "--watch")["id"]
+    assert dev.json("job", "show", job_id[:23])["id"] == job_id
 
 
-def test_what_does_not_exist_is_exit_code_5(machine: Machine, dev: str) -> None:
+def test_what_does_not_exist_is_exit_code_5(dev: Dev) -> None:
     for arguments in (["job", "show", "0" * 32], ["job", "start", "nope"], ["blueprint", "graph", "nope"]):
-        done = machine.muster(*arguments)
+        done = dev.muster(*arguments)
         assert done.returncode == 5, done.stderr
         assert done.stderr.splitlines()[-1].startswith("  try: ")
 
 
-def test_a_wrong_token_is_exit_code_6(machine: Machine, dev: str) -> None:
-    done = machine.muster("job", "ls", "--token", "wrong")
+def test_a_wrong_token_is_exit_code_6(dev: Dev) -> None:
+    done = dev.muster("job", "ls", "--token", "wrong")
     assert done.returncode == 6
 
 
-def test_blueprints_are_listed_and_drawn(machine: Machine, dev: str) -> None:
-    names = [item["name"] for item in machine.json("blueprint", "ls")["items"]]
+def test_blueprints_are_listed_and_drawn(dev: Dev) -> None:
+    names = [item["name"] for item in dev.json("blueprint", "ls")["items"]]
     assert sorted(names) == ["gate", "hello", "labour", "sad"]
-    assert "digraph" in machine.muster("blueprint", "graph", "gate").stdout
-    assert "flowchart" in machine.muster("blueprint", "graph", "gate", "-o", "mermaid").stdout
+    assert "digraph" in dev.muster("blueprint", "graph", "gate").stdout
+    assert "flowchart" in dev.muster("blueprint", "graph", "gate", "-o", "mermaid").stdout
 
 
-def test_a_changed_blueprint_is_loaded_again(machine: Machine, dev: str) -> None:
-    path = machine.folder / "blueprints" / "small.py"
-    path.write_text(BLUEPRINTS.replace('"hello {', '"good morning {').replace('f"hello', 'f"good morning'))
+def test_a_changed_blueprint_is_loaded_again(machine: Machine) -> None:
+    (machine.folder / "blueprints").mkdir()
+    (machine.folder / "blueprints" / "small.py").write_text(BLUEPRINTS)
+    running, _ = start_dev(machine, "--port", "0")
+    changed = BLUEPRINTS.replace('f"hello', 'f"good morning')
 
     def greeting() -> str:
+        # Saved each time: the watch begins a moment after the server is ready.
+        (machine.folder / "blueprints" / "small.py").write_text(changed)
         return str(machine.json("job", "start", "hello", "--watch")["result"]["greeting"])
 
     wait_until(lambda: greeting() == "good morning nobody")
+    stop(running)
 
 
 def test_check_names_file_and_line_without_a_server(machine: Machine) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,7 +67,7 @@ def test_a_server_that_dies_ends_it_with_an_error(
 ) -> None:
     running, _ = server
     for pid in machine.processes():
-        if b"muster.cli.app\0server" in open(f"/proc/{pid}/cmdline", "rb").read():  # noqa: SIM115, PTH123
+        if b"muster.cli.app\0server" in Path(f"/proc/{pid}/cmdline").read_bytes():
             os.kill(pid, signal.SIGKILL)
     assert running.wait(20) == 1
     assert "orchestrator-1 ended" in (machine.folder / "stderr.log").read_text()

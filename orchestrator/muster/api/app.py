@@ -8,6 +8,7 @@ from muster.api.auth import Credentials, authenticate_client, authenticate_worke
 from muster.api.body import parse_object, read_bytes, validated
 from muster.api.call import EDGE, Call, Edge
 from muster.api.middleware import ROUTE, explain_errors, name_request, observe_request, share_with_origins
+from muster.api.openapi import Reference
 from muster.api.operations import Auth, Operation, Router
 from muster.api.ports import Engine
 from muster.api.routes import OPERATIONS
@@ -41,8 +42,8 @@ def create_app(
         settings=settings,
         credentials=credentials,
         metrics=engine.counters,
-        operations=shown,
         router=router,
+        reference=Reference(shown, engine.blueprints, settings.api_key_header),
     )
     app.router.add_route("*", "/{path:.*}", _dispatch)
     app.on_shutdown.append(_close_sockets)

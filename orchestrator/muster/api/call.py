@@ -10,6 +10,7 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from muster.api.auth import Client, Credentials, WorkerIdentity
+from muster.api.openapi import Reference
 from muster.api.operations import Operation, Router
 from muster.api.ports import Engine
 from muster.observe.metrics import Metrics
@@ -29,8 +30,8 @@ class Edge:
     settings: Settings
     credentials: Credentials
     metrics: Metrics
-    operations: tuple[Operation, ...]
     router: Router
+    reference: Reference
     sockets: set["WorkerSocket"] = field(default_factory=set["WorkerSocket"])
     background: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     """Closings under way: held so that they are not collected half done."""

@@ -7,11 +7,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-import orjson
 from aiohttp import web
 
-from muster.api.call import Call, json_answer
-from muster.api.openapi import OPENAPI_3_0, OPENAPI_3_1, document
+from muster.api.call import Call
+from muster.api.openapi import OPENAPI_3_0, OPENAPI_3_1
+from muster.api.operations import JSON
 from muster.errors import ErrorCode, MusterError
 
 HTML: Final = "text/html; charset=utf-8"
@@ -68,7 +68,7 @@ The whole reference is in <a href="../openapi.json">openapi.json</a>.</p>
 
 
 async def openapi_json(call: Call) -> web.Response:
-    return json_answer(document(call.edge, OPENAPI_3_1))
+    return web.Response(body=call.edge.reference.json(OPENAPI_3_1), headers={"Content-Type": JSON})
 
 
 async def docs_page(call: Call) -> web.Response:
@@ -82,8 +82,7 @@ async def docs_file(call: Call) -> web.StreamResponse:
     if name == "start.js":
         return web.Response(body=_START_UP.encode(), headers=_typed("text/javascript; charset=utf-8"))
     if name == "openapi.json":
-        body = orjson.dumps(document(call.edge, OPENAPI_3_0))
-        return web.Response(body=body, headers=_typed("application/json"))
+        return web.Response(body=call.edge.reference.json(OPENAPI_3_0), headers=_typed(JSON))
     media_type = _MEDIA_TYPES.get(name)
     if media_type is None:
         raise MusterError(ErrorCode.NOT_FOUND, "There is nothing at this URL.")
@@ -91,11 +90,9 @@ async def docs_file(call: Call) -> web.StreamResponse:
 
 
 def _rows(call: Call) -> list[str]:
-    paths = document(call.edge, OPENAPI_3_1)["paths"]
     return [
-        f"<tr><td>{method.upper()}</td><td><code>{escape(path)}</code></td><td>{escape(row['summary'])}</td></tr>"
-        for path, methods in paths.items()
-        for method, row in methods.items()
+        f"<tr><td>{method}</td><td><code>{escape(path)}</code></td><td>{escape(summary)}</td></tr>"
+        for method, path, summary in call.edge.reference.rows
     ]
 
 

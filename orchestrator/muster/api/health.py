@@ -7,8 +7,8 @@ from aiohttp import web
 
 from muster.api.call import Call, json_answer
 from muster.errors import ErrorCode, MusterError
-from muster.observe.release import VERSION
 from muster.store.base import StoreUnavailable
+from muster.version import product_version
 
 READY_TIMEOUT_S: Final = 2.0
 
@@ -32,7 +32,7 @@ async def healthz(call: Call) -> web.Response:
     return json_answer(
         {
             "status": "ok" if ready else "unavailable",
-            "version": VERSION,
+            "version": product_version(),
             "mode": call.edge.settings.mode,
             "ready": ready,
         },

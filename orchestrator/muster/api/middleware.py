@@ -19,8 +19,8 @@ from muster.store.base import StoreFull, StoreUnavailable
 
 Next: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-REQUEST_ID: Final = "muster.request_id"
-ROUTE: Final = "muster.route"
+REQUEST_ID: Final = web.RequestKey("muster.request_id", str)
+ROUTE: Final = web.RequestKey("muster.route", str)
 """The template of the operation that answers; set once it is known."""
 UNMATCHED: Final = "unmatched"
 WENT_AWAY: Final = 499

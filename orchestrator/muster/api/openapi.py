@@ -1,19 +1,21 @@
 """The OpenAPI description, written from the table of operations and the blueprints of the moment."""
 
+import operator
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+import orjson
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from muster.api.auth import CLIENT_HEADER, WORKER_HEADER
-from muster.api.call import Edge
 from muster.api.models import CreateJob, Problem
 from muster.api.operations import JSON, Answer, Auth, Operation, Tag, reason
-from muster.api.ports import Blueprint
+from muster.api.ports import Blueprint, Blueprints
 from muster.api.problems import MEDIA_TYPE
+from muster.api.schema_words import as_3_0, bounds_in_words, rewritten
 from muster.errors import STATUS_OF, ErrorCode
-from muster.observe.release import VERSION
+from muster.version import product_version
 
 OPENAPI_3_1: Final = "3.1.0"
 OPENAPI_3_0: Final = "3.0.3"
@@ -36,22 +38,68 @@ _OF_AUTH: Final[Mapping[Auth, tuple[ErrorCode, ...]]] = {
 _OF_BODY: Final = (ErrorCode.MALFORMED_JSON, ErrorCode.INVALID_BODY, ErrorCode.BODY_TOO_LARGE)
 
 
-def document(edge: Edge, version: str) -> dict[str, Any]:
-    """The description in OpenAPI *version*, 3.1.0 or 3.0.3."""
-    schemas = _model_schemas(edge.operations)
-    described: dict[str, Any] = {
-        "openapi": version,
-        "info": {
-            "title": "Muster",
-            "version": VERSION,
-            "description": "Jobs run through blueprints; workers pull their tasks over HTTP.",
-        },
-        "servers": [{"url": "/"}],
-        "tags": [{"name": tag.value, "description": text} for tag, text in _TAGS.items()],
-        "paths": _paths(edge, schemas),
-        "components": {"schemas": schemas, "securitySchemes": _security_schemes(edge)},
-    }
-    return described if version == OPENAPI_3_1 else _as_3_0(described)
+class Reference:
+    """The description as JSON, written anew only when the blueprints changed."""
+
+    def __init__(self, operations: tuple[Operation, ...], blueprints: Blueprints, api_key_header: str) -> None:
+        self._operations = operations
+        self._blueprints = blueprints
+        self._schemes = _security_schemes(api_key_header)
+        self._schemas = _model_schemas(operations)
+        self._described: list[Blueprint] | None = None
+        self._documents: dict[str, dict[str, Any]] = {}
+        self._json: dict[str, bytes] = {}
+
+    def json(self, version: str) -> bytes:
+        """OpenAPI *version*, 3.1.0 or 3.0.3."""
+        self._describe()
+        return self._json[version]
+
+    @property
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Method, path and summary of everything described."""
+        self._describe()
+        paths = self._documents[OPENAPI_3_1]["paths"]
+        return [(method.upper(), path, row["summary"]) for path, rows in paths.items() for method, row in rows.items()]
+
+    def _describe(self) -> None:
+        found = (self._blueprints.get(name) for name in self._blueprints.names())
+        now = [blueprint for blueprint in found if blueprint is not None]
+        known = self._described
+        if known is not None and len(known) == len(now) and all(map(operator.is_, known, now)):
+            return
+        newest = self._document(now)
+        self._documents = {OPENAPI_3_1: newest, OPENAPI_3_0: {**as_3_0(newest), "openapi": OPENAPI_3_0}}
+        self._json = {version: orjson.dumps(content) for version, content in self._documents.items()}
+        self._described = now
+
+    def _document(self, blueprints: list[Blueprint]) -> dict[str, Any]:
+        schemas = dict(self._schemas)
+        return {
+            "openapi": OPENAPI_3_1,
+            "info": {
+                "title": "Muster",
+                "version": product_version(),
+                "description": "Jobs run through blueprints; workers pull their tasks over HTTP.",
+            },
+            "servers": [{"url": "/"}],
+            "tags": [{"name": tag.value, "description": text} for tag, text in _TAGS.items()],
+            "paths": self._paths(blueprints, schemas),
+            "components": {"schemas": schemas, "securitySchemes": self._schemes},
+        }
+
+    def _paths(self, blueprints: list[Blueprint], schemas: dict[str, Any]) -> dict[str, Any]:
+        paths: dict[str, Any] = {}
+        for operation in self._operations:
+            if operation.hidden:
+                continue
+            if "…}" not in operation.path:
+                paths.setdefault(operation.path, {})[operation.method.lower()] = _described(operation)
+                continue
+            for blueprint in blueprints:
+                path = f"/api/{blueprint.api_version}/{blueprint.endpoint}"
+                paths.setdefault(path, {})["post"] = _described_endpoint(operation, blueprint, schemas)
+        return paths
 
 
 def errors_of(operation: Operation) -> tuple[ErrorCode, ...]:
@@ -60,29 +108,12 @@ def errors_of(operation: Operation) -> tuple[ErrorCode, ...]:
     return tuple(dict.fromkeys(codes))
 
 
-def _paths(edge: Edge, schemas: dict[str, Any]) -> dict[str, Any]:
-    paths: dict[str, Any] = {}
-    for operation in edge.operations:
-        if operation.hidden:
-            continue
-        if "…}" not in operation.path:
-            paths.setdefault(operation.path, {})[operation.method.lower()] = _described(edge, operation)
-            continue
-        for name in edge.engine.blueprints.names():
-            blueprint = edge.engine.blueprints.get(name)
-            if blueprint is not None:
-                path = f"/api/{blueprint.api_version}/{blueprint.endpoint}"
-                row = _described_endpoint(edge, operation, blueprint, schemas)
-                paths.setdefault(path, {})["post"] = row
-    return paths
-
-
-def _described(edge: Edge, operation: Operation) -> dict[str, Any]:
+def _described(operation: Operation) -> dict[str, Any]:
     row: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
         "tags": [operation.tag.value],
-        "security": _security(edge, operation.auth),
+        "security": _security(operation.auth),
         "responses": {**_answers(operation.answers), **_problems(errors_of(operation))},
     }
     description = (operation.handler.__doc__ or "").strip()
@@ -97,10 +128,8 @@ def _described(edge: Edge, operation: Operation) -> dict[str, Any]:
     return row
 
 
-def _described_endpoint(
-    edge: Edge, operation: Operation, blueprint: Blueprint, schemas: dict[str, Any]
-) -> dict[str, Any]:
-    row = _described(edge, operation)
+def _described_endpoint(operation: Operation, blueprint: Blueprint, schemas: dict[str, Any]) -> dict[str, Any]:
+    row = _described(operation)
     prefix = f"{_identifier(blueprint.name)}_input"
     schemas[prefix] = _relocated(dict(blueprint.input_schema()), prefix, schemas)
     body = dict(schemas[CreateJob.__name__])
@@ -122,15 +151,20 @@ def _answer(answer: Answer) -> dict[str, Any]:
         return {"description": answer.description}
     content: dict[str, Any] = {}
     if answer.model is not None:
-        content["schema"] = TypeAdapter(answer.model).json_schema(ref_template=_REF, mode="serialization")
-        content["schema"].pop("$defs", None)
-        if isinstance(answer.model, type) and "$ref" not in content["schema"]:
-            content["schema"] = {"$ref": _REF.format(model=answer.model.__name__)}
+        content["schema"] = _schema_of(answer.model)
     else:
         content["schema"] = {"type": "string"}
     if answer.example is not None:
         content["example"] = answer.example
     return {"description": answer.description, "content": {answer.media_type: content}}
+
+
+def _schema_of(model: Any) -> dict[str, Any]:
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        return {"$ref": _REF.format(model=model.__name__)}
+    schema = TypeAdapter(model).json_schema(ref_template=_REF, mode="serialization")
+    schema.pop("$defs", None)
+    return schema
 
 
 def _problems(codes: Iterable[ErrorCode]) -> dict[str, Any]:
@@ -168,18 +202,18 @@ def _has_required(operation: Operation) -> bool:
     return operation.body is not None and any(member.is_required() for member in operation.body.model_fields.values())
 
 
-def _security(edge: Edge, auth: Auth) -> list[dict[str, list[str]]]:
+def _security(auth: Auth) -> list[dict[str, list[str]]]:
     if auth is Auth.NONE:
         return []
     if auth is Auth.WORKER:
         return [{"WorkerToken": []}]
-    return [{name: []} for name in _security_schemes(edge) if name != "WorkerToken"]
+    return [{name: []} for name in ("ClientToken", "ApiKey", "Bearer")]
 
 
-def _security_schemes(edge: Edge) -> dict[str, Any]:
+def _security_schemes(api_key_header: str) -> dict[str, Any]:
     return {
         "ClientToken": {"type": "apiKey", "in": "header", "name": CLIENT_HEADER},
-        "ApiKey": {"type": "apiKey", "in": "header", "name": edge.settings.api_key_header},
+        "ApiKey": {"type": "apiKey", "in": "header", "name": api_key_header},
         "Bearer": {"type": "http", "scheme": "bearer"},
         "WorkerToken": {"type": "apiKey", "in": "header", "name": WORKER_HEADER},
     }
@@ -192,7 +226,7 @@ def _model_schemas(operations: Iterable[Operation]) -> dict[str, Any]:
     wanted |= _unique([(model, "serialization") for model in _plain_models([*answers, Problem])])
     _, definitions = models_json_schema(list(wanted), ref_template=_REF)
     found: dict[str, Any] = definitions.get("$defs", {})
-    return found
+    return {name: rewritten(schema, bounds_in_words) for name, schema in found.items()}
 
 
 def _unique(pairs: list[tuple[type[BaseModel], JsonSchemaMode]]) -> dict[tuple[type[BaseModel], JsonSchemaMode], None]:
@@ -230,27 +264,3 @@ def _repointed(value: Any, prefix: str) -> Any:
     if isinstance(target, str) and target.startswith("#/$defs/"):
         moved["$ref"] = _REF.format(model=f"{prefix}_{_identifier(target.removeprefix('#/$defs/'))}")
     return moved
-
-
-def _as_3_0(value: Any) -> Any:
-    """JSON Schema 2020-12 in the words of OpenAPI 3.0; what it cannot say is left out."""
-    if isinstance(value, list):
-        return [_as_3_0(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    old = {key: _as_3_0(item) for key, item in value.items() if key not in {"prefixItems", "$schema"}}
-    choices = old.get("anyOf")
-    if isinstance(choices, list) and {"type": "null"} in choices:
-        rest = [choice for choice in choices if choice != {"type": "null"}]
-        del old["anyOf"]
-        old |= rest[0] if len(rest) == 1 and "$ref" not in rest[0] else {"anyOf": rest}
-        old["nullable"] = True
-    if "const" in old:
-        old["enum"] = [old.pop("const")]
-    if isinstance(old.get("examples"), list):
-        old["example"] = old.pop("examples")[0]
-    for bound, inclusive in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
-        if isinstance(old.get(bound), int | float) and not isinstance(old.get(bound), bool):
-            old[inclusive] = old[bound]
-            old[bound] = True
-    return old

@@ -1,6 +1,6 @@
 """What the edge needs of the engine, and nothing more. All methods raise MusterError."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from muster.core.graph import Graph
@@ -111,6 +111,12 @@ class Engine(Protocol):
         ...
 
     async def report(self, report: TaskReport, *, next_tasks: int) -> ReportReply: ...
+
+    async def report_all(
+        self, reports: Sequence[TaskReport], *, next_tasks: int
+    ) -> tuple[list[ReportReply | BaseException], tuple[Lease, ...]]:
+        """Several of one worker at once; errors stand in their places."""
+        ...
 
     async def progress(self, worker_id: str, task_id: str, fraction: float, message: str) -> None: ...
 

@@ -1,7 +1,5 @@
 """Routes of workers over HTTP. A worker can harm only the tasks that it holds."""
 
-import asyncio
-from collections.abc import Sequence
 from typing import Any, Final
 
 import structlog
@@ -23,7 +21,7 @@ from muster.api.wire import (
     worker_patch,
 )
 from muster.core.limits import CLAIM_MAX
-from muster.engine.views import ReportReply, TaskReport
+from muster.engine.views import ReportReply
 from muster.errors import ErrorCode, MusterError
 from muster.observe import names
 
@@ -102,34 +100,16 @@ async def report_results(call: Call) -> web.Response:
     if len(worker_ids) != 1:
         raise MusterError(ErrorCode.INVALID_BODY, "The results of one batch must be of one worker.")
     _authorize(call, messages[0].worker_id)
-    replies = await _report_all(call, [task_report(message) for message in messages], _wanted(call) or 0)
-    leases = [lease for reply in replies if isinstance(reply, ReportReply) for lease in reply.tasks]
+    reports = [task_report(message) for message in messages]
+    replies, leases = await call.engine.report_all(reports, next_tasks=_wanted(call) or 0)
     receipts = [_batch_receipt(message.task_id, reply) for message, reply in zip(messages, replies, strict=True)]
     return worker_answer({"results": receipts, "tasks": task_objects(leases)})
 
 
-async def _report_all(call: Call, reports: Sequence[TaskReport], wanted: int) -> list[ReportReply | MusterError]:
-    """All at once, so that the store gets them in one write. New tasks come with the last."""
-    last = len(reports) - 1
-    replies = await asyncio.gather(
-        *(
-            call.engine.report(report, next_tasks=wanted if index == last else 0)
-            for index, report in enumerate(reports)
-        ),
-        return_exceptions=True,
-    )
-    settled: list[ReportReply | MusterError] = []
-    for reply in replies:
-        if isinstance(reply, MusterError) and reply.status in _OF_ONE_RESULT:
-            settled.append(reply)
-        elif isinstance(reply, BaseException):
-            raise reply
-        else:
-            settled.append(reply)
-    return settled
-
-
-def _batch_receipt(task_id: str, reply: ReportReply | MusterError) -> dict[str, Any]:
+def _batch_receipt(task_id: str, reply: ReportReply | BaseException) -> dict[str, Any]:
+    """Raises what concerns more than this one result: the whole batch may be sent again then."""
+    if isinstance(reply, BaseException) and not (isinstance(reply, MusterError) and reply.status in _OF_ONE_RESULT):
+        raise reply
     if isinstance(reply, MusterError):
         return {"task_id": task_id, "status": "result_refused", "error": str(reply.code)}
     return {"task_id": task_id, **receipt_object(reply)}

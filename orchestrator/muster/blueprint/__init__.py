@@ -3,7 +3,7 @@
 from muster_worker.contracts import task
 
 from muster.blueprint.answers import Decision, TaskError
-from muster.blueprint.check import check, problems_of
+from muster.blueprint.check import problems_of
 from muster.blueprint.definition import AnyBlueprint, Blueprint
 from muster.blueprint.draw import dot, mermaid
 from muster.blueprint.facts import Entered, JobFacts
@@ -29,7 +29,6 @@ __all__ = [
     "Registry",
     "State",
     "TaskError",
-    "check",
     "dot",
     "failed",
     "finished",

@@ -133,6 +133,8 @@ def _paths(blueprint: AnyBlueprint) -> Iterator[Problem]:
     entered = reachable(graph, [state.name for state in blueprint.starts])
     ending = leading_to(graph, [*BUILT_IN_STATES, *quarantining])
     for name, transitions in blueprint.transitions.items():
+        if name in BUILT_IN_STATES:
+            continue
         if name not in entered:
             hint = f"add a way in (for example error={name}), name it in to=[...], or remove it"
             yield blueprint.problem(name, f"state {name!r} can never be reached", hint)

@@ -7,6 +7,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Generic, TypeAlias, TypeVar, cast, overload
 
+from muster_worker.outcome import type_name
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
@@ -195,7 +196,7 @@ class Blueprint(Generic[InT, DataT]):
             raise self._error(
                 state,
                 f"state {state!r} cannot take what came: {said(error)}",
-                f"its argument is {_type_name(shape.annotation)}; the value must be that, as JSON",
+                f"its argument is {type_name(shape.annotation)}; the value must be that, as JSON",
             ) from error
 
     def _checked(self, state: str, decided: object) -> Next:
@@ -275,10 +276,6 @@ def _nonsense(state: str, decided: object) -> tuple[str, str]:
         return f"state {state!r} returned the state {decided.name!r}", f"write return job.go({decided.name})"
     shown = repr(decided)[:80]
     return f"state {state!r} returned {shown}, which is no decision", "return job.run(...), job.go(...), job.done(...)"
-
-
-def _type_name(annotation: Any) -> str:
-    return annotation.__name__ if type(annotation) is type else str(annotation)
 
 
 def _caller() -> tuple[str, int]:

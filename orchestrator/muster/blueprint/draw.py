@@ -3,6 +3,8 @@
 import html
 from typing import Final
 
+import graphviz  # type: ignore[import-untyped]
+
 from muster.core.graph import BUILT_IN_STATES, Graph
 
 _INDENT: Final = "  "
@@ -10,15 +12,19 @@ _INDENT: Final = "  "
 
 def dot(graph: Graph) -> str:
     """DOT: the start is drawn with a double frame, the final states as double circles. All names are quoted."""
-    lines = [
-        f"digraph {_quoted(graph.name)} {{",
-        f"{_INDENT}rankdir=LR;",
-        f"{_INDENT}node [shape=box, style=rounded];",
-        *(f"{_INDENT}{_quoted(state)}{_dot_look(graph, state)};" for state in _nodes(graph)),
-        *(f"{_INDENT}{_quoted(e.source)} -> {_quoted(e.target)} [label={_quoted(e.label)}];" for e in graph.edges),
-        "}",
-    ]
-    return "\n".join(lines) + "\n"
+    return str(digraph(graph).source)
+
+
+def digraph(graph: Graph) -> graphviz.Digraph:
+    """The drawing as the `graphviz` package holds it; only its `render` and `pipe` need the `dot` program."""
+    nodes = [f"\t{_quoted(state)}{_dot_look(graph, state)};\n" for state in _nodes(graph)]
+    edges = [f"\t{_quoted(e.source)} -> {_quoted(e.target)} [label={_quoted(e.label)}];\n" for e in graph.edges]
+    return graphviz.Digraph(
+        graph.name,
+        graph_attr={"rankdir": "LR"},
+        node_attr={"shape": "box", "style": "rounded"},
+        body=[*nodes, *edges],
+    )
 
 
 def mermaid(graph: Graph) -> str:

@@ -56,8 +56,8 @@ class Job(Generic[InT, DataT]):
     def __init__(self, facts: JobFacts, owner: Owner | None, *, input: Any = _UNREAD, data: Any = _UNREAD) -> None:  # noqa: A002 - the word users know
         self._facts = facts
         self._owner = owner
-        self._input = input
-        self._data = data
+        self._input: Any = input
+        self._data: Any = data
 
     @property
     def id(self) -> str:
@@ -107,7 +107,7 @@ class Job(Generic[InT, DataT]):
         *,
         ok: State[Out],
         error: State[TaskError] | None = None,
-        cancelled: State[TaskError] | None = None,
+        cancelled: State[None] | None = None,
         on: Mapping[str, State[Any]] | None = None,
         timeout: Duration | None = None,
         retries: int | None = None,
@@ -116,8 +116,8 @@ class Job(Generic[InT, DataT]):
         """Have a worker do one task; *ok* gets its result.
 
         *error* gets a TaskError once retries are used up or cannot help; without it the job ends as failed or
-        quarantined, by the error's code. *cancelled* gets a TaskError when the task was cancelled; without it the job
-        ends as cancelled. *on* maps further outcomes that the worker may report to their states. *timeout* and
+        quarantined, by the error's code. *cancelled* is entered when the task was cancelled; without it the job ends as
+        cancelled. *on* maps further outcomes that the worker may report to their states. *timeout* and
         *retries* are the contract's where not given, then the server's. *priority* is -31 to 32, higher goes first.
         """
         spec = _spec(contract, value, timeout, retries, priority)
@@ -130,7 +130,7 @@ class Job(Generic[InT, DataT]):
         *,
         ok: State[list[Out]],
         error: State[TaskError] | None = None,
-        cancelled: State[TaskError] | None = None,
+        cancelled: State[None] | None = None,
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
@@ -148,7 +148,7 @@ class Job(Generic[InT, DataT]):
         *,
         ok: State[tuple[A, B]],
         error: State[TaskError] | None = None,
-        cancelled: State[TaskError] | None = None,
+        cancelled: State[None] | None = None,
         priority: int = 0,
     ) -> Next: ...
     @overload
@@ -161,7 +161,7 @@ class Job(Generic[InT, DataT]):
         *,
         ok: State[tuple[A, B, C]],
         error: State[TaskError] | None = None,
-        cancelled: State[TaskError] | None = None,
+        cancelled: State[None] | None = None,
         priority: int = 0,
     ) -> Next: ...
     @overload
@@ -175,7 +175,7 @@ class Job(Generic[InT, DataT]):
         *,
         ok: State[tuple[A, B, C, D]],
         error: State[TaskError] | None = None,
-        cancelled: State[TaskError] | None = None,
+        cancelled: State[None] | None = None,
         priority: int = 0,
     ) -> Next: ...
     @overload
@@ -190,7 +190,7 @@ class Job(Generic[InT, DataT]):
         *,
         ok: State[tuple[A, B, C, D, E]],
         error: State[TaskError] | None = None,
-        cancelled: State[TaskError] | None = None,
+        cancelled: State[None] | None = None,
         priority: int = 0,
     ) -> Next: ...
     def together(
@@ -198,7 +198,7 @@ class Job(Generic[InT, DataT]):
         *calls: Call[Any, Any],
         ok: State[Any],
         error: State[TaskError] | None = None,
-        cancelled: State[TaskError] | None = None,
+        cancelled: State[None] | None = None,
         priority: int = 0,
     ) -> Next:
         """Have workers do different tasks at once (`contract.call(value)` each); *ok* gets the tuple of results."""
@@ -212,11 +212,13 @@ class Job(Generic[InT, DataT]):
         *,
         within: Duration | None = None,
         late: State[Decision] | None = None,
+        cancelled: State[None] | None = None,
         **choices: State[Decision],
     ) -> Next:
         """Wait for a person, who answers with one of the words: `job.ask("Ship?", approved=ship, rejected=stop)`.
 
         The chosen state gets the Decision. *late* gets one with the word `late` when *within* has passed.
+        *cancelled* is entered when the job's owner cancels it meanwhile; without it the job ends as cancelled.
         """
         if not choices:
             raise ValueError("job.ask needs at least one choice, for example approved=finished")
@@ -225,6 +227,8 @@ class Job(Generic[InT, DataT]):
         edges = {word: self._name(state) for word, state in choices.items()}
         if late is not None:
             edges[LATE] = self._name(late)
+        if cancelled is not None:
+            edges[CANCELLED] = self._name(cancelled)
         return Ask(message, edges, None if within is None else parse_duration_ms(within))
 
     @overload
@@ -260,7 +264,7 @@ class Job(Generic[InT, DataT]):
         specs: tuple[TaskSpec, ...],
         ok: State[Any],
         error: State[TaskError] | None,
-        cancelled: State[TaskError] | None,
+        cancelled: State[None] | None,
     ) -> Next:
         if len(specs) > FAN_WIDTH_MAX:
             raise ValueError(f"{len(specs)} tasks at once are more than {FAN_WIDTH_MAX}; give each task several items")
@@ -270,7 +274,7 @@ class Job(Generic[InT, DataT]):
         self,
         ok: State[Any],
         error: State[TaskError] | None,
-        cancelled: State[TaskError] | None,
+        cancelled: State[None] | None,
         on: Mapping[str, State[Any]] | None,
     ) -> dict[str, str]:
         named: dict[str, State[Any] | None] = {SUCCESS: ok, FAILURE: error, CANCELLED: cancelled}
@@ -279,7 +283,7 @@ class Job(Generic[InT, DataT]):
         return {word: self._name(state) for word, state in {**named, **(on or {})}.items() if state is not None}
 
     def _name(self, state: State[Any]) -> str:
-        if not isinstance(state, State):
+        if not isinstance(state, State):  # pyright: ignore[reportUnnecessaryIsInstance] - not every caller is typed
             raise TypeError(f"{state!r} is not a state; decorate the function with @<blueprint>.state")
         if self._owner is not None and state.owner is not None and state.owner is not self._owner:
             whose, mine = state.owner.name, self._owner.name

@@ -5,13 +5,13 @@ import importlib.util
 import linecache
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 from muster.blueprint.definition import AnyBlueprint, Blueprint
 from muster.blueprint.problems import Problem
@@ -91,7 +91,7 @@ def _run(path: Path) -> ModuleType:
 
 
 @contextmanager
-def _importable(folder: Path) -> Iterator[None]:
+def _importable(folder: Path) -> Generator[None, None, None]:
     """While inside, modules next to the blueprints can be imported by their plain names."""
     for name in _siblings:
         sys.modules.pop(name, None)
@@ -122,17 +122,17 @@ def _load_module(name: str) -> Loaded:
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's module may raise anything
         return Loaded(sources={name}, problems=[_import_problem(name, error)])
     file = str(getattr(module, "__file__", None) or name)
-    found = _unique(value for value in vars(module).values() if isinstance(value, Blueprint))
+    found = _unique(vars(module).values())
     return Loaded(found, {file, *(blueprint.file for blueprint in found)}, [] if found else [_nothing(file)])
 
 
 def _defined_in(module: ModuleType, file: str) -> list[AnyBlueprint]:
     """Not those imported from another file: that file brings them itself."""
-    return [b for b in _unique(v for v in vars(module).values() if isinstance(v, Blueprint)) if b.file == file]
+    return [b for b in _unique(vars(module).values()) if b.file == file]
 
 
-def _unique(blueprints: Iterator[AnyBlueprint]) -> list[AnyBlueprint]:
-    return list({id(blueprint): blueprint for blueprint in blueprints}.values())
+def _unique(values: Iterable[Any]) -> list[AnyBlueprint]:
+    return list({id(value): value for value in values if isinstance(value, Blueprint)}.values())
 
 
 def _import_problem(file: str, error: BaseException) -> Problem:

@@ -150,7 +150,8 @@ class _Reader:
         match node.func:
             case ast.Attribute(value=ast.Name(id=name), attr=method) if name == self._job:
                 return method
-        return None
+            case _:
+                return None
 
     def _helper(self, node: ast.Call) -> list[Reference]:
         """What a function of the same module decides that is given the job."""
@@ -185,8 +186,8 @@ class _Reader:
 
     def _typed(self, node: ast.Call, method: str, references: list[Reference]) -> list[Reference]:
         if method == "ask":
-            return [replace(r, given=Decision) for r in references]
-        given = {SUCCESS: self._result_type(node, method), FAILURE: TaskError, CANCELLED: TaskError}
+            return [replace(r, given=type(None) if r.label == CANCELLED else Decision) for r in references]
+        given = {SUCCESS: self._result_type(node, method), FAILURE: TaskError, CANCELLED: type(None)}
         if method not in {"run", "map", "together"}:
             return references
         return [replace(r, given=given.get(r.label or "", UNKNOWN)) for r in references]
@@ -202,7 +203,8 @@ class _Reader:
         match node:
             case ast.Call(func=ast.Attribute(value=contract, attr="call")):
                 return self._output(contract)
-        return UNKNOWN
+            case _:
+                return UNKNOWN
 
     def _output(self, node: ast.expr) -> Any:
         contract = self._scope.value(node)

@@ -1,14 +1,13 @@
 """The command `muster`. Commands are imported when they are used, so that each starts fast."""
 
+import errno
 import sys
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 
 from cyclopts import App, CycloptsError
 
-from muster.version import product_version
 from muster.cli.exits import CommandFailed, Exit
-
+from muster.version import product_version
 
 app = App(
     name="muster",
@@ -67,7 +66,21 @@ def explain(error: Exception) -> int:
         return _complain(str(error), error.way_out, error.code)
     if isinstance(error, EngineNotStarted):
         return _complain(str(error), error.hint, Exit.FAILED)
-    return _explain_problems(error) or _explain_client(error) or _unexpected(error)
+    return _explain_start(error) or _explain_problems(error) or _explain_client(error) or _unexpected(error)
+
+
+_WAY_OUT_OF_START = {
+    "StartRefused": "muster config show",
+    "StoreUnavailable": "look at MUSTER_REDIS_URL: muster config show",
+}
+
+
+def _explain_start(error: Exception) -> int | None:
+    """A server that did not come up. By name: its modules are heavy, and loaded only where they were used."""
+    way_out = _WAY_OUT_OF_START.get(type(error).__name__)
+    if way_out is None and isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        way_out = "--port 0, which takes any free one"
+    return None if way_out is None else _complain(str(error), way_out, Exit.FAILED)
 
 
 def _explain_problems(error: Exception) -> int | None:

@@ -33,7 +33,7 @@ INPUT_BYTES_MAX: Final = 500_000
 """Half of what a request may hold, as text grows when it is written as JSON."""
 JOB_SECONDS_MAX: Final = 60.0
 
-screen = Console(highlight=False, markup=False)
+screen = Console(highlight=False, markup=False, soft_wrap=True)
 app = App(name="demo", help="Run the demo job.", help_format="plaintext")
 
 

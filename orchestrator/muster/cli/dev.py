@@ -12,7 +12,6 @@ from cyclopts import Parameter
 from pydantic import SecretStr
 from rich.console import Console
 
-from muster.cli.app import product_version
 from muster.cli.devnote import DevNote, new_token, read_note, write_note
 from muster.cli.exits import CommandFailed, Exit
 from muster.cli.ports import first_free_port
@@ -20,6 +19,7 @@ from muster.cli.processes import MUSTER, Children
 from muster.cli.server import refuse_unsafe
 from muster.embedded import EmbeddedEngine, describe_binary
 from muster.settings import Settings, load_settings, shown
+from muster.version import product_version
 
 BLUEPRINT_FOLDER: Final = Path("blueprints")
 

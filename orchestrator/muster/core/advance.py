@@ -48,7 +48,9 @@ def why(record: JobRecord, items: Sequence[Item]) -> JobEvent:
         return JobEvent.TASK_ENDED
     if wait.kind == "tasks":
         return JobEvent.TASKS_ENDED
-    return JobEvent.DECIDED if any(isinstance(item, DecisionItem) for item in items) else JobEvent.TIME_CAME
+    # The first answer wins, as in `_answered`: a decision that comes after the deadline did not make the turn due.
+    first = next((item for item in items if isinstance(item, DecisionItem | TimerItem)), None)
+    return JobEvent.DECIDED if isinstance(first, DecisionItem) else JobEvent.TIME_CAME
 
 
 def advance(record: JobRecord, items: Sequence[Item]) -> Move:
@@ -90,7 +92,7 @@ def _reason(state: str, argument: JsonValue) -> str:
             who = f" by {argument['by']}" if argument.get("by") else ""
             note = f": {argument['note']}" if argument.get("note") else ""
             return f"{argument['decision']}{who}{note}"
-    return argument if isinstance(argument, str) else f"state {state!r} led to failed"
+    return argument if isinstance(argument, str) and argument else f"state {state!r} led to failed"
 
 
 def _cancelled(record: JobRecord, wait: Wait | None) -> Move:

@@ -2,11 +2,25 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from muster.core import events as ev
 from muster.core.advance import End, Enter, Move, go
-from muster.core.decisions import LATE, SUCCESS, Ask, Decision, Done, Fail, Fan, Go, Quarantine, Run, Sleep, TaskSpec
+from muster.core.decisions import (
+    CANCELLED,
+    LATE,
+    SUCCESS,
+    Ask,
+    Decision,
+    Done,
+    Fail,
+    Fan,
+    Go,
+    Quarantine,
+    Run,
+    Sleep,
+    TaskSpec,
+)
 from muster.core.graph import FAILED, FINISHED
 from muster.core.ids import UnixMs
 from muster.core.json import JsonValue
@@ -14,6 +28,9 @@ from muster.core.limits import FAN_WIDTH_MAX
 from muster.core.record import Context, JobRecord, Wait
 from muster.core.status import JobStatus
 from muster.core.transitions import JOB_MOVES, JobEvent
+
+NO_REASON: Final = "no reason given"
+"""A job that did not finish always says why, even where the blueprint's words are empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +117,11 @@ def decide(draft: Draft, decision: Decision, data: JsonValue, now: UnixMs) -> Re
         case Done():
             return End(JobStatus.FINISHED, FINISHED, result=decision.result)
         case Fail():
-            return End(JobStatus.FAILED, FAILED, error=decision.message, details={"code": decision.code})
+            error = decision.message or NO_REASON
+            return End(JobStatus.FAILED, FAILED, error=error, details={"code": decision.code})
         case Quarantine():
             details = {"code": "quarantined_by_blueprint", **decision.details}
-            return End(JobStatus.QUARANTINED, draft.state, error=decision.message, details=details)
+            return End(JobStatus.QUARANTINED, draft.state, error=decision.message or NO_REASON, details=details)
         case _:
             assert_never(decision)
 
@@ -139,7 +157,7 @@ def _wait_for_tasks(draft: Draft, fan: Fan) -> Rest | Move:
 def _wait_for_person(draft: Draft, ask: Ask, now: UnixMs) -> Rest:
     deadline = None if ask.within_ms is None else UnixMs(now + ask.within_ms)
     wait = Wait("human", ask.edges, message=ask.message, deadline_at=deadline)
-    choices = sorted(word for word in ask.edges if word != LATE)
+    choices = sorted(word for word in ask.edges if word not in {LATE, CANCELLED})
     event = ev.event(ev.APPROVAL_REQUESTED, state=draft.state, details={"message": ask.message, "decisions": choices})
     return Rest(JobStatus.WAITING_FOR_HUMAN, _waiting(draft, wait, event), deadline_ms=ask.within_ms)
 

@@ -37,11 +37,13 @@ class Waiter:
     future: "asyncio.Future[None] | None" = None
     got: list[Claimed] = field(default_factory=list[Claimed])
     fences: list[str] = field(default_factory=list[str])
+    held: int = 0
+    """Seats in claims under way; counted, so that no seat is given out twice."""
     gone: bool = False
 
     @property
     def free(self) -> int:
-        return 0 if self.gone else self.wanted - len(self.got)
+        return 0 if self.gone else self.wanted - len(self.got) - self.held
 
 
 @dataclass(slots=True)
@@ -167,29 +169,35 @@ class Dispatcher:
         for classes, line in self._lines.items():
             for partition in range(self._partitions):
                 key = (partition, classes)
-                if line and key not in self._claiming and self._maybe(partition, classes):
+                if key in self._claiming or not any(waiter.free > 0 for waiter in line):
+                    continue
+                if self._maybe(partition, classes):
                     self._claiming.add(key)
                     self._spawn(self._claim(partition, classes))
 
     async def _claim(self, partition: int, classes: tuple[str, ...]) -> None:
-        key = (partition, classes)
         listed = self._rotated(self._maybe(partition, classes))
         owners = self._seat_owners(classes, CLAIM_MAX)
-        before = {cls: self._wakes[partition].get(cls, 0) for cls in listed}
         try:
-            if not owners or not listed:
-                return
-            reservation = self._reserve(listed, owners, register=True)
-            claimed = await self._store.claim(partition, reservation.claim)
-            self.deliver(reservation, claimed)
-            if len(claimed) < len(owners):
-                self._note_registered(partition, listed, before)
+            if owners and listed:
+                await self._claim_for(partition, listed, owners)
         except (StoreUnavailable, StoreFull) as error:
             log.warning("claim_failed", extra={"error": str(error)})
             await asyncio.sleep(RETRY_CLAIM_S)
         finally:
-            self._claiming.discard(key)
+            self._claiming.discard((partition, classes))
             self._schedule()
+
+    async def _claim_for(self, partition: int, listed: tuple[str, ...], owners: list[Waiter]) -> None:
+        before = {cls: self._wakes[partition].get(cls, 0) for cls in listed}
+        reservation = self._reserve(listed, owners, register=True)
+        claimed: Sequence[Claimed] = ()
+        try:
+            claimed = await self._store.claim(partition, reservation.claim)
+        finally:
+            self.deliver(reservation, claimed)
+        if len(claimed) < len(owners):
+            self._note_registered(partition, listed, before)
 
     def _note_registered(self, partition: int, classes: Iterable[str], before: dict[str, int]) -> None:
         """The claim registered us, unless a wake-up overtook its reply on the other connection."""
@@ -217,6 +225,8 @@ class Dispatcher:
 
     def _reserve(self, classes: tuple[str, ...], owners: list[Waiter], *, register: bool) -> Reservation:
         seats = tuple(Seat(w.worker, secrets.token_hex(8), w.lease_ms, w.patient) for w in owners)
+        for owner in owners:
+            owner.held += 1
         return Reservation(Claim(self._replica, classes, seats, register, self._history), owners)
 
     def reserve_for(self, classes: tuple[str, ...], count: int, first: Waiter | None) -> Reservation | None:
@@ -225,8 +235,9 @@ class Dispatcher:
         They are those of *first*, who may take any class of its own, else of waiters standing in one line.
         """
         if first is not None and first.free > 0:
+            mine = min(first.free, max(count, 1), CLAIM_MAX)
             listed = self._rotated(tuple(dict.fromkeys((*(c for c in classes if c in first.classes), *first.classes))))
-            return self._reserve(listed, [first] * min(first.free, CLAIM_MAX), register=False)
+            return self._reserve(listed, [first] * mine, register=False)
         if count <= 0 or not classes:
             return None
         for line in self._lines:
@@ -238,7 +249,9 @@ class Dispatcher:
         return None
 
     def deliver(self, reservation: Reservation, claimed: Sequence[Claimed]) -> None:
-        """Hand what a claim got to the seats' owners; where one has gone, to the next in line, else back."""
+        """Hand what a claim got to the seats' owners, or back where one has gone. Once for every reservation."""
+        for owner in reservation.owners:
+            owner.held -= 1
         for task in claimed:
             owner, fence = reservation.owners[task.seat], reservation.claim.seats[task.seat].fence
             if owner.gone:

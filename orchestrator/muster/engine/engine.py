@@ -8,7 +8,7 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -48,6 +48,7 @@ from muster.errors import ErrorCode, MusterError
 from muster.observe.metrics import Metrics
 from muster.store.base import (
     Claimed,
+    Completed,
     Completion,
     Existing,
     LeaseRef,
@@ -120,6 +121,7 @@ class Engine:
         self._watchers = Watchers(store, settings.replica)
         self._tickers = [self._ticker(partition) for partition in range(settings.partitions)]
         self._turns.on_timer = self._hint
+        self._turns.on_final = self._watchers.ended
 
     def _ticker(self, partition: int) -> Ticker:
         return Ticker(
@@ -234,16 +236,16 @@ class Engine:
             fingerprint=_fingerprint(order) if order.idempotency_key else "",
             watcher=self.settings.replica if order.wait_ms else "",
         )
-        reply = await self._store.submit(new, secrets.token_hex(8))
-        if isinstance(reply, Existing):
-            return await self._existing(order, reply)
-        self.counters.jobs.labels(blueprint.name).inc()
-        if order.wait_ms:
+        with self._watchers.watch(job) as watch:
+            reply = await self._store.submit(new, secrets.token_hex(8))
+            if isinstance(reply, Existing):
+                return await self._existing(order, reply)
+            self.counters.jobs.labels(blueprint.name).inc()
+            if not order.wait_ms:
+                await self._settle(reply)
+                return Submitted(job, created=True)
             self._spawn(self._turns.run(reply))
-            record = await self._watchers.wait(job, _is_final, order.wait_ms)
-            return Submitted(job, created=True, record=record)
-        await self._settle(reply)
-        return Submitted(job, created=True)
+            return Submitted(job, created=True, record=await self._watchers.end(job, watch, order.wait_ms))
 
     def _check_input(self, order: JobOrder) -> None:
         if order.webhook_url is not None:
@@ -280,7 +282,7 @@ class Engine:
             )
         record = None
         if order.wait_ms:
-            record = await self._watchers.wait(existing.id, _is_final, order.wait_ms)
+            record = await self._watchers.wait(existing.id, None, order.wait_ms)
         return Submitted(existing.id, created=False, record=record)
 
     async def job(self, tenant: str, job_id: str) -> JobRecord:
@@ -293,13 +295,9 @@ class Engine:
     async def wait(self, tenant: str, job_id: str, *, timeout_ms: int, since: int | None) -> JobRecord:
         """The job when it is final or its revision is above *since*, or as it is after *timeout_ms*."""
         record = await self.job(tenant, job_id)
-
-        def enough(now: JobRecord) -> bool:
-            return now.status.is_final or (since is not None and now.revision > since)
-
-        if enough(record):
+        if record.status.is_final or (since is not None and record.revision > since):
             return record
-        return await self._watchers.wait(record.id, enough, timeout_ms) or record
+        return await self._watchers.wait(record.id, since, timeout_ms) or record
 
     async def jobs(
         self,
@@ -499,28 +497,65 @@ class Engine:
         Raises:
             MusterError: TASK_NOT_FOUND, JOB_NOT_FOUND, FORBIDDEN (another worker's task).
         """
+        replies, tasks = await self.report_all((report,), next_tasks=next_tasks)
+        if isinstance(replies[0], BaseException):
+            raise replies[0]
+        return replace(replies[0], tasks=tasks)
+
+    async def report_all(
+        self, reports: Sequence[TaskReport], *, next_tasks: int
+    ) -> tuple[list[ReportReply | BaseException], tuple[Lease, ...]]:
+        """Take several results of one worker at once. Errors stand in their places; tasks are for all of them.
+
+        Each report is a task of its own, so that a caller who goes away interrupts neither result nor turn.
+        """
+        waiter = await self._instant_waiter(reports[0].worker_id, next_tasks)
+        loop = asyncio.get_running_loop()
+        answers: list[asyncio.Future[ReportReply]] = [loop.create_future() for _ in reports]
+        tasks = {
+            self._spawn(self._take(report, waiter, answer)) for report, answer in zip(reports, answers, strict=True)
+        }
+        await asyncio.wait(tasks, timeout=SETTLE_S)
+        replies = await asyncio.gather(*answers, return_exceptions=True)
+        return replies, self._collect(waiter)
+
+    async def _take(self, report: TaskReport, waiter: Waiter | None, answer: "asyncio.Future[ReportReply]") -> None:
+        try:
+            turn = await self._complete(report, waiter, answer)
+        except (MusterError, StoreUnavailable, StoreFull) as error:
+            if not answer.done():
+                answer.set_exception(error)
+            return
+        if turn is not None:
+            await self._turns.run(turn, waiter)
+
+    async def _complete(
+        self, report: TaskReport, waiter: Waiter | None, answer: "asyncio.Future[ReportReply]"
+    ) -> Turn | None:
+        """Deliver the result and answer for it; the turn it makes due comes after that."""
         parts = split_task_id(report.task_id)
         if parts is None or parts[0] != report.job_id:
             raise _task_not_found(report)
-        waiter = await self._instant_waiter(report.worker_id, next_tasks)
         completion = await self._completion(report, parts[1])
-        seats = self._dispatcher.reserve_for((), 0, waiter) if completion.mode is Mode.DELIVER else None
+        seats = self._dispatcher.reserve_for((), 1, waiter) if completion.mode is Mode.DELIVER else None
         if seats is not None:
             completion = replace(completion, claim=seats.claim)
-        reply = await self._store.complete(completion)
+        reply: Completed | Refused = Refused(Refusal.STALE)
+        try:
+            reply = await self._store.complete(completion)
+        finally:
+            if seats is not None:
+                self._dispatcher.deliver(seats, reply.claimed if isinstance(reply, Completed) else ())
         if isinstance(reply, Refused):
-            return await self._refused(report, parts[1], reply)
+            _answer(answer, await self._refused(report, parts[1], reply))
+            return None
         self.counters.tasks.labels(_outcome(report.status)).inc()
-        if reply.turn is not None:
-            await self._settle(reply.turn, waiter)
-        elif seats is not None:
-            self._dispatcher.deliver(seats, reply.claimed)
         if completion.delay_ms and reply.retried:
             self._hint(parts[0], completion.delay_ms)
         if reply.cancelling:
             await self._store.forget_cancel(report.worker_id, report.task_id)
-        outcome = CANCELLED if reply.cancelling else _outcome(report.status)
-        return ReportReply(outcome, tasks=self._collect(waiter))
+        _answer(answer, ReportReply(CANCELLED if reply.cancelling else _outcome(report.status)))
+        return reply.turn
 
     async def _instant_waiter(self, worker_id: str, next_tasks: int) -> Waiter | None:
         if next_tasks <= 0 or self._draining:
@@ -604,8 +639,9 @@ class Engine:
         return [entry for entry in entries if entry.get("n") == number]
 
 
-def _is_final(record: JobRecord) -> bool:
-    return record.status.is_final
+def _answer(future: "asyncio.Future[ReportReply]", reply: ReportReply) -> None:
+    if not future.done():  # the caller may have gone
+        future.set_result(reply)
 
 
 def _outcome(status: str) -> str:

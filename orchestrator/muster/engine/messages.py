@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 
 from muster.core.decide import Rest
-from muster.core.decisions import LATE
+from muster.core.decisions import CANCELLED, LATE
 from muster.core.record import JobRecord
 from muster.store.base import Message
 
@@ -29,7 +29,7 @@ def approval_message(record: JobRecord, rest: Rest, wave: int, token: str) -> Me
         "job_id": record.id,
         "status": rest.status,
         "message": wait.message,
-        "decisions": sorted(word for word in wait.edges if word != LATE),
+        "decisions": sorted(word for word in wait.edges if word not in {LATE, CANCELLED}),
         "token": token,
     }
     return _message(record, wave, body)

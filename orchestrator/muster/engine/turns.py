@@ -8,7 +8,7 @@ import secrets
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
@@ -35,7 +35,7 @@ from muster.engine.dispatch import Dispatcher, Reservation, Waiter
 from muster.engine.guard import TurnBlocked, TurnGuard
 from muster.engine.messages import approval_message, final_message
 from muster.observe.metrics import Metrics
-from muster.store.base import Commit, Committed, ContextTooLarge, NewTask, Store, Turn
+from muster.store.base import Commit, Committed, ContextTooLarge, NewTask, Refusal, Refused, Store, Turn
 from muster.store.keys import short_hash
 
 log = logging.getLogger("muster.turns")
@@ -86,6 +86,7 @@ class Turns:
         self._guard = TurnGuard()
         self.on_timer: Callable[[JobId, int], None] | None = None
         """Told of every timer this replica sets, so that it fires in time."""
+        self.on_final: Callable[[JobRecord], None] | None = None
 
     def close(self) -> None:
         self._guard.close()
@@ -131,13 +132,13 @@ class Turns:
             if isinstance(move, End):
                 return core.finish(draft, move)
             draft = core.enter(draft, move)
-            outcome = await self._enter(record, draft)
+            draft, outcome = await self._enter(record, draft)
             if isinstance(outcome, core.Rest):
                 return outcome
             move = outcome
         return core.finish(draft, move) if isinstance(move, End) else core.save(draft, move)
 
-    async def _enter(self, record: JobRecord, draft: core.Draft) -> core.Rest | Move:
+    async def _enter(self, record: JobRecord, draft: core.Draft) -> tuple[core.Draft, core.Rest | Move]:
         blueprint = self._blueprints.find(record.blueprint, record.blueprint_version)
         if blueprint is None or draft.state not in blueprint.states:
             raise VersionMissing
@@ -166,7 +167,9 @@ class Turns:
         except Exception as error:
             raise StateFailed(f"{type(error).__name__}: {error}", _trace(error)) from error
         now = UnixMs(int(time.time() * 1000))
-        return core.decide(draft, entered.decision, entered.data, now)
+        # `job.data` outlives the state also where the turn goes on to the next one.
+        draft = replace(draft, context=replace(draft.context, data=entered.data))
+        return draft, core.decide(draft, entered.decision, entered.data, now)
 
     async def _failed(self, turn: Turn, failure: StateFailed) -> tuple[Turn | None, str]:
         """Try again later; after the third failure in a row quarantine the job with the traceback."""
@@ -199,18 +202,45 @@ class Turns:
                 return None
         classes = tuple(dict.fromkeys(short_hash(task.type) for task in kept))
         reservation = self._dispatcher.reserve_for(classes, len(kept), waiter)
-        commit = self._plan(turn, rest, wave, kept, reservation)
-        reply = await self._store.commit(commit)
+        reply: Committed | Refused = Refused(Refusal.STALE)
+        try:
+            reply = await self._store.commit(self._plan(turn, rest, wave, kept, reservation))
+        finally:
+            if reservation is not None:
+                self._dispatcher.deliver(reservation, reply.claimed if isinstance(reply, Committed) else ())
         if not isinstance(reply, Committed):
             log.info("turn_lost", extra={"job_id": record.id})
             return None
-        if reservation is not None:
-            self._dispatcher.deliver(reservation, reply.claimed)
         if rest.status.is_final:
             self._metrics.jobs_finished.labels(record.blueprint, rest.status).inc()
+            self._tell_the_end(record, rest, reply.at)
         if rest.deadline_ms is not None and self.on_timer is not None:
             self.on_timer(record.id, rest.deadline_ms)
         return reply.turn
+
+    def _tell_the_end(self, record: JobRecord, rest: core.Rest, at: UnixMs) -> None:
+        """Whoever waits here for the job's end gets it without asking the store."""
+        if self.on_final is not None:
+            self.on_final(
+                replace(
+                    record,
+                    status=rest.status,
+                    state=rest.draft.state,
+                    context=rest.draft.context,
+                    version=record.version + 1,
+                    revision=record.revision + 1,
+                    started_at=record.started_at or at,
+                    finished_at=at,
+                    updated_at=at,
+                    result=rest.result,
+                    error=rest.error,
+                    details=rest.details,
+                    cancel_requested=False,
+                    turn_failures=0,
+                    progress=None,
+                    progress_message=None,
+                )
+            )
 
     def _plan(
         self, turn: Turn, rest: core.Rest, wave: int, tasks: list[NewTask], reservation: Reservation | None

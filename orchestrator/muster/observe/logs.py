@@ -76,7 +76,11 @@ def _before_rendering() -> list[Processor]:
 
 
 def _for_people(out: TextIO) -> list[Processor]:
-    return [structlog.dev.ConsoleRenderer(colors=out.isatty())]
+    renderer = structlog.dev.ConsoleRenderer(
+        colors=out.isatty(),
+        exception_formatter=structlog.dev.plain_traceback,  # a richer one prints local variables: tokens
+    )
+    return [renderer]
 
 
 def _for_machines() -> list[Processor]:

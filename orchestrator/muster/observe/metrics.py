@@ -11,7 +11,7 @@ from typing import Final, Protocol
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from muster.observe.release import VERSION
+from muster.version import product_version
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
@@ -43,7 +43,7 @@ class FleetCounts(Protocol):
 class Metrics:
     """The counters of this process, each with its own registry so that two servers can share an interpreter."""
 
-    def __init__(self, *, version: str = VERSION) -> None:
+    def __init__(self, *, version: str | None = None) -> None:
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self.jobs = self._counter("muster_jobs", "Jobs accepted by this process.", ["blueprint"])
@@ -73,7 +73,7 @@ class Metrics:
         self._requests: dict[tuple[str, str, int], Counter] = {}
         self._durations: dict[str, Histogram] = {}
         build = Gauge("muster_build_info", "Always 1.", ["version"], registry=self.registry)
-        build.labels(version).set(1)
+        build.labels(product_version() if version is None else version).set(1)
 
     def request_answered(self, *, route: str, method: str, status: int, seconds: float) -> None:
         """Count one answer. `route` is a template of the table of operations or `unmatched`."""

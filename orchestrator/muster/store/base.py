@@ -203,6 +203,8 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
+    at: UnixMs
+    """The store's clock at the commit."""
     claimed: tuple[Claimed, ...] = ()
     turn: Turn | None = None
     """The next turn, where it is due at once; leased to `next_token`."""
@@ -318,7 +320,9 @@ class Store(Protocol):
 
     async def settle(self, partition: int, message: str, tries: int, retry_in_ms: int | None) -> None: ...
 
-    async def read(self, job: JobId, watcher: str = "") -> JobRecord | None: ...
+    async def read(self, job: JobId, watcher: str = "", *, changes: bool = False) -> JobRecord | None:
+        """The job as it is. *watcher* is a replica that will be told of its end, and of every *changes* until then."""
+        ...
 
     async def live_task(self, job: JobId, number: int) -> LiveTask | None: ...
 

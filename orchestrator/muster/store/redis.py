@@ -251,12 +251,13 @@ class RedisStore:
         return Turn(token, record, ())
 
     async def commit(self, commit: Commit) -> Committed | Refused:
-        reply = await self._run("commit", self._tag_of(commit.job), *_commit_args(commit))
+        reply = await self._run("commit", self._tag_of(commit.job), *_commit_args(commit, self._replica))
         match reply[0]:
             case b"ok":
-                return Committed(claimed=_claimed(reply[1]))
+                return Committed(UnixMs(int(reply[2])), _claimed(reply[1]))
             case b"again":
-                return Committed(_claimed(reply[1]), _turn(commit.job, commit.next_token, reply[2], reply[3]))
+                turn = _turn(commit.job, commit.next_token, reply[3], reply[4])
+                return Committed(UnixMs(int(reply[2])), _claimed(reply[1]), turn)
             case why:
                 return Refused(Refusal(why.decode()))
 
@@ -285,9 +286,9 @@ class RedisStore:
             return tuple((TaskId(task), worker) for task, worker in zip(flat[::2], flat[1::2], strict=True))
         return Refused(Refusal(reply[0].decode()))
 
-    async def read(self, job: JobId, watcher: str = "") -> JobRecord | None:
+    async def read(self, job: JobId, watcher: str = "", *, changes: bool = False) -> JobRecord | None:
         try:
-            reply = await self._run("watch", self._tag_of(job), job, watcher)
+            reply = await self._run("watch", self._tag_of(job), job, watcher, "ac" if changes else "aw")
         except UnknownPartition:
             return None
         return codec.load_record(job, reply[0], reply[1]) if reply else None
@@ -523,7 +524,7 @@ def _task_args(tasks: Sequence[NewTask]) -> list[bytes | str | int]:
     return args
 
 
-def _commit_args(c: Commit) -> list[bytes | str | int]:
+def _commit_args(c: Commit, replica: str) -> list[bytes | str | int]:
     final = c.status.is_final
     context = codec.dump_context(c.context)
     if len(context) > CONTEXT_BYTES_MAX:
@@ -532,7 +533,7 @@ def _commit_args(c: Commit) -> list[bytes | str | int]:
     args: list[bytes | str | int] = [
         c.job, c.version, c.token, TURN_LEASE_MS, c.next_token, int(final), c.status, c.state, context,
         c.need, "ff" if c.fail_fast else "", c.wave, c.next_task, "" if c.current_task is None else c.current_task,
-        int(c.started), int(c.clear_cancel), codec.dump(c.result) if final else "", c.error or "",
+        int(c.started), int(c.clear_cancel), replica, codec.dump(c.result) if final else "", c.error or "",
         "" if c.details is None else codec.dump(c.details), c.retention_ms, day, c.retention_ms + INDEX_DAY_MS,
         "" if c.deadline_ms is None else c.deadline_ms, len(c.history), *c.history, *_task_args(c.tasks), len(c.messages),
     ]  # fmt: skip

@@ -38,10 +38,10 @@ local function set_status(jid, old, new)
 end
 
 -- Tell the replicas that asked about this job. `watchers` is the header's comma list.
-local function announce(jid, watchers)
+local function announce(jid, watchers, except)
   if watchers and watchers ~= '' then
     for rid in string.gmatch(watchers, '[^,]+') do
-      call('SPUBLISH', T .. '!' .. rid, 'j|' .. jid)
+      if rid ~= except then call('SPUBLISH', T .. '!' .. rid, 'j|' .. jid) end
     end
   end
 end
@@ -112,7 +112,7 @@ local function lease_task(tid, seat, history)
   if t[1] ~= 'R' then return nil end
   local jid, number = string.sub(tid, 1, 36), string.sub(tid, 38)
   local job = T .. 'j:' .. jid
-  local j = call('HMGET', job, 'fin', 'cx', 'wv', 'sw', 'sa', 'aw')
+  local j = call('HMGET', job, 'fin', 'cx', 'wv', 'sw', 'sa', 'ac')
   if j[1] ~= '0' or j[2] == '1' or (t[5] ~= j[3] and t[5] ~= j[4]) then
     call('UNLINK', key)
     call('SREM', T .. 'jt:' .. jid, number)

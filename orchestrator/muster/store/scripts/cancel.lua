@@ -10,7 +10,7 @@ TWICE {'asked', ...} again, or {'turn'} again while the caller holds the turn; t
 -- @include _queue
 local jid, token, ttl, grace, entry = arg(), arg(), int(), int(), arg()
 local job = T .. 'j:' .. jid
-local j = call('HMGET', job, 'fin', 'cx', 'tl', 'nl', 'aw')
+local j = call('HMGET', job, 'fin', 'cx', 'tl', 'nl', 'ac')
 if not j[1] then return { 'gone' } end
 if j[1] == '1' then return { 'final' } end
 if j[3] == token then

@@ -4,28 +4,29 @@ commit: write what a turn decided, make its tasks ready, and claim for seats tha
 
 KEYS  1 the partition's tag
 ARGV  job, version, turn token, turn ttl ms, next turn's token, final (0|1), status, state, context, need, policy ('' | ff),
-      wave, next task number, current task or '', started (0|1), clear cancel (0|1), result, error, details,
+      wave, next task number, current task or '', started (0|1), clear cancel (0|1), replica, result, error, details,
       retention ms, day of the index, its ttl ms, deadline ms or '',
       #history, entry..., #tasks, (number, class, type, body, policy, timeout ms, band)...,
       #messages, (id, body)..., #drops, (from, to)..., with claim (0|1), then a claim where 1
-OUT   {'ok', claimed} | {'again', claimed, header, items} | {'stale'} | {'gone'}
-TWICE the same token: {'ok', {}}, or {'again', {}, ...} where the next turn is still the caller's
+OUT   {'ok', claimed, now ms} | {'again', claimed, now ms, header, items} | {'stale'} | {'gone'}
+TWICE the same token: {'ok', {}, now}, or {'again', {}, now, ...} where the next turn is still the caller's
 ]]
 -- @include _queue
 local jid, version, token, ttl, next_token = arg(), arg(), arg(), int(), arg()
 local fin, status, state, ctx, need, policy = arg(), arg(), arg(), arg(), int(), arg()
 local wave, next_task, current, started, clear_cancel = arg(), arg(), arg(), arg(), arg()
-local result, err, details, retention, day, day_ttl, deadline = arg(), arg(), arg(), int(), arg(), int(), arg()
+local replica, result, err, details, retention = arg(), arg(), arg(), arg(), int()
+local day, day_ttl, deadline = arg(), int(), arg()
 local job = T .. 'j:' .. jid
 
-local j = call('HMGET', job, 'v', 'tl', 'lc', 'st', 'fl', 'cx', 'sa', 'tmr', 'aw', 'sw', 'fin', 'ef')
+local j = call('HMGET', job, 'v', 'tl', 'lc', 'st', 'fl', 'cx', 'sa', 'tmr', 'ac', 'sw', 'fin', 'ef')
 if not j[1] then return { 'gone' } end
 if j[3] == token then
   if j[2] == next_token then
     local reply = turn_reply(jid)
-    return { 'again', {}, reply[1], reply[2] }
+    return { 'again', {}, tostring(now), reply[1], reply[2] }
   end
-  return { 'ok', {} }
+  return { 'ok', {}, tostring(now) }
 end
 if j[1] ~= version or j[2] ~= token or j[11] == '1' then return { 'stale' } end
 
@@ -86,7 +87,8 @@ if fin == '1' then
   local index = T .. 'xf:' .. day .. ':' .. j[5]
   call('ZADD', index, now, jid)
   call('PEXPIRE', index, day_ttl)
-  call('HDEL', job, 'aw')
+  announce(jid, call('HGET', job, 'aw'), replica)   -- the caller tells its own watchers itself
+  call('HDEL', job, 'aw', 'ac')
   call('PEXPIRE', job, retention)
   call('PEXPIRE', T .. 'h:' .. jid, retention)
   call('PEXPIRE', T .. 'jt:' .. jid, retention)
@@ -105,6 +107,6 @@ end
 
 if fin == '0' and (need <= 0 or (j[6] == '1' and clear_cancel == '0')) then
   local reply = lease_turn(jid, next_token, ttl)
-  return { 'again', claimed, reply[1], reply[2] }
+  return { 'again', claimed, tostring(now), reply[1], reply[2] }
 end
-return { 'ok', claimed }
+return { 'ok', claimed, tostring(now) }

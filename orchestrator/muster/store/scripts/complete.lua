@@ -19,7 +19,7 @@ local tid = jid .. '.' .. number
 local key, job = T .. 't:' .. tid, T .. 'j:' .. jid
 
 local t = call('HMGET', key, 'st', 'at', 'nz', 'w', 'wv', 'q', 'fl', 'pw', 'bd', 'ca')
-local j = call('HMGET', job, 'fin', 'wv', 'tl', 'pol', 'cx', 'sw', 'nt', 'aw')
+local j = call('HMGET', job, 'fin', 'wv', 'tl', 'pol', 'cx', 'sw', 'nt', 'ac')
 if not j[1] then return { 'gone', '-1' } end
 if not t[1] then
   if j[3] == token then

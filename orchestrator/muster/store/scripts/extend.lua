@@ -16,7 +16,7 @@ for i = 1, int() do
   local held = t[1] == 'L' and (worker == '' or t[4] == worker) and (attempt == '' or t[2] == attempt)
     and (fence == '' or t[3] == fence)
   local job = T .. 'j:' .. string.sub(tid, 1, 36)
-  local j = call('HMGET', job, 'fin', 'cx', 'cur', 'aw')
+  local j = call('HMGET', job, 'fin', 'cx', 'cur', 'ac')
   if not held or j[1] ~= '0' then
     out[i] = 'lost'
   else

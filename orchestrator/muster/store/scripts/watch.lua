@@ -1,16 +1,16 @@
 #!lua
 --[[
-watch: read a job, and ask to be told of its changes while it is not final.
+watch: read a job, and ask to be told of its end ('aw') or of every change until then ('ac').
 
 KEYS  1 the partition's tag
-ARGV  job, replica or '' (only read)
+ARGV  job, replica or '' (only read), list (aw | ac)
 OUT   {header, current task's {status, worker, attempt} or {}} | {}
 TWICE the replica is listed once
 ]]
 -- @include _queue
-local jid, rid = arg(), arg()
+local jid, rid, list = arg(), arg(), arg()
 local job = T .. 'j:' .. jid
-local j = call('HMGET', job, 'fin', 'aw', 'cur')
+local j = call('HMGET', job, 'fin', list, 'cur')
 if not j[1] then return {} end
 if rid ~= '' and j[1] == '0' then
   local watchers = j[2] or ''
@@ -20,7 +20,7 @@ if rid ~= '' and j[1] == '0' then
     for other in string.gmatch(watchers, '[^,]+') do
       if count < 8 then kept, count = kept .. ',' .. other, count + 1 end
     end
-    call('HSET', job, 'aw', kept)
+    call('HSET', job, list, kept)
   end
 end
 local task = {}

@@ -1,0 +1,214 @@
+"""What the model does to a job: submit, commit, spawn, defer, signal, cancel."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import orjson
+
+from muster.core.ids import JobId, TaskId, UnixMs
+from muster.core.limits import CONTEXT_BYTES_MAX, TURN_LEASE_MS
+from muster.core.record import Context, JobRecord
+from muster.core.status import JobStatus
+from muster.store import codec
+from muster.store.base import (
+    Commit,
+    Committed,
+    ContextTooLarge,
+    Existing,
+    NewJob,
+    NewTask,
+    Refusal,
+    Refused,
+    Turn,
+)
+from muster.store.keys import short_hash
+from muster.store.memory.model import GraceEnd, Job, Outgoing, WaitEnd
+from muster.store.memory.partition import Partition
+
+
+def submit(part: Partition, new: NewJob, token: str) -> Turn | Existing:
+    known = part.job(new.id)
+    if known is None:
+        existing = _known_by_key(part, new)
+        if existing is not None:
+            return existing
+        known = part.jobs[new.id] = _fresh_job(part, new, token)
+        part.note(known, new.history)
+        part.counts[JobStatus.PENDING] += 1
+    record = _first_record(new, known.record.created_at)
+    return Turn(token, record, ())
+
+
+def _known_by_key(part: Partition, new: NewJob) -> Existing | None:
+    if not new.idempotency_key:
+        return None
+    key = short_hash(f"{new.tenant}\0{new.idempotency_key}")
+    job, fingerprint, expires_at = part.idempotency_keys.get(key, (new.id, "", 0))
+    if expires_at > part.now():
+        return Existing(job, fingerprint)
+    part.idempotency_keys[key] = (new.id, new.fingerprint, part.now() + new.idempotency_ttl_ms)
+    return None
+
+
+def _fresh_job(part: Partition, new: NewJob, token: str) -> Job:
+    record = _first_record(new, UnixMs(part.now()))
+    stored = replace(
+        record,
+        submission=codec.load_submission(codec.dump_submission(new.submission)),
+        context=codec.load_context(codec.dump_context(new.context)),
+    )
+    watchers = [new.watcher] if new.watcher else []
+    return Job(stored, turn_token=token, turn_at=part.now() + TURN_LEASE_MS, watchers=watchers)
+
+
+def _first_record(new: NewJob, created_at: UnixMs) -> JobRecord:
+    return JobRecord(
+        id=new.id, tenant=new.tenant, blueprint=new.blueprint, blueprint_version=new.blueprint_version,
+        status=JobStatus.PENDING, state=new.state, version=0, revision=0, wave=0, next_task=0,
+        submission=new.submission, context=new.context, created_at=created_at, updated_at=created_at,
+    )  # fmt: skip
+
+
+def commit(part: Partition, c: Commit) -> Committed | Refused:
+    context, now = _checked(c.context), UnixMs(part.now())
+    job = part.job(c.job)
+    if job is None:
+        return Refused(Refusal.GONE)
+    if job.committed_by == c.token:
+        return Committed(now, turn=part.turn(job) if job.turn_token == c.next_token else None)
+    if job.is_final or job.record.version != c.version or job.turn_token != c.token:
+        return Refused(Refusal.STALE)
+
+    cancelling = job.record.cancel_requested and not c.clear_cancel
+    _start_wave(part, job, c)
+    _write(part, job, c, context)
+    made = part.add_tasks(job, c.wave, c.tasks)
+    for message in c.messages:
+        part.outbox[message.id] = Outgoing(message.body)
+        part.send_later(message.id, 0)
+    for low, high in c.drops:
+        part.drop_later(job, low, high)
+    if c.deadline_ms is not None:
+        part.timers[WaitEnd(job.id, c.wave)] = part.now() + c.deadline_ms
+    part.announce(job)
+    if c.status.is_final:
+        _finish(part, job, c)
+
+    claimed = part.claim(c.claim) if c.claim is not None else ()
+    part.wake_all(made - Counter(part.tasks[got.task].cls for got in claimed if part.tasks[got.task].job == job.id))
+    if not c.status.is_final and (job.need <= 0 or cancelling):
+        return Committed(now, claimed, part.lease_turn(job, c.next_token))
+    return Committed(now, claimed)
+
+
+def _checked(context: Context) -> Context:
+    blob = codec.dump_context(context)
+    if len(blob) > CONTEXT_BYTES_MAX:
+        raise ContextTooLarge(f"{len(blob)} bytes, at most {CONTEXT_BYTES_MAX}")
+    return codec.load_context(blob)
+
+
+def _start_wave(part: Partition, job: Job, c: Commit) -> None:
+    """The mailbox of the past wave is consumed. Results that came early for the new one are its first items."""
+    part.timers.pop(WaitEnd(job.id, job.record.wave), None)
+    early = job.early if job.record.spawn_wave == c.wave and not c.status.is_final else []
+    failed = job.early_failed and bool(early)
+    job.mailbox, job.early, job.early_failed = list(early), [], False
+    job.need = 0 if c.fail_fast and failed else c.need - len(early)
+    job.fail_fast, job.current_task = c.fail_fast, c.current_task
+
+
+def _write(part: Partition, job: Job, c: Commit, context: Context) -> None:
+    now = UnixMs(part.now())
+    part.set_status(job, c.status)
+    old = job.record
+    job.turn_token, job.turn_at, job.committed_by = "", None, c.token
+    job.record = replace(
+        old,
+        version=old.version + 1, revision=old.revision + 1, state=c.state, context=context, wave=c.wave,
+        next_task=c.next_task, updated_at=now, turn_failures=0, spawn_wave=0, spawned_to=0,
+        progress=None, progress_message=None,
+        started_at=now if c.started and old.started_at is None else old.started_at,
+        cancel_requested=old.cancel_requested and not c.clear_cancel,
+    )  # fmt: skip
+    for entry in c.history:
+        part.note(job, entry)
+
+
+def _finish(part: Partition, job: Job, c: Commit) -> None:
+    part.timers.pop(GraceEnd(job.id), None)
+    part.announce_end(job)
+    job.expires_at = part.now() + c.retention_ms
+    job.record = replace(
+        job.record,
+        finished_at=UnixMs(part.now()),
+        result=orjson.loads(codec.dump(c.result)),
+        error=c.error or None,
+        details=None if c.details is None else orjson.loads(codec.dump(c.details)),
+    )
+
+
+def spawn(part: Partition, job_id: JobId, version: int, token: str, wave: int, tasks: Sequence[NewTask]) -> bool:
+    job = part.job(job_id)
+    if job is None or job.record.version != version or job.turn_token != token:
+        return False
+    if job.record.spawn_wave != wave:
+        job.early, job.early_failed = [], False
+    fresh = [task for task in tasks if task.number >= job.record.spawned_to]
+    made = part.add_tasks(job, wave, fresh)
+    spawned_to = fresh[-1].number + 1 if fresh else job.record.spawned_to
+    job.record = replace(job.record, spawn_wave=wave, spawned_to=spawned_to)
+    job.turn_at = part.now() + TURN_LEASE_MS
+    part.wake_all(made)
+    return True
+
+
+def defer(part: Partition, job_id: JobId, token: str, delay_ms: int, *, failed: bool, details: str) -> int | None:
+    job = part.job(job_id)
+    if job is None or job.turn_token != token:
+        return None
+    failures = job.record.turn_failures + int(failed)
+    job.record = replace(job.record, turn_failures=failures)
+    if details:
+        job.record = replace(job.record, details=orjson.loads(details))
+    job.turn_token, job.turn_at = "", part.now() + delay_ms
+    return failures
+
+
+def signal(part: Partition, job_id: JobId, wave: int, item: str, history: str, token: str) -> Turn | Refused:
+    job = part.job(job_id)
+    if job is None:
+        return Refused(Refusal.GONE)
+    if job.signalled_by == token:
+        return part.turn(job) if job.turn_token == token else Refused(Refusal.TAKEN)
+    answered = job.turn_token or job.need <= 0
+    if job.is_final or job.record.wave != wave or answered or job.record.cancel_requested:
+        return Refused(Refusal.CONFLICT)
+    job.signalled_by, job.need = token, 0
+    job.mailbox.append(item)
+    part.note(job, history)
+    return part.lease_turn(job, token)
+
+
+def cancel(
+    part: Partition, job_id: JobId, token: str, grace_ms: int, history: str
+) -> Turn | Refused | tuple[tuple[TaskId, str], ...]:
+    job = part.job(job_id)
+    if job is None:
+        return Refused(Refusal.GONE)
+    if job.is_final:
+        return Refused(Refusal.FINAL)
+    if job.turn_token == token:
+        return part.turn(job)
+    leased = part.leased_tasks(job)
+    if not job.record.cancel_requested:
+        job.record = replace(job.record, cancel_requested=True)
+        part.note(job, history)
+        part.changed(job)
+        if leased:
+            part.timers[GraceEnd(job.id)] = part.now() + grace_ms
+        elif not job.turn_token:
+            job.need = 0
+            return part.lease_turn(job, token)
+    return tuple((task.id, task.worker) for task in leased)

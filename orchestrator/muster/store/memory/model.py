@@ -1,0 +1,126 @@
+"""What the model remembers: jobs, tasks and timers as mutable records."""
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from muster.core.ids import JobId, TaskId, task_id
+from muster.core.record import JobRecord
+from muster.core.status import TaskStatus
+from muster.store.base import RawEvent
+from muster.store.keys import short_hash
+
+Order: TypeAlias = tuple[int, int]
+"""Number of the call that made a task ready, and the task's place in it."""
+
+
+@dataclass(slots=True)
+class Job:
+    record: JobRecord
+    turn_token: str = ""
+    """Empty: nobody decides."""
+    turn_at: int | None = None
+    """When the turn is due, or its lease ends; None while the job waits or is final."""
+    need: int = 0
+    """Items the mailbox still lacks before a turn is due."""
+    mailbox: list[str] = field(default_factory=list[str])
+    early: list[str] = field(default_factory=list[str])
+    """Items of a wave whose turn has not committed yet."""
+    early_failed: bool = False
+    fail_fast: bool = False
+    current_task: int | None = None
+    committed_by: str = ""
+    signalled_by: str = ""
+    watchers: list[str] = field(default_factory=list[str])
+    """Replicas told of the job's end; `followers` are told of every change."""
+    followers: list[str] = field(default_factory=list[str])
+    history: list[RawEvent] = field(default_factory=list[RawEvent])
+    expires_at: int | None = None
+
+    @property
+    def id(self) -> JobId:
+        return self.record.id
+
+    @property
+    def is_final(self) -> bool:
+        return self.record.status.is_final
+
+    @property
+    def flow(self) -> str:
+        return short_hash(self.record.tenant)
+
+
+@dataclass(slots=True)
+class Task:
+    job: JobId
+    number: int
+    cls: str
+    flow: str
+    wave: int
+    band: int
+    timeout_ms: int
+    body: bytes
+    rules: bytes
+    order: Order
+    ready_at: int
+    status: TaskStatus = TaskStatus.READY
+    attempt: int = 0
+    failures: int = 0
+    losses: int = 0
+    worker: str = ""
+    fence: str = ""
+    patient: bool = False
+    claimed_at: int = 0
+    must_end_at: int = 0
+    lease_ends_at: int = 0
+    past_workers: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> TaskId:
+        return task_id(self.job, self.number)
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """A webhook that was not delivered yet."""
+
+    body: bytes
+    tries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStart:
+    """A retry's back-off ends."""
+
+    task: TaskId
+
+
+@dataclass(frozen=True, slots=True)
+class WaitEnd:
+    """The wait of this wave has lasted long enough."""
+
+    job: JobId
+    wave: int
+
+
+@dataclass(frozen=True, slots=True)
+class GraceEnd:
+    """A cancelled job's workers had their time."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Tasks nobody waits for, half-open."""
+
+    job: JobId
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    message: str
+
+
+Timer: TypeAlias = TaskStart | WaitEnd | GraceEnd | Drop | Delivery

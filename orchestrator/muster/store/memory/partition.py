@@ -1,0 +1,201 @@
+"""One partition of the model: its jobs, their tasks, and what every operation on them shares."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from muster.core.ids import JobId, TaskId, UnixMs
+from muster.core.limits import TURN_LEASE_MS
+from muster.core.status import JobStatus, TaskStatus
+from muster.store.base import Claim, Claimed, NewTask, RawEvent, Seat, Turn
+from muster.store.codec import load_item
+from muster.store.keys import short_hash
+from muster.store.memory.model import Delivery, Drop, Job, Outgoing, Task, TaskStart, Timer
+from muster.store.memory.queue import FairQueue
+
+BAND_OF_PRIORITY_0 = 32
+CLEARED_PER_CLAIM_MAX = 256
+WAKES_PER_CALL_MAX = 8
+HISTORY_KEPT, HISTORY_SLACK = 1_000, 100
+
+Send = Callable[[str, str], bool]
+"""Sends a text to a replica; False when nobody listens."""
+
+
+class Partition:
+    def __init__(self, now: Callable[[], int], send: Send) -> None:
+        self.now = now
+        self._send = send
+        self._calls = 0
+        self.jobs: dict[JobId, Job] = {}
+        self.tasks: dict[TaskId, Task] = {}
+        self.queues: dict[str, FairQueue] = {}
+        self.waiting: dict[str, dict[str, int]] = {}
+        """Replicas that wait for work, by class: since when."""
+        self.timers: dict[Timer, int] = {}
+        self.outbox: dict[str, Outgoing] = {}
+        self.idempotency_keys: dict[str, tuple[JobId, str, int]] = {}
+        """To the job, the fingerprint and when it is forgotten."""
+        self.counts: Counter[str] = Counter()
+
+    # Jobs
+
+    def job(self, job_id: JobId) -> Job | None:
+        job = self.jobs.get(job_id)
+        if job is not None and job.expires_at is not None and job.expires_at <= self.now():
+            del self.jobs[job_id]
+            return None
+        return job
+
+    def lease_turn(self, job: Job, token: str) -> Turn:
+        job.turn_token, job.turn_at = token, self.now() + TURN_LEASE_MS
+        return self.turn(job)
+
+    def turn(self, job: Job) -> Turn:
+        """The turn as its holder sees it."""
+        return Turn(job.turn_token, job.record, tuple(load_item(item.encode()) for item in job.mailbox))
+
+    def set_status(self, job: Job, status: JobStatus) -> None:
+        self.counts[job.record.status] -= 1
+        self.counts[status] += 1
+        job.record = replace(job.record, status=status)
+
+    def changed(self, job: Job) -> None:
+        """Something changed that a watcher may see, without a commit."""
+        job.record = replace(job.record, revision=job.record.revision + 1)
+        self.announce(job)
+
+    def announce(self, job: Job) -> None:
+        for replica in job.followers:
+            self._send(replica, f"j|{job.id}")
+
+    def announce_end(self, job: Job) -> None:
+        for replica in job.watchers:
+            self._send(replica, f"j|{job.id}")
+        job.watchers, job.followers = [], []
+
+    def note(self, job: Job, blob: str, duration_ms: int | None = None) -> None:
+        if blob:
+            job.history.append(RawEvent(UnixMs(self.now()), duration_ms, blob))
+            if len(job.history) > HISTORY_KEPT + HISTORY_SLACK:
+                del job.history[:-HISTORY_KEPT]
+
+    def leased_tasks(self, job: Job) -> list[Task]:
+        return [task for task in self.tasks.values() if task.job == job.id and task.status is TaskStatus.LEASED]
+
+    def make_due(self, job: Job) -> None:
+        """The job's turn comes now, or its holder sees the change at the commit."""
+        job.need = 0
+        if not job.turn_token:
+            job.turn_at = self.now()
+
+    # Tasks
+
+    def is_wanted(self, task: Task) -> bool:
+        """Whether anybody waits for the task's result: its job lives, was not cancelled, and has not moved on."""
+        job = self.job(task.job)
+        if job is None or job.is_final or job.record.cancel_requested:
+            return False
+        return task.wave in {job.record.wave, job.record.spawn_wave}
+
+    def add_tasks(self, job: Job, wave: int, new_tasks: Sequence[NewTask]) -> Counter[str]:
+        """Make tasks ready. Returns how many of each class there are."""
+        self._calls += 1
+        made: Counter[str] = Counter()
+        for place, new in enumerate(new_tasks):
+            cls = short_hash(new.type)
+            task = Task(
+                job.id, new.number, cls, job.flow, wave, BAND_OF_PRIORITY_0 - new.priority, new.timeout_ms,
+                new.body, new.rules, order=(self._calls, place), ready_at=self.now(),
+            )  # fmt: skip
+            self.tasks[task.id] = task
+            self.enqueue(task)
+            made[cls] += 1
+        return made
+
+    def enqueue(self, task: Task) -> None:
+        task.status = TaskStatus.READY
+        self.queues.setdefault(task.cls, FairQueue()).add(task)
+
+    def next_order(self) -> tuple[int, int]:
+        """A place behind every task that is ready now."""
+        self._calls += 1
+        return self._calls, 0
+
+    def forget(self, task: Task) -> None:
+        """Drop a task whatever its state. Its job is not told."""
+        if task.status is TaskStatus.READY:
+            self.queues[task.cls].remove(task)
+        self.timers.pop(TaskStart(task.id), None)
+        self.tasks.pop(task.id, None)
+
+    def lease(self, task: Task, seat: Seat, history: bool) -> None:
+        now = self.now()
+        task.status, task.attempt = TaskStatus.LEASED, task.attempt + 1
+        task.worker, task.fence, task.patient = seat.worker, seat.fence, seat.patient
+        task.claimed_at, task.must_end_at = now, now + task.timeout_ms
+        task.lease_ends_at = min(now + seat.lease_ms, task.must_end_at)
+        job = self.jobs[task.job]
+        if job.record.started_at is None:
+            job.record = replace(job.record, started_at=UnixMs(now))
+        if history:
+            event = f'{{"e":"task_started","n":{task.number},"a":{task.attempt},"w":"{seat.worker}"}}'
+            self.note(job, event)
+        if job.followers:
+            self.changed(job)
+
+    # Claims and wake-ups
+
+    def claim(self, claim: Claim) -> tuple[Claimed, ...]:
+        """Fill the claim's seats from its classes, in order; then see to who is woken next."""
+        claimed: list[Claimed] = []
+        cleared = 0
+        for cls in claim.classes:
+            queue = self.queues.get(cls)
+            while queue and len(claimed) < len(claim.seats) and cleared < CLEARED_PER_CLAIM_MAX:
+                flow, share = queue.next_share(len(claim.seats) - len(claimed))
+                before = len(claimed)
+                for task in [self.tasks[task_id] for task_id in share]:
+                    cleared += 1
+                    if not self.is_wanted(task):
+                        del self.tasks[task.id]
+                        continue
+                    seat = len(claimed)
+                    self.lease(task, claim.seats[seat], claim.history)
+                    claimed.append(Claimed(seat, task.id, task.attempt, task.body, self.now() - task.ready_at))
+                queue.served(flow, len(claimed) - before)
+        if claim.register:
+            self._register(claim, satisfied=len(claimed) == len(claim.seats))
+        return tuple(claimed)
+
+    def _register(self, claim: Claim, *, satisfied: bool) -> None:
+        for cls in claim.classes:
+            if not satisfied:
+                self.waiting.setdefault(cls, {}).setdefault(claim.replica, self.now())
+            if self.queues.get(cls):
+                self.wake(cls, 1)
+
+    def wake(self, cls: str, count: int) -> None:
+        """Tell up to *count* waiting replicas, longest waiting first, of work. Dead ones are skipped."""
+        left = min(count, WAKES_PER_CALL_MAX)
+        waiting = self.waiting.get(cls, {})
+        while left > 0 and waiting:
+            replica = min(waiting, key=lambda name: (waiting[name], name))
+            del waiting[replica]
+            left -= self._send(replica, f"c|{cls}")
+
+    def wake_all(self, made: Counter[str]) -> None:
+        for cls, count in made.items():
+            self.wake(cls, count)
+
+    # Timers
+
+    def due(self, timers: Iterable[tuple[Timer, int]]) -> list[Timer]:
+        now = self.now()
+        return [timer for timer, at in sorted(timers, key=lambda pair: pair[1]) if at <= now]
+
+    def drop_later(self, job: Job, low: int, high: int) -> None:
+        self.timers[Drop(job.id, low, high)] = self.now()
+
+    def send_later(self, message: str, delay_ms: int) -> None:
+        self.timers[Delivery(message)] = self.now() + delay_ms

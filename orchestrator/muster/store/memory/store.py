@@ -1,0 +1,252 @@
+"""The model's front: finds the partition, and gives each replica a store of its own on the shared state."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from muster.core.ids import JobId, TaskId, UnixMs, partition_of, split_task_id, task_id
+from muster.core.limits import CLAIM_MAX
+from muster.core.record import JobRecord
+from muster.core.status import TaskStatus
+from muster.store.base import (
+    Claim,
+    Claimed,
+    Commit,
+    Committed,
+    Completed,
+    Completion,
+    Existing,
+    LeaseRef,
+    LiveTask,
+    NewJob,
+    NewTask,
+    QueueState,
+    RawEvent,
+    Refusal,
+    Refused,
+    Tick,
+    Turn,
+)
+from muster.store.memory import jobs, tasks, ticks
+from muster.store.memory.model import Delivery, Job
+from muster.store.memory.partition import Partition
+from muster.store.memory.workers import Workers
+
+WATCHERS_MAX: Final = 8
+"""The newest replicas that asked about a job are told of its changes."""
+
+OnMessage = Callable[[int, str], None]
+"""Partition and text of a message to this replica."""
+
+
+def unix_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class MemoryState:
+    """What all replicas of one deployment share. *now* gives milliseconds since 1970."""
+
+    def __init__(self, *, now: Callable[[], int] = unix_ms, partitions: int = 1) -> None:
+        self.now = now
+        self.partition_count = partitions
+        self.listeners: dict[str, OnMessage] = {}
+        self.erase()
+
+    def erase(self) -> None:
+        """Forget everything but who listens."""
+        self.partitions = [self._partition(index) for index in range(self.partition_count)]
+        self.workers = Workers(self.now)
+        self.blueprints: dict[tuple[str, str], str] = {}
+        self.secret: str | None = None
+
+    def _partition(self, index: int) -> Partition:
+        return Partition(self.now, lambda replica, text: self.send(index, replica, text))
+
+    def send(self, partition: int, replica: str, text: str) -> bool:
+        """Deliver at the next turn of the event loop, as a server would: never inside the call that sends."""
+        listener = self.listeners.get(replica)
+        if listener is None:
+            return False
+        asyncio.get_running_loop().call_soon(listener, partition, text)
+        return True
+
+
+class MemoryStore:
+    """One replica's store on *state*. Between `open` and `close` it listens for messages to *replica*."""
+
+    def __init__(self, state: MemoryState, *, replica: str = "", on_message: OnMessage | None = None) -> None:
+        self._state = state
+        self._replica = replica
+        self._on_message = on_message
+
+    @property
+    def partitions(self) -> int:
+        return self._state.partition_count
+
+    async def open(self) -> None:
+        if self._replica:
+            self._state.listeners[self._replica] = self._on_message or (lambda _partition, _text: None)
+
+    async def close(self) -> None:
+        self._state.listeners.pop(self._replica, None)
+
+    def _of(self, job: JobId) -> Partition | None:
+        """The partition of *job*, or None where this deployment has none such: no such job exists then."""
+        index = partition_of(job)
+        return self._state.partitions[index] if index < self.partitions else None
+
+    def _home(self, job: JobId) -> Partition:
+        return self._state.partitions[partition_of(job)]
+
+    # Jobs
+
+    async def submit(self, job: NewJob, token: str) -> Turn | Existing:
+        return jobs.submit(self._home(job.id), job, token)
+
+    async def commit(self, commit: Commit) -> Committed | Refused:
+        return jobs.commit(self._home(commit.job), commit)
+
+    async def spawn(self, job: JobId, version: int, token: str, wave: int, tasks: Sequence[NewTask]) -> bool:
+        return jobs.spawn(self._home(job), job, version, token, wave, tasks)
+
+    async def defer(self, job: JobId, token: str, delay_ms: int, *, failed: bool, details: str = "") -> int | None:
+        return jobs.defer(self._home(job), job, token, delay_ms, failed=failed, details=details)
+
+    async def signal(self, job: JobId, wave: int, item: str, history: str, token: str) -> Turn | Refused:
+        return jobs.signal(self._home(job), job, wave, item, history, token)
+
+    async def cancel(
+        self, job: JobId, token: str, grace_ms: int, history: str
+    ) -> Turn | Refused | tuple[tuple[TaskId, str], ...]:
+        return jobs.cancel(self._home(job), job, token, grace_ms, history)
+
+    async def read(self, job: JobId, watcher: str = "", *, changes: bool = False) -> JobRecord | None:
+        part = self._of(job)
+        found = part.job(job) if part is not None else None
+        if part is None or found is None:
+            return None
+        if watcher and not found.is_final:
+            told = found.followers if changes else found.watchers
+            if watcher not in told:
+                told[:] = [watcher, *told][:WATCHERS_MAX]
+        return _with_worker(part, found)
+
+    async def history(self, job: JobId) -> tuple[RawEvent, ...]:
+        found = self._home(job).job(job)
+        return () if found is None else tuple(found.history)
+
+    async def jobs(self, tenant: str, before: UnixMs | None, limit: int) -> tuple[JobRecord, ...]:
+        found = [
+            (job.record.finished_at or job.record.created_at, job_id, part)
+            for part in self._state.partitions
+            for job_id in list(part.jobs)
+            if (job := part.job(job_id)) is not None and job.record.tenant == tenant
+        ]
+        listed = sorted((entry for entry in found if before is None or entry[0] < before), reverse=True, key=_by_time)
+        return tuple(_with_worker(part, part.jobs[job_id]) for _, job_id, part in listed[:limit])
+
+    # Tasks
+
+    async def claim(self, partition: int, claim: Claim) -> tuple[Claimed, ...]:
+        assert len(claim.seats) <= CLAIM_MAX, len(claim.seats)
+        return self._state.partitions[partition].claim(claim)
+
+    async def complete(self, completion: Completion) -> Completed | Refused:
+        part = self._of(completion.job)
+        return Refused(Refusal.GONE, -1) if part is None else tasks.complete(part, completion)
+
+    async def extend(self, partition: int, worker: str, lease_ms: int, leases: Sequence[LeaseRef]) -> tuple[str, ...]:
+        return tasks.extend(self._state.partitions[partition], worker, lease_ms, leases)
+
+    async def release(self, task: TaskId, attempt: int, fence: str) -> bool:
+        parts = split_task_id(task)
+        assert parts is not None, task
+        return tasks.release(self._home(parts[0]), task, attempt, fence)
+
+    async def live_task(self, job: JobId, number: int) -> LiveTask | None:
+        part = self._of(job)
+        return None if part is None else tasks.live_task(part, job, number)
+
+    async def tick(self, partition: int, token_prefix: str) -> Tick:
+        return ticks.tick(self._state.partitions[partition], token_prefix)
+
+    async def settle(self, partition: int, message: str, tries: int, retry_in_ms: int | None) -> None:
+        part = self._state.partitions[partition]
+        outgoing = part.outbox.get(message)
+        if outgoing is None or outgoing.tries != tries:
+            return
+        if retry_in_ms is None:
+            del part.outbox[message]
+            part.timers.pop(Delivery(message), None)
+        else:
+            outgoing.tries += 1
+            part.send_later(message, retry_in_ms)
+
+    async def queue(self, partition: int) -> QueueState:
+        part = self._state.partitions[partition]
+        return QueueState(
+            ready={cls: len(queue) for cls, queue in part.queues.items() if queue},
+            leased=Counter(task.status for task in part.tasks.values())[TaskStatus.LEASED],
+            jobs={str(status): count for status, count in part.counts.items()},
+        )
+
+    # Workers
+
+    async def register(self, worker: str, ttl_ms: int, fields: Mapping[str, str]) -> None:
+        self._state.workers.register(worker, ttl_ms, fields)
+
+    async def beat(
+        self, worker: str, ttl_ms: int, fields: Mapping[str, str]
+    ) -> tuple[dict[str, str], tuple[str, ...]] | None:
+        return self._state.workers.beat(worker, ttl_ms, fields)
+
+    async def touch(self, ttl_ms: int, workers: Sequence[str]) -> tuple[str, ...]:
+        return self._state.workers.touch(ttl_ms, workers)
+
+    async def worker(self, worker: str) -> dict[str, str] | None:
+        known = self._state.workers.known(worker)
+        return None if known is None else dict(known)
+
+    async def workers(self) -> tuple[dict[str, str], ...]:
+        return self._state.workers.all()
+
+    async def ask_cancel(self, worker: str, tasks: Sequence[str]) -> None:
+        self._state.workers.ask_cancel(worker, tasks)
+
+    async def cancels(self, worker: str) -> tuple[str, ...]:
+        return self._state.workers.cancels(worker)
+
+    async def forget_cancel(self, worker: str, task: str) -> None:
+        self._state.workers.forget_cancel(worker, task)
+
+    # The rest
+
+    async def publish(self, replica: str, message: str) -> bool:
+        return self._state.send(0, replica, message)
+
+    async def publish_blueprint(self, name: str, version: str, graph: str) -> None:
+        self._state.blueprints[name, version] = graph
+
+    async def secret(self, fresh: str) -> str:
+        self._state.secret = self._state.secret or fresh
+        return self._state.secret
+
+    async def ping(self) -> bool:
+        return True
+
+    async def flush(self) -> None:
+        self._state.erase()
+
+
+def _by_time(entry: tuple[int, JobId, Partition]) -> tuple[int, JobId]:
+    return entry[:2]
+
+
+def _with_worker(part: Partition, job: Job) -> JobRecord:
+    """The record, with the worker that has the job's current task."""
+    task = None if job.current_task is None else part.tasks.get(task_id(job.id, job.current_task))
+    leased = task is not None and task.status is TaskStatus.LEASED
+    return replace(job.record, current_worker=task.worker if task is not None and leased else None)

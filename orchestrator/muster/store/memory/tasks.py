@@ -1,0 +1,122 @@
+"""What the model does to a task: complete, extend, release; and what it is asked about one."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from muster.core.ids import JobId, TaskId, split_task_id, task_id
+from muster.core.status import TaskStatus
+from muster.store.base import Completed, Completion, LeaseRef, LiveTask, Mode, Refusal, Refused
+from muster.store.memory.model import Job, Task, TaskStart
+from muster.store.memory.partition import Partition
+
+
+def complete(part: Partition, c: Completion) -> Completed | Refused:
+    job = part.job(c.job)
+    if job is None:
+        return Refused(Refusal.GONE, -1)
+    task = part.tasks.get(task_id(c.job, c.number))
+    if task is None:
+        if job.turn_token == c.token:
+            return Completed(part.turn(job), cancelling=job.record.cancel_requested)
+        return Refused(Refusal.GONE, job.record.next_task)
+    refusal = _refusal(task, c)
+    if refusal is not None:
+        return Refused(refusal)
+    if job.is_final:
+        part.forget(task)
+        return Refused(Refusal.FINAL)
+    part.note(job, c.history, part.now() - task.claimed_at)
+    if c.mode is not Mode.DELIVER and not job.record.cancel_requested:
+        _put_back(part, job, task, c)
+        return Completed(retried=True)
+    return _deliver(part, job, task, c)
+
+
+def _refusal(task: Task, c: Completion) -> Refusal | None:
+    """Why this end is not the current attempt's."""
+    if task.status is not TaskStatus.LEASED or c.worker not in {"", task.worker}:
+        return Refusal.STALE if c.worker in {"", *task.past_workers} else Refusal.FOREIGN
+    if c.attempt not in {None, task.attempt} or (c.fence or task.fence) != task.fence:
+        return Refusal.STALE
+    return None
+
+
+def _put_back(part: Partition, job: Job, task: Task, c: Completion) -> None:
+    task.past_workers = (task.worker, *task.past_workers)
+    task.worker = ""
+    if c.mode is Mode.RETRY:
+        task.failures += 1
+        job.record = replace(job.record, retries=job.record.retries + 1)
+    else:
+        task.losses += 1
+    if c.delay_ms > 0:
+        task.status = TaskStatus.GATED
+        part.timers[TaskStart(task.id)] = part.now() + c.delay_ms
+    else:
+        task.order = part.next_order()
+        part.enqueue(task)
+        part.wake(task.cls, 1)
+    part.changed(job)
+
+
+def _deliver(part: Partition, job: Job, task: Task, c: Completion) -> Completed:
+    part.forget(task)
+    due = False
+    if task.wave == job.record.wave:
+        job.mailbox.append(c.item)
+        job.need = 0 if c.failed and job.fail_fast and job.need > 1 else job.need - 1
+        due = job.need <= 0
+    elif task.wave == job.record.spawn_wave and job.turn_token:
+        job.early.append(c.item)
+        job.early_failed |= c.failed
+    cancelling = job.record.cancel_requested
+    if cancelling:
+        due = not part.leased_tasks(job)
+    if due and not job.turn_token:
+        return Completed(part.lease_turn(job, c.token), cancelling=cancelling)
+    claimed = part.claim(c.claim) if c.claim is not None else ()
+    return Completed(claimed=claimed, cancelling=cancelling)
+
+
+def extend(part: Partition, worker: str, lease_ms: int, leases: Sequence[LeaseRef]) -> tuple[str, ...]:
+    return tuple(_extend_one(part, worker, lease_ms, lease) for lease in leases)
+
+
+def _extend_one(part: Partition, worker: str, lease_ms: int, ref: LeaseRef) -> str:
+    parts = split_task_id(ref.task)
+    task = part.tasks.get(TaskId(ref.task))
+    job = part.job(parts[0]) if parts is not None else None
+    if task is None or job is None or job.is_final or not _is_held(task, worker, ref):
+        return "lost"
+    if lease_ms > 0:
+        task.lease_ends_at = min(part.now() + lease_ms, task.must_end_at)
+    if ref.progress is not None and job.current_task == task.number:
+        job.record = replace(job.record, progress=float(ref.progress), progress_message=ref.message or None)
+        part.changed(job)
+    return "cancel" if job.record.cancel_requested else "ok"
+
+
+def _is_held(task: Task, worker: str, ref: LeaseRef) -> bool:
+    return (
+        task.status is TaskStatus.LEASED
+        and worker in {"", task.worker}
+        and ref.attempt in {None, task.attempt}
+        and (ref.fence or task.fence) == task.fence
+    )
+
+
+def release(part: Partition, task_id: TaskId, attempt: int, fence: str) -> bool:
+    task = part.tasks.get(task_id)
+    if task is None or task.status is not TaskStatus.LEASED or (task.attempt, task.fence) != (attempt, fence):
+        return False
+    task.worker = ""
+    part.enqueue(task)
+    part.wake(task.cls, 1)
+    return True
+
+
+def live_task(part: Partition, job: JobId, number: int) -> LiveTask | None:
+    task = part.tasks.get(task_id(job, number))
+    if task is None:
+        return None
+    return LiveTask(task.attempt, task.fence, task.worker, task.failures, task.losses, task.rules)

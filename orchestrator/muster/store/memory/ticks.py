@@ -1,0 +1,93 @@
+"""What becomes due in the model."""
+
+from collections import Counter
+from typing import assert_never
+
+from muster.core.ids import task_id
+from muster.core.status import TaskStatus
+from muster.store.base import DueMessage, EndedLease, Tick, Turn
+from muster.store.memory.model import Delivery, Drop, GraceEnd, Task, TaskStart, Timer, WaitEnd
+from muster.store.memory.partition import Partition
+
+HOLD_MS = 5_000
+"""What a tick handed out comes again after this time if nobody settled it."""
+LEASES_MAX, TIMERS_MAX, TURNS_MAX, DROPS_MAX = 100, 200, 32, 100
+
+
+def tick(part: Partition, token_prefix: str) -> Tick:
+    leases = _ended_leases(part)
+    made: Counter[str] = Counter()
+    messages: list[DueMessage] = []
+    for timer in part.due(part.timers.items())[:TIMERS_MAX]:
+        _fire(part, timer, made, messages)
+    turns = _due_turns(part, token_prefix)
+    part.wake_all(made)
+    return Tick(_next_due_ms(part), leases, tuple(messages), turns)
+
+
+def _ended_leases(part: Partition) -> tuple[EndedLease, ...]:
+    now = part.now()
+    leased = [task for task in part.tasks.values() if task.status is TaskStatus.LEASED and task.lease_ends_at <= now]
+    leased.sort(key=lambda task: (task.lease_ends_at, task.id))
+    ended = tuple(_ended(task, now) for task in leased[:LEASES_MAX])
+    for task in leased[:LEASES_MAX]:
+        task.lease_ends_at = now + HOLD_MS
+    return ended
+
+
+def _ended(task: Task, now: int) -> EndedLease:
+    return EndedLease(
+        task.id, task.attempt, task.fence, task.worker, task.patient, task.must_end_at <= now,
+        task.losses, task.failures, task.rules, now - task.claimed_at,
+    )  # fmt: skip
+
+
+def _fire(part: Partition, timer: Timer, made: Counter[str], messages: list[DueMessage]) -> None:
+    del part.timers[timer]
+    match timer:
+        case TaskStart():
+            task = part.tasks[timer.task]
+            task.order = part.next_order()
+            part.enqueue(task)
+            made[task.cls] += 1
+        case WaitEnd():
+            job = part.job(timer.job)
+            if job is not None and not job.is_final and job.record.wave == timer.wave:
+                job.mailbox.append('{"k":"timer"}')
+                part.make_due(job)
+        case GraceEnd():
+            job = part.job(timer.job)
+            if job is not None and not job.is_final and job.record.cancel_requested:
+                part.make_due(job)
+        case Drop():
+            _drop(part, timer)
+        case Delivery():
+            outgoing = part.outbox[timer.message]
+            part.send_later(timer.message, HOLD_MS)
+            messages.append(DueMessage(timer.message, outgoing.body, outgoing.tries))
+        case _:
+            assert_never(timer)
+
+
+def _drop(part: Partition, drop: Drop) -> None:
+    chunk_end = min(drop.low + DROPS_MAX, drop.high)
+    for number in range(drop.low, chunk_end):
+        task = part.tasks.get(task_id(drop.job, number))
+        if task is not None:
+            part.forget(task)
+    if chunk_end < drop.high:
+        part.timers[Drop(drop.job, chunk_end, drop.high)] = part.now()
+
+
+def _due_turns(part: Partition, token_prefix: str) -> tuple[Turn, ...]:
+    now = part.now()
+    due = [(job.turn_at, job) for job in part.jobs.values() if job.turn_at is not None and job.turn_at <= now]
+    due.sort(key=lambda pair: (pair[0], pair[1].id))
+    return tuple(part.lease_turn(job, f"{token_prefix}{i}") for i, (_, job) in enumerate(due[:TURNS_MAX], 1))
+
+
+def _next_due_ms(part: Partition) -> int | None:
+    leases = [task.lease_ends_at for task in part.tasks.values() if task.status is TaskStatus.LEASED]
+    turns = [job.turn_at for job in part.jobs.values() if job.turn_at is not None]
+    due = min([*leases, *turns, *part.timers.values()], default=None)
+    return None if due is None else max(0, due - part.now())

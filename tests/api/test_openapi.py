@@ -1,0 +1,57 @@
+"""The description fits the server."""
+
+from typing import Any
+
+import pytest
+from muster.api.routes import OPERATIONS
+
+from tests.api.conftest import Http
+
+
+@pytest.fixture
+async def description(http: Http) -> dict[str, Any]:
+    found: dict[str, Any] = await (await http.get("/openapi.json")).json()
+    return found
+
+
+def test_it_is_valid_openapi_3_1(description: dict[str, Any]) -> None:
+    validator = pytest.importorskip("openapi_spec_validator")
+    assert description["openapi"] == "3.1.0"
+    validator.validate(description)
+
+
+async def test_what_the_docs_page_reads_is_valid_openapi_3_0(http: Http) -> None:
+    validator = pytest.importorskip("openapi_spec_validator")
+    older = await (await http.get("/_public/docs/openapi.json")).json()
+    assert older["openapi"].startswith("3.0.")
+    validator.validate(older)
+
+
+def test_every_row_of_the_table_is_in_it(description: dict[str, Any]) -> None:
+    for row in OPERATIONS:
+        if not row.hidden and "…" not in row.path:
+            assert description["paths"][row.path][row.method.lower()]["summary"] == row.summary
+
+
+def test_blueprints_are_in_it_with_their_input(description: dict[str, Any]) -> None:
+    row = description["paths"]["/api/v2/shop/orders/new"]["post"]
+    body = row["requestBody"]["content"]["application/json"]["schema"]
+    reference = body["properties"]["initial_data"]["$ref"]
+    schema = description["components"]["schemas"][reference.rpartition("/")[2]]
+    assert schema["properties"]["lines"]["items"]["$ref"].startswith("#/components/schemas/orders_input_")
+
+
+def test_tags_and_security_are_declared(description: dict[str, Any]) -> None:
+    tags = {tag["name"] for tag in description["tags"]}
+    schemes = set(description["components"]["securitySchemes"])
+    for methods in description["paths"].values():
+        for row in methods.values():
+            assert set(row["tags"]) <= tags
+            assert {name for choice in row["security"] for name in choice} <= schemes
+    assert description["paths"]["/_worker/tasks/result"]["post"]["security"] == [{"WorkerToken": []}]
+    assert len(description["paths"]["/api/v1/jobs"]["get"]["security"]) == 3
+
+
+def test_operation_ids_are_unique(description: dict[str, Any]) -> None:
+    ids = [row["operationId"] for methods in description["paths"].values() for row in methods.values()]
+    assert len(ids) == len(set(ids))

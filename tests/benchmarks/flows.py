@@ -1,0 +1,43 @@
+"""Blueprints of the benchmark: one and three no-op steps, and a thousand-wide map."""
+
+from typing import Any
+
+from muster import Blueprint, Job, Next, finished
+
+one_step = Blueprint("one_step")
+
+
+@one_step.start
+async def only(job: Job[dict[str, Any]]) -> Next:
+    return job.run("bench.noop", job.input, ok=finished)
+
+
+three_steps = Blueprint("three_steps")
+
+
+@three_steps.start
+async def first(job: Job[dict[str, Any]]) -> Next:
+    return job.run("bench.noop", job.input, ok=second)
+
+
+@three_steps.state
+async def second(job: Job[dict[str, Any]], result: dict[str, Any]) -> Next:
+    return job.run("bench.noop", result, ok=third)
+
+
+@three_steps.state
+async def third(job: Job[dict[str, Any]], result: dict[str, Any]) -> Next:
+    return job.run("bench.noop", result, ok=finished)
+
+
+wide = Blueprint("wide")
+
+
+@wide.start
+async def fan(job: Job[dict[str, Any]]) -> Next:
+    return job.map("bench.noop", [{"n": n} for n in range(int(job.input["width"]))], ok=joined)
+
+
+@wide.state
+async def joined(job: Job[dict[str, Any]], results: list[dict[str, Any]]) -> Next:
+    return job.done({"count": len(results)})

@@ -1,0 +1,29 @@
+"""Fixtures of every test: real servers, and deployments of the store on them."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+
+from tests.support.deployment import Backend, Deployment
+from tests.support.servers import Servers, servers_in
+
+MakeDeployment = Callable[..., Deployment]
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    yield from servers_in(tmp_path_factory.mktemp("servers"))
+
+
+@pytest.fixture
+async def deploy(servers: Servers) -> AsyncIterator[MakeDeployment]:
+    """`deploy("valkey", partitions=4)`; afterwards every key must be explained, and is deleted."""
+    made: list[Deployment] = []
+
+    def make(backend: Backend, *, partitions: int = 1) -> Deployment:
+        made.append(Deployment(None if backend == "memory" else servers.get(backend), partitions))
+        return made[-1]
+
+    yield make
+    for deployment in made:
+        await deployment.close()

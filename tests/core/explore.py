@@ -1,0 +1,184 @@
+"""Walks every way a job can go: from a submitted job, through every mailbox and every decision, until nothing is new.
+
+A turn is taken here as `engine/turns.py` takes it, with the blueprint's answer as an argument.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import combinations, permutations, product
+from typing import Final, TypeAlias
+
+from muster.core import decide as core
+from muster.core.advance import End, Enter, Move, advance, why
+from muster.core.decisions import Ask, Decision, Done, Fail, Fan, Go, Quarantine, Run, Sleep, TaskSpec
+from muster.core.ids import UnixMs
+from muster.core.limits import FAN_WIDTH_MAX
+from muster.core.record import DecisionItem, Item, JobRecord, TaskItem, TimerItem, Wait
+from muster.core.status import JobStatus
+from muster.core.transitions import JobEvent
+
+from tests.core.build import NOW, pending
+
+HOPS_MAX: Final = 3
+"""In place of TURN_HOPS_MAX: the loop is the same, the exploration shorter."""
+
+Arrow: TypeAlias = tuple[JobStatus, JobEvent, JobStatus]
+
+SPEC: Final = TaskSpec("pack", {})
+CODES: Final = ("", "TRANSIENT_ERROR", "PERMANENT_ERROR", "INVALID_INPUT_ERROR", "WORKER_LOST", "TIMEOUT_ERROR")
+
+
+def _edges(certain: str, optional: tuple[str, ...]) -> Iterator[dict[str, str]]:
+    """Every subset of the optional edges, leading to a state; then all of them, leading to each built-in state."""
+    for size in range(len(optional) + 1):
+        for some in combinations(optional, size):
+            yield dict.fromkeys((certain, *some), "next")
+    for target in ("finished", "failed"):
+        yield dict.fromkeys((certain, *optional), target)
+
+
+def decisions() -> tuple[Decision, ...]:
+    """Every shape of decision that a state function can return."""
+    found: list[Decision] = [Run(SPEC, edges) for edges in _edges("success", ("failure", "cancelled", "maybe"))]
+    for edges in _edges("success", ("failure", "cancelled")):
+        found += [Fan((SPEC, SPEC), edges), Fan((), edges)]
+    found += [Fan((SPEC,) * (FAN_WIDTH_MAX + 1), {"success": "next"})]
+    found += [Ask("?", edges, within_ms=1_000) for edges in _edges("approved", ("late", "cancelled"))]
+    found += [Ask("?", {"approved": "next"})]
+    for target in ("next", "finished", "failed"):
+        found += [Sleep(1_000, target), Go(target, "x")]
+    return (*found, Done({"a": 1}), Done("text"), Done(), Fail("no"), Fail(""), Quarantine("odd"), Quarantine(""))
+
+
+def mailboxes(wait: Wait | None) -> Iterator[tuple[Item, ...]]:
+    """Everything a due turn can find, given what the job waited for."""
+    match wait:
+        case None:
+            yield ()
+        case Wait(kind="timer"):
+            yield (TimerItem(),)
+        case Wait(kind="human"):
+            answers: list[Item] = [DecisionItem(word) for word in wait.edges if word not in {"late", "cancelled"}]
+            yield from ((answer,) for answer in answers)
+            if wait.deadline_at is not None:
+                yield (TimerItem(),)
+                yield from ((TimerItem(), answer) for answer in answers)
+        case Wait(kind="task"):
+            yield from ((item,) for item in _ends(wait.first))
+        case Wait(kind="tasks"):
+            yield from _joins(wait)
+
+
+def _ends(number: int) -> Iterator[TaskItem]:
+    yield from (TaskItem(number, "success", data) for data in ({"a": 1}, "text", None))
+    yield from (TaskItem(number, "failure", code=code) for code in CODES)
+    yield from (TaskItem(number, word) for word in ("cancelled", "maybe", "unheard of"))
+
+
+def _joins(wait: Wait) -> Iterator[tuple[Item, ...]]:
+    """All have ended, in any order; or one has failed, and the others are not waited for."""
+    numbers = range(wait.first, wait.first + wait.count)
+    for order in permutations(numbers):
+        yield from product(*(_some_ends(number) for number in order))
+    for number in numbers:
+        yield from ((item,) for item in _ends(number) if item.status != "success")
+
+
+def _some_ends(number: int) -> tuple[TaskItem, ...]:
+    """One of each kind: pairs of all ends would say nothing new."""
+    failures = (TaskItem(number, "failure", code="PERMANENT_ERROR"), TaskItem(number, "failure", code="COMMAND_FAILED"))
+    return (TaskItem(number, "success", {"a": 1}), *failures, TaskItem(number, "cancelled"), TaskItem(number, "odd"))
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    event: JobEvent
+    rest: core.Rest
+
+
+def turn(record: JobRecord, items: tuple[Item, ...], answer: Decision) -> Step:
+    """One turn in which every state that is entered answers *answer*."""
+    event = why(record, items)
+    draft = core.begin(record)
+    move: Move = advance(record, items)
+    for _ in range(HOPS_MAX):
+        if isinstance(move, End):
+            return Step(event, core.finish(draft, move))
+        draft = core.enter(draft, move)
+        outcome = core.decide(draft, answer, {"kept": True}, NOW)
+        if isinstance(outcome, core.Rest):
+            return Step(event, outcome)
+        move = outcome
+    return Step(event, core.finish(draft, move) if isinstance(move, End) else core.save(draft, move))
+
+
+def given_up(record: JobRecord) -> Step:
+    """The turn after a state function has failed too often."""
+    end = End(JobStatus.QUARANTINED, record.state, error="boom", details={"code": "state_failed"})
+    return Step(JobEvent.TURN_FAILED, core.finish(core.begin(record), end))
+
+
+def committed(record: JobRecord, rest: core.Rest) -> JobRecord:
+    """The record as the commit script leaves it."""
+    later = UnixMs(record.updated_at + 1)
+    started = rest.status.is_final or rest.status in {JobStatus.WAITING, JobStatus.WAITING_FOR_HUMAN}
+    return replace(
+        record,
+        status=rest.status,
+        state=rest.draft.state,
+        context=rest.draft.context,
+        version=record.version + 1,
+        revision=record.revision + 1,
+        wave=max(record.wave, record.spawn_wave) + 1,
+        next_task=rest.draft.first_task + len(rest.tasks),
+        cancel_requested=False,
+        result=rest.result,
+        error=rest.error,
+        updated_at=later,
+        started_at=record.started_at or (later if started else None),
+        finished_at=later if rest.status.is_final else None,
+        turn_failures=0,
+        spawn_wave=0,
+        spawned_to=0,
+    )
+
+
+def turns_of(record: JobRecord, answers: tuple[Decision, ...]) -> Iterator[Step]:
+    """Every turn that *record* can take."""
+    for items in mailboxes(record.context.wait):
+        entered = isinstance(advance(record, items), Enter)
+        yield from (turn(record, items, answer) for answer in (answers if entered else answers[:1]))
+    asked = replace(record, cancel_requested=True)
+    entered = isinstance(advance(asked, ()), Enter)
+    yield from (turn(asked, (), answer) for answer in (answers if entered else answers[:1]))
+    yield given_up(record)
+
+
+def _shape(record: JobRecord) -> str:
+    """What decides how a job can go on; counters and payloads do not."""
+    wait = record.context.wait
+    return repr((record.status, None if wait is None else (wait.edges, wait.target, wait.deadline_at is not None)))
+
+
+@dataclass(frozen=True, slots=True)
+class Explored:
+    arrows: frozenset[Arrow]
+    records: tuple[JobRecord, ...]
+    """One of every shape that was reached, all jobs of it alive or ended."""
+
+
+def explore() -> Explored:
+    arrows: set[Arrow] = set()
+    first = pending()
+    seen, queue, answers = {_shape(first): first}, [first], decisions()
+    while queue:
+        record = queue.pop()
+        for step in turns_of(record, answers):
+            arrows.add((record.status, step.event, step.rest.status))
+            reached = committed(record, step.rest)
+            shape = _shape(reached)
+            if shape not in seen:
+                seen[shape] = reached
+                if not reached.status.is_final:
+                    queue.append(reached)
+    return Explored(frozenset(arrows), tuple(seen.values()))

@@ -1,0 +1,205 @@
+"""What must be true of the keys of a partition between any two calls. Reads only what the server holds."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from muster.core.ids import split_task_id
+from muster.core.status import JobStatus
+from muster.store.keys import KEY_KINDS
+from tests.support.dump import Dump, Entry
+
+UNPROMPTED = {JobStatus.WAITING_FOR_HUMAN, JobStatus.WAITING}
+"""Waits that end by themselves, or by somebody outside."""
+
+
+def violations(dump: Dump) -> list[str]:
+    """Every way in which the keys of one tag (spelled without it) contradict each other."""
+    scan = Scan(dump)
+    return [
+        *scan.unexplained_keys(),
+        *scan.jobs_in_the_wrong_place(),
+        *scan.stuck_jobs(),
+        *scan.tasks_in_the_wrong_place(),
+        *scan.dangling_members(),
+        *scan.wrong_counts(),
+        *scan.wrong_lifetimes(),
+    ]
+
+
+@dataclass
+class Scan:
+    dump: Dump
+
+    @cached_property
+    def jobs(self) -> dict[str, dict[str, str]]:
+        return {job: entry.value for job, entry in self.dump.of("j:")}
+
+    @cached_property
+    def tasks(self) -> dict[str, dict[str, str]]:
+        return {task: entry.value for task, entry in self.dump.of("t:")}
+
+    @cached_property
+    def flows(self) -> dict[tuple[str, str], dict[str, float]]:
+        """Ready tasks by class and flow."""
+        named = ((name.split("|"), entry.value) for name, entry in self.dump.of("f:"))
+        return {(cls, flow): tasks for (cls, flow), tasks in named}
+
+    @cached_property
+    def timers(self) -> dict[str, float]:
+        return dict(self.dump.value("tm"))
+
+    @cached_property
+    def turns(self) -> dict[str, float]:
+        return dict(self.dump.value("D"))
+
+    @cached_property
+    def leases(self) -> dict[str, float]:
+        return dict(self.dump.value("L"))
+
+    def is_final(self, job: str) -> bool:
+        return self.jobs.get(job, {}).get("fin") == "1"
+
+    def drop_is_due(self, task: str) -> bool:
+        parts = split_task_id(task)
+        assert parts is not None, task
+        drops = (timer.split("|") for timer in self.timers if timer.startswith("d|"))
+        return any(job == parts[0] and int(low) <= parts[1] < int(high) for _, job, low, high in drops)
+
+    # I1, I5: a job is decided upon, waits, or is over
+
+    def jobs_in_the_wrong_place(self) -> Iterator[str]:
+        for job, fields in self.jobs.items():
+            decided_upon = job in self.turns
+            if self.is_final(job):
+                if decided_upon or fields["tl"]:
+                    yield f"final job {job} still has a turn"
+                if not JobStatus(fields["st"]).is_final:
+                    yield f"final job {job} is {fields['st']}"
+            elif fields["tl"] and not decided_upon:
+                yield f"job {job} has a turn that never ends"
+            elif int(fields["need"]) <= 0 and not decided_upon and fields["cx"] != "1":
+                yield f"job {job} needs nothing more, yet no turn is due"
+
+    def stuck_jobs(self) -> Iterator[str]:
+        """A waiting job has something to wait for."""
+        for job, fields in self.jobs.items():
+            if self.is_final(job) or job in self.turns:
+                continue
+            if fields["cx"] == "1":
+                if f"c|{job}" not in self.timers:
+                    yield f"cancelled job {job} has no grace that ends"
+                continue
+            ours = [t for t in self.tasks if t.startswith(f"{job}.") and self.tasks[t]["wv"] == fields["wv"]]
+            timed = f"j|{job}|{fields['wv']}" in self.timers
+            if len(ours) < int(fields["need"]) and not timed and fields["st"] not in UNPROMPTED:
+                yield f"job {job} needs {fields['need']} results, but {len(ours)} tasks are left"
+
+    # I2, I3: a live task is gated, ready or leased, and found there
+
+    def tasks_in_the_wrong_place(self) -> Iterator[str]:
+        for task, fields in self.tasks.items():
+            job, _, number = task.partition(".")
+            places = [
+                *("G" for _ in [0] if f"t|{task}" in self.timers),
+                *("L" for _ in [0] if task in self.leases),
+                *("R" for tasks in self.flows.values() if task in tasks),
+            ]
+            if places != [fields["st"]]:
+                yield f"task {task} is {fields['st']}, but found in {places}"
+            if fields["st"] == "R" and task not in self.flows.get((fields["q"], fields["fl"]), {}):
+                yield f"ready task {task} is in another flow than its own"
+            if number not in self.dump.value(f"jt:{job}"):
+                yield f"task {task} is not listed by its job"
+            if job not in self.jobs:
+                yield f"task {task} has no job"
+            elif self.is_final(job) and not self.drop_is_due(task):
+                yield f"task {task} outlives its job"
+
+    def dangling_members(self) -> Iterator[str]:
+        yield from (f"lease of {task}, which is none" for task in self.leases if task not in self.tasks)
+        yield from (f"turn of {job}, which is none" for job in self.turns if job not in self.jobs)
+        for (cls, flow), tasks in self.flows.items():
+            yield from (f"ready task {task} is none" for task in tasks if task not in self.tasks)
+            if flow not in self.dump.value(f"q:{cls}"):
+                yield f"flow {flow} has ready tasks of {cls}, but nobody would find it"
+        for cls, entry in self.dump.of("q:"):
+            yield from (f"flow {flow} of {cls} is empty" for flow in entry.value if (cls, flow) not in self.flows)
+        for timer in self.timers:
+            yield from self._dangling_timer(timer)
+        for message, _ in self.dump.of("ob:"):
+            if f"o|{message}" not in self.timers:
+                yield f"message {message} would never be sent"
+        for tenant, entry in self.dump.of("xr:"):
+            yield from (f"{job} is listed as live for {tenant}" for job in entry.value if self._is_over(job))
+
+    def _is_over(self, job: str) -> bool:
+        return job not in self.jobs or self.is_final(job)
+
+    def _dangling_timer(self, timer: str) -> Iterator[str]:
+        kind, about = timer[:1], timer[2:]
+        if kind == "t" and about not in self.tasks:
+            yield f"timer {timer} starts no task"
+        if kind == "o" and f"ob:{about}" not in self.dump.entries:
+            yield f"timer {timer} sends no message"
+        if kind in "jc" and self._is_over(about[:36]):
+            yield f"timer {timer} is of no live job"
+
+    # What is counted twice agrees
+
+    def wrong_counts(self) -> Iterator[str]:
+        leased = Counter(task.partition(".")[0] for task in self.leases)
+        for job, fields in self.jobs.items():
+            if int(fields["nl"]) != leased[job]:
+                yield f"job {job} counts {fields['nl']} leases, there are {leased[job]}"
+            for number in self.dump.value(f"jt:{job}"):
+                if f"{job}.{number}" not in self.tasks:
+                    yield f"job {job} lists task {number}, which is none"
+        real = Counter(fields["st"] for fields in self.jobs.values())
+        counted = {status: int(n) for status, n in self.dump.value("n").items()}
+        for status in {*real, *counted}:
+            gone_may_be = JobStatus(status).is_final
+            if counted.get(status, 0) < real[status] or (counted.get(status, 0) > real[status] and not gone_may_be):
+                yield f"{counted.get(status, 0)} jobs are counted as {status}, there are {real[status]}"
+
+    # I8 and the table of keys
+
+    def unexplained_keys(self) -> Iterator[str]:
+        for key, entry in self.dump.entries.items():
+            kind = kind_of(key)
+            if kind is None:
+                yield f"no kind of key explains {key}"
+            elif kind.type != entry.type:
+                yield f"{key} is a {entry.type}, not a {kind.type}"
+            elif kind.lifetime == "expires" and entry.ttl_ms is None:
+                yield f"{key} never expires"
+            elif kind.lifetime == "structure" and entry.ttl_ms is not None:
+                yield f"{key} expires"
+
+    def wrong_lifetimes(self) -> Iterator[str]:
+        """Nothing of a live job expires, everything of a final one does."""
+        for prefix in ("j:", "i:", "e:", "h:", "jt:"):
+            for job, entry in self.dump.of(prefix):
+                yield from self._wrong_lifetime(prefix, job, entry)
+        for prefix in ("t:", "q:", "f:", "ob:", "xr:"):
+            for name, entry in self.dump.of(prefix):
+                if entry.ttl_ms is not None:
+                    yield f"{prefix}{name} expires"
+
+    def _wrong_lifetime(self, prefix: str, job: str, entry: Entry) -> Iterator[str]:
+        if job not in self.jobs:
+            yield f"{prefix}{job} outlives its job"
+        elif self.is_final(job) != (entry.ttl_ms is not None):
+            yield f"{prefix}{job} expires" if entry.ttl_ms is not None else f"{prefix}{job} of a final job never expires"
+
+
+def kind_of(key: str) -> Any:
+    """The kind of key that *key* (without its tag) is spelled like, or None."""
+    head, colon, _ = key.partition(":")
+    for kind in KEY_KINDS:
+        kind_head, kind_colon, _ = kind.pattern.partition(":")
+        if (head, colon) == (kind_head, kind_colon):
+            return kind
+    return None

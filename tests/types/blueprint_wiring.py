@@ -1,0 +1,149 @@
+"""Read by the type checkers alone: lines marked WRONG must be refused, and no other line."""
+
+from typing import Any
+
+from muster import Blueprint, Decision, Job, Next, TaskError, failed, finished, task
+from pydantic import BaseModel
+
+
+class Line(BaseModel):
+    sku: str
+
+
+class Order(BaseModel):
+    id: str
+    lines: list[Line]
+
+
+class Kept(BaseModel):
+    note: str = ""
+
+
+class Charge(BaseModel):
+    order_id: str
+
+
+class Receipt(BaseModel):
+    ref: str
+
+
+class Parcel(BaseModel):
+    tracking: str
+
+
+charge = task("payments.charge", Charge, Receipt)
+pack = task("warehouse.pack", Line, Parcel)
+
+orders = Blueprint("orders", input=Order, data=Kept)
+loose = Blueprint("loose")
+
+
+@orders.start
+async def check(job: Job[Order, Kept]) -> Next:
+    job.data.note = job.input.id
+    return job.run(charge, Charge(order_id=job.input.id), ok=packing, error=ask_a_person)
+
+
+@orders.state
+async def packing(job: Job[Order, Kept], receipt: Receipt) -> Next:
+    return job.map(pack, job.input.lines, ok=shipped, error=ask_a_person)
+
+
+@orders.state
+async def ask_a_person(job: Job[Order, Kept], error: TaskError) -> Next:
+    return job.ask(f"{error.message}?", approved=on_invoice, rejected=failed, within="2d", late=no_argument)
+
+
+@orders.state
+async def on_invoice(job: Job[Order, Kept], answer: Decision) -> Next:
+    if answer.by:
+        return job.sleep("2h", then=packing, argument=Receipt(ref=answer.by))
+    return job.go(packing, Receipt(ref=answer.decision))
+
+
+@orders.state
+async def shipped(job: Job[Order, Kept], parcels: list[Parcel]) -> Next:
+    return job.together(charge.call(Charge(order_id="1")), pack.call(job.input.lines[0]), ok=both)
+
+
+@orders.state
+async def both(job: Job[Order, Kept], results: tuple[Receipt, Parcel]) -> Next:
+    return job.done(results[0].ref)
+
+
+@orders.state(to=["both", finished])
+def no_argument(job: Job[Order, Kept]) -> Next:
+    if job.input.id:
+        return job.go(finished)
+    return job.run("by.name", {"id": job.input.id}, ok=packing, on={"duplicate": finished})
+
+
+@loose.start
+async def begin(job: Job) -> Next:
+    job.data["n"] = job.input["n"]
+    return job.run("by.name", {"n": 1}, ok=anything)
+
+
+@loose.state
+async def anything(job: Job, result: dict[str, Any]) -> Next:
+    return job.done(result["n"])
+
+
+@orders.state
+async def wrong_input(job: Job[Order, Kept]) -> Next:
+    return job.run(charge, Line(sku="a"), ok=packing)  # WRONG
+
+
+@orders.state
+async def wrong_next(job: Job[Order, Kept]) -> Next:
+    return job.run(charge, Charge(order_id="1"), ok=takes_parcel)  # WRONG
+
+
+@orders.state
+async def no_return(job: Job[Order, Kept]) -> Next:  # WRONG
+    job.run(charge, Charge(order_id="1"), ok=packing)
+
+
+@orders.state
+async def misspelt(job: Job[Order, Kept], receipt: Receipt) -> Next:
+    return job.done(receipt.reff)  # WRONG
+
+
+@orders.state
+async def list_to_one(job: Job[Order, Kept]) -> Next:
+    return job.map(pack, job.input.lines, ok=takes_parcel)  # WRONG
+
+
+@orders.state
+async def go_without_argument(job: Job[Order, Kept]) -> Next:
+    return job.go(takes_parcel)  # WRONG
+
+
+@orders.state
+async def go_with_other_argument(job: Job[Order, Kept]) -> Next:
+    return job.go(takes_parcel, Receipt(ref="1"))  # WRONG
+
+
+@orders.state
+async def error_to_a_result_state(job: Job[Order, Kept]) -> Next:
+    return job.run(pack, Line(sku="a"), ok=takes_parcel, error=takes_parcel)  # WRONG
+
+
+@orders.state
+async def answer_to_a_result_state(job: Job[Order, Kept]) -> Next:
+    return job.ask("Ship?", approved=takes_parcel)  # WRONG
+
+
+@orders.state
+async def tuple_in_other_order(job: Job[Order, Kept]) -> Next:
+    return job.together(pack.call(Line(sku="a")), charge.call(Charge(order_id="1")), ok=both)  # WRONG
+
+
+@orders.state  # WRONG
+async def of_another_blueprint(job: Job[Line]) -> Next:
+    return job.done(job.input.sku)
+
+
+@orders.state
+async def takes_parcel(job: Job[Order, Kept], parcel: Parcel) -> Next:
+    return job.done(parcel.tracking)
