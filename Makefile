@@ -68,7 +68,7 @@ docs: $(DEV) ## Check that documents agree with the code, and run their examples
 	$(PYTEST) tests/docs
 
 bench: $(DEV) ## Measure latency, throughput and cost per step on this machine.
-	$(PY) -m tests.bench
+	$(PY) -m tests.benchmarks.run
 
 chaos: $(DEV) ## Kill and restart real processes until every accepted job is accounted for.
 	$(PYTEST) tests/chaos

@@ -19,9 +19,9 @@ def keyspace_markdown() -> str:
 
 <!-- Written by docs/generate.py from orchestrator/muster/store/keys.py. Change that, not this. -->
 
-Every key that Muster writes. In front of each stands a hash tag: the partition's, such as `{{muster0.0}}`, or the global
-one, `{{muster.g}}`. All keys of one job carry one tag, so a job lives wholly in one slot of a cluster and every script
-touches one slot. Strings of users never stand in a key: `<class>`, `<flow>`, `<tenant>` and `<key>` are hashes.
+Every key that Muster writes. In front of each stands a hash tag: the partition's, such as `{{muster0.0}}`, or the
+global one, `{{muster.g}}`. All keys of one job carry one tag, so a job lives wholly in one slot of a cluster and every
+script touches one slot. Strings of users never stand in a key: `<class>`, `<flow>`, `<tenant>` and `<key>` are hashes.
 
 - `structure`: bounded by configuration; never expires.
 - `live`: belongs to a job that is not final, or to a task, message or timer of one; goes with it.
@@ -64,8 +64,8 @@ def configuration_markdown() -> str:
 <!-- Written by docs/generate.py from orchestrator/muster/settings.py. Change that, not this. -->
 
 A setting comes from a flag of the command, else from the environment, else from its default. There is no file of
-settings. A misspelt `MUSTER_` variable is an error with a suggestion, and `muster config show` prints every setting, its
-value and where it came from.
+settings. A misspelt `MUSTER_` variable is an error with a suggestion, and `muster config show` prints every setting,
+its value and where it came from.
 
 Secrets may also come from a file, whose path these name:
 {", ".join(f"`{variable(name)}_FILE`" for name in FROM_A_FILE)}.
@@ -83,9 +83,9 @@ Processes of the SDK and the client read these instead:
 
 | variable | default | meaning |
 |---|---|---|
-| `MUSTER_URL` | `http://127.0.0.1:8080` | Addresses of orchestrators, separated by commas; the next is tried when one fails. |
-| `MUSTER_CLIENT_TOKEN` | – | The client's token. |
-| `MUSTER_WORKER_TOKEN` | – | The worker's token; or `MUSTER_WORKER_TOKEN_FILE`. |
+| `MUSTER_URL` | `http://127.0.0.1:8080` | Orchestrators, separated by commas; the next is tried when one fails. |
+| `MUSTER_CLIENT_TOKEN` | - | The client's token. |
+| `MUSTER_WORKER_TOKEN` | - | The worker's token; or `MUSTER_WORKER_TOKEN_FILE`. |
 | `MUSTER_WORKER_ID` | host, process and a random part | The worker's name. Two processes must never share one. |
 | `MUSTER_WORKER_SLOTS` | `10` | Tasks at a time. |
 """
@@ -99,7 +99,7 @@ def _setting(name: str) -> str:
 
 def _default(value: object) -> str:
     if value is None or value == ():
-        return "–"
+        return "-"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 

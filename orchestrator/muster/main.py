@@ -116,6 +116,7 @@ async def running_engine(settings: Settings) -> AsyncIterator[Engine]:
         metrics = Metrics(version=product_version())
         engine = Engine(store, registry, engine_settings(settings, replica), metrics, secret)
         wiring.engine = engine
+        metrics.count_store_traffic(store.traffic)
         for blueprint in registry.all():
             await store.publish_blueprint(blueprint.name, blueprint.version, graph_json(blueprint.graph).decode())
         engine.start()
@@ -223,12 +224,13 @@ class _cancelled_at_exit:  # noqa: N801  reads as a phrase
 
 async def _reload_on_change(engine: Engine, settings: Settings) -> None:
     """Load blueprints again when their files change. Jobs under way stay on the version they began with."""
-    from watchfiles import awatch
+    from watchfiles import PythonFilter, awatch
 
     paths = _watched(engine, settings)
     if not paths:
         return
-    async for _ in awatch(*paths):
+    # Only source: the folder may also hold .muster, where the embedded engine writes all the time.
+    async for _ in awatch(*paths, watch_filter=PythonFilter()):
         for place in settings.blueprints:
             try:
                 loaded = engine.blueprints.reload(place)

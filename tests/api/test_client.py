@@ -252,7 +252,8 @@ async def test_the_order_of_checks_is_body_then_existence_then_state(http: Http,
 async def test_blueprints_are_listed_with_their_urls(http: Http) -> None:
     listing = await (await http.get("/api/v1/blueprints", headers=ALICE)).json()
     models.Blueprints.model_validate(listing)
-    assert [item["endpoint"] for item in listing["items"]] == [
+    assert listing["items"][2]["endpoint"] == "shop/orders/new"
+    assert [item["url"] for item in listing["items"]] == [
         "/api/v1/jobs/simple_flow",
         "/api/v1/jobs/approval_flow",
         "/api/v2/shop/orders/new",

@@ -10,6 +10,7 @@ from muster.store.keys import global_tag, partition_tags
 from muster.store.link import parse_url
 from muster.store.memory import MemoryState, MemoryStore
 from muster.store.redis import RedisStore
+
 from tests.support.dump import Dump, read_all
 from tests.support.invariants import violations
 from tests.support.servers import Server
@@ -90,7 +91,7 @@ class Deployment:
             AssertionError: a key is there that no rule explains.
         """
         janitor = await self.replica()
-        found = await self._after_due_drops(janitor.store)
+        found = self.violations()
         await janitor.store.flush()
         for store in self._stores.values():
             await store.close()
@@ -98,6 +99,3 @@ class Deployment:
         if self.server is not None:
             left = list(read_all(self.server.client).entries)
             assert not left, f"flush left {left}"
-
-    async def _after_due_drops(self, store: Store) -> list[str]:
-        return self.violations()

@@ -9,6 +9,7 @@ from typing import Any
 from muster.core.ids import split_task_id
 from muster.core.status import JobStatus
 from muster.store.keys import KEY_KINDS
+
 from tests.support.dump import Dump, Entry
 
 UNPROMPTED = {JobStatus.WAITING_FOR_HUMAN, JobStatus.WAITING}
@@ -192,7 +193,9 @@ class Scan:
         if job not in self.jobs:
             yield f"{prefix}{job} outlives its job"
         elif self.is_final(job) != (entry.ttl_ms is not None):
-            yield f"{prefix}{job} expires" if entry.ttl_ms is not None else f"{prefix}{job} of a final job never expires"
+            yield (
+                f"{prefix}{job} expires" if entry.ttl_ms is not None else f"{prefix}{job} of a final job never expires"
+            )
 
 
 def kind_of(key: str) -> Any:

@@ -8,7 +8,6 @@ from typing import Literal
 
 import pytest
 import redis
-
 from muster.embedded import EmbeddedEngine, EngineNotStarted, find_binary
 
 ServerKind = Literal["valkey", "redis"]

@@ -156,7 +156,8 @@ def _summary(blueprint: Blueprint) -> dict[str, object]:
     return {
         "name": blueprint.name,
         "version": blueprint.version,
-        "endpoint": f"/api/{blueprint.api_version}/{blueprint.endpoint}",
+        "endpoint": blueprint.endpoint,
+        "url": f"/api/{blueprint.api_version}/{blueprint.endpoint}",
         "states": blueprint.graph.states,
         "input_schema": blueprint.input_schema(),
     }

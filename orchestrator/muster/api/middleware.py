@@ -57,15 +57,17 @@ async def observe_request(request: web.Request, handler: Next) -> web.StreamResp
     finally:
         seconds = time.perf_counter() - started
         route = request.get(ROUTE, UNMATCHED)
-        request.app[EDGE].metrics.request_answered(route=route, method=request.method, status=status, seconds=seconds)
-        _log.debug(
-            names.HTTP_REQUEST,
-            method=request.method,
-            route=route,
-            status=status,
-            duration_ms=round(seconds * 1000, 3),
-            request_id=request[REQUEST_ID],
-        )
+        edge = request.app[EDGE]
+        edge.metrics.request_answered(route=route, method=request.method, status=status, seconds=seconds)
+        if edge.settings.log_level == "debug":
+            _log.debug(
+                names.HTTP_REQUEST,
+                method=request.method,
+                route=route,
+                status=status,
+                duration_ms=round(seconds * 1000, 3),
+                request_id=request[REQUEST_ID],
+            )
 
 
 @web.middleware

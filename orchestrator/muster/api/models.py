@@ -198,7 +198,8 @@ class Event(Answer):
 class BlueprintSummary(Answer):
     name: str
     version: str
-    endpoint: str
+    endpoint: Annotated[str, Field(examples=["jobs/orders"])]
+    url: Annotated[str, Field(description="POST here to start a job.", examples=["/api/v1/jobs/orders"])]
     states: list[str]
     input_schema: dict[str, JsonValue]
 

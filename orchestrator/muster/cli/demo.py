@@ -116,6 +116,8 @@ async def _follow(place: Stage, client: "Client", job_id: str) -> "JobState":
                     shown.append(Text(f"  asked: {state.waiting_for.message}", style="yellow"))
                     await _approve(place, job_id)
                     shown.append(Text(f"  answered: POST /_public/webhooks/approval/{job_id}", style="yellow"))
+    if not screen.is_terminal:
+        screen.print()  # the live display ends its last line at a terminal only
     assert last is not None
     if not last.succeeded:
         raise CommandFailed(

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 HOST: Final = "127.0.0.1"
 READY_SECONDS_MAX: Final = 20.0
+WORKER_SLOTS: Final = 2
+"""Few, so that one worker does not take everything before the others have asked."""
 POLL_SECONDS: Final = 0.05
 
 
@@ -66,6 +68,7 @@ class Stage:
                 "MUSTER_URL": self.url,
                 "MUSTER_WORKER_TOKEN": self.worker_token,
                 "MUSTER_WORKER_ID": name,
+                "MUSTER_WORKER_SLOTS": str(WORKER_SLOTS),
             },
         )
 

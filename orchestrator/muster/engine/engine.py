@@ -237,14 +237,14 @@ class Engine:
             watcher=self.settings.replica if order.wait_ms else "",
         )
         with self._watchers.watch(job) as watch:
-            reply = await self._store.submit(new, secrets.token_hex(8))
-            if isinstance(reply, Existing):
-                return await self._existing(order, reply)
+            due = await self._turns.begin(new, secrets.token_hex(8))
+            if isinstance(due, Existing):
+                return await self._existing(order, due)
             self.counters.jobs.labels(blueprint.name).inc()
+            if due is not None:
+                await self._settle(due)
             if not order.wait_ms:
-                await self._settle(reply)
                 return Submitted(job, created=True)
-            self._spawn(self._turns.run(reply))
             return Submitted(job, created=True, record=await self._watchers.end(job, watch, order.wait_ms))
 
     def _check_input(self, order: JobOrder) -> None:
@@ -488,7 +488,9 @@ class Engine:
         for task, fence in zip(claimed, waiter.fences, strict=True):
             self.counters.task_wait_seconds.observe(task.waited_ms / 1000)
             body = orjson.loads(task.body)
-            leases.append(Lease(body["job_id"], task.task, task.attempt, fence, lease_ms, body))
+            leases.append(
+                Lease(body["job_id"], task.task, task.attempt, "" if waiter.patient else fence, lease_ms, body)
+            )
         return tuple(leases)
 
     async def report(self, report: TaskReport, *, next_tasks: int) -> ReportReply:

@@ -6,42 +6,38 @@ import logging
 import random
 import secrets
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
 
-from muster.blueprint.facts import JobFacts
-from muster.blueprint.problems import BlueprintError
 from muster.blueprint.registry import Registry
 from muster.core import decide as core
-from muster.core.advance import End, Enter, Move, advance, why
+from muster.core.advance import End, why
 from muster.core.decisions import TaskSpec
 from muster.core.events import Event
 from muster.core.ids import JobId, UnixMs, task_id
 from muster.core.limits import (
     TASKS_PER_COMMIT_MAX,
-    TRANSITIONS_MAX,
     TURN_FAILURES_MAX,
-    TURN_HOPS_MAX,
-    TURN_TIMEOUT_MS,
 )
 from muster.core.record import JobRecord, TaskItem
 from muster.core.status import JobStatus
 from muster.core.transitions import JobEvent
+from muster.engine.decider import Decider, StateFailed, VersionMissing
 from muster.engine.dispatch import Dispatcher, Reservation, Waiter
-from muster.engine.guard import TurnBlocked, TurnGuard
 from muster.engine.messages import approval_message, final_message
 from muster.observe.metrics import Metrics
-from muster.store.base import Commit, Committed, ContextTooLarge, NewTask, Refusal, Refused, Store, Turn
+from muster.store.base import Commit, Committed, ContextTooLarge, Existing, NewJob, NewTask, Refused, Store, Turn
 from muster.store.keys import short_hash
 
 log = logging.getLogger("muster.turns")
 
 VERSION_MISSING_RETRY_MS: Final = 2_000
 FAILURE_BACKOFF_MS: Final = 500
+FIRST_TURN_S: Final = 0.05
+"""A start state that takes longer is run after the job is stored."""
 TRACEBACK_CHARS_MAX: Final = 8_000
 
 
@@ -55,18 +51,6 @@ class TurnRules:
     history: bool
 
 
-class VersionMissing(Exception):
-    """This replica does not have the job's blueprint; another may."""
-
-
-class StateFailed(Exception):
-    """A state function raised, hung or returned nonsense. The text is for the job's owner."""
-
-    def __init__(self, message: str, trace: str) -> None:
-        super().__init__(message)
-        self.trace = trace
-
-
 class Turns:
     def __init__(
         self,
@@ -78,18 +62,49 @@ class Turns:
         approval_token: "ApprovalTokens",
     ) -> None:
         self._store = store
-        self._blueprints = blueprints
+        self._decider = Decider(blueprints)
         self._dispatcher = dispatcher
         self._metrics = metrics
         self._rules = rules
         self._approval_token = approval_token
-        self._guard = TurnGuard()
         self.on_timer: Callable[[JobId, int], None] | None = None
         """Told of every timer this replica sets, so that it fires in time."""
         self.on_final: Callable[[JobRecord], None] | None = None
 
     def close(self) -> None:
-        self._guard.close()
+        self._decider.close()
+
+    async def begin(self, job: NewJob, token: str) -> Turn | Existing | None:
+        """Store a new job, with its first turn in the same write where that is decided in a moment.
+
+        Returns the turn that is due next, if any, leased to the caller; or the idempotency key's earlier job.
+        """
+        record = _new_record(job)
+        rest = await self._decided_soon(record)
+        if rest is None:
+            stored = await self._store.submit(job, token)
+            assert not isinstance(stored, Committed)
+            return stored
+        tasks = self._new_tasks(record, rest)
+        reservation = self._reserve(tasks, None)
+        first = self._plan(Turn(token, record, ()), rest, 1, tasks, reservation)
+        reply: Turn | Existing | Committed | None = None
+        try:
+            reply = await self._store.submit(job, token, first)
+        finally:
+            if reservation is not None:
+                self._dispatcher.deliver(reservation, reply.claimed if isinstance(reply, Committed) else ())
+        return self._committed(record, rest, reply) if isinstance(reply, Committed) else reply
+
+    async def _decided_soon(self, record: JobRecord) -> core.Rest | None:
+        """State functions may run twice, so the first may run before the job is stored. Trouble is left for then."""
+        try:
+            async with asyncio.timeout(FIRST_TURN_S):
+                rest = await self._decider.decide(record, ())
+            core.check_move(record.status, JobEvent.BEGUN, rest.status)
+        except (VersionMissing, StateFailed, TimeoutError):
+            return None
+        return rest if len(rest.tasks) <= TASKS_PER_COMMIT_MAX else None
 
     async def run(self, turn: Turn, waiter: Waiter | None = None) -> None:
         """Take *turn*, and those that follow from it at once. Tasks claimed on the way go to *waiter* first."""
@@ -104,7 +119,7 @@ class Turns:
         record = turn.record
         try:
             event = why(record, turn.items)
-            rest = await self._decide(turn)
+            rest = await self._decider.decide(record, turn.items)
         except VersionMissing:
             await self._store.defer(record.id, turn.token, VERSION_MISSING_RETRY_MS, failed=False)
             return None, "version_missing"
@@ -115,61 +130,6 @@ class Turns:
             return await self._commit(turn, rest, waiter), "committed"
         except (ContextTooLarge, TypeError) as error:
             return await self._failed(turn, StateFailed(f"what the job carries cannot be saved: {error}", ""))
-
-    # Deciding
-
-    async def _decide(self, turn: Turn) -> core.Rest:
-        record = turn.record
-        draft = core.begin(record)
-        try:
-            move: Move = advance(record, turn.items)
-        except (KeyError, StopIteration, TypeError) as error:
-            raise StateFailed(f"the mailbox does not fit what the job waits for: {error!r}", "") from error
-        for _ in range(TURN_HOPS_MAX):
-            if isinstance(move, Enter) and draft.context.transitions >= TRANSITIONS_MAX:
-                text = f"entered {TRANSITIONS_MAX} states without an end: taken for an endless loop"
-                move = End(JobStatus.QUARANTINED, draft.state, error=text, details={"code": "too_many_transitions"})
-            if isinstance(move, End):
-                return core.finish(draft, move)
-            draft = core.enter(draft, move)
-            draft, outcome = await self._enter(record, draft)
-            if isinstance(outcome, core.Rest):
-                return outcome
-            move = outcome
-        return core.finish(draft, move) if isinstance(move, End) else core.save(draft, move)
-
-    async def _enter(self, record: JobRecord, draft: core.Draft) -> tuple[core.Draft, core.Rest | Move]:
-        blueprint = self._blueprints.find(record.blueprint, record.blueprint_version)
-        if blueprint is None or draft.state not in blueprint.states:
-            raise VersionMissing
-        facts = JobFacts(
-            id=record.id,
-            tenant=record.tenant,
-            blueprint=record.blueprint,
-            input=record.submission.initial_data,
-            data=draft.context.data,
-            results=draft.context.results,
-        )
-        try:
-            async with asyncio.timeout(TURN_TIMEOUT_MS / 1000):
-                entered = await self._guard.watch(blueprint.enter(draft.state, facts, draft.context.argument))
-        except TimeoutError as error:
-            raise StateFailed(
-                f"state {draft.state!r} did not return within {TURN_TIMEOUT_MS // 1000} s", _trace(error)
-            ) from error
-        except TurnBlocked as error:
-            raise StateFailed(
-                f"state {draft.state!r} blocked the event loop; await instead, or make it a plain function",
-                _trace(error),
-            ) from error
-        except BlueprintError as error:
-            raise StateFailed(str(error), "") from error
-        except Exception as error:
-            raise StateFailed(f"{type(error).__name__}: {error}", _trace(error)) from error
-        now = UnixMs(int(time.time() * 1000))
-        # `job.data` outlives the state also where the turn goes on to the next one.
-        draft = replace(draft, context=replace(draft.context, data=entered.data))
-        return draft, core.decide(draft, entered.decision, entered.data, now)
 
     async def _failed(self, turn: Turn, failure: StateFailed) -> tuple[Turn | None, str]:
         """Try again later; after the third failure in a row quarantine the job with the traceback."""
@@ -200,17 +160,23 @@ class Turns:
             chunk = tasks[start : min(start + TASKS_PER_COMMIT_MAX, len(tasks) - len(kept))]
             if not await self._store.spawn(record.id, record.version, turn.token, wave, chunk):
                 return None
-        classes = tuple(dict.fromkeys(short_hash(task.type) for task in kept))
-        reservation = self._dispatcher.reserve_for(classes, len(kept), waiter)
-        reply: Committed | Refused = Refused(Refusal.STALE)
+        reservation = self._reserve(kept, waiter)
+        reply: Committed | Refused | None = None
         try:
             reply = await self._store.commit(self._plan(turn, rest, wave, kept, reservation))
         finally:
             if reservation is not None:
                 self._dispatcher.deliver(reservation, reply.claimed if isinstance(reply, Committed) else ())
-        if not isinstance(reply, Committed):
-            log.info("turn_lost", extra={"job_id": record.id})
-            return None
+        if isinstance(reply, Committed):
+            return self._committed(record, rest, reply)
+        log.info("turn_lost", extra={"job_id": record.id})
+        return None
+
+    def _reserve(self, tasks: Sequence[NewTask], waiter: Waiter | None) -> Reservation | None:
+        classes = tuple(dict.fromkeys(short_hash(task.type) for task in tasks))
+        return self._dispatcher.reserve_for(classes, len(tasks), waiter)
+
+    def _committed(self, record: JobRecord, rest: core.Rest, reply: Committed) -> Turn | None:
         if rest.status.is_final:
             self._metrics.jobs_finished.labels(record.blueprint, rest.status).inc()
             self._tell_the_end(record, rest, reply.at)
@@ -314,6 +280,26 @@ class ApprovalTokens:
         return "apr_" + hmac.new(self._secret, f"approval|{job}|{wave}".encode(), "sha256").hexdigest()
 
 
+def _new_record(job: NewJob) -> JobRecord:
+    now = UnixMs(int(time.time() * 1000))
+    return JobRecord(
+        id=job.id,
+        tenant=job.tenant,
+        blueprint=job.blueprint,
+        blueprint_version=job.blueprint_version,
+        status=JobStatus.PENDING,
+        state=job.state,
+        version=0,
+        revision=0,
+        wave=0,
+        next_task=0,
+        submission=job.submission,
+        context=job.context,
+        created_at=now,
+        updated_at=now,
+    )
+
+
 def _leftovers(turn: Turn) -> tuple[tuple[int, int], ...]:
     """Task numbers of the past wait that have not all ended, and what a dead turn had spawned."""
     record, wait = turn.record, turn.record.context.wait
@@ -329,7 +315,3 @@ def _leftovers(turn: Turn) -> tuple[tuple[int, int], ...]:
 
 def _blobs(events: Sequence[Event]) -> tuple[str, ...]:
     return tuple(orjson.dumps(event).decode() for event in events)
-
-
-def _trace(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error))

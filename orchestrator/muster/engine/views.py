@@ -117,7 +117,7 @@ class HeartbeatReply:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A task handed to a worker. `body` is the task as JSON bytes, ready for the wire but for attempt and fence."""
+    """A task handed to a worker. `fence` is empty for a worker that knows only the documented routes."""
 
     job_id: JobId
     task_id: str

@@ -10,6 +10,9 @@ from typing import Final, Protocol
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from muster.version import product_version
 
@@ -38,6 +41,24 @@ class FleetCounts(Protocol):
     def tasks(self) -> Mapping[str, int]:
         """`queued`, `running`."""
         ...
+
+
+class StoreTraffic(Protocol):
+    """Counts kept by the store's connection, which are cheaper there than as a metric of their own."""
+
+    commands: int
+    round_trips: int
+
+
+class _StoreTrafficCollector(Collector):
+    def __init__(self, traffic: StoreTraffic) -> None:
+        self._traffic = traffic
+
+    def collect(self) -> Iterable[Metric]:
+        yield CounterMetricFamily("muster_redis_commands", "Commands sent to the store.", self._traffic.commands)
+        yield CounterMetricFamily(
+            "muster_redis_round_trips", "Writes to the store; one carries many commands.", self._traffic.round_trips
+        )
 
 
 class Metrics:
@@ -69,11 +90,14 @@ class Metrics:
         self.http_request_seconds = self._histogram(
             "muster_http_request_duration_seconds", "Time to answer, waiting included.", _REQUEST_BUCKETS, ["route"]
         )
-        self.redis_commands = self._counter("muster_redis_commands", "Commands sent to the store.")
         self._requests: dict[tuple[str, str, int], Counter] = {}
         self._durations: dict[str, Histogram] = {}
         build = Gauge("muster_build_info", "Always 1.", ["version"], registry=self.registry)
         build.labels(product_version() if version is None else version).set(1)
+
+    def count_store_traffic(self, traffic: StoreTraffic) -> None:
+        """From now on each scrape shows what this process sent to the store."""
+        self.registry.register(_StoreTrafficCollector(traffic))
 
     def request_answered(self, *, route: str, method: str, status: int, seconds: float) -> None:
         """Count one answer. `route` is a template of the table of operations or `unmatched`."""

@@ -282,8 +282,8 @@ class RawEvent:
 class Store(Protocol):
     """See the module. Every method may raise `StoreUnavailable`; those that add data, `StoreFull`."""
 
-    async def submit(self, job: NewJob, token: str) -> Turn | Existing:
-        """Store *job* and lease its first turn. Partition: the job id's."""
+    async def submit(self, job: NewJob, token: str, first: Commit | None = None) -> Turn | Existing | Committed:
+        """Store *job* and lease its first turn to the caller, or write *first*, which that turn decided already."""
         ...
 
     async def claim(self, partition: int, claim: Claim) -> tuple[Claimed, ...]: ...

@@ -31,7 +31,7 @@ KEY_KINDS: Final = (
     KeyKind("i:<job>", "list", "live", "mailbox of the current wave"),
     KeyKind("e:<job>", "list", "live", "results of a fan that is still being spawned"),
     KeyKind("h:<job>", "list", "live", "history; expires once the job is final"),
-    KeyKind("jt:<job>", "set", "live", "numbers of the job's live tasks"),
+    KeyKind("jt:<job>", "set", "live", "numbers of a fan's live tasks (a single task is in the header)"),
     KeyKind("t:<task>", "hash", "live", "one live task"),
     KeyKind("q:<class>", "zset", "live", "flows with ready tasks, by band and virtual time"),
     KeyKind("f:<class>|<flow>", "zset", "live", "ready tasks of one flow, by band and age"),

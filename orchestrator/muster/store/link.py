@@ -72,30 +72,38 @@ def parse_url(url: str) -> Address:
     )
 
 
+@dataclass(slots=True)
+class Traffic:
+    """What went to the store: commands, and the writes that carried them. One write is one round trip."""
+
+    commands: int = 0
+    round_trips: int = 0
+
+
 class Link(asyncio.Protocol):
     """Use `await Link.open(address, name)`. `call` returns a future; `lost` is set when the connection ends."""
 
-    def __init__(self, on_push: Callable[[list[Any]], None] | None = None) -> None:
+    def __init__(self, traffic: Traffic | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader()
         self._waiting: deque[asyncio.Future[Any]] = deque()
         self._out: list[bytes] = []
         self._transport: asyncio.Transport | None = None
-        self._on_push = on_push
+        self._traffic = traffic or Traffic()
+        self._on_push: Callable[[list[Any]], None] | None = None
         self._answered_at = self._loop.time()
         self._watchdog: asyncio.TimerHandle | None = None
         self.lost: asyncio.Future[None] = self._loop.create_future()
-        self.calls = 0
 
     @classmethod
-    async def open(cls, address: Address, name: str, on_push: Callable[[list[Any]], None] | None = None) -> "Link":
+    async def open(cls, address: Address, name: str, traffic: Traffic | None = None) -> "Link":
         """Connect, authenticate and name the connection.
 
         Raises:
             LinkDown: nobody listens, or the server refuses the login.
         """
         loop = asyncio.get_running_loop()
-        link = cls(on_push)
+        link = cls(traffic)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 if address.path:
@@ -125,7 +133,7 @@ class Link(asyncio.Protocol):
                 LinkDown("the connection is closed" if self.lost.done() else "too many commands in flight")
             )
             return future
-        self.calls += 1
+        self._traffic.commands += 1
         if not self._waiting:
             self._answered_at = self._loop.time()
         self._waiting.append(future)
@@ -156,6 +164,7 @@ class Link(asyncio.Protocol):
 
     def _flush(self) -> None:
         if self._transport is not None and self._out:
+            self._traffic.round_trips += 1
             self._transport.write(b"".join(self._out))
         self._out.clear()
 

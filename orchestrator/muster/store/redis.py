@@ -37,7 +37,7 @@ from muster.store.base import (
     Turn,
 )
 from muster.store.keys import global_tag, partition_tags, short_hash, wake_channel
-from muster.store.link import CONNECT_TIMEOUT_S, Address, Link, LinkDown, ServerError
+from muster.store.link import CONNECT_TIMEOUT_S, Address, Link, LinkDown, ServerError, Traffic
 from muster.store.scripts import names, script
 
 log = logging.getLogger("muster.store")
@@ -55,6 +55,7 @@ TICK_TURNS: Final = 32
 TICK_HOLD_MS: Final = 5_000
 """An ended lease or a due message that its ticker did not settle comes again after this time."""
 SWEEP_CLASSES: Final = 1_000
+FLEET_PAGE: Final = 200
 INDEX_DAY_MS: Final = 86_400_000
 BAND_OF_PRIORITY_0: Final = 32
 
@@ -86,7 +87,7 @@ class RedisStore:
         self._subscriber: Link | None = None
         self._up = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self.round_trips = 0
+        self.traffic = Traffic()
 
     @property
     def partitions(self) -> int:
@@ -120,7 +121,7 @@ class RedisStore:
         self._up.clear()
 
     async def _connect(self) -> None:
-        link = await Link.open(self._address, f"muster-{self._replica or 'client'}")
+        link = await Link.open(self._address, f"muster-{self._replica or 'client'}", self.traffic)
         try:
             for name in names():
                 await link.call("SCRIPT", "LOAD", script(name).source)
@@ -184,7 +185,6 @@ class RedisStore:
         deadline = time.monotonic() + RETRY_FOR_S
         while True:
             try:
-                self.round_trips += 1
                 return await self._current().call(*command)
             except LinkDown as error:
                 await self._wait_until_up(deadline, error)
@@ -231,7 +231,7 @@ class RedisStore:
 
     # Jobs
 
-    async def submit(self, job: NewJob, token: str) -> Turn | Existing:
+    async def submit(self, job: NewJob, token: str, first: Commit | None = None) -> Turn | Existing | Committed:
         submission, context = codec.dump_submission(job.submission), codec.dump_context(job.context)
         idem = short_hash(f"{job.tenant}\0{job.idempotency_key}") if job.idempotency_key else ""
         reply = await self._run(
@@ -239,9 +239,14 @@ class RedisStore:
             job.id, job.tenant, short_hash(job.tenant), job.blueprint, job.blueprint_version, job.state,
             submission, context, JobStatus.PENDING, idem, job.idempotency_ttl_ms, job.fingerprint,
             token, TURN_LEASE_MS, job.watcher, job.history,
+            *([0] if first is None else [1, *_commit_args(first, self._replica)[1:]]),
         )  # fmt: skip
         if reply[0] == b"exists":
             return Existing(JobId(reply[1].decode()), reply[2].decode())
+        if first is not None:
+            committed = _committed(first, reply)
+            assert isinstance(committed, Committed), "nobody else can hold the first turn of a job just made"
+            return committed
         now = UnixMs(int(time.time() * 1000))
         record = JobRecord(
             id=job.id, tenant=job.tenant, blueprint=job.blueprint, blueprint_version=job.blueprint_version,
@@ -251,15 +256,9 @@ class RedisStore:
         return Turn(token, record, ())
 
     async def commit(self, commit: Commit) -> Committed | Refused:
-        reply = await self._run("commit", self._tag_of(commit.job), *_commit_args(commit, self._replica))
-        match reply[0]:
-            case b"ok":
-                return Committed(UnixMs(int(reply[2])), _claimed(reply[1]))
-            case b"again":
-                turn = _turn(commit.job, commit.next_token, reply[3], reply[4])
-                return Committed(UnixMs(int(reply[2])), _claimed(reply[1]), turn)
-            case why:
-                return Refused(Refusal(why.decode()))
+        return _committed(
+            commit, await self._run("commit", self._tag_of(commit.job), *_commit_args(commit, self._replica))
+        )
 
     async def spawn(self, job: JobId, version: int, token: str, wave: int, tasks: Sequence[NewTask]) -> bool:
         args: list[bytes | str | int] = [job, version, token, TURN_LEASE_MS, wave, *_task_args(tasks)]
@@ -425,13 +424,16 @@ class RedisStore:
         return codec.text_fields(await self._call("HGETALL", f"{self._global}w:{worker}")) or None
 
     async def workers(self) -> tuple[dict[str, str], ...]:
-        now = int(time.time() * 1000)
-        await self._call("ZREMRANGEBYSCORE", f"{self._global}ws", "-inf", now - INDEX_DAY_MS)
-        ids = await self._call("ZRANGEBYSCORE", f"{self._global}ws", now - CLOCK_TOLERANCE_MS, "+inf")
-        found = await asyncio.gather(*(self.worker(i.decode()) for i in ids))
-        return tuple(fields for fields in found if fields is not None)
+        found: list[dict[str, str]] = []
+        while True:
+            page = await self._run("fleet", self._global, len(found), FLEET_PAGE)
+            found += [codec.text_fields(fields) for fields in page]
+            if len(page) < FLEET_PAGE:
+                return tuple(fields for fields in found if fields)
 
     async def ask_cancel(self, worker: str, tasks: Sequence[str]) -> None:
+        if not tasks:
+            return
         key = f"{self._global}wc:{worker}"
         await asyncio.gather(self._call("SADD", key, *tasks), self._call("PEXPIRE", key, 3_600_000))
 
@@ -487,7 +489,6 @@ class RedisStore:
 
 INDEX_DAYS_MAX: Final = 31
 """Days of finished jobs a listing looks back, page by page."""
-CLOCK_TOLERANCE_MS: Final = 5_000
 
 
 class UnknownPartition(LookupError):
@@ -496,6 +497,17 @@ class UnknownPartition(LookupError):
 
 def _turn(job: JobId, token: str, header: Sequence[bytes | None], items: Sequence[bytes]) -> Turn:
     return Turn(token, codec.load_record(job, header), tuple(codec.load_item(item) for item in items))
+
+
+def _committed(commit: Commit, reply: Sequence[Any]) -> Committed | Refused:
+    match reply[0]:
+        case b"ok":
+            return Committed(UnixMs(int(reply[2])), _claimed(reply[1]))
+        case b"again":
+            turn = _turn(commit.job, commit.next_token, reply[3], reply[4])
+            return Committed(UnixMs(int(reply[2])), _claimed(reply[1]), turn)
+        case why:
+            return Refused(Refusal(why.decode()))
 
 
 def _claimed(reply: Sequence[Any]) -> tuple[Claimed, ...]:
@@ -535,7 +547,8 @@ def _commit_args(c: Commit, replica: str) -> list[bytes | str | int]:
         c.need, "ff" if c.fail_fast else "", c.wave, c.next_task, "" if c.current_task is None else c.current_task,
         int(c.started), int(c.clear_cancel), replica, codec.dump(c.result) if final else "", c.error or "",
         "" if c.details is None else codec.dump(c.details), c.retention_ms, day, c.retention_ms + INDEX_DAY_MS,
-        "" if c.deadline_ms is None else c.deadline_ms, len(c.history), *c.history, *_task_args(c.tasks), len(c.messages),
+        "" if c.deadline_ms is None else c.deadline_ms, len(c.history), *c.history, *_task_args(c.tasks),
+        len(c.messages),
     ]  # fmt: skip
     for message in c.messages:
         args += (message.id, message.body)

@@ -27,7 +27,9 @@ from muster.store.memory.model import GraceEnd, Job, Outgoing, WaitEnd
 from muster.store.memory.partition import Partition
 
 
-def submit(part: Partition, new: NewJob, token: str) -> Turn | Existing:
+def submit(part: Partition, new: NewJob, token: str, first: Commit | None, replica: str) -> Turn | Existing | Committed:
+    if first is not None:
+        _checked(first.context)
     known = part.job(new.id)
     if known is None:
         existing = _known_by_key(part, new)
@@ -36,6 +38,9 @@ def submit(part: Partition, new: NewJob, token: str) -> Turn | Existing:
         known = part.jobs[new.id] = _fresh_job(part, new, token)
         part.note(known, new.history)
         part.counts[JobStatus.PENDING] += 1
+    if first is not None:
+        reply = commit(part, first, replica)
+        return reply if isinstance(reply, Committed) else Committed(UnixMs(part.now()))
     record = _first_record(new, known.record.created_at)
     return Turn(token, record, ())
 
@@ -70,20 +75,20 @@ def _first_record(new: NewJob, created_at: UnixMs) -> JobRecord:
     )  # fmt: skip
 
 
-def commit(part: Partition, c: Commit) -> Committed | Refused:
-    context, now = _checked(c.context), UnixMs(part.now())
+def commit(part: Partition, c: Commit, replica: str = "") -> Committed | Refused:
+    context = _checked(c.context)
     job = part.job(c.job)
     if job is None:
         return Refused(Refusal.GONE)
     if job.committed_by == c.token:
-        return Committed(now, turn=part.turn(job) if job.turn_token == c.next_token else None)
+        return Committed(UnixMs(part.now()), turn=part.turn(job) if job.turn_token == c.next_token else None)
     if job.is_final or job.record.version != c.version or job.turn_token != c.token:
         return Refused(Refusal.STALE)
 
     cancelling = job.record.cancel_requested and not c.clear_cancel
     _start_wave(part, job, c)
     _write(part, job, c, context)
-    made = part.add_tasks(job, c.wave, c.tasks)
+    made, claimed = part.add_tasks(job, c.wave, c.tasks, None if cancelling else c.claim)
     for message in c.messages:
         part.outbox[message.id] = Outgoing(message.body)
         part.send_later(message.id, 0)
@@ -93,13 +98,17 @@ def commit(part: Partition, c: Commit) -> Committed | Refused:
         part.timers[WaitEnd(job.id, c.wave)] = part.now() + c.deadline_ms
     part.announce(job)
     if c.status.is_final:
-        _finish(part, job, c)
+        _finish(part, job, c, replica)
 
-    claimed = part.claim(c.claim) if c.claim is not None else ()
-    part.wake_all(made - Counter(part.tasks[got.task].cls for got in claimed if part.tasks[got.task].job == job.id))
+    taken: Counter[str] = Counter()
+    if c.claim is not None and len(claimed) < len(c.claim.seats):
+        more = part.claim(c.claim, first_seat=len(claimed))
+        taken.update(part.tasks[got.task].cls for got in more if part.tasks[got.task].job == job.id)
+        claimed += more
+    part.wake_all(made - taken)
     if not c.status.is_final and (job.need <= 0 or cancelling):
-        return Committed(now, claimed, part.lease_turn(job, c.next_token))
-    return Committed(now, claimed)
+        return Committed(job.record.updated_at, claimed, part.lease_turn(job, c.next_token))
+    return Committed(job.record.updated_at, claimed)
 
 
 def _checked(context: Context) -> Context:
@@ -136,13 +145,13 @@ def _write(part: Partition, job: Job, c: Commit, context: Context) -> None:
         part.note(job, entry)
 
 
-def _finish(part: Partition, job: Job, c: Commit) -> None:
+def _finish(part: Partition, job: Job, c: Commit, replica: str) -> None:
     part.timers.pop(GraceEnd(job.id), None)
-    part.announce_end(job)
+    part.announce_end(job, replica)
     job.expires_at = part.now() + c.retention_ms
     job.record = replace(
         job.record,
-        finished_at=UnixMs(part.now()),
+        finished_at=job.record.updated_at,
         result=orjson.loads(codec.dump(c.result)),
         error=c.error or None,
         details=None if c.details is None else orjson.loads(codec.dump(c.details)),
@@ -156,7 +165,7 @@ def spawn(part: Partition, job_id: JobId, version: int, token: str, wave: int, t
     if job.record.spawn_wave != wave:
         job.early, job.early_failed = [], False
     fresh = [task for task in tasks if task.number >= job.record.spawned_to]
-    made = part.add_tasks(job, wave, fresh)
+    made, _ = part.add_tasks(job, wave, fresh)
     spawned_to = fresh[-1].number + 1 if fresh else job.record.spawned_to
     job.record = replace(job.record, spawn_wave=wave, spawned_to=spawned_to)
     job.turn_at = part.now() + TURN_LEASE_MS

@@ -7,7 +7,7 @@ from dataclasses import replace
 from muster.core.ids import JobId, TaskId, UnixMs
 from muster.core.limits import TURN_LEASE_MS
 from muster.core.status import JobStatus, TaskStatus
-from muster.store.base import Claim, Claimed, NewTask, RawEvent, Seat, Turn
+from muster.store.base import Claim, Claimed, NewTask, RawEvent, Turn
 from muster.store.codec import load_item
 from muster.store.keys import short_hash
 from muster.store.memory.model import Delivery, Drop, Job, Outgoing, Task, TaskStart, Timer
@@ -69,9 +69,11 @@ class Partition:
         for replica in job.followers:
             self._send(replica, f"j|{job.id}")
 
-    def announce_end(self, job: Job) -> None:
+    def announce_end(self, job: Job, ended_by: str) -> None:
+        """Who ended the job tells its own watchers itself."""
         for replica in job.watchers:
-            self._send(replica, f"j|{job.id}")
+            if replica != ended_by:
+                self._send(replica, f"j|{job.id}")
         job.watchers, job.followers = [], []
 
     def note(self, job: Job, blob: str, duration_ms: int | None = None) -> None:
@@ -98,10 +100,16 @@ class Partition:
             return False
         return task.wave in {job.record.wave, job.record.spawn_wave}
 
-    def add_tasks(self, job: Job, wave: int, new_tasks: Sequence[NewTask]) -> Counter[str]:
-        """Make tasks ready. Returns how many of each class there are."""
+    def add_tasks(
+        self, job: Job, wave: int, new_tasks: Sequence[NewTask], claim: Claim | None = None
+    ) -> tuple[Counter[str], tuple[Claimed, ...]]:
+        """Make tasks ready, or lease them to *claim* where nobody is queued before them.
+
+        Returns how many of each class became ready, and what was leased.
+        """
         self._calls += 1
         made: Counter[str] = Counter()
+        claimed: list[Claimed] = []
         for place, new in enumerate(new_tasks):
             cls = short_hash(new.type)
             task = Task(
@@ -109,9 +117,13 @@ class Partition:
                 new.body, new.rules, order=(self._calls, place), ready_at=self.now(),
             )  # fmt: skip
             self.tasks[task.id] = task
-            self.enqueue(task)
-            made[cls] += 1
-        return made
+            served = claim is not None and cls in claim.classes and len(claimed) < len(claim.seats)
+            if claim is not None and served and not self.queues.get(cls):
+                claimed.append(self.lease(task, claim, len(claimed)))
+            else:
+                self.enqueue(task)
+                made[cls] += 1
+        return made, tuple(claimed)
 
     def enqueue(self, task: Task) -> None:
         task.status = TaskStatus.READY
@@ -129,8 +141,9 @@ class Partition:
         self.timers.pop(TaskStart(task.id), None)
         self.tasks.pop(task.id, None)
 
-    def lease(self, task: Task, seat: Seat, history: bool) -> None:
-        now = self.now()
+    def lease(self, task: Task, claim: Claim, place: int) -> Claimed:
+        """Give *task* to the seat at *place*."""
+        now, seat = self.now(), claim.seats[place]
         task.status, task.attempt = TaskStatus.LEASED, task.attempt + 1
         task.worker, task.fence, task.patient = seat.worker, seat.fence, seat.patient
         task.claimed_at, task.must_end_at = now, now + task.timeout_ms
@@ -138,34 +151,33 @@ class Partition:
         job = self.jobs[task.job]
         if job.record.started_at is None:
             job.record = replace(job.record, started_at=UnixMs(now))
-        if history:
+        if claim.history:
             event = f'{{"e":"task_started","n":{task.number},"a":{task.attempt},"w":"{seat.worker}"}}'
             self.note(job, event)
         if job.followers:
             self.changed(job)
+        return Claimed(place, task.id, task.attempt, task.body, now - task.ready_at)
 
     # Claims and wake-ups
 
-    def claim(self, claim: Claim) -> tuple[Claimed, ...]:
+    def claim(self, claim: Claim, first_seat: int = 0) -> tuple[Claimed, ...]:
         """Fill the claim's seats from its classes, in order; then see to who is woken next."""
         claimed: list[Claimed] = []
-        cleared = 0
+        cleared, seats = 0, len(claim.seats) - first_seat
         for cls in claim.classes:
             queue = self.queues.get(cls)
-            while queue and len(claimed) < len(claim.seats) and cleared < CLEARED_PER_CLAIM_MAX:
-                flow, share = queue.next_share(len(claim.seats) - len(claimed))
+            while queue and len(claimed) < seats and cleared < CLEARED_PER_CLAIM_MAX:
+                flow, share = queue.next_share(seats - len(claimed))
                 before = len(claimed)
                 for task in [self.tasks[task_id] for task_id in share]:
                     cleared += 1
                     if not self.is_wanted(task):
                         del self.tasks[task.id]
                         continue
-                    seat = len(claimed)
-                    self.lease(task, claim.seats[seat], claim.history)
-                    claimed.append(Claimed(seat, task.id, task.attempt, task.body, self.now() - task.ready_at))
+                    claimed.append(self.lease(task, claim, first_seat + len(claimed)))
                 queue.served(flow, len(claimed) - before)
         if claim.register:
-            self._register(claim, satisfied=len(claimed) == len(claim.seats))
+            self._register(claim, satisfied=len(claimed) == seats)
         return tuple(claimed)
 
     def _register(self, claim: Claim, *, satisfied: bool) -> None:

@@ -103,11 +103,11 @@ class MemoryStore:
 
     # Jobs
 
-    async def submit(self, job: NewJob, token: str) -> Turn | Existing:
-        return jobs.submit(self._home(job.id), job, token)
+    async def submit(self, job: NewJob, token: str, first: Commit | None = None) -> Turn | Existing | Committed:
+        return jobs.submit(self._home(job.id), job, token, first, self._replica)
 
     async def commit(self, commit: Commit) -> Committed | Refused:
-        return jobs.commit(self._home(commit.job), commit)
+        return jobs.commit(self._home(commit.job), commit, self._replica)
 
     async def spawn(self, job: JobId, version: int, token: str, wave: int, tasks: Sequence[NewTask]) -> bool:
         return jobs.spawn(self._home(job), job, version, token, wave, tasks)

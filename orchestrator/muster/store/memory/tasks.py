@@ -53,7 +53,7 @@ def _put_back(part: Partition, job: Job, task: Task, c: Completion) -> None:
         task.status = TaskStatus.GATED
         part.timers[TaskStart(task.id)] = part.now() + c.delay_ms
     else:
-        task.order = part.next_order()
+        task.order, task.ready_at = part.next_order(), part.now()
         part.enqueue(task)
         part.wake(task.cls, 1)
     part.changed(job)

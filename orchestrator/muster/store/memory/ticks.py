@@ -47,7 +47,7 @@ def _fire(part: Partition, timer: Timer, made: Counter[str], messages: list[DueM
     match timer:
         case TaskStart():
             task = part.tasks[timer.task]
-            task.order = part.next_order()
+            task.order, task.ready_at = part.next_order(), part.now()
             part.enqueue(task)
             made[task.cls] += 1
         case WaitEnd():

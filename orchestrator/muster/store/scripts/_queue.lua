@@ -20,20 +20,29 @@ local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local age = (clock[1] - EPOCH) * 100000 + math.floor(clock[2] / 10)
 
--- One history entry: `<ms>:<duration ms or ''>|<blob>`.
-local function note(jid, blob, duration)
-  if blob ~= '' then
-    if call('RPUSH', T .. 'h:' .. jid, now .. ':' .. (duration or '') .. '|' .. blob) > 1100 then
-      call('LTRIM', T .. 'h:' .. jid, -1000, -1)
-    end
+-- History entries: `<ms>:<duration ms or ''>|<blob>` each. Empty blobs are left out.
+local function stamped(blob, duration)
+  return now .. ':' .. (duration or '') .. '|' .. blob
+end
+
+local function note_all(jid, entries)
+  if #entries > 0 and call('RPUSH', T .. 'h:' .. jid, unpack(entries)) > 1100 then
+    call('LTRIM', T .. 'h:' .. jid, -1000, -1)
   end
 end
 
-local function set_status(jid, old, new)
+local function note(jid, blob, duration)
+  if blob ~= '' then note_all(jid, { stamped(blob, duration) }) end
+end
+
+local function started(number, attempt, worker)
+  return '{"e":"task_started","n":' .. number .. ',"a":' .. attempt .. ',"w":"' .. worker .. '"}'
+end
+
+local function count_status(old, new)
   if old ~= new then
     call('HINCRBY', T .. 'n', old, -1)
     call('HINCRBY', T .. 'n', new, 1)
-    call('HSET', T .. 'j:' .. jid, 'st', new)
   end
 end
 
@@ -112,7 +121,7 @@ local function lease_task(tid, seat, history)
   if t[1] ~= 'R' then return nil end
   local jid, number = string.sub(tid, 1, 36), string.sub(tid, 38)
   local job = T .. 'j:' .. jid
-  local j = call('HMGET', job, 'fin', 'cx', 'wv', 'sw', 'sa', 'ac')
+  local j = call('HMGET', job, 'fin', 'cx', 'wv', 'sw', 'sa', 'ac', 'nl')
   if j[1] ~= '0' or j[2] == '1' or (t[5] ~= j[3] and t[5] ~= j[4]) then
     call('UNLINK', key)
     call('SREM', T .. 'jt:' .. jid, number)
@@ -122,9 +131,8 @@ local function lease_task(tid, seat, history)
   local hard = now + tonumber(t[3])
   call('HSET', key, 'st', 'L', 'at', attempt, 'w', seat.worker, 'nz', seat.nonce, 'lg', seat.patient, 'hd', hard, 'ca', now)
   call('ZADD', T .. 'L', math.min(now + seat.lease, hard), tid)
-  call('HINCRBY', job, 'nl', 1)
-  if j[5] == '' then call('HSET', job, 'sa', now) end
-  if history then note(jid, '{"e":"task_started","n":' .. number .. ',"a":' .. attempt .. ',"w":"' .. seat.worker .. '"}') end
+  call('HSET', job, 'nl', tonumber(j[7]) + 1, 'sa', j[5] == '' and now or j[5])
+  if history then note(jid, started(number, attempt, seat.worker)) end
   if j[6] and j[6] ~= '' then
     call('HINCRBY', job, 'pv', 1)
     announce(jid, j[6])
@@ -133,16 +141,15 @@ local function lease_task(tid, seat, history)
 end
 
 -- Fill the claim's seats from its classes, in order. Reply: {seat number, task id, attempt, body, ms waited} each.
-local function take(claim)
-  local out, seat, pops, seats = {}, 1, 0, #claim.seats
+local function take(claim, first_seat)
+  local out, seat, pops, seats = {}, first_seat or 1, 0, #claim.seats
   for _, cls in ipairs(claim.classes) do
     local q = T .. 'q:' .. cls
     while seat <= seats and pops < POPS_MAX do
-      local head = call('ZRANGE', q, 0, 0, 'WITHSCORES')
+      local head = call('ZRANGE', q, 0, 1, 'WITHSCORES')
       if not head[1] then break end
-      local flow, score = head[1], tonumber(head[2])
+      local flow, score, alone = head[1], tonumber(head[2]), head[3] == nil
       local vtime = score % BAND
-      local alone = call('ZCARD', q) == 1
       local f = T .. 'f:' .. cls .. '|' .. flow
       local want = seats - seat + 1
       local popped = call('ZPOPMIN', f, alone and want or math.min(want, 4))
@@ -176,9 +183,9 @@ local function take(claim)
       if seat <= seats then
         call('ZADD', T .. 'wt:' .. cls, 'NX', now, claim.rid)
         call('PEXPIRE', T .. 'wt:' .. cls, 3600000)
-      elseif call('EXISTS', T .. 'q:' .. cls) == 1 then
-        wake(cls, 1)
       end
+      -- Work may be left: all seats are taken, or too many abandoned tasks were in the way.
+      if (seat > seats or pops >= POPS_MAX) and call('EXISTS', T .. 'q:' .. cls) == 1 then wake(cls, 1) end
     end
   end
   return out

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 --[[
 beat: a worker's sign of life, with what changed about it.
 

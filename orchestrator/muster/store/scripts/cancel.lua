@@ -10,7 +10,7 @@ TWICE {'asked', ...} again, or {'turn'} again while the caller holds the turn; t
 -- @include _queue
 local jid, token, ttl, grace, entry = arg(), arg(), int(), int(), arg()
 local job = T .. 'j:' .. jid
-local j = call('HMGET', job, 'fin', 'cx', 'tl', 'nl', 'ac')
+local j = call('HMGET', job, 'fin', 'cx', 'tl', 'nl', 'ac', 'cur')
 if not j[1] then return { 'gone' } end
 if j[1] == '1' then return { 'final' } end
 if j[3] == token then
@@ -19,6 +19,7 @@ if j[3] == token then
 end
 if j[2] ~= '1' then
   call('HSET', job, 'cx', '1')
+  call('HINCRBY', job, 'pv', 1)
   note(jid, entry)
   announce(jid, j[5])
   if tonumber(j[4]) > 0 then call('ZADD', T .. 'tm', now + grace, 'c|' .. jid) end
@@ -28,8 +29,9 @@ if j[2] ~= '1' then
     return { 'turn', reply[1], reply[2] }
   end
 end
-local out = { 'asked' }
-for _, number in ipairs(call('SRANDMEMBER', T .. 'jt:' .. jid, 100)) do
+local out, numbers = { 'asked' }, call('SRANDMEMBER', T .. 'jt:' .. jid, 100)
+if j[6] and j[6] ~= '' then numbers[#numbers + 1] = j[6] end
+for _, number in ipairs(numbers) do
   local tid = jid .. '.' .. number
   local t = call('HMGET', T .. 't:' .. tid, 'st', 'w')
   if t[1] == 'L' then

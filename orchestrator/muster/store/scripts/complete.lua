@@ -19,7 +19,7 @@ local tid = jid .. '.' .. number
 local key, job = T .. 't:' .. tid, T .. 'j:' .. jid
 
 local t = call('HMGET', key, 'st', 'at', 'nz', 'w', 'wv', 'q', 'fl', 'pw', 'bd', 'ca')
-local j = call('HMGET', job, 'fin', 'wv', 'tl', 'pol', 'cx', 'sw', 'nt', 'ac')
+local j = call('HMGET', job, 'fin', 'wv', 'tl', 'pol', 'cx', 'sw', 'nt', 'ac', 'nl', 'need', 'cur')
 if not j[1] then return { 'gone', '-1' } end
 if not t[1] then
   if j[3] == token then
@@ -36,9 +36,10 @@ if t[1] ~= 'L' or (worker ~= '' and t[4] ~= worker) then
 end
 if (attempt ~= '' and t[2] ~= attempt) or (fence ~= '' and t[3] ~= fence) then return { 'stale' } end
 
+local leased = tonumber(j[9]) - 1
 call('ZREM', T .. 'L', tid)
-call('HINCRBY', job, 'nl', -1)
 if j[1] == '1' then
+  call('HSET', job, 'nl', leased)
   call('UNLINK', key)
   call('SREM', T .. 'jt:' .. jid, number)
   return { 'final' }
@@ -47,6 +48,7 @@ note(jid, entry, now - tonumber(t[10]))
 local cancelling = j[5] == '1'
 
 if mode ~= 'deliver' and not cancelling then
+  call('HSET', job, 'nl', leased)
   local past = string.sub(t[4] .. ',' .. (t[8] or ''), 1, 600)
   if mode == 'retry' then
     call('HINCRBY', key, 'fx', 1)
@@ -58,35 +60,34 @@ if mode ~= 'deliver' and not cancelling then
     call('HSET', key, 'st', 'G', 'pw', past, 'w', '')
     call('ZADD', T .. 'tm', now + delay, 't|' .. tid)
   else
-    call('HSET', key, 'st', 'R', 'pw', past, 'w', '', 'rs', age)
+    call('HSET', key, 'st', 'R', 'pw', past, 'w', '', 'rs', age, 'ra', now)
     enqueue(tid, t[6], t[7], tonumber(t[9]), age)
     wake(t[6], 1)
   end
+  call('HINCRBY', job, 'pv', 1)
   announce(jid, j[8])
   return { 'retry' }
 end
 
 call('UNLINK', key)
-call('SREM', T .. 'jt:' .. jid, number)
-local due = false
+if number ~= j[11] then call('SREM', T .. 'jt:' .. jid, number) end
+local need, due = tonumber(j[10]), false
 if t[5] == j[2] then
   call('RPUSH', T .. 'i:' .. jid, item)
-  local need = call('HINCRBY', job, 'need', -1)
-  if failed == '1' and j[4] == 'ff' and need > 0 then
-    call('HSET', job, 'need', 0)
-    need = 0
-  end
+  need = need - 1
+  if failed == '1' and j[4] == 'ff' and need > 0 then need = 0 end
   due = need <= 0
 elseif t[5] == j[6] and j[3] ~= '' then
   call('RPUSH', T .. 'e:' .. jid, item)
   if failed == '1' then call('HSET', job, 'ef', '1') end
 end
-if cancelling then
-  due = tonumber(call('HGET', job, 'nl')) <= 0
-end
+if cancelling then due = leased <= 0 end
 local flag = cancelling and 'cancel' or ''
 if due and j[3] == '' then
-  local reply = lease_turn(jid, token, ttl)
+  call('HSET', job, 'nl', leased, 'need', need, 'tl', token)
+  call('ZADD', T .. 'D', now + ttl, jid)
+  local reply = turn_reply(jid)
   return { 'turn', reply[1], reply[2], flag }
 end
+call('HSET', job, 'nl', leased, 'need', need)
 return { 'noted', claim and take(claim) or {}, '', flag }

@@ -18,4 +18,5 @@ redis.call('HSET', key, 'registered_at', now, 'last_seen_at', now)
 if socket then redis.call('HSET', key, 'socket', socket) end
 redis.call('PEXPIRE', key, ttl)
 redis.call('ZADD', T .. 'ws', now + ttl, id)
+redis.call('ZREMRANGEBYSCORE', T .. 'ws', '-inf', now - 86400000)   -- workers gone for a day
 return { 'ok' }

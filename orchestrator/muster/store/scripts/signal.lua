@@ -10,7 +10,7 @@ TWICE the same token: {'turn'} again while the caller holds the turn, else {'tak
 -- @include _queue
 local jid, wave, item, entry, token, ttl = arg(), arg(), arg(), arg(), arg(), int()
 local job = T .. 'j:' .. jid
-local j = call('HMGET', job, 'fin', 'wv', 'tl', 'sg', 'cx')
+local j = call('HMGET', job, 'fin', 'wv', 'tl', 'sg', 'cx', 'need')
 if not j[1] then return { 'gone' } end
 if j[4] == token then
   if j[3] == token then
@@ -19,7 +19,9 @@ if j[4] == token then
   end
   return { 'taken' }
 end
-if j[1] == '1' or j[2] ~= wave or j[3] ~= '' or j[5] == '1' then return { 'conflict' } end
+-- Nothing needed any more: an answer or the deadline came first, and its turn is due or was deferred.
+local answered = j[3] ~= '' or tonumber(j[6]) <= 0
+if j[1] == '1' or j[2] ~= wave or answered or j[5] == '1' then return { 'conflict' } end
 call('HSET', job, 'sg', token, 'need', 0)
 call('RPUSH', T .. 'i:' .. jid, item)
 note(jid, entry)

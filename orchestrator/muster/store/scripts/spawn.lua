@@ -8,6 +8,7 @@ OUT   {'ok'} | {'stale'}
 TWICE numbers up to the last one made are skipped
 ]]
 -- @include _queue
+-- @include _commit
 local jid, version, token, ttl, wave = arg(), arg(), arg(), int(), arg()
 local job = T .. 'j:' .. jid
 local j = call('HMGET', job, 'v', 'tl', 'sw', 'spn', 'fl')
@@ -19,18 +20,13 @@ if j[3] ~= wave then
   call('HSET', job, 'ef', '')
 end
 local ready, order = {}, {}
-for i = 1, int() do
-  local number, cls, kind, body, rules, timeout, band = int(), arg(), arg(), arg(), arg(), arg(), int()
-  if number >= made then
-    local tid = jid .. '.' .. number
-    call('HSET', T .. 't:' .. tid, 'st', 'R', 'q', cls, 'fl', j[5], 'bd', band, 'wv', wave, 'at', 0, 'fx', 0, 'ls', 0,
-      'to', timeout, 'pl', body, 'po', rules, 'rs', age + i, 'ra', now)
-    call('SADD', T .. 'jt:' .. jid, number)
-    call('HSETNX', T .. 'cls', cls, kind)
-    enqueue(tid, cls, j[5], band, age + i)
-    made = number + 1
-    if not ready[cls] then order[#order + 1] = cls end
-    ready[cls] = (ready[cls] or 0) + 1
+for place, task in ipairs(read_tasks()) do
+  if tonumber(task.number) >= made then
+    call('SADD', T .. 'jt:' .. jid, task.number)
+    make_ready(jid, j[5], wave, task, place)
+    made = tonumber(task.number) + 1
+    if not ready[task.cls] then order[#order + 1] = task.cls end
+    ready[task.cls] = (ready[task.cls] or 0) + 1
   end
 end
 call('HSET', job, 'sw', wave, 'spn', made)

@@ -1,20 +1,25 @@
 #!lua
 --[[
-submit: store a new job and lease its first turn to the caller.
+submit: store a new job and lease its first turn to the caller, or write that turn too where it is decided already.
 
 KEYS  1 the partition's tag
 ARGV  job, tenant, tenant's hash, blueprint, version, state, submission, context, status,
-      idempotency key's hash or '', its ttl ms, its fingerprint, turn token, turn ttl ms, watcher or '', history entry
-OUT   {'created'} | {'exists', job, fingerprint}
-TWICE the same job id and token: {'created'} again, nothing written
+      idempotency key's hash or '', its ttl ms, its fingerprint, turn token, turn ttl ms, watcher or '', history entry,
+      with commit (0|1), then a commit's arguments after its job
+OUT   {'created'} | {'exists', job, fingerprint} | what commit answers
+TWICE the same job id and token: {'created'} or the commit's second answer, nothing written
 ]]
 -- @include _queue
+-- @include _commit
 local jid, tenant, flow, bp, bv, state, sub, ctx, status = arg(), arg(), arg(), arg(), arg(), arg(), arg(), arg(), arg()
 local idem, idem_ttl, print, token, ttl, watcher, entry = arg(), int(), arg(), arg(), int(), arg(), arg()
 local job = T .. 'j:' .. jid
 
+local first = arg() == '1' and read_commit() or nil
+
 if call('EXISTS', job) == 1 then
-  return { 'created' }
+  local reply = first and commit(jid, first) or { 'created' }
+  return reply[1] == 'stale' and { 'ok', {}, tostring(now) } or reply   -- written then; the job has moved on since
 end
 if idem ~= '' then
   local known = call('GET', T .. 'k:' .. idem)
@@ -30,5 +35,6 @@ if idem ~= '' then call('SET', T .. 'k:' .. idem, jid .. '|' .. print, 'PX', ide
 note(jid, entry)
 call('ZADD', T .. 'xr:' .. flow, now, jid)
 call('HINCRBY', T .. 'n', status, 1)
+if first then return commit(jid, first) end
 call('ZADD', T .. 'D', now + ttl, jid)
 return { 'created' }

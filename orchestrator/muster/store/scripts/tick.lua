@@ -4,14 +4,14 @@ tick: fire what is due. Ended leases and messages are handed to the caller, who 
 
 KEYS  1 the partition's tag
 ARGV  leases max, timers max, turns max, turn token prefix, turn ttl ms, hold ms (before an ended lease or message comes again)
-OUT   {next due ms from now or '', leases, messages, turns, lagging classes}
+OUT   {next due ms from now or '', leases, messages, turns}
       lease: {task, attempt, fence, worker, patient, timed out, losses, failures, policy, claimed ms ago}
       message: {id, body, tries}; turn: {job, token, header, items}
 TWICE what the first call handed out is held back, the rest is as at first
 ]]
 -- @include _queue
 local leases_max, timers_max, turns_max, prefix, ttl, hold = int(), int(), int(), arg(), int(), int()
-local leases, messages, turns, ready, lagging = {}, {}, {}, {}, {}
+local leases, messages, turns, ready = {}, {}, {}, {}
 
 for _, tid in ipairs(call('ZRANGEBYSCORE', T .. 'L', '-inf', now, 'LIMIT', 0, leases_max)) do
   local t = call('HMGET', T .. 't:' .. tid, 'st', 'at', 'nz', 'w', 'lg', 'hd', 'ls', 'fx', 'po', 'ca')
@@ -29,7 +29,7 @@ local fire = {
     call('ZREM', T .. 'tm', member)
     local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl', 'bd')
     if t[1] == 'G' then
-      call('HSET', T .. 't:' .. tid, 'st', 'R', 'rs', age)
+      call('HSET', T .. 't:' .. tid, 'st', 'R', 'rs', age, 'ra', now)
       enqueue(tid, t[2], t[3], tonumber(t[4]), age)
       ready[t[2]] = (ready[t[2]] or 0) + 1
     end

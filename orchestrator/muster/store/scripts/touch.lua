@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 --[[
 touch: signs of life of many workers at once (their polls).
 

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 --[[
 watch: read a job, and ask to be told of its end ('aw') or of every change until then ('ac').
 

@@ -1,0 +1,103 @@
+"""Asking the blueprint: the part of a turn that runs the user's code. Writes nothing."""
+
+import asyncio
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import replace
+
+from muster.blueprint.facts import JobFacts
+from muster.blueprint.problems import BlueprintError
+from muster.blueprint.registry import Registry
+from muster.core import decide as core
+from muster.core.advance import End, Enter, Move, advance
+from muster.core.ids import UnixMs
+from muster.core.limits import TRANSITIONS_MAX, TURN_HOPS_MAX, TURN_TIMEOUT_MS
+from muster.core.record import Item, JobRecord
+from muster.core.status import JobStatus
+from muster.engine.guard import TurnBlocked, TurnGuard
+
+
+class VersionMissing(Exception):
+    """This replica does not have the job's blueprint; another may."""
+
+
+class StateFailed(Exception):
+    """A state function raised, hung or returned nonsense. The text is for the job's owner."""
+
+    def __init__(self, message: str, trace: str) -> None:
+        super().__init__(message)
+        self.trace = trace
+
+
+class Decider:
+    def __init__(self, blueprints: Registry) -> None:
+        self._blueprints = blueprints
+        self._guard = TurnGuard()
+
+    def close(self) -> None:
+        self._guard.close()
+
+    async def decide(self, record: JobRecord, items: Sequence[Item]) -> core.Rest:
+        """Follow the mailbox and the blueprint until the job rests.
+
+        Raises:
+            VersionMissing: this replica does not know the blueprint, its version or the state.
+            StateFailed: the user's code failed.
+        """
+        draft = core.begin(record)
+        try:
+            move: Move = advance(record, items)
+        except (KeyError, StopIteration, TypeError) as error:
+            raise StateFailed(f"the mailbox does not fit what the job waits for: {error!r}", "") from error
+        for _ in range(TURN_HOPS_MAX):
+            if isinstance(move, Enter) and draft.context.transitions >= TRANSITIONS_MAX:
+                text = f"entered {TRANSITIONS_MAX} states without an end: taken for an endless loop"
+                move = End(JobStatus.QUARANTINED, draft.state, error=text, details={"code": "too_many_transitions"})
+            if isinstance(move, End):
+                return core.finish(draft, move)
+            draft = core.enter(draft, move)
+            draft, outcome = await self._enter(record, draft)
+            if isinstance(outcome, core.Rest):
+                return outcome
+            move = outcome
+        return core.finish(draft, move) if isinstance(move, End) else core.save(draft, move)
+
+    async def _enter(self, record: JobRecord, draft: core.Draft) -> tuple[core.Draft, core.Rest | Move]:
+        blueprint = self._blueprints.find(record.blueprint, record.blueprint_version)
+        if blueprint is None or draft.state not in blueprint.states:
+            raise VersionMissing
+        facts = JobFacts(
+            id=record.id,
+            tenant=record.tenant,
+            blueprint=record.blueprint,
+            input=record.submission.initial_data,
+            data=draft.context.data,
+            results=draft.context.results,
+        )
+        try:
+            async with asyncio.timeout(TURN_TIMEOUT_MS / 1000) as deadline:
+                entered = await self._guard.watch(blueprint.enter(draft.state, facts, draft.context.argument))
+        except TurnBlocked as error:
+            raise StateFailed(
+                f"state {draft.state!r} blocked the event loop; await instead, or make it a plain function",
+                _trace(error),
+            ) from error
+        except BlueprintError as error:
+            raise StateFailed(str(error), "") from error
+        except Exception as error:  # a state function may raise anything
+            late = isinstance(error, TimeoutError) and deadline.expired()
+            text = f"did not return within {TURN_TIMEOUT_MS // 1000} s" if late else f"raised {_said(error)}"
+            raise StateFailed(f"state {draft.state!r} {text}", _trace(error)) from error
+        now = UnixMs(int(time.time() * 1000))
+        # `job.data` outlives the state also where the turn goes on to the next one.
+        draft = replace(draft, context=replace(draft.context, data=entered.data))
+        return draft, core.decide(draft, entered.decision, entered.data, now)
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _trace(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))

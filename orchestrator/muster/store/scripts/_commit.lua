@@ -1,0 +1,158 @@
+-- What a turn decided, and how it is written. Included by commit, and by submit for a job's first turn.
+local function read_tasks()
+  local tasks = {}
+  for i = 1, int() do
+    tasks[i] = { number = arg(), cls = arg(), kind = arg(), body = arg(), rules = arg(), timeout = int(), band = int() }
+  end
+  return tasks
+end
+
+local function read_commit()
+  local c = { version = arg(), token = arg(), ttl = int(), next_token = arg(), final = arg() == '1', status = arg(),
+    state = arg(), ctx = arg(), need = int(), policy = arg(), wave = arg(), next_task = arg(), current = arg(),
+    started = arg() == '1', clear_cancel = arg() == '1', replica = arg(), result = arg(), err = arg(), details = arg(),
+    retention = int(), day = arg(), day_ttl = int(), deadline = arg(), entries = {}, messages = {}, drops = {} }
+  for i = 1, int() do c.entries[i] = arg() end
+  c.tasks = read_tasks()
+  for i = 1, int() do c.messages[i] = { arg(), arg() } end
+  for i = 1, int() do c.drops[i] = arg() .. '|' .. arg() end
+  c.claim = arg() == '1' and read_claim() or nil
+  return c
+end
+
+-- Write a task's hash and make it ready. `age + place` keeps the order of tasks made by one script.
+local function make_ready(jid, flow, wave, task, place)
+  local tid = jid .. '.' .. task.number
+  call('HSET', T .. 't:' .. tid, 'st', 'R', 'q', task.cls, 'fl', flow, 'bd', task.band, 'wv', wave, 'at', 0, 'fx', 0,
+    'ls', 0, 'to', task.timeout, 'pl', task.body, 'po', task.rules, 'rs', age + place, 'ra', now)
+  call('HSETNX', T .. 'cls', task.cls, task.kind)
+  enqueue(tid, task.cls, flow, task.band, age + place)
+end
+
+-- The short way from decided to leased, for a seat that waits while nobody is queued before the task.
+local function make_leased(jid, flow, wave, task, place, seat)
+  local tid, hard = jid .. '.' .. task.number, now + task.timeout
+  call('HSET', T .. 't:' .. tid, 'st', 'L', 'q', task.cls, 'fl', flow, 'bd', task.band, 'wv', wave, 'at', 1, 'fx', 0,
+    'ls', 0, 'to', task.timeout, 'pl', task.body, 'po', task.rules, 'rs', age + place, 'ra', now,
+    'w', seat.worker, 'nz', seat.nonce, 'lg', seat.patient, 'hd', hard, 'ca', now)
+  call('HSETNX', T .. 'cls', task.cls, task.kind)
+  call('ZADD', T .. 'L', math.min(now + seat.lease, hard), tid)
+  return { tid, '1', task.body, '0' }
+end
+
+local function make_tasks(jid, flow, c, entries, cancelling)
+  local claimed, ready, order, seat, idle, serves = {}, {}, {}, 1, {}, {}
+  local seats = c.claim and c.claim.seats or {}
+  if c.claim and not cancelling then
+    for _, cls in ipairs(c.claim.classes) do serves[cls] = true end
+  end
+  for place, task in ipairs(c.tasks) do
+    local cls = task.cls
+    if task.number ~= c.current then call('SADD', T .. 'jt:' .. jid, task.number) end
+    if idle[cls] == nil then idle[cls] = call('EXISTS', T .. 'q:' .. cls) == 0 end
+    if serves[cls] and seats[seat] and idle[cls] then
+      local lease = make_leased(jid, flow, c.wave, task, place, seats[seat])
+      claimed[#claimed + 1] = { tostring(seat), lease[1], lease[2], lease[3], lease[4] }
+      if c.claim.history then entries[#entries + 1] = stamped(started(task.number, 1, seats[seat].worker)) end
+      seat = seat + 1
+    else
+      make_ready(jid, flow, c.wave, task, place)
+      idle[cls] = false
+      if not ready[cls] then order[#order + 1] = cls end
+      ready[cls] = (ready[cls] or 0) + 1
+    end
+  end
+  return claimed, ready, order, seat
+end
+
+local function end_job(jid, job, flow, c, watchers)
+  call('HSET', job, 'fin', '1', 'ft', now, 'res', c.result, 'err', c.err, 'det', c.details)
+  call('ZREM', T .. 'tm', 'c|' .. jid)
+  call('ZREM', T .. 'xr:' .. flow, jid)
+  local index = T .. 'xf:' .. c.day .. ':' .. flow
+  call('ZADD', index, now, jid)
+  call('PEXPIRE', index, c.day_ttl)
+  announce(jid, watchers, c.replica)   -- the caller tells its own watchers itself
+  call('HDEL', job, 'aw', 'ac')
+  call('PEXPIRE', job, c.retention)
+  call('PEXPIRE', T .. 'h:' .. jid, c.retention)
+  call('PEXPIRE', T .. 'jt:' .. jid, c.retention)
+end
+
+-- How many results are still needed: a fan that was spawned ahead may have some already.
+local function settle_mailbox(jid, c, spawn_wave, failed_early)
+  local need = c.need
+  if spawn_wave == '0' then
+    call('UNLINK', T .. 'i:' .. jid)
+    return need
+  end
+  call('UNLINK', T .. 'i:' .. jid)
+  if spawn_wave ~= c.wave or c.final then
+    call('UNLINK', T .. 'e:' .. jid)
+    return need
+  end
+  local early = call('LLEN', T .. 'e:' .. jid)
+  if early > 0 then call('RENAME', T .. 'e:' .. jid, T .. 'i:' .. jid) end
+  return (c.policy == 'ff' and failed_early == '1') and 0 or need - early
+end
+
+local function set_timers(jid, job, c, old)
+  if old and old ~= '' then call('ZREM', T .. 'tm', old) end
+  for _, message in ipairs(c.messages) do
+    call('HSET', T .. 'ob:' .. message[1], 'b', message[2], 'n', 0)
+    call('ZADD', T .. 'tm', now, 'o|' .. message[1])
+  end
+  for _, range in ipairs(c.drops) do call('ZADD', T .. 'tm', now, 'd|' .. jid .. '|' .. range) end
+  if c.deadline == '' then return '' end
+  local timer = 'j|' .. jid .. '|' .. c.wave
+  call('ZADD', T .. 'tm', now + tonumber(c.deadline), timer)
+  return timer
+end
+
+local function commit(jid, c)
+  local job = T .. 'j:' .. jid
+  local j = call('HMGET', job, 'v', 'tl', 'lc', 'st', 'fl', 'cx', 'sa', 'tmr', 'ac', 'sw', 'fin', 'ef', 'nl', 'aw')
+  if not j[1] then return { 'gone' } end
+  if j[3] == c.token then
+    if j[2] ~= c.next_token then return { 'ok', {}, tostring(now) } end
+    local reply = turn_reply(jid)
+    return { 'again', {}, tostring(now), reply[1], reply[2] }
+  end
+  if j[1] ~= c.version or j[2] ~= c.token or j[11] == '1' then return { 'stale' } end
+
+  local flow, entries = j[5], {}
+  local cancelling = j[6] == '1' and not c.clear_cancel
+  for i, blob in ipairs(c.entries) do entries[i] = stamped(blob) end
+  local need = settle_mailbox(jid, c, j[10], j[12])
+  local timer = set_timers(jid, job, c, j[8])
+  local claimed, ready, order, seat = make_tasks(jid, flow, c, entries, cancelling)
+  note_all(jid, entries)
+  local begun = c.started or #claimed > 0
+  call('HSET', job, 'v', tonumber(c.version) + 1, 'tl', '', 'lc', c.token, 'st', c.status, 's', c.state, 'ctx', c.ctx,
+    'pol', c.policy, 'wv', c.wave, 'nt', c.next_task, 'cur', c.current, 'ut', now, 'tf', 0, 'sw', 0, 'spn', 0,
+    'pg', '', 'pm', '', 'need', need, 'ef', '', 'tmr', timer, 'nl', tonumber(j[13]) + #claimed,
+    'sa', begun and j[7] == '' and now or j[7], 'cx', c.clear_cancel and '0' or j[6])
+  call('ZREM', T .. 'D', jid)
+  count_status(j[4], c.status)
+  if c.final then end_job(jid, job, flow, c, j[14]) end
+  announce(jid, j[9])
+
+  if c.claim and c.claim.seats[seat] then
+    for _, got in ipairs(take(c.claim, seat)) do
+      claimed[#claimed + 1] = got
+      if string.sub(got[2], 1, 36) == jid then
+        local cls = call('HGET', T .. 't:' .. got[2], 'q')
+        ready[cls] = (ready[cls] or 1) - 1
+      end
+    end
+  end
+  for _, cls in ipairs(order) do
+    if ready[cls] > 0 then wake(cls, ready[cls]) end
+  end
+
+  if not c.final and (need <= 0 or cancelling) then
+    local reply = lease_turn(jid, c.next_token, c.ttl)
+    return { 'again', claimed, tostring(now), reply[1], reply[2] }
+  end
+  return { 'ok', claimed, tostring(now) }
+end

@@ -1,0 +1,16 @@
+"""The benchmark itself must run: a short form of it, whose figures nobody looks at."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_benchmark_runs_and_loses_no_job() -> None:
+    few = ["--jobs", "20", "--rounds", "1", "--latency", "5", "--idle", "10", "--idle-seconds", "0.5"]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.run", *few], cwd=ROOT, capture_output=True, text=True, timeout=50
+    )
+    assert done.returncode == 0, done.stderr
+    assert "jobs lost: 0" in done.stdout
