@@ -64,7 +64,8 @@ types: $(DEV) ## Check types strictly.
 arch: $(DEV) ## Check that imports follow the layers.
 	$(BIN)/lint-imports --no-cache
 
-docs: $(DEV) ## Check that documents agree with the code, and run their examples.
+docs: $(DEV) ## Write the pages drawn from code, check that all agree with it, and run their examples.
+	$(PY) docs/generate.py
 	$(PYTEST) tests/docs
 
 bench: $(DEV) ## Measure latency, throughput and cost per step on this machine.

@@ -212,22 +212,22 @@ class EmbeddedEngine:
 
 
 def find_binary(prefer: Kind = "any") -> Path:
-    """The engine's program: this machine's `valkey-server` or `redis-server`, else the one that came with us.
+    """The engine's program: the Valkey that came with us, else this machine's `valkey-server` or `redis-server`.
 
     Raises:
         EngineNotStarted: there is none of that kind.
     """
+    bundled = None if prefer == "redis" else _bundled_binary()
+    if bundled is not None:
+        return bundled
     for name in _NAMES[prefer]:
         path = shutil.which(name)
         if path is not None:
             return Path(path)
-    bundled = None if prefer == "redis" else _bundled_binary()
-    if bundled is None:
-        raise EngineNotStarted(
-            f"found no {' or '.join(_NAMES[prefer])} on this machine",
-            hint="apt-get install redis-server, or set MUSTER_REDIS_URL",
-        )
-    return bundled
+    raise EngineNotStarted(
+        f"found no {' or '.join(_NAMES[prefer])} on this machine",
+        hint="apt-get install redis-server, or set MUSTER_REDIS_URL",
+    )
 
 
 def describe_binary(binary: Path) -> str:

@@ -17,7 +17,8 @@ from muster.api.auth import Credentials
 from muster.blueprint.graphs import graph_json
 from muster.blueprint.problems import BlueprintError
 from muster.blueprint.registry import Registry
-from muster.engine.engine import Engine, EngineSettings
+from muster.engine.engine import Engine
+from muster.engine.settings import EngineSettings
 from muster.observe.logs import configure_logs
 from muster.observe.metrics import Metrics
 from muster.settings import Settings

@@ -238,6 +238,9 @@ class FakeEngine:
 
     # fleet
 
+    def webhook_secret(self, tenant: str) -> str:
+        return f"whsec_of_{tenant}"
+
     async def dashboard(self) -> Dashboard:
         self._check()
         return Dashboard(

@@ -275,6 +275,12 @@ async def test_a_graph_comes_as_dot_mermaid_or_json(http: Http) -> None:
     assert (unknown.status, (await unknown.json())["code"]) == (404, "blueprint_not_found")
 
 
+async def test_a_tenant_reads_the_secret_that_its_webhooks_are_signed_with(http: Http) -> None:
+    answer = await http.get("/api/v1/webhooks/secret", headers=ALICE)
+    assert (answer.status, await answer.json()) == (200, {"secret": "whsec_of_alice"})
+    assert (await http.get("/api/v1/webhooks/secret")).status == 401
+
+
 async def test_workers_and_dashboard_have_the_documented_members(http: Http) -> None:
     body = {"worker_id": "w1", "supported_tasks": ["a"], "resources": {"gpu": 1}, "worker_type": "gpu"}
     await http.post("/_worker/workers/register", json=body, headers=ANY_WORKER)

@@ -96,7 +96,7 @@ def test_a_task_that_lost_its_worker_goes_back_at_once_until_it_is_taken_for_poi
     assert ends == [Again(0, lost=True)] * (TASK_LOSSES_MAX - 1) + [Deliver()] * 2
 
 
-# The arrows of TASK_MOVES that are a matter of policy. tests/store walks the ones that scripts make by themselves.
+# The arrows of TASK_MOVES that are a matter of policy; test_task_moves.py tries all of them on a store.
 
 
 def landed(then: Again | Deliver, end: TaskStatus) -> TaskStatus:

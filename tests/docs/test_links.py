@@ -41,7 +41,8 @@ def test_every_test_that_a_page_names_exists(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_every_setting_that_a_page_names_exists(page: Path) -> None:
-    known = {variable(name) for name in Settings.model_fields} | OF_OTHERS
+    units = "".join(path.read_text() for path in (ROOT / "deploy" / "systemd").iterdir())
+    known = {variable(name) for name in Settings.model_fields} | OF_OTHERS | set(SETTING.findall(units))
     names = {name.removesuffix("_FILE") if name not in known else name for name in SETTING.findall(page.read_text())}
     assert {name for name in names if not name.endswith("_")} - known == set()
 

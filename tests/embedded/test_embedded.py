@@ -181,7 +181,7 @@ def test_a_missing_program_is_explained(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(EngineNotStarted, match="found no redis-server") as refused:
         find_binary("redis")
     assert "MUSTER_REDIS_URL" in refused.value.hint
-    assert describe_binary(find_binary("any")).endswith(", bundled"), "the wheel's own is the last resort"
+    assert describe_binary(find_binary("any")).endswith(", bundled"), "the one that came with us is the first choice"
 
 
 def test_erasing_starts_afresh_but_never_under_a_running_engine(tmp_path: Path, binary: Path) -> None:

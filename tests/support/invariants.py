@@ -112,7 +112,8 @@ class Scan:
                 yield f"task {task} is {fields['st']}, but found in {places}"
             if fields["st"] == "R" and task not in self.flows.get((fields["q"], fields["fl"]), {}):
                 yield f"ready task {task} is in another flow than its own"
-            if number not in self.dump.value(f"jt:{job}"):
+            listed = number in self.dump.value(f"jt:{job}") or number == self.jobs.get(job, {}).get("cur")
+            if not listed and not self.drop_is_due(task):
                 yield f"task {task} is not listed by its job"
             if job not in self.jobs:
                 yield f"task {task} has no job"

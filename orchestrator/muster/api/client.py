@@ -139,6 +139,11 @@ async def list_workers(call: Call) -> web.Response:
     return json_answer([worker_object(worker) for worker in await call.engine.workers()])
 
 
+async def get_webhook_secret(call: Call) -> web.Response:
+    """What the client verifies the signatures of its webhooks with."""
+    return json_answer({"secret": call.engine.webhook_secret(call.tenant)})
+
+
 async def get_dashboard(call: Call) -> web.Response:
     return json_answer(dashboard_object(await call.engine.dashboard()))
 

@@ -230,6 +230,11 @@ class DashboardAnswer(Answer):
     timestamp: AwareDatetime
 
 
+class WebhookSecret(Answer):
+    secret: str
+    """`whsec_` and base64, as Standard Webhooks libraries take it."""
+
+
 class Flushed(Answer):
     status: Literal["db_flushed"]
 

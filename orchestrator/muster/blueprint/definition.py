@@ -1,6 +1,5 @@
 """A blueprint: the states of a kind of job, its input, and its address."""
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property
@@ -16,6 +15,7 @@ from muster.blueprint.graphs import versioned
 from muster.blueprint.job import DataT, InT, Job
 from muster.blueprint.problems import BlueprintError, InputInvalid, Problem, pointers, said
 from muster.blueprint.state import Owner, Shape, State, Targets, shape_of
+from muster.blueprint.threads import in_thread
 from muster.blueprint.transitions import Transitions, place_of, transitions_of
 from muster.core.decisions import Ask, Done, Fail, Fan, Go, Quarantine, Run, Sleep
 from muster.core.decisions import Decision as Next
@@ -177,7 +177,7 @@ class Blueprint(Generic[InT, DataT]):
         job: Job[Any, Any] = Job(facts, self._owner)
         arguments = (job, self._argument(state, shape, argument)) if shape.takes_argument else (job,)
         if shape.is_sync:
-            decided = await asyncio.to_thread(shape.function, *arguments)
+            decided = await in_thread(shape.function, *arguments)
         else:
             decided = await shape.function(*arguments)
         return Entered(self._checked(state, decided), job.data_json())

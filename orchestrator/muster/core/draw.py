@@ -31,6 +31,7 @@ _TASKS = """
 ## Tasks
 
 Only `ready`, `gated` and `leased` tasks exist in the store; the others are how a task went into its job's history.
+`tests/core/test_task_moves.py` tries every operation on a task in each of the three.
 """
 
 

@@ -101,9 +101,9 @@ class Dispatcher:
 
     def give_back(self, waiter: Waiter) -> None:
         """Put tasks back that nobody will fetch."""
-        for task in waiter.got:
-            self._spawn(self._release(task, waiter.fences[waiter.got.index(task)]))
-        waiter.got = []
+        for task, fence in zip(waiter.got, waiter.fences, strict=True):
+            self._spawn(self._release(task, fence))
+        waiter.got, waiter.fences = [], []
 
     async def _release(self, task: Claimed, fence: str) -> None:
         try:

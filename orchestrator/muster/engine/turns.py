@@ -91,6 +91,8 @@ class Turns:
         reply: Turn | Existing | Committed | None = None
         try:
             reply = await self._store.submit(job, token, first)
+        except (ContextTooLarge, TypeError):
+            reply = await self._store.submit(job, token)  # nothing was written; the turn will say so in the job
         finally:
             if reservation is not None:
                 self._dispatcher.deliver(reservation, reply.claimed if isinstance(reply, Committed) else ())

@@ -256,9 +256,9 @@ class RedisStore:
         return Turn(token, record, ())
 
     async def commit(self, commit: Commit) -> Committed | Refused:
-        return _committed(
-            commit, await self._run("commit", self._tag_of(commit.job), *_commit_args(commit, self._replica))
-        )
+        name = "finish" if commit.status.is_final else "commit"
+        reply = await self._run(name, self._tag_of(commit.job), *_commit_args(commit, self._replica))
+        return _committed(commit, reply)
 
     async def spawn(self, job: JobId, version: int, token: str, wave: int, tasks: Sequence[NewTask]) -> bool:
         args: list[bytes | str | int] = [job, version, token, TURN_LEASE_MS, wave, *_task_args(tasks)]

@@ -6,7 +6,7 @@ from typing import assert_never
 from muster.core.ids import task_id
 from muster.core.status import TaskStatus
 from muster.store.base import DueMessage, EndedLease, Tick, Turn
-from muster.store.memory.model import Delivery, Drop, GraceEnd, Task, TaskStart, Timer, WaitEnd
+from muster.store.memory.model import Delivery, Drop, GraceEnd, Order, Task, TaskStart, Timer, WaitEnd
 from muster.store.memory.partition import Partition
 
 HOLD_MS = 5_000
@@ -17,9 +17,10 @@ LEASES_MAX, TIMERS_MAX, TURNS_MAX, DROPS_MAX = 100, 200, 32, 100
 def tick(part: Partition, token_prefix: str) -> Tick:
     leases = _ended_leases(part)
     made: Counter[str] = Counter()
+    order = part.next_order()
     messages: list[DueMessage] = []
     for timer in part.due(part.timers.items())[:TIMERS_MAX]:
-        _fire(part, timer, made, messages)
+        _fire(part, timer, order, made, messages)
     turns = _due_turns(part, token_prefix)
     part.wake_all(made)
     return Tick(_next_due_ms(part), leases, tuple(messages), turns)
@@ -42,12 +43,12 @@ def _ended(task: Task, now: int) -> EndedLease:
     )  # fmt: skip
 
 
-def _fire(part: Partition, timer: Timer, made: Counter[str], messages: list[DueMessage]) -> None:
+def _fire(part: Partition, timer: Timer, order: Order, made: Counter[str], messages: list[DueMessage]) -> None:
     del part.timers[timer]
     match timer:
         case TaskStart():
             task = part.tasks[timer.task]
-            task.order, task.ready_at = part.next_order(), part.now()
+            task.order, task.ready_at = order, part.now()
             part.enqueue(task)
             made[task.cls] += 1
         case WaitEnd():

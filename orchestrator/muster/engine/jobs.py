@@ -1,0 +1,277 @@
+"""What clients do with jobs. Each verb is a short story over the store and the turns."""
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Callable
+from typing import Final
+
+import orjson
+
+from muster.blueprint.problems import InputInvalid
+from muster.blueprint.registry import Registry
+from muster.core import events as ev
+from muster.core.decisions import CANCELLED, LATE
+from muster.core.ids import JobId, UnixMs, is_job_id, new_job_id
+from muster.core.record import Context, DecisionItem, JobRecord, Submission
+from muster.core.status import JobStatus
+from muster.engine.background import Background
+from muster.engine.fleet import Fleet
+from muster.engine.history import blob, history_event
+from muster.engine.settings import EngineSettings
+from muster.engine.turns import ApprovalTokens, Turns
+from muster.engine.views import HistoryEvent, JobOrder, JobPage, Submitted
+from muster.engine.watchers import Watchers
+from muster.engine.webhooks import UrlRefused, check_url
+from muster.errors import ErrorCode, MusterError
+from muster.observe.metrics import Metrics
+from muster.store.base import Existing, NewJob, Refusal, Refused, Store, Turn
+from muster.store.codec import dump_item
+
+SETTLE_S: Final = 0.1
+"""An answer waits so long for the turn it caused, so that the caller finds the job moved on."""
+PAGE_SCAN_MAX: Final = 1_000
+"""Jobs a filtered listing reads for one page before it returns what it has."""
+
+
+class Jobs:
+    def __init__(
+        self,
+        store: Store,
+        blueprints: Registry,
+        turns: Turns,
+        watchers: Watchers,
+        fleet: Fleet,
+        background: Background,
+        metrics: Metrics,
+        settings: EngineSettings,
+        tokens: ApprovalTokens,
+        hint: Callable[[JobId, int], None],
+    ) -> None:
+        self._store = store
+        self._blueprints = blueprints
+        self._turns = turns
+        self._watchers = watchers
+        self._fleet = fleet
+        self._background = background
+        self._metrics = metrics
+        self._settings = settings
+        self._tokens = tokens
+        self._hint = hint
+        self.draining = False
+
+    async def submit(self, order: JobOrder) -> Submitted:
+        """Store a new job. It exists when this returns.
+
+        Raises:
+            MusterError: BLUEPRINT_NOT_FOUND, INVALID_INPUT, WEBHOOK_URL_REFUSED, IDEMPOTENCY_CONFLICT, SHUTTING_DOWN.
+        """
+        blueprint = self._blueprints.get(order.blueprint)
+        if blueprint is None:
+            raise MusterError(ErrorCode.BLUEPRINT_NOT_FOUND, f"there is no blueprint {order.blueprint!r}")
+        if self.draining:
+            raise MusterError(ErrorCode.SHUTTING_DOWN, "this server is shutting down", retry_after_s=1)
+        self._check_input(order)
+        job = self._job_id(order)
+        new = NewJob(
+            id=job,
+            tenant=order.tenant,
+            blueprint=blueprint.name,
+            blueprint_version=blueprint.version,
+            state=blueprint.graph.start,
+            submission=Submission(order.initial_data, order.webhook_url, order.trace),
+            context=Context(),
+            history=blob(ev.event(ev.JOB_CREATED, state=blueprint.graph.start)) if self._settings.history else "",
+            idempotency_key=order.idempotency_key or "",
+            fingerprint=_fingerprint(order) if order.idempotency_key else "",
+            watcher=self._settings.replica if order.wait_ms else "",
+        )
+        with self._watchers.watch(job) as watch:
+            due = await self._turns.begin(new, secrets.token_hex(8))
+            if isinstance(due, Existing):
+                return await self._existing(order, due)
+            self._metrics.jobs.labels(blueprint.name).inc()
+            if due is not None:
+                await self._background.settle(self._turns.run(due), SETTLE_S)
+            if not order.wait_ms:
+                return Submitted(job, created=True)
+            return Submitted(job, created=True, record=await self._watchers.end(job, watch, order.wait_ms))
+
+    def _check_input(self, order: JobOrder) -> None:
+        if order.webhook_url is not None:
+            try:
+                check_url(order.webhook_url, allow_private=self._settings.webhooks_allow_private)
+            except UrlRefused as error:
+                raise MusterError(ErrorCode.WEBHOOK_URL_REFUSED, f"webhook_url: {error}") from error
+        blueprint = self._blueprints.get(order.blueprint)
+        assert blueprint is not None
+        try:
+            blueprint.validate_input(order.initial_data)
+        except InputInvalid as error:
+            raise MusterError(
+                ErrorCode.INVALID_INPUT,
+                f"initial_data does not fit blueprint {order.blueprint!r}: {error}",
+                extra={"errors": error.errors},
+            ) from error
+
+    def _job_id(self, order: JobOrder) -> JobId:
+        """Jobs with one idempotency key meet in one partition; the others are spread."""
+        if order.idempotency_key:
+            digest = hashlib.blake2b(f"{order.tenant}\0{order.idempotency_key}".encode(), digest_size=4).digest()
+            partition = int.from_bytes(digest) % self._settings.partitions
+        else:
+            partition = secrets.randbelow(self._settings.partitions)
+        return new_job_id(UnixMs(int(time.time() * 1000)), partition, secrets.randbits(62))
+
+    async def _existing(self, order: JobOrder, existing: Existing) -> Submitted:
+        if existing.fingerprint != _fingerprint(order):
+            raise MusterError(
+                ErrorCode.IDEMPOTENCY_CONFLICT,
+                f"Idempotency-Key {order.idempotency_key!r} was used for another request, job {existing.id}",
+                hint="use a new key for a new job; keys are kept for 24 hours",
+            )
+        record = None
+        if order.wait_ms:
+            record = await self._watchers.wait(existing.id, None, order.wait_ms)
+        return Submitted(existing.id, created=False, record=record)
+
+    async def job(self, tenant: str, job_id: str) -> JobRecord:
+        """Raises: MusterError JOB_NOT_FOUND for unknown ids and for those of other tenants alike."""
+        record = await self._store.read(JobId(job_id)) if is_job_id(job_id) else None
+        if record is None or record.tenant != tenant:
+            raise _job_not_found()
+        return record
+
+    async def wait(self, tenant: str, job_id: str, *, timeout_ms: int, since: int | None) -> JobRecord:
+        """The job when it is final or its revision is above *since*, or as it is after *timeout_ms*."""
+        record = await self.job(tenant, job_id)
+        if record.status.is_final or (since is not None and record.revision > since):
+            return record
+        return await self._watchers.wait(record.id, since, timeout_ms) or record
+
+    async def jobs(
+        self,
+        tenant: str,
+        *,
+        limit: int,
+        cursor: str | None,
+        statuses: frozenset[JobStatus] | None,
+        blueprint: str | None,
+    ) -> JobPage:
+        """Newest first. A page may be short before the end: the cursor decides."""
+        before = _read_cursor(cursor)
+        found: list[JobRecord] = []
+        for _ in range(PAGE_SCAN_MAX // max(limit, 1) + 1):
+            page = await self._store.jobs(tenant, before, limit)
+            if not page:
+                return JobPage(tuple(found), None)
+            for record in page:
+                before = record.finished_at or record.created_at
+                if (statuses is None or record.status in statuses) and blueprint in (None, record.blueprint):
+                    found.append(record)
+                if len(found) >= limit:
+                    return JobPage(tuple(found), str(before))
+        return JobPage(tuple(found), str(before))
+
+    async def history(self, tenant: str, job_id: str) -> list[HistoryEvent]:
+        record = await self.job(tenant, job_id)
+        if not self._settings.history:
+            return []
+        return [history_event(record.id, i, raw) for i, raw in enumerate(await self._store.history(record.id))]
+
+    async def cancel(self, tenant: str, job_id: str) -> bool:
+        """Ask for a job's end. True when a live socket took the command; the stored flag is set in any case."""
+        record = await self.job(tenant, job_id)
+        entry = blob(ev.event(ev.CANCEL_REQUESTED, state=record.state)) if self._settings.history else ""
+        reply = await self._store.cancel(record.id, secrets.token_hex(8), self._settings.cancel_grace_ms, entry)
+        if isinstance(reply, Refused):
+            if reply.why is Refusal.FINAL:
+                raise _job_final(record)
+            raise _job_not_found()
+        if isinstance(reply, Turn):
+            await self._background.settle(self._turns.run(reply), SETTLE_S)
+            return False
+        self._hint(record.id, self._settings.cancel_grace_ms)
+        sent = [await self._fleet.send_cancel(worker, task) for task, worker in reply]
+        return any(sent)
+
+    async def decide(
+        self, job_id: str, decision: str, *, by: str, note: str, token: str | None, tenant: str | None
+    ) -> None:
+        """A person's answer. The first valid one wins.
+
+        Raises:
+            MusterError: JOB_NOT_FOUND (also for a wrong token), NOT_WAITING_FOR_DECISION, UNKNOWN_DECISION.
+        """
+        record = await self._store.read(JobId(job_id)) if is_job_id(job_id) else None
+        if record is None or not self._may_decide(record, token, tenant):
+            raise _job_not_found()
+        wait = record.context.wait
+        if record.status is not JobStatus.WAITING_FOR_HUMAN or wait is None:
+            raise _not_waiting(record)
+        choices = sorted(word for word in wait.edges if word not in {LATE, CANCELLED})
+        if decision not in choices:
+            raise MusterError(
+                ErrorCode.UNKNOWN_DECISION,
+                f"decision {decision!r} is not one of {', '.join(choices)}",
+                extra={"allowed": choices},
+            )
+        entry = ev.event(
+            ev.APPROVAL_RECEIVED,
+            state=record.state,
+            next_state=wait.edges[decision],
+            details={"decision": decision, "by": by, "comment": note},
+        )
+        item = dump_item(DecisionItem(decision, by, note))
+        noted = blob(entry) if self._settings.history else ""
+        reply = await self._store.signal(record.id, record.wave, item, noted, secrets.token_hex(8))
+        if isinstance(reply, Turn):
+            await self._background.settle(self._turns.run(reply), SETTLE_S)
+        elif reply.why is not Refusal.TAKEN:
+            raise _not_waiting(record)
+
+    def _may_decide(self, record: JobRecord, token: str | None, tenant: str | None) -> bool:
+        if tenant is not None:
+            return record.tenant == tenant
+        if token is not None:
+            return hmac.compare_digest(token.encode("utf-8", "surrogateescape"), self._token_of(record).encode())
+        return not self._settings.approvals_need_token
+
+    def _token_of(self, record: JobRecord) -> str:
+        return self._tokens.of(record.id, record.wave)
+
+    async def approval_token(self, record: JobRecord) -> str | None:
+        """What the owner may hand to whoever is to decide; one for each wait."""
+        return self._token_of(record) if record.status is JobStatus.WAITING_FOR_HUMAN else None
+
+
+def _fingerprint(order: JobOrder) -> str:
+    body = orjson.dumps([order.blueprint, order.initial_data, order.webhook_url], option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(body, digest_size=16).hexdigest()
+
+
+def _read_cursor(cursor: str | None) -> UnixMs | None:
+    if cursor is None:
+        return None
+    if not cursor.isdigit() or len(cursor) > 16:
+        raise MusterError(
+            ErrorCode.INVALID_PARAMETER, f"cursor {cursor!r} is not one of ours", hint="pass `next` of the last page"
+        )
+    return UnixMs(int(cursor))
+
+
+def _job_not_found() -> MusterError:
+    return MusterError(ErrorCode.JOB_NOT_FOUND, "Job not found")
+
+
+def _job_final(record: JobRecord) -> MusterError:
+    return MusterError(ErrorCode.JOB_FINAL, f"job {record.id} is already {record.status}")
+
+
+def _not_waiting(record: JobRecord) -> MusterError:
+    return MusterError(
+        ErrorCode.NOT_WAITING_FOR_DECISION,
+        f"job {record.id} is not waiting for a decision",
+        hint="it was decided before, its deadline passed, or it has not asked yet",
+    )

@@ -1,0 +1,301 @@
+"""What workers do: wait for tasks, keep them alive, hand in results."""
+
+import asyncio
+import random
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import orjson
+
+from muster.core import events as ev
+from muster.core.decisions import CANCELLED, FAILURE, SUCCESS
+from muster.core.ids import JobId, partition_of, split_task_id
+from muster.core.record import TaskItem
+from muster.core.retry import Again, TaskRules, after_failure
+from muster.core.status import JobStatus
+from muster.engine.background import Background
+from muster.engine.dispatch import Dispatcher, Waiter
+from muster.engine.fleet import Fleet, Known
+from muster.engine.history import blob
+from muster.engine.settings import EngineSettings
+from muster.engine.turns import Turns
+from muster.engine.views import HeartbeatReply, Lease, LeaseSign, ReportReply, TaskReport, WorkerPatch
+from muster.errors import ErrorCode, MusterError
+from muster.observe.metrics import Metrics
+from muster.store.base import (
+    Claimed,
+    Completed,
+    Completion,
+    LeaseRef,
+    Mode,
+    Refusal,
+    Refused,
+    Store,
+    StoreFull,
+    StoreUnavailable,
+    Turn,
+)
+from muster.store.codec import dump_item
+
+SETTLE_S: Final = 0.1
+"""A report's answer waits so long for the turn it caused, so that the next task can travel with it."""
+
+
+class Work:
+    def __init__(
+        self,
+        store: Store,
+        turns: Turns,
+        dispatcher: Dispatcher,
+        fleet: Fleet,
+        background: Background,
+        metrics: Metrics,
+        settings: EngineSettings,
+        hint: Callable[[JobId, int], None],
+    ) -> None:
+        self._store = store
+        self._turns = turns
+        self._dispatcher = dispatcher
+        self._fleet = fleet
+        self._background = background
+        self._metrics = metrics
+        self._settings = settings
+        self._hint = hint
+        self.draining = False
+
+    async def heartbeat(self, worker_id: str, patch: WorkerPatch, leases: tuple[LeaseSign, ...]) -> HeartbeatReply:
+        """A sign of life of a worker, and of the tasks it names.
+
+        Raises:
+            MusterError: WORKER_NOT_FOUND; it should register again.
+        """
+        known, cancels = await self._fleet.beat(worker_id, patch)
+        cancel, lost = list(cancels), []
+        for sign, word in zip(leases, await self._extend(worker_id, leases), strict=True):
+            if word == "lost":
+                lost.append(sign.task_id)
+            elif word == "cancel" and sign.task_id not in cancel:
+                cancel.append(sign.task_id)
+        return HeartbeatReply(known.view, tuple(cancel), tuple(lost))
+
+    async def _extend(self, worker_id: str, leases: tuple[LeaseSign, ...]) -> list[str]:
+        words = ["lost"] * len(leases)
+        by_partition: dict[int, list[int]] = {}
+        for i, sign in enumerate(leases):
+            parts = split_task_id(sign.task_id)
+            if parts is not None and partition_of(parts[0]) < self._settings.partitions:
+                by_partition.setdefault(partition_of(parts[0]), []).append(i)
+        for partition, indexes in by_partition.items():
+            refs = [_lease_ref(leases[i]) for i in indexes]
+            for i, word in zip(
+                indexes, await self._store.extend(partition, worker_id, self._settings.lease_ms, refs), strict=True
+            ):
+                words[i] = word
+        return words
+
+    async def progress(self, worker_id: str, task_id: str, fraction: float, message: str) -> None:
+        """Progress told over the socket; says nothing about the lease."""
+        parts = split_task_id(task_id)
+        if parts is not None and partition_of(parts[0]) < self._settings.partitions:
+            ref = LeaseRef(task_id, progress=fraction, message=message)
+            await self._store.extend(partition_of(parts[0]), worker_id, 0, (ref,))
+
+    async def poll(self, worker_id: str, *, timeout_ms: int, max_tasks: int) -> tuple[Lease, ...]:
+        """Tasks for the worker, as soon as there are any; () after *timeout_ms*, and at once for a draining worker."""
+        known = await self._fleet.known(worker_id)
+        if known.view.status == "draining" or not known.classes:
+            await asyncio.sleep(min(timeout_ms, self._settings.heartbeat_ms) / 1000)
+            return ()
+        waiter = self._waiter(known, max_tasks)
+        claimed = await self._dispatcher.wait(waiter, timeout_ms)
+        return self._leases(waiter, claimed)
+
+    def _waiter(self, known: Known, wanted: int) -> Waiter:
+        lease_ms = self._settings.registration_ttl_ms if known.patient else self._settings.delivery_lease_ms
+        return Waiter(known.view.worker_id, known.classes, wanted, lease_ms, known.patient)
+
+    def _leases(self, waiter: Waiter, claimed: list[Claimed]) -> tuple[Lease, ...]:
+        lease_ms = self._settings.registration_ttl_ms if waiter.patient else self._settings.lease_ms
+        leases: list[Lease] = []
+        for task, fence in zip(claimed, waiter.fences, strict=True):
+            self._metrics.task_wait_seconds.observe(task.waited_ms / 1000)
+            body = orjson.loads(task.body)
+            leases.append(
+                Lease(body["job_id"], task.task, task.attempt, "" if waiter.patient else fence, lease_ms, body)
+            )
+        return tuple(leases)
+
+    async def report(self, report: TaskReport, *, next_tasks: int) -> ReportReply:
+        """Take a worker's result; hand it up to *next_tasks* tasks that are ready now.
+
+        Raises:
+            MusterError: TASK_NOT_FOUND, JOB_NOT_FOUND, FORBIDDEN (another worker's task).
+        """
+        replies, tasks = await self.report_all((report,), next_tasks=next_tasks)
+        if isinstance(replies[0], BaseException):
+            raise replies[0]
+        return replace(replies[0], tasks=tasks)
+
+    async def report_all(
+        self, reports: Sequence[TaskReport], *, next_tasks: int
+    ) -> tuple[list[ReportReply | BaseException], tuple[Lease, ...]]:
+        """Take several results of one worker at once. Errors stand in their places; tasks are for all of them.
+
+        Each report is a task of its own, so that a caller who goes away interrupts neither result nor turn.
+        """
+        waiter = await self._instant_waiter(reports[0].worker_id, next_tasks)
+        loop = asyncio.get_running_loop()
+        answers: list[asyncio.Future[ReportReply]] = [loop.create_future() for _ in reports]
+        tasks = {
+            self._background.spawn(self._take(report, waiter, answer))
+            for report, answer in zip(reports, answers, strict=True)
+        }
+        await asyncio.wait(tasks, timeout=SETTLE_S)
+        replies = await asyncio.gather(*answers, return_exceptions=True)
+        return replies, self._collect(waiter)
+
+    async def _take(self, report: TaskReport, waiter: Waiter | None, answer: "asyncio.Future[ReportReply]") -> None:
+        try:
+            turn = await self._complete(report, waiter, answer)
+        except (MusterError, StoreUnavailable, StoreFull) as error:
+            if not answer.done():
+                answer.set_exception(error)
+            return
+        if turn is not None:
+            await self._turns.run(turn, waiter)
+
+    async def _complete(
+        self, report: TaskReport, waiter: Waiter | None, answer: "asyncio.Future[ReportReply]"
+    ) -> Turn | None:
+        """Deliver the result and answer for it; the turn it makes due comes after that."""
+        parts = split_task_id(report.task_id)
+        if parts is None or parts[0] != report.job_id:
+            raise _task_not_found(report)
+        completion = await self._completion(report, parts[1])
+        seats = self._dispatcher.reserve_for((), 1, waiter) if completion.mode is Mode.DELIVER else None
+        if seats is not None:
+            completion = replace(completion, claim=seats.claim)
+        reply: Completed | Refused = Refused(Refusal.STALE)
+        try:
+            reply = await self._store.complete(completion)
+        finally:
+            if seats is not None:
+                self._dispatcher.deliver(seats, reply.claimed if isinstance(reply, Completed) else ())
+        if isinstance(reply, Refused):
+            _answer(answer, await self._refused(report, parts[1], reply))
+            return None
+        self._metrics.tasks.labels(_outcome(report.status)).inc()
+        if completion.delay_ms and reply.retried:
+            self._hint(parts[0], completion.delay_ms)
+        if reply.cancelling:
+            await self._store.forget_cancel(report.worker_id, report.task_id)
+        _answer(answer, ReportReply(CANCELLED if reply.cancelling else _outcome(report.status)))
+        return reply.turn
+
+    async def _instant_waiter(self, worker_id: str, next_tasks: int) -> Waiter | None:
+        if next_tasks <= 0 or self.draining:
+            return None
+        known = await self._fleet.known(worker_id)
+        return None if known.view.status == "draining" else self._waiter(known, next_tasks)
+
+    def _collect(self, waiter: Waiter | None) -> tuple[Lease, ...]:
+        if waiter is None:
+            return ()
+        waiter.gone = True  # what is claimed from here on goes back
+        return self._leases(waiter, waiter.got)
+
+    async def _completion(self, report: TaskReport, number: int) -> Completion:
+        job = JobId(report.job_id)
+        mode, delay_ms = Mode.DELIVER, 0
+        if report.status == FAILURE:
+            then = await self._after_failure(report, job, number)
+            if isinstance(then, Again):
+                mode, delay_ms = Mode.RETRY, then.delay_ms
+        attempt = report.attempt or 0
+        item = TaskItem(number, report.status, report.data, report.code, report.message, report.worker_id, attempt)
+        details: dict[str, Any] = {"status": report.status}
+        if report.code or report.message:
+            details |= {"code": report.code, "message": report.message}
+        entry = ev.event(
+            ev.TASK_RETRIED if mode is Mode.RETRY else ev.TASK_FINISHED,
+            task=number,
+            worker=report.worker_id,
+            attempt=report.attempt,
+            details=details,
+        )
+        return Completion(
+            job=job,
+            number=number,
+            worker=report.worker_id,
+            mode=mode,
+            item=dump_item(item),
+            history=blob(entry) if self._settings.history else "",
+            token=secrets.token_hex(8),
+            attempt=report.attempt,
+            fence=report.fence,
+            delay_ms=delay_ms,
+            failed=report.status != SUCCESS,
+        )
+
+    async def _after_failure(self, report: TaskReport, job: JobId, number: int) -> object:
+        task = await self._store.live_task(job, number)
+        if task is None:
+            return None
+        rules = TaskRules(retries=orjson.loads(task.rules)["r"])
+        return after_failure(report.code, task.failures, rules, random.uniform(0.5, 1.0), report.retry_after_ms)
+
+    async def _refused(self, report: TaskReport, number: int, refused: Refused) -> ReportReply:
+        """Late and repeated reports are normal life; reports for what never was are not."""
+        match refused.why:
+            case Refusal.FINAL:
+                return ReportReply("ignored", "job_cancelled")
+            case Refusal.STALE:
+                return ReportReply("ignored", "stale_task")
+            case Refusal.FOREIGN:
+                raise _not_holder(report)
+            case _:
+                if refused.next_task < 0:
+                    raise MusterError(ErrorCode.JOB_NOT_FOUND, f"there is no job {report.job_id!r}")
+                if number >= refused.next_task:
+                    raise _task_not_found(report)
+                return await self._ended_before(report, number)
+
+    async def _ended_before(self, report: TaskReport, number: int) -> ReportReply:
+        job = JobId(report.job_id)
+        held = {raw["w"] for raw in await self._task_events(job, number) if "w" in raw}
+        if held and report.worker_id not in held:
+            raise _not_holder(report)
+        record = await self._store.read(job)
+        cancelled = record is not None and record.status is JobStatus.CANCELLED
+        return ReportReply("ignored", "job_cancelled" if cancelled else "duplicate")
+
+    async def _task_events(self, job: JobId, number: int) -> list[dict[str, Any]]:
+        entries = [orjson.loads(raw.blob) for raw in await self._store.history(job)]
+        return [entry for entry in entries if entry.get("n") == number]
+
+
+def _answer(future: "asyncio.Future[ReportReply]", reply: ReportReply) -> None:
+    if not future.done():  # the caller may have gone
+        future.set_result(reply)
+
+
+def _outcome(status: str) -> str:
+    return status if status in {FAILURE, CANCELLED} else SUCCESS
+
+
+def _lease_ref(sign: LeaseSign) -> LeaseRef:
+    return LeaseRef(sign.task_id, sign.attempt, sign.fence, sign.progress, sign.message or "")
+
+
+def _task_not_found(report: TaskReport) -> MusterError:
+    return MusterError(ErrorCode.TASK_NOT_FOUND, f"job {report.job_id!r} has no task {report.task_id!r}")
+
+
+def _not_holder(report: TaskReport) -> MusterError:
+    return MusterError(
+        ErrorCode.FORBIDDEN,
+        f"worker {report.worker_id!r} does not hold task {report.task_id!r}",
+        hint="only the worker a task was handed to may report it",
+    )

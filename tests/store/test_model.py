@@ -1,0 +1,536 @@
+"""The same random operations on the model and on a real server: same replies, same contents, no broken invariant.
+
+Calls are sent twice at random, replies are lost, owners die and their leases are taken over. `MUSTER_LONG=1` runs
+many more.
+"""
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import HealthCheck, Phase, note, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from muster.core.ids import JobId, UnixMs, new_job_id
+from muster.core.record import JobRecord
+from muster.core.status import JobStatus
+from muster.store.base import (
+    Claim,
+    Claimed,
+    Commit,
+    Committed,
+    Completed,
+    Existing,
+    LeaseRef,
+    Message,
+    Mode,
+    NewTask,
+    Refused,
+    Seat,
+    Store,
+    Tick,
+    Turn,
+)
+from muster.store.keys import short_hash
+
+from tests.support.comparing import normal
+from tests.support.deployment import Backend, Deployment, Replica
+from tests.support.samples import HOUR_MS, commit_of, decision, end_of, item_of, new_job, number_of, seat
+from tests.support.servers import Server, Servers
+
+LONG = os.environ.get("MUSTER_LONG") == "1"
+TYPES = ("work", "other")
+DELAYS = st.sampled_from([0, HOUR_MS])
+WORKERS = ("w1", "w2")
+FIRST_MS = UnixMs(1_700_000_000_000)
+
+
+@dataclass
+class Held:
+    """A turn somebody once got. The tokens differ where a tick made them."""
+
+    record: JobRecord
+    tokens: tuple[str, str]
+    item_count: int
+    spawned: int = 0
+
+
+@dataclass(frozen=True)
+class Handed:
+    """A task somebody once got."""
+
+    claimed: Claimed
+    worker: str
+    fence: str
+
+
+class StoreMachine(RuleBasedStateMachine):
+    server: ClassVar[Server]
+    succeeded: ClassVar[Counter[str]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.serial = 0
+        self.jobs: list[JobId] = []
+        self.turns: list[Held] = []
+        self.handed: list[Handed] = []
+        self.seats: dict[str, Seat] = {}
+        self.messages: list[tuple[str, int]] = []
+        self.versions: dict[JobId, tuple[int, int]] = {}
+
+    # Machinery
+
+    @initialize()
+    def connect(self) -> None:
+        self.deployments = (Deployment(None), Deployment(self.server))
+        self.sides: list[Replica] = [self.runner.run(deployment.replica("r1")) for deployment in self.deployments]
+
+    def teardown(self) -> None:
+        for deployment in getattr(self, "deployments", ()):
+            self.runner.run(deployment.close())
+        self.runner.close()
+
+    def fresh(self, prefix: str) -> str:
+        self.serial += 1
+        return f"{prefix}{self.serial}"
+
+    def both(self, operation: str, call: Callable[[Store, int], Awaitable[Any]], twice: bool = False) -> list[Any]:
+        """Call on both sides, once more where *twice*, and compare. Returns the last replies.
+
+        The first reply is lost then; what a claim in it handed out comes back when its lease ends.
+        """
+        replies: list[Any] = []
+        for _ in range(1 + twice):
+            replies = [self.runner.run(_awaited(call(side.store, i))) for i, side in enumerate(self.sides)]
+            assert normal(replies[1]) == normal(replies[0]), f"{operation} on the server and on the model"
+            self.remember(replies)
+            if not isinstance(replies[0], Refused) and replies[0] not in (None, False, ()):
+                self.succeeded[operation] += 1
+            elif isinstance(replies[0], Refused):
+                self.succeeded[f"{operation} refused: {replies[0].why}"] += 1
+        self.compare()
+        return replies
+
+    def remember(self, replies: list[Any]) -> None:
+        """Turns and tasks that were handed out, wherever in the reply they are."""
+        model, real = replies
+        match model:
+            case Turn():
+                self.turns.append(Held(model.record, (model.token, real.token), len(model.items)))
+            case Completed(turn=Turn()) | Committed(turn=Turn()):
+                self.remember([model.turn, real.turn])
+            case Tick():
+                others = {turn.record.id: turn for turn in real.turns}
+                for turn in model.turns:
+                    self.remember([turn, others[turn.record.id]])
+                self.messages += [(message.id, message.tries) for message in model.messages]
+        claimed = model if isinstance(model, tuple) else getattr(model, "claimed", ())
+        self.handed += [
+            Handed(task, self.last_seats[task.seat].worker, self.last_seats[task.seat].fence)
+            for task in claimed
+            if isinstance(task, Claimed)
+        ]
+
+    def compare(self) -> None:
+        """Both sides hold the same, told the same, and break no rule."""
+        found = self.deployments[1].violations()
+        assert not found, "\n".join(found)
+        for job in self.jobs:
+            model, real = [self.runner.run(_awaited(side.store.read(job))) for side in self.sides]
+            assert normal(real) == normal(model)
+            self.check_progress(job, real)
+        model, real = [self.runner.run(_awaited(self.contents(side.store))) for side in self.sides]
+        assert normal(real) == normal(model)
+        self.check_wakes()
+
+    def check_progress(self, job: JobId, record: JobRecord | None) -> None:
+        """I6: versions grow by one, and what a watcher sees changes with the revision."""
+        if record is None:
+            return
+        version, revision = self.versions.get(job, (0, 0))
+        assert version <= record.version <= version + 1
+        assert record.revision >= revision
+        assert record.version == version or record.revision > revision
+        self.versions[job] = (record.version, record.revision)
+
+    async def contents(self, store: Store) -> Any:
+        queue = await store.queue(0)
+        histories = [[event.blob for event in await store.history(job)] for job in self.jobs]
+        live = [await store.live_task(job, number) for job in self.jobs for number in range(8)]
+        listed = [{record.id for record in await store.jobs(tenant, None, 50)} for tenant in "ab"]
+        counts = {status: count for status, count in queue.jobs.items() if count}
+        return queue.ready, queue.leased, counts, histories, live, listed
+
+    def check_wakes(self) -> None:
+        mark = self.fresh("mark")
+        for side in self.sides:
+            self.runner.run(_arrived(side, mark))
+        model, real = [sorted(text for text in side.texts if text.startswith("c|")) for side in self.sides]
+        assert real == model, "wake-ups of the server and of the model"
+        for side in self.sides:
+            side.messages.clear()
+
+    # What goes in
+
+    def some_turn(self, pick: int) -> Held:
+        """Recent ones more often: they may still be good."""
+        recent = self.turns[-4:]
+        return recent[pick % len(recent)] if pick % 5 else self.turns[pick % len(self.turns)]
+
+    def some_task(self, pick: int) -> Handed:
+        recent = self.handed[-6:]
+        return recent[pick % len(recent)] if pick % 5 else self.handed[pick % len(self.handed)]
+
+    def a_claim(self, seats: int, lease_ms: int = HOUR_MS, *, swap: bool = False, register: bool = False) -> Claim:
+        self.last_seats = tuple(
+            seat(WORKERS[i % 2], fence=self.fresh("f"), lease_ms=lease_ms, patient=swap) for i in range(seats)
+        )
+        classes = tuple(short_hash(kind) for kind in (reversed(TYPES) if swap else TYPES))
+        return Claim("r1", classes, self.last_seats, register=register, history=swap)
+
+    def some_tasks(self, first: int, count: int, pick: int) -> tuple[NewTask, ...]:
+        return tuple(
+            NewTask(first + i, TYPES[(pick + i) % 7 == 0], b"body", b"rules", HOUR_MS, (pick + i) % 3 - 1)
+            for i in range(count)
+        )
+
+    def a_commit(self, held: Held, kind: str, count: int, pick: int, claim: Claim | None, delay_ms: int) -> Commit:
+        record = held.record
+        first = max(record.next_task, record.spawned_to) + held.spawned
+        kind = "tasks" if held.spawned else kind
+        fields: dict[str, Any] = {
+            "next_token": self.fresh("next"),
+            "claim": claim,
+            "history": (self.fresh("decided"),),
+            "clear_cancel": record.cancel_requested,
+            "next_task": first,
+            "messages": (Message(self.fresh("m"), b"hello"),) if pick % 4 == 0 else (),
+            "drops": self.leftovers(held),
+        }
+        tasks: tuple[NewTask, ...] = ()
+        match kind:
+            case "tasks":
+                tasks = self.some_tasks(first, count, pick)
+                wanted = held.spawned + count
+                fields |= {"need": wanted, "fail_fast": bool(pick % 2), "next_task": first + count}
+                if wanted == 1:
+                    fields |= {"current_task": first, "status": JobStatus.WAITING_FOR_WORKER}
+                elif pick % 5 == 0:
+                    fields["need"] = 1
+            case "human":
+                fields |= {"status": JobStatus.WAITING_FOR_HUMAN, "need": 1, "deadline_ms": delay_ms}
+            case "sleep":
+                fields |= {"status": JobStatus.WAITING, "need": 1, "deadline_ms": delay_ms}
+            case "go":
+                fields |= {"status": JobStatus.RUNNING, "need": 0}
+            case _:
+                fields |= {"result": {"n": pick}}
+        turn = Turn("", record, ())
+        return commit_of(turn, tasks, **fields)
+
+    def leftovers(self, held: Held) -> tuple[tuple[int, int], ...]:
+        """All numbers of past waits: dropping what has ended already does nothing."""
+        record = held.record
+        return ((0, max(record.next_task, record.spawned_to)),) if max(record.next_task, record.spawned_to) else ()
+
+    # Jobs
+
+    @rule(tenant=st.sampled_from("ab"), key=st.sampled_from(["", "", "k1", "k2"]), twice=st.booleans())
+    def submit(self, tenant: str, key: str, twice: bool) -> None:
+        self.serial += 1
+        new = new_job(
+            id=new_job_id(FIRST_MS, 0, self.serial), tenant=tenant, idempotency_key=key, fingerprint=f"f{key}"
+        )
+        token = self.fresh("turn")
+        self.jobs.append(new.id)
+        reply = self.both("submit", lambda store, _: store.submit(new, token), twice)[0]
+        if isinstance(reply, Existing):
+            self.jobs.pop()
+            self.succeeded["existing"] += 1
+
+    @rule(
+        kind=st.sampled_from(["tasks", "tasks", "human", "final"]),
+        count=st.integers(1, 3),
+        pick=st.integers(0, 99),
+        seats=st.integers(0, 2),
+        twice=st.booleans(),
+    )
+    def submit_with_its_first_turn(self, kind: str, count: int, pick: int, seats: int, twice: bool) -> None:
+        self.serial += 1
+        new = new_job(id=new_job_id(FIRST_MS, 0, self.serial), tenant="ab"[pick % 2])
+        record = replace(_pending(new.id), tenant=new.tenant)
+        token = self.fresh("turn")
+        claim = self.a_claim(seats) if seats else None
+        first = replace(self.a_commit(Held(record, ("", ""), 0), kind, count, pick, claim, HOUR_MS), token=token)
+        self.jobs.append(new.id)
+        self.both("submit with first", lambda store, _: store.submit(new, token, first), twice)
+
+    @precondition(lambda self: self.turns)
+    @rule(
+        which=st.integers(0, 99),
+        kind=st.sampled_from(["tasks", "tasks", "tasks", "human", "sleep", "go", "final"]),
+        count=st.integers(1, 4),
+        pick=st.integers(0, 99),
+        seats=st.integers(0, 3),
+        delay_ms=DELAYS,
+        twice=st.booleans(),
+    )
+    def commit(self, which: int, kind: str, count: int, pick: int, seats: int, delay_ms: int, twice: bool) -> None:
+        held = self.some_turn(which)
+        claim = self.a_claim(seats, swap=pick % 3 == 0, register=pick % 4 == 0) if seats else None
+        commit = self.a_commit(held, kind, count, pick, claim, delay_ms)
+        self.both("commit", lambda store, i: store.commit(replace(commit, token=held.tokens[i])), twice)
+
+    @precondition(lambda self: self.turns)
+    @rule(which=st.integers(0, 99), count=st.integers(1, 3), pick=st.integers(0, 99), twice=st.booleans())
+    def spawn(self, which: int, count: int, pick: int, twice: bool) -> None:
+        held = self.some_turn(which)
+        record = held.record
+        first = max(record.next_task, record.spawned_to) + held.spawned
+        wave = max(record.wave, record.spawn_wave) + 1
+        tasks = self.some_tasks(first, count, pick)
+
+        async def call(store: Store, side: int) -> bool:
+            return await store.spawn(record.id, record.version, held.tokens[side], wave, tasks)
+
+        if self.both("spawn", call, twice)[0]:
+            held.spawned += count
+
+    @precondition(lambda self: self.turns)
+    @rule(which=st.integers(0, 99), delay_ms=DELAYS, failed=st.booleans(), twice=st.booleans())
+    def defer(self, which: int, delay_ms: int, failed: bool, twice: bool) -> None:
+        held = self.some_turn(which)
+
+        async def call(store: Store, side: int) -> bool:
+            return await store.defer(held.record.id, held.tokens[side], delay_ms, failed=failed) is not None
+
+        self.both("defer", call, twice)
+
+    @precondition(lambda self: self.jobs)
+    @rule(which=st.integers(0, 99), back=st.sampled_from([0, 0, 0, 1]), twice=st.booleans())
+    def signal(self, which: int, back: int, twice: bool) -> None:
+        asking = [job for job in self.jobs if self.is_asking(job)]
+        job = asking[which % len(asking)] if asking and which % 6 else self.jobs[which % len(self.jobs)]
+        record = self.runner.run(_awaited(self.sides[0].store.read(job)))
+        token, entry = self.fresh("signal"), self.fresh("decided")
+        self.both("signal", lambda s, _: s.signal(job, record.wave - back, decision(token), entry, token), twice)
+
+    def is_asking(self, job: JobId) -> bool:
+        record = self.runner.run(_awaited(self.sides[0].store.read(job)))
+        return record is not None and record.status is JobStatus.WAITING_FOR_HUMAN
+
+    @precondition(lambda self: self.jobs)
+    @rule(which=st.integers(0, 99), grace_ms=DELAYS, twice=st.booleans())
+    def cancel(self, which: int, grace_ms: int, twice: bool) -> None:
+        job, token = self.jobs[which % len(self.jobs)], self.fresh("cancel")
+
+        async def call(store: Store, _: int) -> Any:
+            reply = await store.cancel(job, token, grace_ms, "cancel asked")
+            return {"asked": sorted(reply)} if isinstance(reply, tuple) else reply
+
+        self.both("cancel", call, twice)
+
+    # Tasks
+
+    @rule(
+        seats=st.integers(0, 4),
+        lease_ms=DELAYS,
+        swap=st.booleans(),
+        register=st.booleans(),
+        twice=st.sampled_from([False, False, True]),
+    )
+    def claim(self, seats: int, lease_ms: int, swap: bool, register: bool, twice: bool) -> None:
+        claim = self.a_claim(seats, lease_ms, swap=swap, register=register)
+        self.both("claim", lambda store, _: store.claim(0, claim), twice)
+
+    @precondition(lambda self: self.handed)
+    @rule(
+        which=st.integers(0, 99),
+        mode=st.sampled_from([Mode.DELIVER, Mode.DELIVER, Mode.DELIVER, Mode.RETRY, Mode.REQUEUE]),
+        who=st.sampled_from(["worker", "worker", "worker", "engine", "stranger"]),
+        fenced=st.booleans(),
+        failed=st.booleans(),
+        delay_ms=DELAYS,
+        seats=st.integers(0, 2),
+        twice=st.booleans(),
+    )
+    def complete(
+        self, which: int, mode: Mode, who: str, fenced: bool, failed: bool, delay_ms: int, seats: int, twice: bool
+    ) -> None:
+        task = self.some_task(which)
+        end = end_of(
+            task.claimed,
+            worker={"worker": task.worker, "engine": "", "stranger": "w9"}[who],
+            attempt=task.claimed.attempt if fenced else None,
+            fence=task.fence if fenced else None,
+            mode=mode,
+            delay_ms=delay_ms,
+            failed=failed,
+            item=item_of(number_of(task.claimed), "failure" if failed else "success"),
+            token=self.fresh("turn"),
+            claim=self.a_claim(seats) if seats and mode is Mode.DELIVER else None,
+        )
+        reply = self.both("complete", lambda store, _: store.complete(end), twice)[0]
+        if isinstance(reply, Completed):
+            self.succeeded["retry" if reply.retried else "join" if reply.turn else "noted"] += 1
+
+    @precondition(lambda self: self.handed)
+    @rule(which=st.integers(0, 99), count=st.integers(1, 3), who=st.integers(0, 5), lease_ms=DELAYS)
+    def extend(self, which: int, count: int, who: int, lease_ms: int) -> None:
+        tasks = [self.some_task(which + i) for i in range(count)]
+        worker = tasks[0].worker if who else ""
+        refs = [
+            LeaseRef(task.claimed.task, task.claimed.attempt, task.fence, progress=0.5, message="half")
+            for task in tasks
+        ]
+        answers = self.both("extend", lambda store, _: store.extend(0, worker, lease_ms, refs))[0]
+        self.succeeded.update(f"extend: {answer}" for answer in answers)
+
+    @precondition(lambda self: self.handed)
+    @rule(which=st.integers(0, 99), twice=st.booleans())
+    def release(self, which: int, twice: bool) -> None:
+        task = self.some_task(which)
+        self.both("release", lambda s, _: s.release(task.claimed.task, task.claimed.attempt, task.fence), twice)
+
+    # Time
+
+    @rule(twice=st.booleans())
+    def tick(self, twice: bool) -> None:
+        prefixes = [self.fresh("tick"), self.fresh("tick")]
+        for prefix in prefixes[: 1 + twice]:
+            tick = self.both("tick", lambda store, _, prefix=prefix: store.tick(0, prefix))[0]
+            self.succeeded.update(kind for kind in ("leases", "messages", "turns") if getattr(tick, kind))
+
+    @precondition(lambda self: self.jobs)
+    @rule(which=st.integers(0, 99))
+    def an_owner_of_a_turn_dies(self, which: int) -> None:
+        """Its lease runs out; it may come back as a zombie, since its turn is still among `turns`."""
+        job = self.jobs[which % len(self.jobs)]
+        self.bring_forward("D", job)
+        model = self.partition.jobs[job]
+        if model.turn_at is not None:
+            model.turn_at = 0
+
+    @precondition(lambda self: self.handed)
+    @rule(which=st.integers(0, 99))
+    def a_lease_runs_out(self, which: int) -> None:
+        task = self.some_task(which).claimed.task
+        self.bring_forward("L", task)
+        if task in self.partition.tasks:
+            self.partition.tasks[task].lease_ends_at = 0
+
+    @rule()
+    def all_timers_run_out(self) -> None:
+        for timer in self.server.client.zrange(f"{self.tag}tm", 0, -1):
+            self.bring_forward("tm", timer.decode())
+        for timer in self.partition.timers:
+            self.partition.timers[timer] = 0
+
+    def bring_forward(self, key: str, member: str) -> None:
+        self.server.client.zadd(f"{self.tag}{key}", {member: 0}, xx=True)
+
+    @property
+    def tag(self) -> str:
+        return self.deployments[1].tags[0]
+
+    @property
+    def partition(self) -> Any:
+        return self.deployments[0]._state.partitions[0]
+
+    @precondition(lambda self: self.messages)
+    @rule(which=st.integers(0, 99), retry_in_ms=st.sampled_from([None, 0, HOUR_MS]), twice=st.booleans())
+    def settle(self, which: int, retry_in_ms: int | None, twice: bool) -> None:
+        message, tries = self.messages[which % len(self.messages)]
+
+        async def call(store: Store, _: int) -> str:
+            await store.settle(0, message, tries, retry_in_ms)
+            return "settled"
+
+        self.both("settle", call, twice)
+
+    # Workers
+
+    @rule(
+        worker=st.sampled_from(WORKERS),
+        what=st.sampled_from(["register", "beat", "touch", "ask_cancel", "forget_cancel"]),
+        twice=st.booleans(),
+    )
+    def worker_lives(self, worker: str, what: str, twice: bool) -> None:
+        async def call(store: Store, _: int) -> Any:
+            match what:
+                case "register":
+                    await store.register(worker, HOUR_MS, {"id": worker})
+                case "beat":
+                    return await store.beat(worker, HOUR_MS, {"load": "1"}), "beat"
+                case "touch":
+                    return await store.touch(HOUR_MS, WORKERS), "touched"
+                case "ask_cancel":
+                    await store.ask_cancel(worker, ["a", "b"])
+                case _:
+                    await store.forget_cancel(worker, "a")
+            found = sorted(await store.workers(), key=lambda fields: fields["id"])
+            return found, await store.cancels(worker), await store.worker(worker), what
+
+        self.both(what, call, twice)
+
+
+async def _awaited(value: Awaitable[Any]) -> Any:
+    return await value
+
+
+async def _arrived(side: Replica, mark: str) -> None:
+    """Messages come in order: what was sent before *mark* has come with it."""
+    await side.store.publish("r1", mark)
+    async with asyncio.timeout(10):
+        while mark not in side.texts:
+            await asyncio.sleep(0)
+
+
+def _pending(job: JobId) -> JobRecord:
+    new = new_job(id=job)
+    return JobRecord(
+        id=job, tenant=new.tenant, blueprint=new.blueprint, blueprint_version=new.blueprint_version,
+        status=JobStatus.PENDING, state=new.state, version=0, revision=0, wave=0, next_task=0,
+        submission=new.submission, context=new.context, created_at=FIRST_MS, updated_at=FIRST_MS,
+    )  # fmt: skip
+
+
+MUST_HAPPEN = (
+    "submit", "existing", "submit with first", "commit", "spawn", "defer", "signal", "cancel", "claim", "complete",
+    "join", "noted", "retry", "extend: ok", "extend: lost", "extend: cancel", "release", "tick", "leases", "messages",
+    "turns", "settle", "register", "beat", "touch", "ask_cancel", "forget_cancel", "complete refused: gone",
+    "complete refused: stale", "complete refused: foreign", "complete refused: final", "commit refused: stale",
+    "signal refused: conflict", "cancel refused: final",
+)  # fmt: skip
+
+
+@pytest.mark.timeout(0 if LONG else 60)
+@pytest.mark.parametrize(("backend", "examples"), [("valkey", 2_000 if LONG else 50), ("redis", 500 if LONG else 15)])
+def test_the_server_does_what_the_model_does(servers: Servers, backend: Backend, examples: int) -> None:
+    assert backend != "memory"
+
+    class Machine(StoreMachine):
+        server = servers.get(backend)
+        succeeded = Counter()
+
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]  # the library's own gap
+        Machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=80 if LONG else 50,
+            deadline=None,
+            derandomize=not LONG,
+            database=None,
+            phases=[Phase.generate, Phase.shrink],
+            suppress_health_check=list(HealthCheck),
+            print_blob=False,
+        ),
+    )
+    missing = [word for word in MUST_HAPPEN if not Machine.succeeded[word]]
+    note(str(Machine.succeeded)) if False else None
+    assert not missing, f"never happened: {missing}; what did: {dict(Machine.succeeded)}"

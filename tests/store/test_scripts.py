@@ -1,0 +1,251 @@
+"""The scripts as files, the keys they write, and how jobs spread over partitions."""
+
+import re
+from collections import Counter
+from typing import Any
+
+import pytest
+from muster.core.ids import partition_of
+from muster.core.status import JobStatus
+from muster.store.base import Committed, Completed, Message, Mode, Turn
+from muster.store.keys import SLOTS, crc16, global_tag, partition_tags
+from muster.store.redis import RedisStore
+from muster.store.scripts import names, script
+
+from tests.conftest import MakeDeployment
+from tests.support.deployment import Backend, Deployment
+from tests.support.dump import read_all
+from tests.support.invariants import kind_of, violations
+from tests.support.samples import (
+    HOUR_MS,
+    asking_job,
+    claim_of,
+    claim_one,
+    commit_of,
+    committed,
+    decision,
+    end_of,
+    first_turn,
+    fresh,
+    new_job,
+    new_tasks,
+    seat,
+    waiting_job,
+)
+
+
+@pytest.fixture
+def deployment(deploy: MakeDeployment, real_backend: Backend) -> Deployment:
+    return deploy(real_backend)
+
+
+# The files
+
+
+@pytest.mark.parametrize("name", names())
+def test_each_script_says_what_it_takes_answers_and_does_when_sent_twice(name: str) -> None:
+    source = script(name).source
+    header = re.match(r"#!lua( flags=\S+)?\n--\[\[\n(.*?)\]\]", source, re.DOTALL)
+    assert header is not None, "a script starts with its header"
+    assert header[2].startswith(f"{name}: ")
+    for word in ("KEYS", "ARGV", "OUT", "TWICE"):
+        assert re.search(rf"^(?:[A-Z]+, )*{word}(?:, [A-Z]+)* +\S", header[2], re.MULTILINE), f"no {word}"
+
+
+@pytest.mark.parametrize("name", names())
+def test_scripts_take_the_time_from_the_server_and_never_read_user_data(name: str) -> None:
+    source = script(name).source
+    assert "-- @include" not in source
+    for word in ("cjson", "cmsgpack", "os.time", "math.random"):
+        assert word not in source
+    assert re.search(r"call\('(KEYS|SCAN|SSCAN|HSCAN|ZSCAN)'", source) is None
+
+
+async def everything(deployment: Deployment) -> None:
+    """A day in the life of a deployment: every operation that runs a script, and every kind of key."""
+    store = (await deployment.replica("r1")).store
+    await store.register("w1", HOUR_MS, {"id": "w1"})
+    await store.touch(HOUR_MS, ["w1"])
+    await store.beat("w1", HOUR_MS, {})
+    await store.ask_cancel("w1", ["t"])
+    await store.secret("s")
+    await store.publish_blueprint("orders", "1", "{}")
+    await store.claim(0, claim_of(1, replica="r1", register=True))
+    for tenant in ("a", "b"):  # two flows, one of them drained: their finish tags are remembered
+        await waiting_job(store, 1 if tenant == "b" else 9, tenant)
+    await store.claim(0, claim_of(5))
+    turn = await first_turn(store, idempotency_key="k", watcher="r1")
+    await store.spawn(turn.record.id, 0, turn.token, 1, new_tasks(0, 1, priority=30))
+    early = await claim_one(store)
+    assert isinstance(await store.complete(end_of(early)), Completed)
+    await committed(
+        store,
+        commit_of(turn, new_tasks(1, 3, priority=30), need=4, drops=((50, 60),), messages=(Message("m", b""),)),
+    )
+    one, two, three = await store.claim(0, claim_of([seat(fence=f"f{i}") for i in range(3)]))
+    await store.complete(end_of(one, mode=Mode.RETRY, delay_ms=HOUR_MS))
+    await store.release(two.task, 1, "f1")
+    await store.extend(0, "w1", HOUR_MS, [])
+    await store.complete(end_of(three))
+    asking = await asking_job(store, deadline_ms=HOUR_MS)
+    answered = await store.signal(asking.record.id, 1, decision(), "decided", fresh())
+    assert isinstance(answered, Turn)
+    await store.defer(asking.record.id, answered.token, HOUR_MS, failed=True)
+    await store.cancel(asking.record.id, fresh(), HOUR_MS, "")
+    await committed(store, commit_of(await first_turn(store)))
+    await store.tick(0, "t")
+    await store.settle(0, "m", 0, HOUR_MS)
+    await store.queue(0)
+    await store.read(asking.record.id, "r1", changes=True)
+    await store.jobs("a", None, 10)
+    await store.workers()
+    await store.claim(0, claim_of(1, replica="r1", classes=("idle",), register=True))
+
+
+async def test_every_script_was_exercised(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: set[str] = set()
+    run = RedisStore._run
+
+    def spy(self: RedisStore, name: str, *args: Any) -> Any:
+        ran.add(name)
+        return run(self, name, *args)
+
+    monkeypatch.setattr(RedisStore, "_run", spy)
+    await everything(deployment)
+    assert ran == set(names())
+
+
+async def test_every_kind_of_key_is_in_the_table_and_carries_the_tag(deployment: Deployment) -> None:
+    await everything(deployment)
+    assert deployment.server is not None
+    dump = read_all(deployment.server.client)
+    tags = (*deployment.tags, global_tag(deployment.namespace))
+    assert all(key.startswith(tags) for key in dump.entries)
+    kinds = {kind_of(key.partition("}")[2]) for key in dump.entries}
+    assert None not in kinds
+    seen = {kind.pattern.partition(":")[0] for kind in kinds}
+    assert seen >= {"j", "h", "jt", "t", "q", "f", "V", "vt", "cls", "n", "L", "D", "tm", "ob", "k", "xr", "xf", "meta"}
+    assert seen >= {"bp", "w", "wc", "ws", "wt"}
+
+
+async def test_user_strings_never_appear_in_a_key(deployment: Deployment) -> None:
+    store = (await deployment.replica()).store
+    turn = await first_turn(store, tenant="ten:ant|{x}", idempotency_key="k*y")
+    await committed(store, commit_of(turn, new_tasks(0, 1, type="ty|pe"), fail_fast=True))
+    assert deployment.server is not None
+    keys = " ".join(read_all(deployment.server.client).entries)
+    assert "ant" not in keys
+    assert "k*y" not in keys
+    assert "ty|pe" not in keys
+
+
+def test_the_scanner_finds_what_is_wrong() -> None:
+    """A scanner that never complains proves nothing."""
+    from tests.support.dump import Dump, Entry
+
+    job = new_job().id
+    fields = {"fin": "0", "tl": "x", "st": "running", "need": "0", "cx": "0", "nl": "1", "wv": "0"}
+    found = violations(Dump({f"j:{job}": Entry("hash", None, fields), "odd": Entry("string", None, "")}))
+    assert any("has a turn that never ends" in text for text in found)
+    assert any("no kind of key explains odd" in text for text in found)
+    assert any("counts 1 leases, there are 0" in text for text in found)
+    assert any("0 jobs are counted as running, there are 1" in text for text in found)
+
+
+# Lifetimes
+
+
+async def test_all_keys_of_a_final_job_expire_and_none_of_a_live_one(deployment: Deployment) -> None:
+    store = (await deployment.replica()).store
+    live, final = await waiting_job(store, 3), await waiting_job(store, 3)
+    cancelled = await store.cancel(final, fresh(), 0, "")
+    assert isinstance(cancelled, Turn)
+    end = commit_of(cancelled, status=JobStatus.CANCELLED, retention_ms=HOUR_MS, drops=((0, 3),))
+    await committed(store, end)
+    await store.tick(0, "t")
+    assert deployment.server is not None
+    entries = read_all(deployment.server.client).under(deployment.tags[0]).entries
+    finals = {key: entry.ttl_ms for key, entry in entries.items() if final in key}
+    lives = {key: entry.ttl_ms for key, entry in entries.items() if live in key}
+    assert set(finals) == {f"j:{final}", f"h:{final}"}
+    assert all(ttl is not None and HOUR_MS - 60_000 < ttl <= HOUR_MS for ttl in finals.values())
+    assert len(lives) == 6
+    assert set(lives.values()) == {None}
+
+
+async def test_a_job_is_forgotten_after_its_retention_and_leaves_nothing(deployment: Deployment) -> None:
+    store = (await deployment.replica()).store
+    turn = await first_turn(store, history="")
+    await committed(store, commit_of(turn, retention_ms=1))
+    while await store.read(turn.record.id) is not None:
+        pass
+    assert await store.jobs("acme", None, 10) == ()
+    assert deployment.server is not None
+    assert not [key for key in read_all(deployment.server.client).entries if turn.record.id in key]
+
+
+async def test_a_flush_leaves_foreign_keys_alone(deployment: Deployment) -> None:
+    await everything(deployment)
+    assert deployment.server is not None
+    client = deployment.server.client
+    foreign = ["foreign", "{" + deployment.namespace + "}x", "{" + deployment.namespace + "x0.0}j:1"]
+    for key in foreign:
+        client.set(key, "1")
+    try:
+        await (await deployment.replica()).store.flush()
+        assert sorted(read_all(client).entries) == sorted(foreign)
+    finally:
+        client.delete(*foreign)
+
+
+# Partitions
+
+
+def test_slots_are_those_of_a_cluster() -> None:
+    assert crc16(b"123456789") == 0x31C3
+
+
+@pytest.mark.parametrize("partitions", [1, 4, 64])
+def test_partitions_spread_evenly_over_the_slots(partitions: int) -> None:
+    tags = partition_tags("muster", partitions)
+    slots = [crc16(tag.strip("{}").encode()) % SLOTS for tag in tags]
+    width = SLOTS // partitions
+    assert [slot // width for slot in slots] == list(range(partitions))
+    for nodes in (1, 2, 4):
+        shares = Counter(slot * nodes // SLOTS for slot in slots)
+        assert len(set(shares.values())) == 1 or partitions < nodes
+
+
+async def test_a_job_lives_wholly_in_its_partition(deploy: MakeDeployment, real_backend: Backend) -> None:
+    deployment = deploy(real_backend, partitions=64)
+    store = (await deployment.replica("r1")).store
+    for partition in (0, 17, 63):
+        turn = await first_turn(store, partition=partition)
+        assert partition_of(turn.record.id) == partition
+        await committed(store, commit_of(turn, new_tasks(0, 2)))
+        assert deployment.server is not None
+        dump = read_all(deployment.server.client)
+        places = {key.partition("}")[0] + "}" for key in dump.entries if turn.record.id in key}
+        assert places == {deployment.tags[partition]}
+        assert len((await store.claim(partition, claim_of(5))) or ()) == 2
+    assert len(await store.jobs("acme", None, 10)) == 3
+
+
+async def test_four_partitions_share_one_server(deploy: MakeDeployment, real_backend: Backend) -> None:
+    deployment = deploy(real_backend, partitions=4)
+    waiting, store = await deployment.replica("r1"), (await deployment.replica()).store
+    for partition in range(4):
+        await store.claim(partition, claim_of(1, replica="r1", register=True))
+    for partition in range(4):
+        turn = await first_turn(store, partition=partition)
+        reply = await store.commit(commit_of(turn, new_tasks(0, 1)))
+        assert isinstance(reply, Committed)
+        (task,) = await store.claim(partition, claim_of(1))
+        done = await store.complete(end_of(task))
+        assert isinstance(done, Completed)
+        assert done.turn is not None
+        await committed(store, commit_of(done.turn))
+    await waiting.store.publish("r1", "done")
+    while "done" not in waiting.texts:
+        await store.ping()
+    assert sorted(partition for partition, text in waiting.messages if text.startswith("c|")) == [0, 1, 2, 3]

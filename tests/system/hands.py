@@ -1,0 +1,62 @@
+"""The SDK worker of the system tests: tasks `<HANDS_PREFIX>.echo` and so on. Notes every run in a file."""
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from muster_worker import Ctx, Permanent, Worker
+
+PREFIX = os.environ["HANDS_PREFIX"]
+FOLDER = Path(os.environ["HANDS_FOLDER"])
+worker = Worker()
+
+
+def note(text: str) -> None:
+    with (FOLDER / f"{PREFIX}.runs").open("a") as file:
+        file.write(text + "\n")
+
+
+@worker.task(f"{PREFIX}.echo")
+async def echo(value: Any) -> Any:
+    return value
+
+
+@worker.task(f"{PREFIX}.work")
+async def work(ctx: Ctx, value: Any) -> Any:
+    """Takes a moment, so that something is always under way."""
+    note(ctx.task_id)
+    await asyncio.sleep(0.02)
+    return value
+
+
+@worker.task(f"{PREFIX}.hold")
+async def hold(ctx: Ctx, value: Any) -> Any:
+    """Runs until the file `<prefix>.go` is there."""
+    note(ctx.task_id)
+    while not (FOLDER / f"{PREFIX}.go").exists():
+        await asyncio.sleep(0.02)
+    return {"attempt": ctx.attempt}
+
+
+@worker.task(f"{PREFIX}.burn")
+def burn(ctx: Ctx, value: dict[str, Any]) -> Any:
+    """Keeps the processor busy for a while, as a plain function."""
+    note(ctx.task_id)
+    until = time.monotonic() + value["seconds"]
+    while time.monotonic() < until:
+        sum(range(1000))
+    return {"attempt": ctx.attempt}
+
+
+@worker.task(f"{PREFIX}.die")
+async def die(ctx: Ctx, value: Any) -> Any:
+    note(ctx.task_id)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@worker.task(f"{PREFIX}.permanent")
+async def permanent(value: Any) -> Any:
+    raise Permanent("no such customer")

@@ -1,0 +1,26 @@
+"""`python -m tests.system.impatient server`: the server with other bounds than it ships with.
+
+MUSTER_TEST_LIMITS holds them: `muster.engine.guard:BLOCKED_MAX_S=0.4 …`, separated by blanks.
+"""
+
+import os
+import sys
+from importlib import import_module
+
+from muster.cli import app
+
+SHORT_TURNS = "muster.engine.decider:TURN_TIMEOUT_MS=700 muster.engine.guard:BLOCKED_MAX_S=0.4"
+SHORT_TURN_LEASES = "muster.store.redis:TURN_LEASE_MS=3000"
+
+
+def set_limits(text: str) -> None:
+    for word in text.split():
+        place, _, value = word.partition("=")
+        module, _, name = place.partition(":")
+        assert hasattr(import_module(module), name), word
+        setattr(import_module(module), name, float(value) if "." in value else int(value))
+
+
+if __name__ == "__main__":
+    set_limits(os.environ["MUSTER_TEST_LIMITS"])
+    sys.exit(app.main())
