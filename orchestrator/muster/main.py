@@ -22,8 +22,8 @@ from muster.engine.settings import EngineSettings
 from muster.observe.logs import configure_logs
 from muster.observe.metrics import Metrics
 from muster.settings import Settings
-from muster.store.link import parse_url
 from muster.store.redis import RedisStore
+from muster.store.topology import inspect, locator
 from muster.version import product_version
 
 log = logging.getLogger("muster.main")
@@ -103,7 +103,7 @@ async def running_engine(settings: Settings) -> AsyncIterator[Engine]:
     replica = secrets.token_hex(6)
     wiring = _Wiring()
     store = RedisStore(
-        parse_url(settings.redis_url),
+        settings.redis_url,
         namespace=settings.namespace,
         partitions=settings.partitions,
         replica=replica,
@@ -112,7 +112,7 @@ async def running_engine(settings: Settings) -> AsyncIterator[Engine]:
     )
     await store.open()
     try:
-        check_store(await store.info(), settings)
+        check_store(await inspect(await locator(settings.redis_url)()), settings)
         secret = settings.secret.get_secret_value() if settings.secret else await store.secret(secrets.token_hex(32))
         metrics = Metrics(version=product_version())
         engine = Engine(store, registry, engine_settings(settings, replica), metrics, secret)

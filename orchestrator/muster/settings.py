@@ -26,6 +26,7 @@ from pydantic_settings import (
 
 from muster.core.ids import PARTITIONS_MAX
 
+REDIS_SCHEMES: Final = frozenset({"redis", "rediss", "valkey", "valkeys", "unix", "redis+sentinel", "valkey+sentinel"})
 PREFIX: Final = "MUSTER_"
 TOKEN_BYTES_MIN: Final = 16
 """A shorter token can be guessed; `muster token new` makes 32 bytes."""
@@ -194,8 +195,8 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _known_scheme(cls, value: str | None) -> str | None:
-        if value is not None and urlsplit(value).scheme not in {"redis", "rediss", "unix"}:
-            raise ValueError("must start with redis://, rediss:// or unix://")
+        if value is not None and urlsplit(value).scheme not in REDIS_SCHEMES:
+            raise ValueError("must start with redis://, rediss://, valkey://, valkeys://, unix:// or redis+sentinel://")
         return value
 
     @classmethod

@@ -7,7 +7,6 @@ from typing import Literal, TypeAlias
 
 from muster.store.base import Store
 from muster.store.keys import global_tag, partition_tags
-from muster.store.link import parse_url
 from muster.store.memory import MemoryState, MemoryStore
 from muster.store.redis import RedisStore
 
@@ -60,7 +59,7 @@ class Deployment:
         if self.server is None:
             return MemoryStore(self._state, replica=name, on_message=on_message)
         return RedisStore(
-            parse_url(self.server.url),
+            self.server.url,
             namespace=self.namespace,
             partitions=self.partitions,
             replica=name,

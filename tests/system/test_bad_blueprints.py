@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 
-from tests.system.callers import Api, PlainWorker, api_at
+from tests.system.callers import Api, PlainWorker, api_at, session
 from tests.system.conftest import build
 from tests.system.impatient import SHORT_TURNS
 from tests.system.processes import Cluster
@@ -30,33 +32,49 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     cluster.close()
 
 
+@dataclass
+class Ends:
+    wrong: dict[str, dict[str, Any]]
+    fine: list[dict[str, Any]]
+    events: dict[str, list[str]]
+
+
+@pytest.fixture(scope="module")
+def ends(short: Cluster) -> Ends:
+    """One job of each wrong blueprint and ten right ones, all at the same time."""
+
+    async def run() -> Ends:
+        async with session() as http:
+            api, worker = api_at(http, short.a.url), PlainWorker(http, short.a.url)
+            await worker.register("others")
+            wrong = {blueprint: await api.start(blueprint) for blueprint in WRONG}
+            fine = [await api.start("three", type="others") for _ in range(10)]
+            for _ in range(30):
+                task = await worker.take()
+                await worker.report(task, data={"step": task["params"]["step"]})
+            return Ends(
+                {blueprint: await api.end_of(job_id, 40) for blueprint, job_id in wrong.items()},
+                [await api.end_of(job_id) for job_id in fine],
+                {blueprint: await api.events(job_id) for blueprint, job_id in wrong.items()},
+            )
+
+    return asyncio.run(run())
+
+
 @pytest.mark.parametrize("blueprint", WRONG)
-async def test_it_ends_in_quarantine_with_its_traceback(
-    short: Cluster, http: aiohttp.ClientSession, blueprint: str
-) -> None:
-    api = api_at(http, short.a.url)
-    job = await api.end_of(await api.start(blueprint), 30)
+def test_it_ends_in_quarantine_with_its_traceback(ends: Ends, blueprint: str) -> None:
+    job = ends.wrong[blueprint]
     error, trace = WRONG[blueprint]
     assert job["status"] == "quarantined"
     assert error in job["error_message"]
     assert job["error_details"]["code"] == "state_failed"
     assert trace in job["error_details"]["traceback"]
     assert job["result"] is None
-    assert (await api.events(job["id"]))[-1] == "job_quarantined"
+    assert ends.events[blueprint][-1] == "job_quarantined"
 
 
-async def test_other_jobs_go_on_meanwhile(short: Cluster, http: aiohttp.ClientSession) -> None:
-    api, worker = api_at(http, short.a.url), PlainWorker(http, short.a.url)
-    await worker.register("others")
-    wrong = [await api.start(blueprint) for blueprint in WRONG for _ in range(3)]
-    fine = [await api.start("three", type="others") for _ in range(10)]
-    for _ in range(30):
-        task = await worker.take()
-        await worker.report(task, data={"step": task["params"]["step"]})
-    ends = await asyncio.gather(*(api.end_of(job_id) for job_id in fine))
-    assert {job["status"] for job in ends} == {"finished"}
-    ends = await asyncio.gather(*(api.end_of(job_id, 40) for job_id in wrong))
-    assert {job["status"] for job in ends} == {"quarantined"}
+def test_other_jobs_go_on_meanwhile(ends: Ends) -> None:
+    assert {(job["status"], job["state_history"]["step"]) for job in ends.fine} == {("finished", 3)}
 
 
 async def test_plain_functions_that_hang_leave_room_for_those_that_do_not(
@@ -64,7 +82,7 @@ async def test_plain_functions_that_hang_leave_room_for_those_that_do_not(
 ) -> None:
     """More of them than a pool of threads would have."""
     api = api_at(http, short.a.url)
-    stuck = [await api.start("stuck") for _ in range(40)]
+    stuck = await asyncio.gather(*(api.start("stuck") for _ in range(40)))
     assert (await api.end_of(await api.start("plain")))["result"] == {"n": 1}
     for job_id in stuck:
         await api.cancel(job_id)

@@ -39,6 +39,7 @@ from muster.store.base import (
 from muster.store.keys import global_tag, partition_tags, short_hash, wake_channel
 from muster.store.link import CONNECT_TIMEOUT_S, Address, Link, LinkDown, ServerError, Traffic
 from muster.store.scripts import names, script
+from muster.store.topology import locator
 
 log = logging.getLogger("muster.store")
 
@@ -49,6 +50,7 @@ PASSING_ERRORS: Final = frozenset(
     {"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "MISCONF", "NOREPLICAS"}
 )
 """The server will take the command later; nothing was written."""
+DEMOTED: Final = frozenset({"READONLY", "MASTERDOWN"})
 TICK_LEASES: Final = 100
 TICK_TIMERS: Final = 200
 TICK_TURNS: Final = 32
@@ -68,7 +70,7 @@ class RedisStore:
 
     def __init__(
         self,
-        address: Address,
+        url: str,
         *,
         namespace: str,
         partitions: int = 1,
@@ -76,7 +78,8 @@ class RedisStore:
         on_message: OnMessage | None = None,
         on_reconnect: Callable[[], None] | None = None,
     ) -> None:
-        self._address = address
+        self._locate = locator(url)
+        self._address: Address | None = None
         self._replica = replica
         self._tags = partition_tags(namespace, partitions)
         self._global = global_tag(namespace)
@@ -121,6 +124,7 @@ class RedisStore:
         self._up.clear()
 
     async def _connect(self) -> None:
+        self._address = await self._locate()
         link = await Link.open(self._address, f"muster-{self._replica or 'client'}", self.traffic)
         try:
             for name in names():
@@ -149,7 +153,7 @@ class RedisStore:
                 case _:
                     pass  # the answer to a ping
 
-        subscriber = await Link.open(self._address, f"muster-{self._replica}-messages")
+        subscriber = await Link.open(await self._locate(), f"muster-{self._replica}-messages")
         subscriber.listen(push)
         for channel in self._partition_of_channel:
             subscriber.send("SSUBSCRIBE", channel)
@@ -216,6 +220,8 @@ class RedisStore:
             return
         if error.kind not in PASSING_ERRORS:
             raise error
+        if error.kind in DEMOTED and self._link is not None:
+            self._link.close()  # this server takes no writes any more: look for the one that does
         if time.monotonic() >= deadline:
             raise StoreUnavailable(f"{self._address}: {error}") from error
         await asyncio.sleep(0.05)
@@ -297,23 +303,19 @@ class RedisStore:
         return tuple(_raw_event(entry.decode()) for entry in entries)
 
     async def jobs(self, tenant: str, before: UnixMs | None, limit: int) -> tuple[JobRecord, ...]:
-        ids: list[tuple[float, JobId]] = []
-        for tag in self._tags:
-            ids += await self._listed(tag, short_hash(tenant), before, limit)
-        ids.sort(reverse=True)
-        replies = await asyncio.gather(*(self.read(job) for _, job in ids[:limit]))
+        pages = await asyncio.gather(*(self._listed(tag, short_hash(tenant), before, limit) for tag in self._tags))
+        # A job that ends meanwhile may be found among the live and the final ones.
+        ids = sorted({job: score for page in pages for score, job in page}.items(), key=_by_time, reverse=True)
+        replies = await asyncio.gather(*(self.read(job) for job, _ in ids[:limit]))
         return tuple(record for record in replies if record is not None)
 
     async def _listed(self, tag: str, tenant: str, before: UnixMs | None, limit: int) -> list[tuple[float, JobId]]:
-        """Newest ids of one partition: live ones, then one day's bucket after the other."""
+        """The newest ids of one partition: live ones, and final ones by days. All is asked for in one round trip."""
         top = "+inf" if before is None else f"({before}"
-        newest = int(time.time() * 1000) if before is None else before
-        found = await self._newest(f"{tag}xr:{tenant}", top, limit)
-        for day in range(newest // INDEX_DAY_MS, newest // INDEX_DAY_MS - INDEX_DAYS_MAX, -1):
-            found += await self._newest(f"{tag}xf:{day}:{tenant}", top, limit)
-            if len(found) >= limit * 2:
-                break
-        return found
+        newest = (int(time.time() * 1000) if before is None else before) // INDEX_DAY_MS
+        keys = [f"{tag}xr:{tenant}", *(f"{tag}xf:{day}:{tenant}" for day in range(newest, newest - INDEX_DAYS_MAX, -1))]
+        pages = await asyncio.gather(*(self._newest(key, top, limit) for key in keys))
+        return [entry for page in pages for entry in page]
 
     async def _newest(self, key: str, top: str, limit: int) -> list[tuple[float, JobId]]:
         flat = await self._call("ZREVRANGEBYSCORE", key, top, "-inf", "WITHSCORES", "LIMIT", 0, limit)
@@ -476,16 +478,6 @@ class RedisStore:
                 if cursor == b"0":
                     break
 
-    async def info(self) -> dict[str, str]:
-        """INFO and the few settings that start-up checks look at."""
-        lines = (await self._call("INFO")).decode().splitlines()
-        facts = dict(line.split(":", 1) for line in lines if ":" in line)
-        try:
-            facts |= codec.text_fields(await self._call("CONFIG", "GET", "maxmemory-policy"))
-        except ServerError:
-            log.info("store_config_unreadable")  # managed servers hide CONFIG; the check is skipped then
-        return facts
-
 
 INDEX_DAYS_MAX: Final = 31
 """Days of finished jobs a listing looks back, page by page."""
@@ -493,6 +485,10 @@ INDEX_DAYS_MAX: Final = 31
 
 class UnknownPartition(LookupError):
     """An id of a partition this deployment does not have: no such job can exist here."""
+
+
+def _by_time(entry: tuple[JobId, float]) -> tuple[float, JobId]:
+    return entry[1], entry[0]
 
 
 def _turn(job: JobId, token: str, header: Sequence[bytes | None], items: Sequence[bytes]) -> Turn:
