@@ -4,12 +4,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from muster.blueprint.definition import AnyBlueprint
 from muster.blueprint.facts import Entered, JobFacts
 from muster.blueprint.registry import Registry
 from muster.core.decisions import Ask, Done, Fail, Fan, Go
+from muster.core.json import JsonValue
 
 
 def demo() -> AnyBlueprint:
@@ -38,7 +39,7 @@ async def test_the_demo_counts_asks_and_publishes() -> None:
     published = await step(blueprint, "publish", text, {"decision": "approved", "by": "ann"}, joined.data)
     top = [{"word": "the", "count": 3}, {"word": "cat", "count": 1}]
     report = {"total_words": 4, "distinct_words": 2, "top": top, "chunks": 2, "approved_by": "ann"}
-    assert published.decision == Done(report)
+    assert published.decision == Done(cast("JsonValue", report))
     rejected = await step(blueprint, "reject", text, {"decision": "rejected", "by": "ann", "note": "too long"})
     assert rejected.decision == Fail("rejected by ann: too long")
 

@@ -126,7 +126,7 @@ def test_a_state_kept_in_a_variable_is_labelled_where_the_variable_is_used() -> 
             target = finished if job.input else second
             choices = {"yes": finished, "no": second}
             if job.input:
-                return job.ask("?", **choices)
+                return job.ask("?", **choices)  # type: ignore[arg-type]
             decision = job.run("x", {}, ok=target, error=failed)
             job.data["n"] = 1
             return decision
@@ -157,7 +157,7 @@ def test_lambdas_comprehensions_modules_and_helpers_are_looked_into() -> None:
             pick = lambda: second  # noqa: E731
             if job.input:
                 return by_helper(job)
-            return job.ask("?", a=pick(), **{str(n): state for n, state in enumerate([third])})
+            return job.ask("?", a=pick(), **{str(n): state for n, state in enumerate([third])})  # type: ignore[arg-type, no-untyped-call]
 
         @b.state
         async def second(job: Job) -> Next:
@@ -253,7 +253,9 @@ def test_another_edge_gives_another_version() -> None:
             return job.fail("no")
 
     a, b, c = (Blueprint("same") for _ in range(3))
-    one(a), other(b), one(c)
+    one(a)
+    other(b)
+    one(c)
     assert a.version == c.version != b.version
 
 

@@ -1,17 +1,21 @@
 """Every mistake is told at once, with file and line and what to do."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 from muster.blueprint.problems import BlueprintError
 from muster.blueprint.registry import Registry
 
+Told: TypeAlias = Callable[..., str]
+
 HEAD = "from muster import Blueprint, Decision, Job, Next, TaskError, failed, finished, task\n"
 
 
 @pytest.fixture
-def told(tmp_path: Path):
+def told(tmp_path: Path) -> Told:
     """The text of all problems of a file with these lines below HEAD (so the first of them is line 2)."""
 
     def tell(text: str, name: str = "shop.py") -> str:
@@ -24,7 +28,7 @@ def told(tmp_path: Path):
     return tell
 
 
-def test_all_problems_of_a_file_are_told_together_in_order(told) -> None:
+def test_all_problems_of_a_file_are_told_together_in_order(told: Told) -> None:
     text = told("""b = Blueprint("orders")
 @b.start
 def check(job):
@@ -137,11 +141,11 @@ def y(job, error: TaskError): return job.done()
         ("x = (", "line 2   cannot be imported: SyntaxError"),
     ],
 )
-def test_a_mistake_is_told_with_its_line(told, text: str, message: str) -> None:
+def test_a_mistake_is_told_with_its_line(told: Told, text: str, message: str) -> None:
     assert message in told(text)
 
 
-def test_a_state_of_another_blueprint_is_no_target(told) -> None:
+def test_a_state_of_another_blueprint_is_no_target(told: Told) -> None:
     text = told("""a = Blueprint("a")
 b = Blueprint("b")
 @a.start
@@ -153,7 +157,7 @@ def y(job): return job.go(x)
     assert "line 7   state 'y' goes to state 'x' of blueprint 'a'" in text
 
 
-def test_two_blueprints_may_not_share_a_name_or_a_route(told) -> None:
+def test_two_blueprints_may_not_share_a_name_or_a_route(told: Told) -> None:
     text = told("""a = Blueprint("a")
 b = Blueprint("a")
 c = Blueprint("c", endpoint="jobs/a")

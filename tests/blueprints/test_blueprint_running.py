@@ -12,6 +12,7 @@ from muster.blueprint.facts import JobFacts
 from muster.blueprint.problems import BlueprintError, InputInvalid
 from muster.blueprint.testing import job_for
 from muster.core.decisions import Ask, Done, Fail, Fan, Go, Quarantine, Run, Sleep, TaskSpec
+from muster.core.json import JsonObject
 from muster_worker.contracts import task
 from pydantic import BaseModel
 
@@ -100,7 +101,7 @@ async def test_different_tasks_together_come_back_as_a_tuple() -> None:
 
 
 async def test_a_tasks_error_and_a_persons_answer_are_typed() -> None:
-    error = {"code": "PERMANENT_ERROR", "message": "no", "worker": "w1", "attempt": 2, "task": 0}
+    error: JsonObject = {"code": "PERMANENT_ERROR", "message": "no", "worker": "w1", "attempt": 2, "task": 0}
     asking = (await orders.enter("broken", facts(), error)).decision
     edges = {"again": "asked", "stop": "failed", "late": "asked"}
     assert asking == Ask("PERMANENT_ERROR on w1", edges, within_ms=172_800_000)
@@ -316,7 +317,7 @@ def test_a_target_must_be_a_state() -> None:
 
 def test_a_value_that_does_not_fit_its_contract_is_refused() -> None:
     with pytest.raises(ValueError, match="sku"):
-        job_for({}).run(pack, {"sku": 3}, ok=finished)  # type: ignore[arg-type]
+        job_for({}).run(pack, {"sku": 3}, ok=finished)  # type: ignore[misc]
 
 
 async def test_a_state_can_be_called_in_a_test_and_its_decision_compared() -> None:

@@ -8,7 +8,6 @@ from enum import StrEnum
 from typing import Any, Final
 
 from muster.store.base import StoreUnavailable
-from muster.store.link import parse_url
 from muster.store.redis import RedisStore
 from muster.store.scripts import names, script
 
@@ -45,7 +44,7 @@ class CrashingStore(RedisStore):
     def __init__(
         self, url: str, *, point: Point | None, namespace: str, replica: str, on_message: Callable[[int, str], None]
     ) -> None:
-        super().__init__(parse_url(url), namespace=namespace, replica=replica, on_message=on_message)
+        super().__init__(url, namespace=namespace, replica=replica, on_message=on_message)
         self.point = point
         self.armed = False
         self.reached = False

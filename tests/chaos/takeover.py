@@ -71,12 +71,16 @@ class Replica:
     async def close(self) -> None:
         """End it without a word: what its code awaits is cancelled, and nothing of that reaches the store."""
         self.died.set()
+        await self.silence()
+        await self.engine.stop()
+        await self.store.close()
+
+    async def silence(self) -> None:
+        """Callers that give up may still start something, which hangs at the dead store."""
         while left := [t for t in asyncio.all_tasks() if _belongs_to(t, self.engine)]:
             for task in left:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
-        await self.engine.stop()
-        await self.store.close()
 
 
 def _belongs_to(task: "asyncio.Task[Any]", engine: Engine) -> bool:
@@ -138,10 +142,10 @@ class World:
             answer, death = asyncio.ensure_future(request(replica.engine)), asyncio.ensure_future(replica.died.wait())
             try:
                 await asyncio.wait({answer, death}, return_when=asyncio.FIRST_COMPLETED)
-                if not answer.done():
-                    await self._replace(replica)
-                    continue
-                return answer.result()
+                if answer.done():
+                    return answer.result()
+                await _cancelled(answer)
+                await self._replace(replica)
             except StoreUnavailable:
                 await asyncio.sleep(0.005)
             except MusterError as error:
@@ -149,9 +153,7 @@ class World:
                     raise
                 await asyncio.sleep(0.005)
             finally:
-                for task in (answer, death):
-                    task.cancel()
-                await asyncio.gather(answer, death, return_exceptions=True)
+                await _cancelled(answer, death)
 
     async def _replace(self, dead: Replica) -> None:
         async with self._takeover:
@@ -184,11 +186,18 @@ class World:
         return (self.tag, global_tag(self.namespace))
 
     async def close(self) -> None:
+        await self.live.close()
         for replica in self.replicas:
-            await replica.close()
+            await replica.silence()
         keys = [key for tag in self._all_tags for key in self._server.client.keys(f"{tag}*")]
         if keys:
             self._server.client.unlink(*keys)
+
+
+async def _cancelled(*tasks: "asyncio.Future[Any]") -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def event_of(entry: str) -> dict[str, Any]:

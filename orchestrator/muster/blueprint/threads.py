@@ -27,7 +27,8 @@ async def in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
             answer.set_exception(error)
 
     def run() -> None:
-        result, error = None, None
+        result: Any = None
+        error: BaseException | None = None
         try:
             result = context.run(function, *arguments)
         except StopIteration as stop:  # a future cannot carry one

@@ -42,7 +42,8 @@ def locator(url: str) -> Locate:
 
     async def ask_sentinels() -> Address:
         sentinel = Sentinel(  # type: ignore[no-untyped-call]
-            hosts, socket_timeout=LOOK_UP_S, socket_connect_timeout=LOOK_UP_S)
+            hosts, socket_timeout=LOOK_UP_S, socket_connect_timeout=LOOK_UP_S
+        )
         try:
             host, port = await sentinel.discover_master(service)
         except RedisError as error:
