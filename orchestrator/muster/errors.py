@@ -16,8 +16,13 @@ class ErrorCode(StrEnum):
     TASK_NOT_FOUND = "task_not_found"
     WORKER_NOT_FOUND = "worker_not_found"
     BLUEPRINT_NOT_FOUND = "blueprint_not_found"
+    FILE_NOT_FOUND = "file_not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     BODY_TOO_LARGE = "body_too_large"
+    SIGNATURE_REFUSED = "signature_refused"
+    QUOTA_EXCEEDED = "quota_exceeded"
+    DISK_FULL = "disk_full"
+    TASK_NOT_HELD = "task_not_held"
     JOB_FINAL = "job_final"
     NOT_WAITING_FOR_DECISION = "not_waiting_for_decision"
     UNKNOWN_DECISION = "unknown_decision"
@@ -41,8 +46,13 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.TASK_NOT_FOUND: 404,
     ErrorCode.WORKER_NOT_FOUND: 404,
     ErrorCode.BLUEPRINT_NOT_FOUND: 404,
+    ErrorCode.FILE_NOT_FOUND: 404,
     ErrorCode.METHOD_NOT_ALLOWED: 405,
     ErrorCode.BODY_TOO_LARGE: 413,
+    ErrorCode.SIGNATURE_REFUSED: 403,
+    ErrorCode.QUOTA_EXCEEDED: 507,
+    ErrorCode.DISK_FULL: 507,
+    ErrorCode.TASK_NOT_HELD: 409,
     ErrorCode.JOB_FINAL: 409,
     ErrorCode.NOT_WAITING_FOR_DECISION: 409,
     ErrorCode.UNKNOWN_DECISION: 400,

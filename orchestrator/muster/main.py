@@ -14,11 +14,12 @@ from aiohttp import web
 
 from muster.api.app import create_app
 from muster.api.auth import Credentials
+from muster.blueprint.builtin import BUILTIN
 from muster.blueprint.graphs import graph_json
 from muster.blueprint.problems import BlueprintError
 from muster.blueprint.registry import Registry
 from muster.engine.engine import Engine
-from muster.engine.settings import EngineSettings
+from muster.engine.settings import EngineSettings, FileSettings
 from muster.observe.logs import configure_logs
 from muster.observe.metrics import Metrics
 from muster.settings import Settings
@@ -98,6 +99,8 @@ async def running_engine(settings: Settings) -> AsyncIterator[Engine]:
     """Blueprints loaded, store connected and checked, loops running."""
     assert settings.redis_url is not None, "whoever calls decides where the store is"
     registry = Registry()
+    for blueprint in BUILTIN:
+        registry.add(blueprint)
     for place in settings.blueprints:
         registry.load(place)
     replica = secrets.token_hex(6)
@@ -162,6 +165,14 @@ def engine_settings(settings: Settings, replica: str) -> EngineSettings:
         history=settings.history_enabled,
         approvals_need_token=settings.approval_token_required,
         webhooks_allow_private=settings.private_webhooks_allowed,
+        log_bytes_max=settings.log_max_bytes,
+        files=FileSettings(
+            folder=settings.files_folder,
+            upload_bytes_max=settings.max_upload_bytes,
+            artifact_bytes_max=settings.max_artifact_bytes,
+            quota_bytes=settings.files_quota_bytes,
+            upload_ttl_ms=ms(settings.upload_ttl_seconds),
+        ),
     )
 
 
@@ -243,4 +254,4 @@ async def _reload_on_change(engine: Engine, settings: Settings) -> None:
 
 def _watched(engine: Engine, settings: Settings) -> set[Path]:
     places = {Path(place).resolve() for place in settings.blueprints if Path(place).exists()}
-    return places | {Path(blueprint.file).parent for blueprint in engine.blueprints.all()}
+    return places | {Path(b.file).parent for b in engine.blueprints.all() if b not in BUILTIN}

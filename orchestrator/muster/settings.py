@@ -45,6 +45,7 @@ OF_OTHERS: Final = frozenset(
         "MUSTER_CLIENT_TOKEN_FILE",
         "MUSTER_WORKER_ID",
         "MUSTER_WORKER_SLOTS",
+        "MUSTER_COMMANDS_FILE",
         "MUSTER_WORKER_TYPE",
     }
 )
@@ -130,6 +131,23 @@ class Settings(BaseSettings):
     """Whether each job's events are kept. Off saves about half of a job's memory."""
     max_body_bytes: int = Field(default=1_048_576, ge=1024, le=104_857_600)
     """Largest JSON body that is read, in bytes. Jobs are held in memory: send large things by reference."""
+    files_dir: Path | None = None
+    """Folder of uploads and artifacts. Replicas on several machines must share it. Unset: `files` below the data
+    folder."""
+    max_upload_bytes: int = Field(default=104_857_600, ge=1)
+    """Largest file that a client may upload, in bytes."""
+    max_artifact_bytes: int = Field(default=5_368_709_120, ge=1)
+    """Largest file that a task may keep, in bytes."""
+    files_quota_bytes: int = Field(default=53_687_091_200, ge=0)
+    """How many bytes of files one tenant may keep; more is refused until some expire or are deleted."""
+    upload_ttl_seconds: float = Field(default=86_400, ge=1, le=31_536_000)
+    """How long a client's upload is kept, in seconds. Artifacts live as long as their job."""
+    public_url: str | None = Field(default=None, pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")
+    """How clients reach this server, for signed URLs, for example `https://muster.example.org`. Unset: as the
+    request named it."""
+    log_max_bytes: int = Field(default=67_108_864, ge=65_536, le=1_073_741_824)
+    """Most that is kept of one job's log, in bytes of Redis memory. Beyond it the oldest lines go, and readers are
+    told how many."""
     approval_tokens: Literal["optional", "required"] | None = None
     """Whether an approval needs its one-time token. Unset: `required` in production, else `optional`."""
     webhook_allow_private: bool | None = None
@@ -155,6 +173,11 @@ class Settings(BaseSettings):
     @property
     def is_production(self) -> bool:
         return self.mode == "production"
+
+    @property
+    def files_folder(self) -> Path:
+        """One for each namespace: fleets that share a folder must not prune each other's files."""
+        return (self.files_dir or self.data_dir / "files") / f"{self.namespace}-files"
 
     @property
     def registration_ttl_seconds(self) -> float:

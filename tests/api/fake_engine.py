@@ -2,14 +2,18 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from muster.core.graph import Edge, Graph
 from muster.core.ids import JobId, UnixMs, new_job_id, split_task_id, task_id
 from muster.core.record import Context, JobRecord, Submission, Wait
 from muster.core.status import JobStatus
+from muster.engine.files import Files
+from muster.engine.journal import EventsReply, EventsReport, LogEntry, LogPage, Steps, StepView
+from muster.engine.settings import FileSettings
 from muster.engine.views import (
     CommandSocket,
     Dashboard,
@@ -28,6 +32,9 @@ from muster.engine.views import (
 )
 from muster.errors import ErrorCode, MusterError
 from muster.observe.metrics import Metrics
+from muster.store.journal import Stream
+from muster.store.memory.store import MemoryState, MemoryStore
+from muster_worker.event_wire import StepFields
 
 NOW = UnixMs(1_705_314_600_123)
 
@@ -92,6 +99,7 @@ class FakeEngine:
     def __init__(self, registry: FakeBlueprints | None = None) -> None:
         self.blueprints = registry or blueprints()
         self.counters = Metrics(version="0")
+        self.files = Files(MemoryStore(MemoryState()), FileSettings(Path("/nonexistent")), b"secret")
         self.records: dict[str, JobRecord] = {}
         self.orders: list[JobOrder] = []
         self.keys: dict[tuple[str, str], JobId] = {}
@@ -111,6 +119,11 @@ class FakeEngine:
         self.decisions: list[dict[str, Any]] = []
         self.to_cancel: dict[str, list[str]] = {}
         self.waits: list[tuple[int, int | None]] = []
+        self.events: list[EventsReport] = []
+        self.log: list[LogEntry] = []
+        self.log_dropped = 0
+        self.log_grew = asyncio.Event()
+        self.follower_left = asyncio.Event()
         self.flushed = 0
         self.is_ready = True
         self.trouble: BaseException | None = None
@@ -334,6 +347,49 @@ class FakeEngine:
     async def progress(self, worker_id: str, task_id: str, fraction: float, message: str) -> None:
         self._check()
         self.progress_seen.append((worker_id, task_id, fraction, message))
+
+    async def take_events(self, report: EventsReport) -> EventsReply:
+        self._check()
+        if report.task_id not in self.held:
+            raise MusterError(ErrorCode.TASK_NOT_FOUND, "Task not found")
+        if self.held[report.task_id] != report.worker_id:
+            raise MusterError(ErrorCode.FORBIDDEN, "held by another worker")
+        if report.fence == "old":
+            return EventsReply(None)
+        self.events.append(report)
+        return EventsReply(report.first + len(report.entries) - 1, self.records[report.task_id[:36]].cancel_requested)
+
+    async def logs(self, tenant: str, job_id: str, *, after: int, limit: int, stream: Stream | None) -> LogPage:
+        record = await self.job(tenant, job_id)
+        fitting = [entry for entry in self.log if entry.seq > after and stream in (None, entry.stream)]
+        items = tuple(fitting[:limit])
+        is_end = record.status.is_final and len(items) == len(fitting)
+        return LogPage(items, items[-1].seq if items else after, self.log_dropped, is_end)
+
+    async def follow_logs(
+        self, tenant: str, job_id: str, *, after: int, stream: Stream | None, quiet_s: float
+    ) -> AsyncGenerator[LogPage, None]:
+        while True:
+            page = await self.logs(tenant, job_id, after=after, limit=10, stream=stream)
+            yield page
+            if page.is_end:
+                return
+            after = page.position
+            self.log_grew.clear()
+            try:
+                await self.log_grew.wait()
+            except BaseException:
+                self.follower_left.set()
+                raise
+
+    async def steps(self, tenant: str, job_id: str) -> Steps:
+        record = await self.job(tenant, job_id)
+        fields = StepFields(index=0, name="load", status="running", started_at=NOW, metadata={}).model_dump()
+        view = StepView(task_id(record.id, 0), fields.pop("index"), 1, fields)
+        return Steps((view,), {"rows": "3"})
+
+    async def job_status(self, job_id: str) -> JobStatus | None:
+        return self.records[job_id].status
 
     async def attach_socket(self, worker_id: str, socket: CommandSocket) -> None:
         self.known(worker_id)

@@ -15,6 +15,7 @@ from muster.cli.job import read_input
 from muster.cli.ports import first_free_port
 
 COMMANDS = ["dev", "server", "worker run", "worker ls", "job start", "job ls", "job show", "job watch", "job cancel"]
+COMMANDS += ["job logs"]
 COMMANDS += ["approve", "reject", "blueprint ls", "blueprint check", "blueprint graph", "config show", "token new"]
 NOBODY = "http://127.0.0.1:9"
 
@@ -135,6 +136,24 @@ def test_a_module_without_worker_is_exit_code_2(capsys: pytest.CaptureFixture[st
     code, err = fails(capsys, "worker", "run", "no_such_module", "--url", NOBODY, "--token", "x")
     assert code == 2
     assert "no_such_module" in err
+
+
+def test_a_worker_without_module_and_commands_has_nothing_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    code, err = fails(capsys, "worker", "run", "--url", NOBODY, "--token", "x")
+    assert code == 2
+    assert "MODULE" in err
+    assert "--commands" in err
+
+
+@pytest.mark.parametrize(("text", "why"), [("programs = [", "is not TOML"), ("program = []", "program: Extra inputs")])
+def test_a_commands_file_with_a_mistake_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str, why: str
+) -> None:
+    (tmp_path / "commands.toml").write_text(text)
+    given = ["--commands-file", str(tmp_path / "commands.toml"), "--url", NOBODY, "--token", "x"]
+    code, err = fails(capsys, "worker", "run", *given)
+    assert code == 2
+    assert why in err
 
 
 def test_config_show_tells_every_origin(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

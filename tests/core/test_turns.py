@@ -196,6 +196,16 @@ def test_a_result_that_came_with_the_wish_to_cancel_is_not_taken() -> None:
     assert (move.status, dict(move.merge)) == (JobStatus.CANCELLED, {})
 
 
+def test_what_a_failed_task_could_tell_is_merged_into_the_history() -> None:
+    told = {"exit_code": 7}
+    over = advance(for_task(), [ended(0, "failure", code="COMMAND_FAILED", message="status 7", data=told)])
+    assert isinstance(over, End)
+    assert (over.status, over.error, dict(over.merge)) == (JobStatus.FAILED, "status 7", told)
+    goes_on = advance(for_task(failure="broken"), [ended(0, "failure", code="COMMAND_FAILED", data=told)])
+    assert isinstance(goes_on, Enter)
+    assert (goes_on.state, dict(goes_on.merge)) == ("broken", told)
+
+
 # Built-in states and ends
 
 

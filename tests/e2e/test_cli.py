@@ -167,6 +167,21 @@ def test_the_worker_of_dev_does_the_work_and_is_listed(dev: Dev) -> None:
     assert worker["supported_tasks"] == ["test.double"]
 
 
+def test_files_are_sent_and_fetched(dev: Dev) -> None:
+    (dev.folder / "data.csv").write_text("a,b\n")
+    sent = dev.muster("file", "put", "data.csv")
+    assert sent.returncode == 0, sent.stderr
+    got = dev.muster("file", "get", sent.stdout.strip(), "copy.csv")
+    assert got.returncode == 0, got.stderr
+    assert (dev.folder / "copy.csv").read_text() == "a,b\n"
+    dev.json("job", "start", "hello", "--watch")
+    assert dev.json("file", "ls", "@last") == {"items": []}
+    assert dev.muster("file", "get", "0" * 32, "none").returncode == 5
+    missing = dev.muster("file", "put", "nothing-here")
+    assert missing.returncode == 2
+    assert missing.stderr.startswith("muster: nothing-here is not a file")
+
+
 def test_a_job_may_be_named_by_its_beginning(dev: Dev) -> None:
     job_id = dev.json("job", "start", "hello", "--watch")["id"]
     assert dev.json("job", "show", job_id[:23])["id"] == job_id
@@ -186,7 +201,7 @@ def test_a_wrong_token_is_exit_code_6(dev: Dev) -> None:
 
 def test_blueprints_are_listed_and_drawn(dev: Dev) -> None:
     names = [item["name"] for item in dev.json("blueprint", "ls")["items"]]
-    assert sorted(names) == ["gate", "hello", "labour", "sad"]
+    assert sorted(names) == ["command", "gate", "hello", "labour", "sad"]
     assert "digraph" in dev.muster("blueprint", "graph", "gate").stdout
     assert "flowchart" in dev.muster("blueprint", "graph", "gate", "-o", "mermaid").stdout
 

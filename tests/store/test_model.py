@@ -36,6 +36,7 @@ from muster.store.base import (
     Tick,
     Turn,
 )
+from muster.store.journal import Entry, Line, Meta, Progress, Step, TaskEvents
 from muster.store.keys import short_hash
 
 from tests.support.comparing import normal
@@ -172,16 +173,18 @@ class StoreMachine(RuleBasedStateMachine):
             asyncio.gather(*(store.read(job) for job in jobs)),
             asyncio.gather(*(store.history(job) for job in jobs)),
             asyncio.gather(*(store.live_task(job, number) for job in jobs for number in range(8))),
+            asyncio.gather(*(store.read_log(job, start) for job in jobs for start in (1, 4))),
+            asyncio.gather(*(store.read_steps(job) for job in jobs)),
             store.queue(0),
             *(store.jobs(tenant, None, 50) for tenant in "ab"),
             store.publish("r1", mark),
         )
-        records, histories, live, queue, *listed = found
+        records, histories, live, logs, steps, queue, *listed = found
         await until(lambda: mark in side.texts)
         counts = {status: count for status, count in queue.jobs.items() if count}
         blobs = [[event.blob for event in events] for events in histories]
         ids = [sorted(record.id for record in page) for page in listed[:2]]
-        return records, blobs, live, queue.ready, queue.leased, counts, ids
+        return records, blobs, live, logs, steps, queue.ready, queue.leased, counts, ids
 
     def check_wakes(self) -> None:
         model, real = [sorted(text for text in side.texts if text.startswith("c|")) for side in self.sides]
@@ -255,7 +258,7 @@ class StoreMachine(RuleBasedStateMachine):
     # Jobs
 
     @precondition(lambda self: len(self.jobs) - len(self.final) < JOBS_MAX)
-    @rule(tenant=st.sampled_from("ab"), key=st.sampled_from(["", "", "k1", "k2"]), twice=st.booleans())
+    @rule(tenant=st.sampled_from("ab"), key=st.sampled_from(["", "k1", "k1", "k2"]), twice=st.booleans())
     def submit(self, tenant: str, key: str, twice: bool) -> None:
         self.serial += 1
         new = new_job(
@@ -423,6 +426,30 @@ class StoreMachine(RuleBasedStateMachine):
             self.succeeded["retry" if reply.retried else "join" if reply.turn else "noted"] += 1
 
     @precondition(lambda self: self.handed)
+    @rule(
+        which=st.integers(0, 99),
+        first=st.integers(0, 3),
+        kinds=st.lists(st.sampled_from(["line", "line", "step", "meta", "progress"]), max_size=4),
+        pick=st.integers(0, 99),
+        twice=st.booleans(),
+    )
+    def tell(self, which: int, first: int, kinds: list[str], pick: int, twice: bool) -> None:
+        """Events, from who holds the task or not; in order, overlapping or with a gap."""
+        handed = self.some_task(which)
+        entries = tuple(_entry(kind, first + i, pick) for i, kind in enumerate(kinds))
+        events = TaskEvents(
+            job=job_of(handed.claimed),
+            number=number_of(handed.claimed),
+            worker=WORKERS[pick % 2] if pick % 5 == 0 else handed.worker,
+            attempt=handed.claimed.attempt,
+            fence=None if pick % 3 else handed.fence,
+            first=first,
+            entries=entries,
+            log_bytes_max=150 if pick % 2 else 10_000,
+        )
+        self.both("append", lambda store, _: store.append(events), twice)
+
+    @precondition(lambda self: self.handed)
     @rule(which=st.integers(0, 99), count=st.integers(1, 3), who=st.integers(0, 5), lease_ms=DELAYS)
     def extend(self, which: int, count: int, who: int, lease_ms: int) -> None:
         tasks = [self.some_task(which + i) for i in range(count)]
@@ -530,6 +557,18 @@ async def _awaited(value: Awaitable[Any]) -> Any:
     return await value
 
 
+def _entry(kind: str, number: int, pick: int) -> Entry:
+    match kind:
+        case "line":
+            return Line(FIRST_MS, "stderr" if pick % 2 else "stdout", f"line {number}")
+        case "step":
+            return Step(pick % 3, b'{"n":%d}' % number)
+        case "meta":
+            return Meta(f"k{pick % 3}", str(number))
+        case _:
+            return Progress(pick / 100, "")
+
+
 def _pending(job: JobId) -> JobRecord:
     new = new_job(id=job)
     return JobRecord(
@@ -544,7 +583,7 @@ MUST_HAPPEN = (
     "join", "noted", "retry", "extend: ok", "extend: lost", "extend: cancel", "release", "tick", "leases", "messages",
     "turns", "settle", "register", "beat", "touch", "ask_cancel", "forget_cancel", "complete refused: gone",
     "complete refused: stale", "complete refused: foreign", "complete refused: final", "commit refused: stale",
-    "signal refused: conflict", "cancel refused: final",
+    "signal refused: conflict", "cancel refused: final", "append", "append refused: stale", "append refused: foreign",
 )  # fmt: skip
 
 

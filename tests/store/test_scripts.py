@@ -5,10 +5,12 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from muster.core.ids import partition_of
+from muster.core.file_record import NewFile, PlannedUpload, artifact_id
+from muster.core.ids import UnixMs, partition_of
 from muster.core.status import JobStatus
 from muster.store.base import Committed, Completed, Message, Mode, Turn
-from muster.store.keys import SLOTS, crc16, global_tag, partition_tags
+from muster.store.journal import Line, Meta, Step, TaskEvents
+from muster.store.keys import SLOTS, crc16, global_tag, partition_tags, short_hash
 from muster.store.redis import RedisStore
 from muster.store.scripts import names, script
 
@@ -27,11 +29,15 @@ from tests.support.samples import (
     end_of,
     first_turn,
     fresh,
+    job_of,
     new_job,
     new_tasks,
+    number_of,
     seat,
     waiting_job,
 )
+
+LINE = Line(UnixMs(1), "stdout", "a line")
 
 
 @pytest.fixture
@@ -86,6 +92,15 @@ async def everything(deployment: Deployment) -> None:
     await store.complete(end_of(one, mode=Mode.RETRY, delay_ms=HOUR_MS))
     await store.release(two.task, 1, "f1")
     await store.extend(0, "w1", HOUR_MS, [])
+    told = TaskEvents(job_of(three), number_of(three), "w1", 1, None, 0, (LINE, Step(0, b"{}"), Meta("k", "v")), 1000)
+    await store.append(told)
+    await store.read_log(job_of(three), 1, "r1")
+    await store.files.plan_upload("ab" * 16, PlannedUpload("acme", "a", "b"), HOUR_MS)
+    await store.files.admit("acme", "one", 1, bytes_max=2, files_max=2)
+    await store.files.admit("acme", "two", 1, bytes_max=2, files_max=2)
+    await store.files.forget(short_hash("acme"), "two")
+    made = NewFile(artifact_id(three.task, "a"), "acme", "a", 1, "", "b", "one", three.task)
+    await store.files.keep_artifact(three.task, 1, "f2", made, 2)
     await store.complete(end_of(three))
     asking = await asking_job(store, deadline_ms=HOUR_MS)
     answered = await store.signal(asking.record.id, 1, decision(), "decided", fresh())
@@ -125,7 +140,7 @@ async def test_every_kind_of_key_is_in_the_table_and_carries_the_tag(deployment:
     assert None not in kinds
     seen = {kind.pattern.partition(":")[0] for kind in kinds}
     assert seen >= {"j", "h", "jt", "t", "q", "f", "V", "vt", "cls", "n", "L", "D", "tm", "ob", "k", "xr", "xf", "meta"}
-    assert seen >= {"bp", "w", "wc", "ws", "wt"}
+    assert seen >= {"fa", "up", "fq", "bp", "w", "wc", "ws", "wt", "lg", "sp", "md"}
 
 
 async def test_user_strings_never_appear_in_a_key(deployment: Deployment) -> None:

@@ -5,12 +5,14 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 import orjson
 
 from tests.system.processes import ALPHA, POLL_S, SECONDS_MAX, WORKER_TOKEN
 
+NOW_MS = 1_705_314_600_000
 FINAL = {"finished", "failed", "cancelled", "quarantined"}
 
 
@@ -98,8 +100,37 @@ class Api(Caller):
         assert reply.status == 200, reply
         return [event["event_type"] for event in reply.body]
 
+    async def log(self, job_id: str, **query: Any) -> dict[str, Any]:
+        """One page of the job's log."""
+        reply = await self.call("GET", f"/api/v1/jobs/{job_id}/logs?{urlencode(query)}")
+        assert reply.status == 200, reply
+        page: dict[str, Any] = reply.body
+        return page
+
+    @contextlib.asynccontextmanager
+    async def following(self, job_id: str, **headers: str) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+        """The job's log as server-sent events: `{"id", "event", "data"}` of each."""
+        async with self.session.get(
+            f"{self.url}/api/v1/jobs/{job_id}/logs?follow", headers={**self.headers, **headers}
+        ) as answer:
+            assert (answer.status, answer.content_type) == (200, "text/event-stream")
+            yield sent_events(answer.content)
+
     async def cancel(self, job_id: str) -> Reply:
         return await self.call("POST", f"/api/v1/jobs/{job_id}/cancel")
+
+
+async def sent_events(content: aiohttp.StreamReader) -> AsyncIterator[dict[str, Any]]:
+    event: dict[str, Any] = {}
+    async for line in content:
+        name, _, value = line.decode().rstrip("\n").partition(": ")
+        if name in {"id", "event"}:
+            event[name] = value
+        elif name == "data":
+            event["data"] = orjson.loads(value)
+        elif not name and event:
+            yield event
+            event = {}
 
 
 @dataclass
@@ -135,6 +166,17 @@ class PlainWorker(Caller):
             "result": {"status": status, "data": data, "error": error},
         }
         return await self.call("POST", "/_worker/tasks/result", body)
+
+    async def tell(self, task: Mapping[str, Any], *events: Mapping[str, Any], **changes: Any) -> Reply:
+        """Events of a task, as they are."""
+        body = {"worker_id": self.worker_id, "attempt": task["attempt"], "events": events, **changes}
+        return await self.call("POST", f"/_worker/tasks/{task['task_id']}/events", body)
+
+    async def say(self, task: Mapping[str, Any], first: int, *texts: str) -> Reply:
+        """Lines of stdout, the first of them being the attempt's event number *first*."""
+        return await self.tell(
+            task, *({"seq": first + i, "kind": "log", "text": text, "at": NOW_MS} for i, text in enumerate(texts))
+        )
 
     async def beat(self, **fields: Any) -> Reply:
         return await self.call("PATCH", f"/_worker/workers/{self.worker_id}", fields or None)

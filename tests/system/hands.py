@@ -41,6 +41,22 @@ async def hold(ctx: Ctx, value: Any) -> Any:
     return {"attempt": ctx.attempt}
 
 
+@worker.task(f"{PREFIX}.talk")
+async def talk(ctx: Ctx, value: dict[str, Any]) -> Any:
+    """Prints `count` lines, a step around them, and waits for the file `<prefix>.go` before the last one."""
+    ctx.emit("step", step={"index": 0, "name": "talking", "status": "running"})
+    for i in range(value["count"] - 1):
+        ctx.emit("log", text=f"line {i}")
+        if i % 100 == 0:
+            await asyncio.sleep(0)
+    while value.get("waits") and not (FOLDER / f"{PREFIX}.go").exists():
+        await asyncio.sleep(0.02)
+    ctx.log.info("that was all")
+    ctx.emit("step", step={"index": 0, "name": "talking", "status": "completed", "duration_seconds": 0.1})
+    ctx.emit("meta", key="rows", value="3")
+    return {}
+
+
 @worker.task(f"{PREFIX}.burn")
 def burn(ctx: Ctx, value: dict[str, Any]) -> Any:
     """Keeps the processor busy for a while, as a plain function."""
@@ -60,3 +76,14 @@ async def die(ctx: Ctx, value: Any) -> Any:
 @worker.task(f"{PREFIX}.permanent")
 async def permanent(value: Any) -> Any:
     raise Permanent("no such customer")
+
+
+@worker.task(f"{PREFIX}.keep")
+async def keep(ctx: Ctx, value: dict[str, Any]) -> Any:
+    """Keeps a file of so many bytes in the first attempt, a small one later."""
+    note(ctx.task_id)
+    path = FOLDER / f"{PREFIX}-{ctx.attempt}.bin"
+    with path.open("wb") as file:
+        file.truncate(value["bytes"] if ctx.attempt == 1 else 1000)
+    kept = await ctx.files.upload(path, "made.bin")
+    return {"size": kept.size}

@@ -210,6 +210,7 @@ class Cluster:
                 "MUSTER_CLIENTS_FILE": str(self._clients_file()),
                 "MUSTER_GLOBAL_WORKER_TOKEN": WORKER_TOKEN,
                 "MUSTER_SECRET": SECRET,
+                "MUSTER_FILES_DIR": str(self.files_folder),
                 **variables,
             },
             self.folder / f"orchestrator-{number}.log",
@@ -239,6 +240,16 @@ class Cluster:
         worker.start()
         self.workers.append(worker)
         return worker
+
+    @property
+    def files_folder(self) -> Path:
+        """Where all its orchestrators keep files."""
+        return self.folder / "files"
+
+    def files(self) -> list[str]:
+        """What lies there, finished or not, as folder and name."""
+        found = [path for path in self.files_folder.rglob("*") if path.is_file()]
+        return [f"{path.parent.name}/{path.name}" for path in found]
 
     def runs_of(self, prefix: str) -> list[str]:
         """What the workers of *prefix* noted: one line for each time a handler was entered."""

@@ -54,9 +54,7 @@ async def test_a_ready_task_wakes_exactly_one_poll_on_whichever_replica_holds_it
         await asyncio.gather(*waiting, return_exceptions=True)
 
 
-async def test_idle_polls_cost_the_store_no_command(
-    make_cluster: MakeCluster, http: aiohttp.ClientSession
-) -> None:
+async def test_idle_polls_cost_the_store_no_command(make_cluster: MakeCluster, http: aiohttp.ClientSession) -> None:
     cluster = make_cluster(replicas=1)
     workers = [PlainWorker(http, cluster.a.url, worker_id=f"idle-{n}") for n in range(300)]
     await asyncio.gather(*(worker.register("idle.task") for worker in workers))
@@ -71,9 +69,7 @@ async def test_idle_polls_cost_the_store_no_command(
     await asyncio.gather(*polls, return_exceptions=True)
 
 
-async def test_tasks_come_by_priority_and_then_in_the_order_of_their_jobs(
-    a: Api, on_a: PlainWorker, name: str
-) -> None:
+async def test_tasks_come_by_priority_and_then_in_the_order_of_their_jobs(a: Api, on_a: PlainWorker, name: str) -> None:
     await on_a.register(name)
     order = [await a.start("one", type=name, params={"n": n}, priority=n // 2) for n in range(6)]
     got = [(await on_a.take())["job_id"] for _ in range(6)]
@@ -97,7 +93,9 @@ async def test_a_task_of_an_unknown_type_waits_for_a_worker_to_appear(a: Api, on
     assert (await a.end_of(job_id))["status"] == "finished"
 
 
-async def test_one_idempotency_key_makes_one_job_however_often_and_wherever_it_is_sent(a: Api, b: Api, name: str) -> None:
+async def test_one_idempotency_key_makes_one_job_however_often_and_wherever_it_is_sent(
+    a: Api, b: Api, name: str
+) -> None:
     body, key = {"initial_data": {"type": name}}, {"Idempotency-Key": name}
     replies = await asyncio.gather(
         *(api.call("POST", "/api/v1/jobs/one", body, headers=key) for api in (a, b) for _ in range(8))
@@ -136,7 +134,9 @@ async def test_another_tenants_job_answers_exactly_as_one_that_never_was(a: Api,
     assert (await a.job(mine))["status"] == "waiting_for_human"
 
 
-async def test_a_job_that_is_waited_for_at_its_creation_comes_back_finished(a: Api, on_b: PlainWorker, name: str) -> None:
+async def test_a_job_that_is_waited_for_at_its_creation_comes_back_finished(
+    a: Api, on_b: PlainWorker, name: str
+) -> None:
     await on_b.register(name)
     body = {"initial_data": {"type": name}}
     asking = asyncio.create_task(a.call("POST", "/api/v1/jobs/one", body, headers={"Prefer": "wait=20"}))

@@ -11,7 +11,9 @@ from tests.system.impatient import SHORT_TURN_LEASES
 from tests.system.processes import Cluster
 
 
-async def accept_while(api: Api, accepted: list[str], type_: str, stop: asyncio.Event, blueprint: str = "three") -> None:
+async def accept_while(
+    api: Api, accepted: list[str], type_: str, stop: asyncio.Event, blueprint: str = "three"
+) -> None:
     """Start jobs until told to stop; what is answered 202 counts as accepted, anything else may be lost."""
     while not stop.is_set():
         body = {"initial_data": {"type": type_}}

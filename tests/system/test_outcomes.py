@@ -104,9 +104,7 @@ async def test_a_result_sent_many_times_on_two_replicas_counts_once(
     await on_a.register(name)
     job_id = await a.start("three", type=name)
     task = await on_a.take()
-    replies = await asyncio.gather(
-        *(who.report(task, data={"step": 1}) for _ in range(times) for who in (on_a, on_b))
-    )
+    replies = await asyncio.gather(*(who.report(task, data={"step": 1}) for _ in range(times) for who in (on_a, on_b)))
     taken = [reply for reply in replies if reply.body["status"] == "result_accepted_success"]
     assert len(taken) == 1
     assert {reply.body["reason"] for reply in replies if reply not in taken} == {"duplicate"}

@@ -37,6 +37,18 @@ class FakeOrchestrator:
         self.polls = 0
         self.polls_waiting = 0
         self.handed_out: list[str] = []
+        self.events: dict[str, list[dict[str, Any]]] = {}
+        """Taken events, by task."""
+        self.event_requests: list[int] = []
+        self.fail_events = 0
+        """So many requests with events are answered 503."""
+        self.refuse_events_with: int | None = None
+        self.lose_event_answers = 0
+        """So many times events are taken, and the answer is lost."""
+        self.ignore_events = False
+        self.cancel_by_events = False
+        self.events_gate: asyncio.Event | None = None
+        """While it is there and not set, requests with events are held."""
         self.known_workers: set[str] = set()
         self.cancel_ids: list[str] = []
         self.lost_ids: list[str] = []
@@ -58,6 +70,7 @@ class FakeOrchestrator:
         app.router.add_patch("/_worker/workers/{worker}", self._heartbeat)
         app.router.add_get("/_worker/workers/{worker}/tasks/next", self._next)
         app.router.add_post("/_worker/tasks/results", self._results)
+        app.router.add_post("/_worker/tasks/{task}/events", self._events)
         app.router.add_get("/_worker/ws/{worker}", self._socket)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
         await self._runner.setup()
@@ -174,6 +187,26 @@ class FakeOrchestrator:
         self.held -= len(results)
         receipts = [{"status": f"result_accepted_{r['result']['status']}", "task_id": r["task_id"]} for r in results]
         return _json({"results": receipts, "tasks": self._hand_out(int(request.query.get("next", 0)))})
+
+    async def _events(self, request: web.Request) -> web.Response:
+        body = orjson.loads(await request.read())
+        if self.events_gate is not None:
+            await self.events_gate.wait()
+        if self.fail_events > 0:
+            self.fail_events -= 1
+            return _problem(503, "store_full", "no memory left")
+        if self.refuse_events_with is not None:
+            return _problem(self.refuse_events_with, "refused", "no")
+        if self.ignore_events:
+            return _json({"status": "ignored", "reason": "stale_task"})
+        known = self.events.setdefault(request.match_info["task"], [])
+        self.event_requests.append(len(body["events"]))
+        known += [event for event in body["events"] if event["seq"] >= len(known)]
+        if self.lose_event_answers > 0:
+            self.lose_event_answers -= 1
+            assert request.transport is not None
+            request.transport.abort()
+        return _json({"accepted_to": len(known) - 1, "cancel_requested": self.cancel_by_events})
 
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()

@@ -2,7 +2,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from muster_worker import Cancelled, Outcome, Permanent, Retry, outcome, task
+from muster_worker import Cancelled, Failed, Outcome, Permanent, Retry, outcome, task
 from pydantic import BaseModel
 
 
@@ -55,6 +55,15 @@ def test_retry_is_transient_and_may_say_when() -> None:
 
 def test_permanent_is_permanent() -> None:
     assert of_error(Permanent("declined"))["error"] == {"code": "PERMANENT_ERROR", "message": "declined"}
+
+
+def test_a_failure_may_have_a_code_of_its_own_and_data() -> None:
+    assert of_error(Failed("status 7", code="COMMAND_FAILED", data={"receipt": Receipt(payment_id="p")})) == {
+        "status": "failure",
+        "error": {"code": "COMMAND_FAILED", "message": "status 7"},
+        "data": {"receipt": {"payment_id": "p"}},
+    }
+    assert "data" not in of_error(Failed("no", code="MINE"))
 
 
 def test_any_other_error_is_transient_with_type_text_and_traceback() -> None:

@@ -1,6 +1,6 @@
 """The worker SDK and client of Muster: contracts, handlers, and talking to an orchestrator."""
 
-from muster_worker.client import Client, JobList, JobState, WaitingFor
+from muster_worker.client import Client, JobList, JobState, SignedUpload, WaitingFor
 from muster_worker.context import Ctx
 from muster_worker.contracts import Call, TaskContract, task
 from muster_worker.durations import parse_duration_ms
@@ -12,15 +12,19 @@ from muster_worker.errors import (
     Cancelled,
     ClientError,
     Conflict,
+    Failed,
     NotAllowed,
     NotFound,
     Permanent,
     Retry,
     Unreachable,
 )
+from muster_worker.files import Artifact, TaskFiles, UploadedFile
 from muster_worker.loading import load_worker
+from muster_worker.log_stream import JobStep, JobSteps, LogLine, LogPage
 from muster_worker.outcome import Outcome
 from muster_worker.settings import WorkerSettings
+from muster_worker.task_lines import TaskLogHandler
 from muster_worker.worker import Worker
 
 __all__ = [
@@ -28,21 +32,31 @@ __all__ = [
     "PERMANENT_ERROR",
     "TIMEOUT_ERROR",
     "TRANSIENT_ERROR",
+    "Artifact",
     "Call",
     "Cancelled",
     "Client",
     "ClientError",
     "Conflict",
     "Ctx",
+    "Failed",
     "JobList",
     "JobState",
+    "JobStep",
+    "JobSteps",
+    "LogLine",
+    "LogPage",
     "NotAllowed",
     "NotFound",
     "Outcome",
     "Permanent",
     "Retry",
+    "SignedUpload",
     "TaskContract",
+    "TaskFiles",
+    "TaskLogHandler",
     "Unreachable",
+    "UploadedFile",
     "WaitingFor",
     "Worker",
     "WorkerSettings",

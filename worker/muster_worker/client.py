@@ -3,10 +3,12 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from contextlib import aclosing
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 from urllib.parse import quote, urlencode
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
@@ -16,6 +18,9 @@ from muster_worker.answers import read_answer
 from muster_worker.backoff import Backoff
 from muster_worker.codec import encode
 from muster_worker.errors import Unreachable
+from muster_worker.file_transfer import fetch_file, send_file
+from muster_worker.files import Artifact, UploadedFile
+from muster_worker.log_stream import JobSteps, LogLine, LogPage, follow
 from muster_worker.settings import addresses, token_from
 from muster_worker.transport import Answer, Transport
 
@@ -89,6 +94,32 @@ _OBJECTS: Final = TypeAdapter(list[dict[str, Any]])
 _OBJECT: Final = TypeAdapter(dict[str, Any])
 _JOB: Final = TypeAdapter(JobState)
 _JOBS: Final = TypeAdapter(JobList)
+
+
+_LOG: Final = TypeAdapter(LogPage)
+_STEPS: Final = TypeAdapter(JobSteps)
+
+
+class SignedUpload(BaseModel):
+    """Where somebody may send one file, and the id it will have."""
+
+    file_id: str
+    upload_url: str
+    expires_at: datetime
+
+
+class _Download(BaseModel):
+    download_url: str
+
+
+class _Artifacts(BaseModel):
+    items: list[Artifact]
+
+
+_UPLOADED: Final = TypeAdapter(UploadedFile)
+_ARTIFACTS: Final = TypeAdapter(_Artifacts)
+_SIGNED: Final = TypeAdapter(SignedUpload)
+_DOWNLOAD: Final = TypeAdapter(_Download)
 
 
 class _Started(BaseModel):
@@ -212,6 +243,65 @@ class Client:
     async def history(self, job_id: str) -> list[dict[str, Any]]:
         """Events, oldest first."""
         return read_answer(_OBJECTS, (await self._get(f"{_job_path(job_id)}/history")).body)
+
+    async def logs(
+        self, job_id: str, *, after: int = 0, limit: int = 1000, stream: Literal["stdout", "stderr"] | None = None
+    ) -> LogPage:
+        """Lines after line `after` that are there now; ask again with the page's `next`."""
+        query: dict[str, str | int] = {"after": after, "limit": limit, "follow": 0}
+        if stream is not None:
+            query["stream"] = stream
+        return read_answer(_LOG, (await self._get(f"{_job_path(job_id)}/logs?{urlencode(query)}")).body)
+
+    async def follow_logs(self, job_id: str, *, after: int = 0) -> AsyncGenerator[LogLine, None]:
+        """Lines as they are printed, until the job is final; each once, also over lost connections."""
+        async with aclosing(follow(self._transport, _job_path(job_id), after)) as lines:
+            async for line in lines:
+                yield line
+
+    async def steps(self, job_id: str) -> JobSteps:
+        """The steps of the job's tasks, and what they told about the job as a whole."""
+        return read_answer(_STEPS, (await self._get(f"{_job_path(job_id)}/steps")).body)
+
+    async def upload(self, path: Path | str, *, name: str | None = None, media_type: str | None = None) -> UploadedFile:
+        """Send a file; its id may stand in the input of jobs."""
+        source = Path(path)
+        query = {"name": source.name if name is None else name}
+        if media_type is not None:
+            query["media_type"] = media_type
+        return read_answer(_UPLOADED, await send_file(self._transport, "POST", "/api/v1/files", source, query=query))
+
+    async def download(self, file_id: str, path: Path | str) -> Path:
+        """Put an upload or artifact at *path*. It is whole when this returns."""
+        target = Path(path)
+        await fetch_file(self._transport, f"/api/v1/files/{quote(file_id, safe='')}", target)
+        return target
+
+    async def artifacts(self, job_id: str) -> list[Artifact]:
+        """What the job's tasks kept, oldest first."""
+        return read_answer(_ARTIFACTS, (await self._get(f"{_job_path(job_id)}/artifacts")).body).items
+
+    async def download_artifacts(self, job_id: str, path: Path | str) -> Path:
+        """Put all artifacts of the job as one zip at *path*."""
+        target = Path(path)
+        await fetch_file(self._transport, f"{_job_path(job_id)}/artifacts.zip", target)
+        return target
+
+    async def delete_file(self, file_id: str) -> None:
+        """Delete an upload or artifact."""
+        await self._transport.request("DELETE", f"/api/v1/files/{quote(file_id, safe='')}")
+
+    async def signed_upload(self, name: str, *, media_type: str | None = None) -> SignedUpload:
+        """A URL by which somebody without a token sends one file, once, by PUT."""
+        body = encode({"name": name, "media_type": media_type})
+        return read_answer(
+            _SIGNED, (await self._transport.request("POST", "/api/v1/files/signed-upload", body=body)).body
+        )
+
+    async def signed_download(self, file_id: str) -> str:
+        """A URL by which somebody without a token fetches an upload or artifact, for two hours."""
+        path = f"/api/v1/files/{quote(file_id, safe='')}/signed-url"
+        return read_answer(_DOWNLOAD, (await self._transport.request("POST", path)).body).download_url
 
     async def decide(self, job_id: str, decision: str, *, note: str = "", by: str = "") -> None:
         """Answer a job that waits for a person. Conflict: it does not, or someone was faster."""

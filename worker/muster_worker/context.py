@@ -2,20 +2,39 @@
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import Any
 
 from muster_worker.errors import Cancelled
-from muster_worker.running import CancelEvent, Running
+from muster_worker.files import TaskFiles
+from muster_worker.outcome import StopReason
+from muster_worker.running import CancelEvent, EventSink, Running
+from muster_worker.task_lines import SENT, tell_record
 
 MESSAGE_LENGTH_MAX = 2000
 _log = logging.getLogger("muster_worker.task")
 
 
 class TaskLog(logging.LoggerAdapter[logging.Logger]):
-    """Adds `job_id`, `task_id` and `attempt` to every record, beside what the caller adds."""
+    """Adds `job_id`, `task_id` and `attempt` to every record, beside what the caller adds.
+
+    Records from INFO on are lines of the task as well, whatever this process does with them.
+    """
+
+    def __init__(self, logger: logging.Logger, extra: Mapping[str, object], events: EventSink | None) -> None:
+        super().__init__(logger, extra)
+        self._events = events
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 1
+        if self._events is not None and level >= logging.INFO:
+            trace = _trace_of(kwargs.get("exc_info"))
+            tell_record(self._events, self.logger.makeRecord(self.logger.name, level, "", 0, msg, args, trace))
+            kwargs["extra"] = {**(kwargs.get("extra") or {}), SENT: True}
+        super().log(level, msg, *args, **kwargs)
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         kwargs["extra"] = {**(self.extra or {}), **kwargs.get("extra", {})}
@@ -77,10 +96,32 @@ class Ctx:
         return self._running.cancelled
 
     @property
+    def stop_reason(self) -> StopReason | None:
+        """Why the handler should stop, once it should: `command`, `timeout`, `lost` (the lease) or `shutdown`."""
+        return self._running.stopped
+
+    @property
     def log(self) -> TaskLog:
         if self._log is None:
-            self._log = TaskLog(_log, {"job_id": self.job_id, "task_id": self.task_id, "attempt": self.attempt})
+            extra = {"job_id": self.job_id, "task_id": self.task_id, "attempt": self.attempt}
+            self._log = TaskLog(_log, extra, self._running.events)
         return self._log
+
+    @property
+    def files(self) -> TaskFiles:
+        """Downloads what the input names by file id, and keeps files as artifacts of the job."""
+        if self._running.files is None:
+            raise RuntimeError("this task has no orchestrator to keep files at")
+        return self._running.files
+
+    def emit(self, kind: str, **fields: Any) -> None:
+        """Tell an event of this task: `log`, `step` or `meta`, with the members that docs/logs.md shows.
+
+        From any thread. Never waits; sent within some 20 ms, and in any case before the result. `ctx.emit("log",
+        text="…")` is a line of stdout.
+        """
+        if self._running.events is not None:
+            self._running.events.emit(kind, fields)
 
     async def progress(self, done: float, total: float | None = None, message: str = "") -> None:
         """For async handlers: `done` of `total`, or a fraction from 0 to 1. Raises Cancelled when it should stop."""
@@ -99,3 +140,10 @@ class Ctx:
         """Raises Cancelled once the task should stop."""
         if self._running.stopped is not None:
             raise Cancelled(f"task {self.task_id} should stop: {self._running.stopped}")
+
+
+def _trace_of(given: Any) -> Any:
+    """`exc_info` as a record wants it."""
+    if isinstance(given, BaseException):
+        return type(given), given, given.__traceback__
+    return sys.exc_info() if given and not isinstance(given, tuple) else given or None

@@ -1,5 +1,6 @@
 """What a handler may raise, and what a request to an orchestrator may raise."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from muster_worker.codec import decode_object
@@ -25,6 +26,18 @@ class Retry(Exception):
 
 class Permanent(Exception):
     """Raise it when trying again cannot help."""
+
+
+class Failed(Exception):
+    """Raise it to fail with an error code of your own, and with data that is kept with the job's results.
+
+    A code that the orchestrator does not know is taken for passing trouble and tried again.
+    """
+
+    def __init__(self, message: str, *, code: str, data: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.data = data
 
 
 class Cancelled(BaseException):

@@ -14,6 +14,7 @@ from muster_worker.errors import (
     TIMEOUT_ERROR,
     TRANSIENT_ERROR,
     Cancelled,
+    Failed,
     Permanent,
     Retry,
 )
@@ -58,6 +59,9 @@ def of_exception(error: BaseException, stopped: StopReason | None, timeout_s: fl
         return failure(TRANSIENT_ERROR, str(error), after_ms=error.after_ms)
     if isinstance(error, Permanent):
         return failure(PERMANENT_ERROR, str(error))
+    if isinstance(error, Failed):
+        data = {} if error.data is None else {"data": to_jsonable_python(error.data)}
+        return {**failure(error.code, str(error)), **data}
     return failure(TRANSIENT_ERROR, describe(error))
 
 

@@ -13,11 +13,14 @@ from muster_worker.backoff import Backoff
 from muster_worker.codec import encode
 from muster_worker.context import Ctx
 from muster_worker.errors import Cancelled, ClientError
+from muster_worker.events import EventSender
+from muster_worker.files import TaskFiles
 from muster_worker.handlers import Handler
 from muster_worker.outcome import StopReason, WireOutcome
 from muster_worker.reporter import NEXT_MAX, Reporter
-from muster_worker.running import Running, RunningTasks
+from muster_worker.running import EventSink, Running, RunningTasks
 from muster_worker.slots import Slots
+from muster_worker.task_lines import running_events
 from muster_worker.threads import HandlerThreads
 from muster_worker.worker_api import WorkerApi
 
@@ -42,6 +45,8 @@ class Runner:
         self._loop = asyncio.get_running_loop()
         self._emptied = asyncio.Event()
         self._poll: asyncio.Task[None] | None = None
+        self._telling: set[asyncio.Task[None]] = set()
+        """Ended tasks whose last events are on their way."""
         self._reporter = Reporter(
             api, self._slots, start_tasks=self._start_all, settled=self._settled, refuse=self._refuse
         )
@@ -69,6 +74,12 @@ class Runner:
             self._stop_here(running, "shutdown")
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.wait_empty(), UNWIND_S)
+        for telling in list(self._telling):
+            telling.cancel()
+        await asyncio.gather(*self._telling, return_exceptions=True)
+        for running in self.running.snapshot():
+            if running.events is not None:
+                running.events.close()
         await self._reporter.close()
         self._threads.close()
 
@@ -115,6 +126,8 @@ class Runner:
 
     def _start(self, running: Running, name: str, params: Any) -> None:
         self._slots.take(1)
+        running.events = EventSender(self._api, running, self._cancelled)
+        running.files = self._files_of(running)
         if (before := self.running.add(running)) is not None:
             self._stop_here(before, "lost")
         handler = running.handler
@@ -140,6 +153,7 @@ class Runner:
 
     async def _call_now(self, running: Running, handler: Handler, value: Any) -> Any:
         function = handler.function
+        running_events.set(running.events)
         if handler.is_async:
             try:
                 return await (function(Ctx(running), value) if handler.takes_ctx else function(value))
@@ -167,7 +181,26 @@ class Runner:
 
     def _done(self, running: Running, result: WireOutcome) -> None:
         running.body = self._encode(running, result)
+        if running.events is not None and running.events.is_pending:
+            telling = self._loop.create_task(self._report_after_events(running, running.events))
+            self._telling.add(telling)
+            telling.add_done_callback(self._telling.discard)
+        else:
+            self._reporter.add(running)
+
+    async def _report_after_events(self, running: Running, events: EventSink) -> None:
+        """What a task told belongs before its end: with the result taken, nobody takes events any more."""
+        await events.flush()
         self._reporter.add(running)
+
+    def _files_of(self, running: Running) -> TaskFiles | None:
+        if running.fence is None:
+            return None
+        transport = self._api.transport
+        return TaskFiles(transport, self._loop, task_id=running.task_id, attempt=running.attempt, fence=running.fence)
+
+    def _cancelled(self, running: Running) -> None:
+        self._stop_here(running, "command")
 
     def _encode(self, running: Running, result: WireOutcome) -> bytes:
         report = {
@@ -187,6 +220,8 @@ class Runner:
         running.body = self._encode(running, outcome.of_refused(len(running.body), why))
 
     def _settled(self, running: Running) -> None:
+        if running.events is not None:
+            running.events.close()
         self.running.remove(running)
         self._slots.give_back(1)
         self._emptied.set()

@@ -3,8 +3,9 @@
 import asyncio
 import threading
 import time
-from typing import Any
+from typing import Any, Protocol
 
+from muster_worker.files import TaskFiles
 from muster_worker.handlers import Handler
 from muster_worker.outcome import StopReason
 
@@ -16,6 +17,19 @@ class CancelEvent(threading.Event):
         return self.is_set()
 
 
+class EventSink(Protocol):
+    """What a task tells its events to; `events.EventSender` in a worker."""
+
+    def emit(self, kind: str, fields: dict[str, Any]) -> None: ...
+
+    @property
+    def is_pending(self) -> bool: ...
+
+    async def flush(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class Running:
     """One task from its lease until its result is taken. Members are written by one thread at a time."""
 
@@ -24,7 +38,9 @@ class Running:
         "attempt",
         "body",
         "deadline_s",
+        "events",
         "fence",
+        "files",
         "future",
         "handler",
         "job_id",
@@ -61,6 +77,10 @@ class Running:
         self.replaced = False
         """The result was refused and a failure report stands in for it."""
         self.reported_since_s: float | None = None
+        self.files: TaskFiles | None = None
+        """None where there is no orchestrator, or one that gave no fence."""
+        self.events: EventSink | None = None
+        """Takes what the task tells; None where nobody listens, as in a test of a handler."""
         self._event: CancelEvent | None = None
 
     @property

@@ -1,7 +1,8 @@
 """HTTP requests to the first orchestrator that answers. Knows addresses, tokens and failures, but no route."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
@@ -11,6 +12,8 @@ import aiohttp
 from muster_worker.errors import ClientError, Unreachable, error_from_answer
 
 CONNECT_TIMEOUT_S: Final = 5.0
+LINE_BYTES_MAX: Final = 1024 * 1024
+"""Of an answer that is read line by line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +82,63 @@ class Transport:
                 return await self._send(method, path, body, timeout_s, headers)
             except Unreachable as error:
                 trouble = _more_telling(trouble, error)
-                self._current = (self._current + 1) % len(self._addresses)
+                self._turn_to_next()
         raise trouble or Unreachable(0, "unreachable", "no orchestrator address")
+
+    async def lines(self, path: str, *, silence_s: float) -> AsyncGenerator[bytes, None]:
+        """The lines of an answer that goes on, as they come, without their ends; from the next address if it fails.
+
+        Raises Unreachable when it breaks off or nothing came for *silence_s*; ClientError as `request`.
+        """
+        address = self.address
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=silence_s)
+        try:
+            async with self.session.get(
+                address + path, timeout=timeout, allow_redirects=False, read_bufsize=LINE_BYTES_MAX
+            ) as response:
+                if response.status != 200:
+                    raise error_from_answer(response.status, await response.read())
+                async for line in response.content:
+                    yield line.rstrip(b"\r\n")
+        except Unreachable:
+            self._turn_to_next()
+            raise
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            self._turn_to_next()
+            raise Unreachable(0, "unreachable", f"{address} broke off: {error!r}") from error
+
+    @asynccontextmanager
+    async def opened(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: AsyncIterator[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
+        silence_s: float,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """One answer of status below 300, to be read piece by piece; from the next address if this one fails.
+
+        Raises Unreachable where it breaks off, while it is read too; ClientError as `request`.
+        """
+        address = self.address
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=silence_s)
+        try:
+            async with self.session.request(
+                method, address + path, data=body, headers=headers, timeout=timeout, allow_redirects=False
+            ) as response:
+                if response.status >= 300:
+                    raise error_from_answer(response.status, await response.read())
+                yield response
+        except Unreachable:
+            self._turn_to_next()
+            raise
+        except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
+            self._turn_to_next()
+            raise Unreachable(0, "unreachable", f"{address} broke off: {error!r}") from error
+
+    def _turn_to_next(self) -> None:
+        self._current = (self._current + 1) % len(self._addresses)
 
     async def _send(
         self, method: str, path: str, body: bytes | None, timeout_s: float, headers: Mapping[str, str] | None

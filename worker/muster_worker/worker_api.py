@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from muster_worker.answers import read_answer
 from muster_worker.codec import decode_object, encode
 from muster_worker.errors import NotFound, Unreachable
+from muster_worker.event_wire import EventsAnswer
 from muster_worker.running import Running
 from muster_worker.transport import Transport
 from muster_worker.wire import PROTOCOL, HeartbeatAnswer, Registered
@@ -18,6 +19,7 @@ POLL_MARGIN_S: Final = 10.0
 REPORT_TIMEOUT_S: Final = 15.0
 LEASES_PER_HEARTBEAT_MAX: Final = 200
 _REGISTERED: Final = TypeAdapter(Registered)
+_EVENTS: Final = TypeAdapter(EventsAnswer)
 _HEARTBEAT: Final = TypeAdapter(HeartbeatAnswer)
 _log = logging.getLogger("muster_worker")
 
@@ -48,6 +50,7 @@ class WorkerApi:
     def __init__(self, transport: Transport, worker_id: str, registration: dict[str, Any]) -> None:
         self.transport = transport
         self.timing = Timing()
+        self._worker_id = worker_id
         self._worker = f"/_worker/workers/{worker_id}"
         self._registration = encode({**registration, "worker_id": worker_id, "protocol": PROTOCOL})
 
@@ -89,6 +92,14 @@ class WorkerApi:
             answer = await self.transport.request("POST", path, body=body, timeout_s=REPORT_TIMEOUT_S)
         decoded = _object(answer.body)
         return Answered(decoded.get("results", []), decoded.get("tasks", []))
+
+    async def send_events(self, running: Running, events: Sequence[bytes]) -> EventsAnswer:
+        """Send encoded events (event_wire.Event). Safe to repeat: those that are known are skipped."""
+        about = {"worker_id": self._worker_id, "attempt": running.attempt, "fence": running.fence}
+        body = encode(about)[:-1] + b',"events":[' + b",".join(events) + b"]}"
+        path = f"/_worker/tasks/{running.task_id}/events"
+        answer = await self.transport.request("POST", path, body=body, timeout_s=REPORT_TIMEOUT_S)
+        return read_answer(_EVENTS, answer.body)
 
     async def heartbeat(self, status: str, slots: int, running: Sequence[Running]) -> HeartbeatAnswer:
         """Report every running task. Keeps the leases, carries progress, brings cancellations."""

@@ -101,13 +101,17 @@ def digest_of(token: bytes) -> bytes:
     return hashlib.sha256(token).digest()
 
 
-def authenticate_client(request: web.Request, credentials: Credentials, api_key_header: str) -> Client:
-    """The client whose token the request carries in any of the three ways.
+def authenticate_client(
+    request: web.Request, credentials: Credentials, api_key_header: str, *, key_in_url: bool = False
+) -> Client:
+    """The client whose token the request carries in any of the three ways, or where *key_in_url* as `?api_key=`.
 
     Raises:
         MusterError: UNAUTHENTICATED; INVALID_PARAMETER where one header came twice.
     """
     carried = list(_client_tokens(request, api_key_header))
+    if key_in_url:
+        carried += [_bytes(key) for key in request.query.getall("api_key", ())]
     if not carried:
         raise _unauthenticated(
             "A client token is missing.",

@@ -106,6 +106,13 @@ async def explain_errors(request: web.Request, handler: Next) -> web.StreamRespo
         return problem_response(unexpected(error, request_id, show_traceback=development), request.path)
 
 
+def headers_of_stream(request: web.Request) -> dict[str, str]:
+    """What the middlewares add to an answer afterwards, for one that is sent while it is made; and no buffering."""
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Request-Id": request[REQUEST_ID]}
+    origin = request.headers.get(hdrs.ORIGIN)
+    return headers if origin is None else {**headers, **_cors_headers(request.app[EDGE], origin, preflight=False)}
+
+
 def _cors_headers(edge: Edge, origin: str, *, preflight: bool) -> dict[str, str]:
     settings = edge.settings
     headers: dict[str, str] = {} if settings.any_origin_allowed else {hdrs.VARY: hdrs.ORIGIN}
@@ -119,7 +126,7 @@ def _cors_headers(edge: Edge, origin: str, *, preflight: bool) -> dict[str, str]
         headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = "Location, Preference-Applied, Retry-After, X-Request-Id"
         return headers
     allowed = ("Authorization", "Content-Type", CLIENT_HEADER, settings.api_key_header, APPROVAL_HEADER)
-    headers[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = ", ".join((*allowed, "Idempotency-Key", "Prefer"))
+    headers[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = ", ".join((*allowed, "Idempotency-Key", "Last-Event-ID", "Prefer"))
     headers[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = "GET, HEAD, POST, PUT, PATCH, DELETE"
     headers[hdrs.ACCESS_CONTROL_MAX_AGE] = "600"
     return headers

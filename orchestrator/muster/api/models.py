@@ -67,6 +67,13 @@ class Approve(Request):
     comment: Annotated[StrictStr, Field(max_length=2000)] | None = None
 
 
+class PlanUpload(Request):
+    """Asks for a URL by which a file can be sent without a token."""
+
+    name: Annotated[StrictStr, Field(min_length=1, max_length=1024, examples=["data.csv"])]
+    media_type: Annotated[StrictStr, Field(max_length=127)] | None = None
+
+
 class ResultMessage(Result):
     """One result: `result` nested as documented, or flat with `status` at the top as the original SDK sends it."""
 
@@ -168,6 +175,47 @@ class Jobs(Answer):
     next: Annotated[str | None, Field(description="`cursor` of the next page; null on the last.")]
 
 
+class UploadedFile(Answer):
+    file_id: str
+    name: Annotated[str, Field(description="As kept: one segment of A-Z a-z 0-9 . _ -.")]
+    size: int
+    sha256: str
+    media_type: str
+    created_at: AwareDatetime
+    expires_at: AwareDatetime
+
+
+class SignedUpload(Answer):
+    file_id: str
+    upload_url: Annotated[str, Field(description="PUT the bare file here, once.")]
+    expires_at: AwareDatetime
+
+
+class SignedDownload(Answer):
+    download_url: str
+    expires_at: AwareDatetime
+
+
+class Artifact(Answer):
+    """A file that a task of the job kept."""
+
+    artifact_id: str
+    job_id: str
+    task_id: str
+    step: str | None
+    description: str
+    name: str
+    size: int
+    sha256: str
+    media_type: str
+    created_at: AwareDatetime
+    expires_at: Annotated[AwareDatetime | None, Field(description="Null while the job runs.")]
+
+
+class Artifacts(Answer):
+    items: list[Artifact]
+
+
 class CancelAnswer(Answer):
     status: Annotated[
         Literal["cancellation_request_sent", "cancellation_request_accepted"],
@@ -193,6 +241,46 @@ class Event(Answer):
     attempt_number: int | None
     duration_ms: int | None
     details: dict[str, JsonValue]
+
+
+class LogLine(Answer):
+    """`stream` is `notice` where `dropped` lines are missing."""
+
+    seq: int
+    at: AwareDatetime
+    stream: Literal["stdout", "stderr", "notice"]
+    text: str
+    task_id: str
+    dropped: int
+
+
+class LogLines(Answer):
+    items: list[LogLine]
+    next: Annotated[int | None, Field(description="`after` of the next page; null once the job's last line was read.")]
+    dropped: Annotated[int, Field(description="Lines in between that are gone: the log was longer than is kept.")]
+
+
+class JobStep(Answer):
+    task_id: str
+    attempt: int
+    index: int
+    name: str
+    description: str
+    status: Literal["pending", "running", "completed", "failed", "skipped"]
+    exit_code: int | None
+    error_message: str | None
+    created_at: AwareDatetime | None
+    started_at: AwareDatetime | None
+    completed_at: AwareDatetime | None
+    estimated_duration: float | None
+    stop_on_error: bool
+    duration_seconds: float | None
+    metadata: dict[str, JsonValue]
+
+
+class JobSteps(Answer):
+    items: list[JobStep]
+    metadata: Annotated[dict[str, str], Field(description="What tasks told about the job as a whole.")]
 
 
 class BlueprintSummary(Answer):

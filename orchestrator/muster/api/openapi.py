@@ -25,6 +25,7 @@ _TAGS: Final[Mapping[Tag, str]] = {
     Tag.PUBLIC: "No credentials.",
     Tag.JOBS: "Start jobs, follow them, end them. Needs a client token.",
     Tag.BLUEPRINTS: "What can be started. Needs a client token.",
+    Tag.FILES: "Uploads, and what tasks kept. Needs a client token, or a signed URL.",
     Tag.FLEET: "Workers and counts. Needs a client token.",
     Tag.WORKERS: "What workers call. Needs a worker token.",
     Tag.HEALTH: "Probes for load balancers and supervisors.",
@@ -125,6 +126,8 @@ def _described(operation: Operation) -> dict[str, Any]:
     if operation.body is not None:
         schema = {"$ref": _REF.format(model=operation.body.__name__)}
         row["requestBody"] = {"required": _has_required(operation), "content": {JSON: {"schema": schema}}}
+    elif operation.takes_file:
+        row["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}
     return row
 
 

@@ -38,6 +38,7 @@ class Tag(StrEnum):
     PUBLIC = "public"
     JOBS = "jobs"
     BLUEPRINTS = "blueprints"
+    FILES = "files"
     FLEET = "fleet"
     WORKERS = "workers"
     HEALTH = "health"
@@ -78,6 +79,8 @@ class Operation:
     body: type[BaseModel] | None = None
     body_bytes_max: int | None = None
     """Tighter than the setting `max_body_bytes`, where nothing large is ever sent."""
+    takes_file: bool = False
+    """The body is a file, which the handler reads piece by piece."""
     empty_body_is_none: bool = False
     """An empty body is told from `{}` (else it means the same)."""
     parameters: tuple[Parameter, ...] = ()

@@ -1,11 +1,13 @@
 """What the edge needs of the engine, and nothing more. All methods raise MusterError."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from muster.core.graph import Graph
 from muster.core.record import JobRecord
 from muster.core.status import JobStatus
+from muster.engine.files import Files
+from muster.engine.journal import EventsReply, EventsReport, LogPage, Steps
 from muster.engine.views import (
     CommandSocket,
     Dashboard,
@@ -23,6 +25,7 @@ from muster.engine.views import (
     WorkerView,
 )
 from muster.observe.metrics import Metrics
+from muster.store.journal import Stream
 
 
 class Blueprint(Protocol):
@@ -69,6 +72,9 @@ class Engine(Protocol):
 
     @property
     def counters(self) -> Metrics: ...
+
+    @property
+    def files(self) -> Files: ...
 
     async def submit(self, order: JobOrder) -> Submitted: ...
 
@@ -121,6 +127,18 @@ class Engine(Protocol):
         ...
 
     async def progress(self, worker_id: str, task_id: str, fraction: float, message: str) -> None: ...
+
+    async def take_events(self, report: EventsReport) -> EventsReply: ...
+
+    async def logs(self, tenant: str, job_id: str, *, after: int, limit: int, stream: Stream | None) -> LogPage: ...
+
+    def follow_logs(
+        self, tenant: str, job_id: str, *, after: int, stream: Stream | None, quiet_s: float
+    ) -> AsyncGenerator[LogPage, None]: ...
+
+    async def steps(self, tenant: str, job_id: str) -> Steps: ...
+
+    async def job_status(self, job_id: str) -> JobStatus | None: ...
 
     async def attach_socket(self, worker_id: str, socket: CommandSocket) -> None:
         """WORKER_NOT_FOUND when it is not registered. May send queued commands before it returns."""

@@ -6,9 +6,9 @@ The `/api/v1` rows also answer under every other version that a blueprint uses. 
 
 from typing import Final
 
-from muster_worker import wire
+from muster_worker import event_wire, wire
 
-from muster.api import client, docs, health, public, socket, worker
+from muster.api import client, docs, events, files, health, log_socket, logs, public, socket, worker, worker_files
 from muster.api import models as m
 from muster.api.operations import KIBIBYTE, Answer, Auth, Operation, Tag
 from muster.api.parameters import seconds_parameter, text_parameter, whole_parameter
@@ -28,6 +28,17 @@ _START: Final = (
     E.SHUTTING_DOWN,
     *_STORE,
 )
+_FILE: Final = (E.FILE_NOT_FOUND, *_STORE)
+_SEND: Final = (E.INVALID_BODY, E.BODY_TOO_LARGE, E.QUOTA_EXCEEDED, E.DISK_FULL, E.STORE_FULL, *_STORE)
+_HOLD: Final = (E.TASK_NOT_FOUND, E.TASK_NOT_HELD)
+_NAME: Final = text_parameter("name", "The file's name; reduced to one safe segment.")
+_MEDIA_TYPE: Final = text_parameter("media_type", "Else taken from Content-Type, else from the name.")
+_SIGNATURE: Final = (text_parameter("exp", "Part of the signed URL."), text_parameter("sig", "Part of the signed URL."))
+_HOLDER: Final = (
+    text_parameter("X-Task-Attempt", "The attempt that holds the task.", header=True),
+    text_parameter("X-Task-Fence", "Its `fence`.", header=True),
+)
+_BYTES: Final = Answer(200, "The bytes, with `Repr-Digest`.", media_type="application/octet-stream", example="")
 _NEXT: Final = whole_parameter("next", "Take up to so many new tasks along; never waits for any.")
 _FORMAT: Final = text_parameter("format", "`dot` (default), `mermaid` or `json`.")
 
@@ -83,6 +94,24 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
               body_bytes_max=16 * KIBIBYTE, errors=_DECISION),
     Operation("GET", "/api/v1/jobs/{job_id}/history", client.get_history, "A job's events, oldest first", Tag.JOBS,
               (Answer(200, "Events; none where history is switched off.", list[m.Event]),), Auth.CLIENT, errors=_JOB),
+    Operation("GET", "/api/v1/jobs/{job_id}/logs", logs.get_logs, "What a job's tasks printed", Tag.JOBS,
+              (Answer(200, "A page of lines; with `follow` server-sent events, until one of the type `end`.",
+                      m.LogLines),), Auth.CLIENT, errors=(E.INVALID_PARAMETER, *_JOB), head=False,
+              parameters=(whole_parameter("after", "Lines after the one of this `seq`."),
+                          whole_parameter("limit", "Lines per page, 1000 if not given, 5000 at most.", minimum=1),
+                          text_parameter("stream", "Only `stdout` or `stderr`."),
+                          text_parameter("follow", "Stream lines as they come. Also: `Accept: text/event-stream`."),
+                          text_parameter("Last-Event-ID", "With `follow`: as `after`, and wins.", header=True))),
+    Operation("GET", "/api/v1/jobs/{job_id}/logs/socket", log_socket.follow_log, "The same, live (WebSocket)", Tag.JOBS,
+              (Answer(101, "Frames `lines` with `items`, `dropped`, and at last `end` with the job's `status`. "
+                           "A wrong key: close code 1008."),),
+              guard=log_socket.refuse_plain_requests, errors=(E.INVALID_PARAMETER, *_JOB), head=False,
+              parameters=(whole_parameter("after", "Lines after the one of this `seq`."),
+                          text_parameter("stream", "Only `stdout` or `stderr`."),
+                          text_parameter("api_key", "The client's token, where headers are not possible."))),
+    Operation("GET", "/api/v1/jobs/{job_id}/steps", logs.get_steps, "The steps of a job's tasks", Tag.JOBS,
+              (Answer(200, "Steps of the newest attempts, and the job's metadata.", m.JobSteps),), Auth.CLIENT,
+              errors=_JOB),
     Operation("GET", "/api/v1/blueprints", client.list_blueprints, "What can be started", Tag.BLUEPRINTS,
               (Answer(200, "All blueprints of this server.", m.Blueprints),), Auth.CLIENT),
     Operation("GET", "/api/v1/blueprints/{blueprint_name}/graph", client.get_graph, "A blueprint's graph",
@@ -96,6 +125,37 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
               (Answer(200, "All active workers.", list[m.Worker]),), Auth.CLIENT, errors=_STORE),
     Operation("GET", "/api/v1/dashboard", client.get_dashboard, "Counts of the fleet", Tag.FLEET,
               (Answer(200, "Counts, no names.", m.DashboardAnswer),), Auth.CLIENT, errors=_STORE),
+
+    # ---- files
+    Operation("POST", "/api/v1/files", files.upload_file, "Upload a file", Tag.FILES,
+              (Answer(201, "Kept.", m.UploadedFile),), Auth.CLIENT, takes_file=True, errors=_SEND,
+              parameters=(_NAME, _MEDIA_TYPE)),
+    Operation("POST", "/api/v1/files/signed-upload", files.plan_upload, "A URL for somebody's upload", Tag.FILES,
+              (Answer(201, "The URL.", m.SignedUpload),), Auth.CLIENT, body=m.PlanUpload,
+              body_bytes_max=16 * KIBIBYTE, errors=(E.STORE_FULL, *_STORE)),
+    Operation("GET", "/api/v1/files/{file_id}", files.download_file, "Download a file", Tag.FILES,
+              (_BYTES,), Auth.CLIENT, errors=_FILE),
+    Operation("DELETE", "/api/v1/files/{file_id}", files.delete_file, "Delete a file", Tag.FILES,
+              (Answer(204, "Gone."),), Auth.CLIENT, errors=_FILE),
+    Operation("POST", "/api/v1/files/{file_id}/signed-url", files.sign_download, "A URL for a download", Tag.FILES,
+              (Answer(200, "The URL.", m.SignedDownload),), Auth.CLIENT, errors=_FILE),
+    Operation("POST", "/api/v1/artifacts/{artifact_id}/signed-url", files.sign_artifact,
+              "A URL for an artifact's download", Tag.FILES,
+              (Answer(200, "The URL.", m.SignedDownload),), Auth.CLIENT, errors=_FILE),
+    Operation("GET", "/api/v1/jobs/{job_id}/artifacts", files.list_artifacts, "What a job's tasks kept", Tag.FILES,
+              (Answer(200, "Artifacts, oldest first.", m.Artifacts),), Auth.CLIENT, errors=_JOB),
+    Operation("GET", "/api/v1/jobs/{job_id}/artifacts.zip", files.download_zip, "All of it as a zip", Tag.FILES,
+              (Answer(200, "The zip.", media_type="application/zip", example=""),), Auth.CLIENT, errors=_JOB),
+    Operation("GET", "/api/v1/jobs/{job_id}/artifacts/{artifact_id}", files.download_artifact,
+              "Download an artifact", Tag.FILES, (_BYTES,), Auth.CLIENT, errors=(E.JOB_NOT_FOUND, *_FILE)),
+    Operation("DELETE", "/api/v1/jobs/{job_id}/artifacts/{artifact_id}", files.delete_artifact,
+              "Delete an artifact", Tag.FILES, (Answer(204, "Gone."),), Auth.CLIENT,
+              errors=(E.JOB_NOT_FOUND, *_FILE)),
+    Operation("PUT", "/_files/{file_id}", files.receive_signed, "Send a file by its signed URL", Tag.FILES,
+              (Answer(200, "Kept.", m.UploadedFile),), takes_file=True, parameters=_SIGNATURE,
+              guard=files.refuse_unsigned, errors=(E.SIGNATURE_REFUSED, *_SEND)),
+    Operation("GET", "/_files/{file_id}", files.send_signed, "Fetch a file by its signed URL", Tag.FILES,
+              (_BYTES,), parameters=_SIGNATURE, guard=files.refuse_unsigned, errors=(E.SIGNATURE_REFUSED, *_FILE)),
 
     # ---- workers: X-Worker-Token
     Operation("POST", "/_worker/workers/register", worker.register, "Join the fleet", Tag.WORKERS,
@@ -117,6 +177,18 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     Operation("POST", "/_worker/tasks/results", worker.report_results, "Hand in several results", Tag.WORKERS,
               (Answer(200, "A receipt for each.", wire.Receipts),),
               Auth.WORKER, body=m.ResultsMessage, parameters=(_NEXT,), errors=(E.INVALID_PARAMETER, *_STORE)),
+    Operation("POST", "/_worker/tasks/{task_id}/events", events.take_events, "Tell what a running task does",
+              Tag.WORKERS, (Answer(200, "Taken up to `accepted_to`; or `ignored`.", event_wire.EventsAnswer),),
+              Auth.WORKER, body=event_wire.TaskEventsMessage, body_bytes_max=event_wire.BODY_BYTES_MAX,
+              errors=(E.JOB_NOT_FOUND, E.TASK_NOT_FOUND, *_STORE)),
+    Operation("PUT", "/_worker/tasks/{task_id}/artifacts", worker_files.put_artifact, "Keep a file of a task",
+              Tag.WORKERS, (Answer(200, "Kept.", m.Artifact),), Auth.WORKER, takes_file=True,
+              parameters=(_NAME, _MEDIA_TYPE, text_parameter("step", "The step that made it."),
+                          text_parameter("description", "What it is, for people."), *_HOLDER),
+              errors=(*_HOLD, *_SEND)),
+    Operation("GET", "/_worker/files/{file_id}", worker_files.get_input, "A file that a task was given", Tag.WORKERS,
+              (_BYTES,), Auth.WORKER, errors=(*_HOLD, *_FILE),
+              parameters=(text_parameter("X-Task-Id", "The task whose input names the file.", header=True), *_HOLDER)),
     Operation("GET", "/_worker/ws/{worker_id}", socket.worker_socket, "Commands, live (WebSocket)", Tag.WORKERS,
               (Answer(101, "Commands such as `cancel_task` come; `progress` may be sent."),),
               Auth.WORKER, guard=socket.refuse_pages_and_plain_requests, errors=(E.INVALID_PARAMETER, *_WORKER),

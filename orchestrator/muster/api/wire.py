@@ -7,6 +7,7 @@ from typing import Any, Final
 from muster_worker.wire import ErrorReport, Heartbeat, Registration, Result
 
 from muster.core.decisions import CANCELLED, FAILURE, LATE
+from muster.core.file_record import FileRecord
 from muster.core.ids import UnixMs, task_id
 from muster.core.record import JobRecord, Wait
 from muster.core.status import JobStatus
@@ -45,6 +46,30 @@ def time_text(moment: UnixMs | None) -> str | None:
         return None
     text = datetime.fromtimestamp(moment / 1000, UTC).isoformat(timespec="milliseconds")
     return text.removesuffix("+00:00") + "Z"
+
+
+def upload_object(record: FileRecord) -> dict[str, Any]:
+    return {
+        "file_id": record.file.id,
+        "name": record.file.name,
+        "size": record.file.size,
+        "sha256": record.file.sha256,
+        "media_type": record.file.media_type,
+        "created_at": time_text(record.created_at),
+        "expires_at": time_text(record.expires_at),
+    }
+
+
+def artifact_object(record: FileRecord) -> dict[str, Any]:
+    uploaded = upload_object(record)
+    return {
+        "artifact_id": uploaded.pop("file_id"),
+        "job_id": record.file.task_id.partition(".")[0],
+        "task_id": record.file.task_id,
+        "step": record.file.step or None,
+        "description": record.file.description,
+        **uploaded,
+    }
 
 
 def job_object(record: JobRecord, approval_token: str | None = None) -> dict[str, Any]:

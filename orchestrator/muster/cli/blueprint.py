@@ -70,14 +70,18 @@ def check(
 
 def _load(places: Sequence[str]) -> "tuple[list[str], list[Problem]]":
     """The names of all blueprints there, and everything that is wrong with them."""
+    from muster.blueprint.builtin import BUILTIN
     from muster.blueprint.problems import BlueprintError
     from muster.blueprint.registry import Registry
 
     registry = Registry()
+    for blueprint in BUILTIN:  # their names and routes are taken
+        registry.add(blueprint)
     problems: list[Problem] = []
     for place in places:
         try:
             registry.load(place)
         except BlueprintError as error:
             problems += error.problems
-    return list(registry.names()), problems
+    builtin = {blueprint.name for blueprint in BUILTIN}
+    return [name for name in registry.names() if name not in builtin], problems

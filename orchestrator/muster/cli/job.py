@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 from muster.cli.connection import HERE, Server, connect
 from muster.cli.exits import EXIT_OF_STATUS, CommandFailed, Exit
 from muster.cli.job_ids import remember_job, resolve_job
+from muster.cli.job_lines import lines_so_far, print_lines
 from muster.cli.output import Format, age, compact, hint, print_json, print_table
 from muster.cli.watch import watch_job
 
@@ -107,6 +108,27 @@ async def watch(job: JobName, /, *, timeout: Timeout = None, output: Format = "t
     async with connect(server) as client:
         job_id = await resolve_job(client, job)
         return report_end(await watch_job(client, job_id, timeout_s=timeout), output)
+
+
+@app.command
+async def logs(
+    job: JobName,
+    /,
+    *,
+    follow: Annotated[
+        bool, Parameter(name=["--follow", "-f"], negative="", help="Go on until the job is final.")
+    ] = False,
+    after: Annotated[int, Parameter(help="Only lines after the one of this number.")] = 0,
+    output: Format = "table",
+    server: Server = HERE,
+) -> None:
+    """Print what a job's tasks printed: their stdout on stdout, the rest on stderr; with -o json a line each."""
+    async with connect(server) as client:
+        job_id = await resolve_job(client, job)
+        if follow:
+            await print_lines(client.follow_logs(job_id, after=after), output)
+        else:
+            await print_lines(lines_so_far(client, job_id, after), output)
 
 
 @app.command

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
@@ -12,6 +12,9 @@ from muster.cli.output import compact, errors, hint
 
 if TYPE_CHECKING:
     from muster_worker.client import Client, JobState
+    from muster_worker.log_stream import JobSteps
+
+ENDED_STEPS: Final = frozenset({"completed", "failed", "skipped"})
 
 
 class JobView:
@@ -22,6 +25,7 @@ class JobView:
         self._begun = time.monotonic()
         self._asked = False
         self._seen = ""
+        self._steps_seen: dict[tuple[str, int], str] = {}
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
@@ -57,6 +61,23 @@ class JobView:
         self._note_change(state)
         self._mention_question(state)
 
+    def show_steps(self, steps: "JobSteps") -> None:
+        """Where the steps are: how many are done, and the current one; a line for each that ended."""
+        assert self._line is not None
+        for step in steps.items:
+            place = (step.task_id, step.index)
+            if step.status in ENDED_STEPS and self._steps_seen.get(place) != step.status:
+                took = "" if step.duration_seconds is None else f"  {step.duration_seconds:.1f}s"
+                errors.print(
+                    f"         {step.name}  {step.status}{took}  {step.error_message or ''}".rstrip(), markup=False
+                )
+            self._steps_seen[place] = step.status
+        current = [step for step in steps.items if step.status == "running"]
+        if current:
+            done = sum(step.status == "completed" for step in steps.items)
+            note = f"{current[-1].name}  ({done} steps done)"
+            self._progress.update(self._line, note=note)
+
     def _note_change(self, state: "JobState") -> None:
         words = f"{state.current_state:<20} {state.status}"
         if words != self._seen:
@@ -86,6 +107,7 @@ async def watch_job(client: "Client", job_id: str, *, timeout_s: float | None) -
                 async for state in client.watch(job_id):
                     last = state
                     view.show(state)
+                    view.show_steps(await client.steps(job_id))
     except TimeoutError:
         raise CommandFailed(
             f"job {job_id} was not final within {timeout_s:g} s",

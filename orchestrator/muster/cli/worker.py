@@ -22,10 +22,17 @@ app = App(name="worker", help="Run workers and look at them.", help_format="plai
 @app.command
 def run(
     module: Annotated[
-        str, Parameter(help="`module`, `module:name` or a file: where the Worker is, for example `shop.worker`.")
-    ],
+        str | None,
+        Parameter(help="`module`, `module:name` or a file: where the Worker is, for example `shop.worker`."),
+    ] = None,
     /,
     *,
+    commands: Annotated[
+        bool, Parameter(negative="", help="Also run commands: programs that the tasks name. See docs/commands.md.")
+    ] = False,
+    commands_file: Annotated[
+        Path | None, Parameter(help="Run commands, and only those this TOML file allows; else MUSTER_COMMANDS_FILE.")
+    ] = None,
     url: Annotated[str | None, Parameter(help="Orchestrators, separated by commas, else MUSTER_URL.")] = None,
     token: Annotated[str | None, Parameter(help="The worker's token, else MUSTER_WORKER_TOKEN.")] = None,
     worker_id: Annotated[str | None, Parameter(name="--id", help="Its id, else MUSTER_WORKER_ID.")] = None,
@@ -33,8 +40,12 @@ def run(
 ) -> None:
     """Run a worker until it is told to stop; running tasks may finish first."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    worker = load(module)
-    worker.run(_settings(worker, url=url, token=token, worker_id=worker_id, slots=slots))
+    runs_commands = commands or commands_file is not None
+    worker = _worker(module, runs_commands=runs_commands)
+    settings = _settings(worker, url=url, token=token, worker_id=worker_id, slots=slots)
+    if runs_commands:
+        _allow_commands(worker, commands_file, settings)
+    worker.run(settings)
 
 
 @app.command
@@ -47,6 +58,37 @@ async def ls(*, output: Format = "table", server: Server = HERE) -> None:
         return
     columns = ["ID", "STATUS", "RUNNING", "SLOTS", "TASKS"]
     print_table(columns, [_row(worker) for worker in workers])
+
+
+def _worker(module: str | None, *, runs_commands: bool) -> "Worker":
+    if module is not None:
+        return load(module)
+    if not runs_commands:
+        raise CommandFailed(
+            "a worker needs a MODULE with its tasks, or --commands", way_out="muster worker run MODULE", code=Exit.USAGE
+        )
+    from muster_worker.worker import Worker
+
+    return Worker()
+
+
+def _allow_commands(worker: "Worker", file: Path | None, settings: "WorkerSettings") -> None:
+    if sys.platform != "linux":
+        raise CommandFailed("commands run on Linux only", way_out="docs/commands.md", code=Exit.USAGE)
+    from muster_worker.command.handler import add_commands
+    from muster_worker.command.settings import command_settings
+
+    try:
+        allowed = command_settings(file, url=settings.addresses)
+        add_commands(worker, allowed)
+    except ValueError as wrong:
+        raise CommandFailed(str(wrong), way_out="docs/commands.md", code=Exit.USAGE) from None
+    if allowed.allows_nothing:
+        raise CommandFailed(
+            "no command is allowed: this is not plainly a development machine, and no file says what may run",
+            way_out="muster worker run --commands-file commands.toml",
+            code=Exit.USAGE,
+        )
 
 
 def load(place: str) -> "Worker":

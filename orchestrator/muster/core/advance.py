@@ -139,9 +139,10 @@ def _not_taken(record: JobRecord, wait: Wait, item: TaskItem) -> Move:
         declared = ", ".join(sorted(wait.edges))
         text = f"task reported outcome {item.status!r}, which state {record.state!r} does not declare ({declared})"
         return End(JobStatus.FAILED, record.state, error=text, details={"code": "undeclared_outcome"})
+    merge = item.data if isinstance(item.data, Mapping) else {}  # what a failed task could tell is kept as well
     if FAILURE in wait.edges:
-        return go(record.state, wait.edges[FAILURE], error)
-    return End(status_without_edge(item.code), record.state, error=str(error["message"]), details=error)
+        return go(record.state, wait.edges[FAILURE], error, merge)
+    return End(status_without_edge(item.code), record.state, error=str(error["message"]), details=error, merge=merge)
 
 
 def _answered(record: JobRecord, wait: Wait, items: Sequence[Item]) -> Move:

@@ -14,8 +14,11 @@ from muster.core.ids import JobId, UnixMs, partition_of
 from muster.core.status import JobStatus
 from muster.engine.background import Background
 from muster.engine.dispatch import Dispatcher
+from muster.engine.files import Files
 from muster.engine.fleet import Fleet
 from muster.engine.jobs import Jobs
+from muster.engine.journal import Journal
+from muster.engine.pruning import Pruning
 from muster.engine.settings import EngineSettings
 from muster.engine.ticker import Ticker
 from muster.engine.turns import ApprovalTokens, TurnRules, Turns
@@ -59,6 +62,9 @@ class Engine:
         self._jobs = jobs = Jobs(
             store, blueprints, turns, watchers, fleet, background, metrics, settings, tokens, self._hint
         )
+        self.files = Files(store, settings.files, self._secret)
+        self._pruning = Pruning(store, self.files)
+        self._journal = journal = Journal(store, settings)
         self._work = work = Work(store, turns, dispatcher, fleet, background, metrics, settings, self._hint)
 
         self.submit, self.job, self.jobs, self.wait = jobs.submit, jobs.job, jobs.jobs, jobs.wait
@@ -66,6 +72,8 @@ class Engine:
         self.approval_token = jobs.approval_token
         self.poll, self.report, self.report_all = work.poll, work.report, work.report_all
         self.heartbeat, self.progress = work.heartbeat, work.progress
+        self.take_events, self.logs, self.follow_logs = journal.take_events, journal.logs, journal.follow_logs
+        self.steps, self.job_status = journal.steps, journal.status
         self.workers = fleet.workers
         self.attach_socket, self.detach_socket = fleet.attach, fleet.detach
 
@@ -89,11 +97,13 @@ class Engine:
         for ticker in self._tickers:
             self._background.loop(ticker.run())
         self._background.loop(self._fleet.run())
+        self._background.loop(self._pruning.run())
 
     def drain(self) -> None:
         """Send waiting polls home and take no new jobs; what runs goes on."""
         self._jobs.draining = self._work.draining = True
         self._dispatcher.close()
+        self._journal.close()
 
     async def stop(self) -> None:
         """Finish the turns under way, then end everything."""
@@ -101,14 +111,17 @@ class Engine:
         await self._background.stop(DRAIN_S)
         await self._webhooks.close()
         self._turns.close()
+        self.files.blobs.close()
 
     def on_message(self, partition: int, text: str) -> None:
-        """A message to this replica: `c|class` work is ready, `j|job` it changed, `x|worker|task` cancel."""
+        """To this replica: `c|class` work is ready, `j|job` it changed, `l|job` its log, `x|worker|task` cancel."""
         kind, _, rest = text.partition("|")
         if kind == "c":
             self._dispatcher.woken(partition, rest)
         elif kind == "j":
             self._watchers.announce(JobId(rest))
+        elif kind == "l":
+            self._journal.announce(JobId(rest))
         elif kind == "x":
             worker, _, task = rest.partition("|")
             self._background.spawn(self._send_cancel_here(worker, task))
@@ -120,6 +133,7 @@ class Engine:
         """Messages may have been lost: trust no registration, look at every watched job again."""
         self._dispatcher.forget_registrations()
         self._watchers.announce_all()
+        self._journal.announce_all()
 
     async def ready(self) -> bool:
         return not self._jobs.draining and await self._store.ping()

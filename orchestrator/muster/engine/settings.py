@@ -1,6 +1,20 @@
 """What a deployment decides about the engine."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class FileSettings:
+    """Where files lie and how many bytes may be kept. See muster.settings for the reasons."""
+
+    folder: Path = Path(".muster/files")
+    upload_bytes_max: int = 104_857_600
+    artifact_bytes_max: int = 5_368_709_120
+    quota_bytes: int = 53_687_091_200
+    """Per tenant."""
+    upload_ttl_ms: int = 86_400_000
+    signed_upload_ms: int = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +35,6 @@ class EngineSettings:
     history: bool = True
     approvals_need_token: bool = False
     webhooks_allow_private: bool = True
+    log_bytes_max: int = 67_108_864
+    """Of one job's log; its oldest lines go first."""
+    files: FileSettings = field(default_factory=FileSettings)

@@ -7,11 +7,15 @@ against both. Times are the store's own (`now_ms`); durations go in, never dates
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from muster.core.ids import JobId, TaskId, UnixMs
 from muster.core.record import Context, Item, JobRecord, Submission
 from muster.core.status import JobStatus
+from muster.store.journal import JournalStore
+
+if TYPE_CHECKING:
+    from muster.store.file_records import FileRecords
 
 
 class StoreUnavailable(Exception):
@@ -279,8 +283,13 @@ class RawEvent:
     blob: str
 
 
-class Store(Protocol):
+class Store(JournalStore, Protocol):
     """See the module. Every method may raise `StoreUnavailable`; those that add data, `StoreFull`."""
+
+    @property
+    def files(self) -> "FileRecords":
+        """What is known of uploads and artifacts."""
+        ...
 
     async def submit(self, job: NewJob, token: str, first: Commit | None = None) -> Turn | Existing | Committed:
         """Store *job* and lease its first turn to the caller, or write *first*, which that turn decided already."""

@@ -38,6 +38,8 @@ from muster.store.base import (
 )
 from muster.store.keys import global_tag, partition_tags, short_hash, wake_channel
 from muster.store.link import CONNECT_TIMEOUT_S, Address, Link, LinkDown, ServerError, Traffic
+from muster.store.redis_files import RedisFileRecords
+from muster.store.redis_journal import JournalCalls
 from muster.store.scripts import names, script
 from muster.store.topology import locator
 
@@ -65,7 +67,7 @@ OnMessage = Callable[[int, str], None]
 """Partition and text of a message to this replica."""
 
 
-class RedisStore:
+class RedisStore(JournalCalls):
     """Connect with `await open()`. One link for commands, one for messages; both reconnect by themselves."""
 
     def __init__(
@@ -91,6 +93,7 @@ class RedisStore:
         self._up = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.traffic = Traffic()
+        self.files = RedisFileRecords(self._call, self._run, self._tag_of, self._global)
 
     @property
     def partitions(self) -> int:
@@ -234,6 +237,11 @@ class RedisStore:
         if partition >= len(self._tags):
             raise UnknownPartition(partition)
         return self._tags[partition]
+
+    def _tag_or_none(self, job: JobId) -> str | None:
+        """None: a partition that is not there, so no such job can exist."""
+        partition = partition_of(job)
+        return self._tags[partition] if partition < len(self._tags) else None
 
     # Jobs
 

@@ -34,6 +34,13 @@ class Job:
     """Replicas told of the job's end; `followers` are told of every change."""
     followers: list[str] = field(default_factory=list[str])
     history: list[RawEvent] = field(default_factory=list[RawEvent])
+    log: list[bytes] = field(default_factory=list[bytes])
+    """Chunks, oldest first."""
+    last_line: int = 0
+    readers: list[str] = field(default_factory=list[str])
+    """Replicas told when the log grows."""
+    steps: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    metadata: dict[str, str] = field(default_factory=dict[str, str])
     expires_at: int | None = None
 
     @property
@@ -73,6 +80,9 @@ class Task:
     must_end_at: int = 0
     lease_ends_at: int = 0
     past_workers: tuple[str, ...] = ()
+    events_attempt: int = 0
+    next_event: int = 0
+    """Of the attempt that told events last."""
 
     @property
     def id(self) -> TaskId:

@@ -74,7 +74,12 @@ class Partition:
         for replica in job.watchers:
             if replica != ended_by:
                 self._send(replica, f"j|{job.id}")
-        job.watchers, job.followers = [], []
+        self.announce_log(job)
+        job.watchers, job.followers, job.readers = [], [], []
+
+    def announce_log(self, job: Job) -> None:
+        for replica in job.readers:
+            self._send(replica, f"l|{job.id}")
 
     def note(self, job: Job, blob: str, duration_ms: int | None = None) -> None:
         if blob:

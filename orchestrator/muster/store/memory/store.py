@@ -30,7 +30,9 @@ from muster.store.base import (
     Tick,
     Turn,
 )
-from muster.store.memory import jobs, tasks, ticks
+from muster.store.journal import Appended, LogRead, StoredSteps, TaskEvents
+from muster.store.memory import jobs, journal, tasks, ticks
+from muster.store.memory.files import MemoryFileRecords
 from muster.store.memory.model import Delivery, Job
 from muster.store.memory.partition import Partition
 from muster.store.memory.workers import Workers
@@ -59,11 +61,17 @@ class MemoryState:
         """Forget everything but who listens."""
         self.partitions = [self._partition(index) for index in range(self.partition_count)]
         self.workers = Workers(self.now)
+        self.files = MemoryFileRecords(self.now, self.partition_with)
         self.blueprints: dict[tuple[str, str], str] = {}
         self.secret: str | None = None
 
     def _partition(self, index: int) -> Partition:
         return Partition(self.now, lambda replica, text: self.send(index, replica, text))
+
+    def partition_with(self, job: JobId) -> Partition | None:
+        """The partition of *job*, or None where this deployment has none such: no such job exists then."""
+        index = partition_of(job)
+        return self.partitions[index] if index < self.partition_count else None
 
     def send(self, partition: int, replica: str, text: str) -> bool:
         """Deliver at the next turn of the event loop, as a server would: never inside the call that sends."""
@@ -93,10 +101,12 @@ class MemoryStore:
     async def close(self) -> None:
         self._state.listeners.pop(self._replica, None)
 
+    @property
+    def files(self) -> MemoryFileRecords:
+        return self._state.files
+
     def _of(self, job: JobId) -> Partition | None:
-        """The partition of *job*, or None where this deployment has none such: no such job exists then."""
-        index = partition_of(job)
-        return self._state.partitions[index] if index < self.partitions else None
+        return self._state.partition_with(job)
 
     def _home(self, job: JobId) -> Partition:
         return self._state.partitions[partition_of(job)]
@@ -169,6 +179,18 @@ class MemoryStore:
     async def live_task(self, job: JobId, number: int) -> LiveTask | None:
         part = self._of(job)
         return None if part is None else tasks.live_task(part, job, number)
+
+    async def append(self, events: TaskEvents) -> Appended | Refused:
+        part = self._of(events.job)
+        return Refused(Refusal.GONE, -1) if part is None else journal.append(part, events)
+
+    async def read_log(self, job: JobId, start: int, watcher: str = "") -> LogRead | None:
+        part = self._of(job)
+        return None if part is None else journal.read_log(part, job, start, watcher)
+
+    async def read_steps(self, job: JobId) -> StoredSteps:
+        part = self._of(job)
+        return StoredSteps() if part is None else journal.read_steps(part, job)
 
     async def tick(self, partition: int, token_prefix: str) -> Tick:
         return ticks.tick(self._state.partitions[partition], token_prefix)

@@ -65,7 +65,7 @@ local function make_tasks(jid, flow, c, entries, cancelling)
   return claimed, ready, order, seat
 end
 
-local function end_job(jid, job, flow, c, watchers)
+local function end_job(jid, job, flow, c, watchers, readers)
   call('HSET', job, 'fin', '1', 'ft', now, 'res', c.result, 'err', c.err, 'det', c.details)
   call('ZREM', T .. 'tm', 'c|' .. jid)
   call('ZREM', T .. 'xr:' .. flow, jid)
@@ -73,10 +73,10 @@ local function end_job(jid, job, flow, c, watchers)
   call('ZADD', index, now, jid)
   call('PEXPIRE', index, c.day_ttl)
   announce(jid, watchers, c.replica)   -- the caller tells its own watchers itself
-  call('HDEL', job, 'aw', 'ac')
+  announce(jid, readers, nil, 'l')
+  call('HDEL', job, 'aw', 'ac', 'al')
   call('PEXPIRE', job, c.retention)
-  call('PEXPIRE', T .. 'h:' .. jid, c.retention)
-  call('PEXPIRE', T .. 'jt:' .. jid, c.retention)
+  for _, kind in ipairs({ 'h:', 'jt:', 'lg:', 'sp:', 'md:', 'fa:' }) do call('PEXPIRE', T .. kind .. jid, c.retention) end
 end
 
 -- How many results are still needed: a fan that was spawned ahead may have some already.
@@ -111,7 +111,7 @@ end
 
 local function commit(jid, c)
   local job = T .. 'j:' .. jid
-  local j = call('HMGET', job, 'v', 'tl', 'lc', 'st', 'fl', 'cx', 'sa', 'tmr', 'ac', 'sw', 'fin', 'ef', 'nl', 'aw')
+  local j = call('HMGET', job, 'v', 'tl', 'lc', 'st', 'fl', 'cx', 'sa', 'tmr', 'ac', 'sw', 'fin', 'ef', 'nl', 'aw', 'al')
   if not j[1] then return { 'gone' } end
   if j[3] == c.token then
     if j[2] ~= c.next_token then return { 'ok', {}, tostring(now) } end
@@ -134,7 +134,7 @@ local function commit(jid, c)
     'sa', begun and j[7] == '' and now or j[7], 'cx', c.clear_cancel and '0' or j[6])
   call('ZREM', T .. 'D', jid)
   count_status(j[4], c.status)
-  if c.final then end_job(jid, job, flow, c, j[14]) end
+  if c.final then end_job(jid, job, flow, c, j[14], j[15]) end
   announce(jid, j[9])
 
   if c.claim and c.claim.seats[seat] then

@@ -46,13 +46,25 @@ local function count_status(old, new)
   end
 end
 
--- Tell the replicas that asked about this job. `watchers` is the header's comma list.
-local function announce(jid, watchers, except)
+-- Tell the replicas that asked about this job. `watchers` is the header's comma list; `kind` j: it changed, l: its log.
+local function announce(jid, watchers, except, kind)
   if watchers and watchers ~= '' then
     for rid in string.gmatch(watchers, '[^,]+') do
-      if rid ~= except then call('SPUBLISH', T .. '!' .. rid, 'j|' .. jid) end
+      if rid ~= except then call('SPUBLISH', T .. '!' .. rid, (kind or 'j') .. '|' .. jid) end
     end
   end
+end
+
+-- Put `rid` into the job's list of watchers, once. The newest eight replicas are told; a crowd of dead ones must not
+-- pile up here.
+local function add_watcher(job, list, watchers, rid)
+  watchers = watchers or ''
+  if string.find(',' .. watchers .. ',', ',' .. rid .. ',', 1, true) then return end
+  local kept, count = rid, 1
+  for other in string.gmatch(watchers, '[^,]+') do
+    if count < 8 then kept, count = kept .. ',' .. other, count + 1 end
+  end
+  call('HSET', job, list, kept)
 end
 
 local function enqueue(tid, cls, flow, band, order)

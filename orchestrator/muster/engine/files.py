@@ -1,0 +1,288 @@
+"""What clients and workers do with files. The store keeps what is known of them, `muster.files` their bytes.
+
+A file is written in this order: bytes in place under a name nobody knows yet, on the tenant's account, written down.
+Whoever fails in between leaves bytes that no record names; the pruning finds them. They are removed in the opposite
+order, so that an account never counts what is gone.
+"""
+
+import logging
+import secrets
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from muster.core.file_record import FileRecord, NewFile, PlannedUpload, artifact_id, is_upload_id, job_of_artifact
+from muster.core.ids import JobId, TaskId, UnixMs, split_task_id
+from muster.engine.settings import FileSettings
+from muster.errors import ErrorCode, MusterError
+from muster.files.local import DiskFull, Incoming, LocalBlobs, Received, TooLarge
+from muster.files.names import media_type_of, safe_name
+from muster.files.signing import UrlSigner
+from muster.files.zipping import ZipEntry, distinct_names, zip_blocks
+from muster.store.base import Refusal, Store
+from muster.store.file_records import AlreadySent, Holding
+from muster.store.keys import short_hash
+
+log = logging.getLogger("muster.files")
+
+FILES_PER_TENANT_MAX: Final = 100_000
+FILES_PER_JOB_MAX: Final = 10_000
+
+Chunks: TypeAlias = AsyncIterator[bytes]
+
+
+class Files:
+    def __init__(self, store: Store, settings: FileSettings, secret: bytes) -> None:
+        self._store = store
+        self._settings = settings
+        self.blobs = LocalBlobs(settings.folder)
+        self.signer = UrlSigner(secret)
+
+    # Uploads of clients
+
+    async def upload(self, tenant: str, name: str, media_type: str | None, chunks: Chunks) -> FileRecord:
+        """Keep what comes. It exists, whole, when this returns.
+
+        Raises:
+            MusterError: BODY_TOO_LARGE, QUOTA_EXCEEDED, DISK_FULL; what *chunks* raises.
+        """
+        planned = PlannedUpload(tenant, safe_name(name), media_type_of(safe_name(name), media_type))
+        return await self._keep_upload(secrets.token_hex(16), planned, chunks, once=False)
+
+    async def plan_upload(self, tenant: str, name: str, media_type: str | None) -> tuple[str, UnixMs]:
+        """An upload for whoever is given its URL: its id, and until when it may be sent."""
+        planned = PlannedUpload(tenant, safe_name(name), media_type_of(safe_name(name), media_type))
+        upload = secrets.token_hex(16)
+        return upload, await self._store.files.plan_upload(upload, planned, self._settings.signed_upload_ms)
+
+    async def send_planned(self, upload: str, chunks: Chunks) -> FileRecord:
+        """The bytes of a planned upload, once. What was cut short may be sent again.
+
+        Raises:
+            MusterError: SIGNATURE_REFUSED where it was sent before; as `upload`.
+        """
+        planned = await self._store.files.planned_upload(upload) if is_upload_id(upload) else None
+        if planned is None:
+            raise _sent_before()
+        return await self._keep_upload(upload, planned, chunks, once=True)
+
+    async def _keep_upload(self, upload: str, planned: PlannedUpload, chunks: Chunks, *, once: bool) -> FileRecord:
+        async with self._receiving(self._settings.upload_bytes_max) as incoming:
+            received = await _all_of(chunks, incoming)
+            file = _new_file(upload, planned, received)
+            await self._place(incoming, file)
+            try:
+                return await self._store.files.keep_upload(file, self._settings.upload_ttl_ms, planned=once)
+            except AlreadySent:
+                await self.remove_blob(file.blob)
+                raise _sent_before() from None
+
+    # Artifacts of jobs
+
+    async def holding(self, task_id: str, attempt: int, fence: str) -> Holding:
+        """Who holds the task in this attempt.
+
+        Raises:
+            MusterError: TASK_NOT_FOUND; TASK_NOT_HELD where the attempt is over.
+        """
+        if split_task_id(task_id) is None:
+            raise _task_not_found(task_id)
+        holding = await self._store.files.holding(TaskId(task_id), attempt, fence)
+        if isinstance(holding, Holding):
+            return holding
+        raise _task_not_found(task_id) if holding is Refusal.GONE else _task_not_held(task_id)
+
+    async def keep_artifact(
+        self,
+        tenant: str,
+        task_id: str,
+        attempt: int,
+        fence: str,
+        *,
+        name: str,
+        media_type: str | None,
+        step: str,
+        description: str,
+        chunks: Chunks,
+    ) -> FileRecord:
+        """Keep what a task made; in place of what it sent under this *name*, before it was made safe.
+
+        Raises:
+            MusterError: TASK_NOT_FOUND, TASK_NOT_HELD; as `upload`.
+        """
+        task, safe = TaskId(task_id), safe_name(name)
+        planned = PlannedUpload(tenant, safe, media_type_of(safe, media_type))
+        async with self._receiving(self._settings.artifact_bytes_max) as incoming:
+            received = await _all_of(chunks, incoming)
+            file = _new_file(artifact_id(task, name), planned, received)
+            file = replace(file, task_id=task_id, step=step, description=description)
+            await self._place(incoming, file)
+            kept = await self._store.files.keep_artifact(task, attempt, fence, file, FILES_PER_JOB_MAX)
+            if isinstance(kept, FileRecord):
+                return kept
+            await self.remove_blob(file.blob)
+            if kept is None:
+                raise _over_quota(f"A job keeps at most {FILES_PER_JOB_MAX} artifacts.")
+            raise _task_not_found(task_id) if kept is Refusal.GONE else _task_not_held(task_id)
+
+    async def artifacts(self, job: JobId) -> tuple[FileRecord, ...]:
+        """Of a job that the caller may see; oldest first."""
+        return await self._store.files.artifacts(job)
+
+    async def zip_entries(self, job: JobId) -> list[ZipEntry]:
+        """The artifacts of *job* for a zip; those of one name are told apart by a number."""
+        records = await self.artifacts(job)
+        names = distinct_names([record.file.name for record in records])
+        return [_zip_entry(name, record, self.path(record)) for name, record in zip(names, records, strict=True)]
+
+    async def zipped(self, entries: Iterable[ZipEntry]) -> AsyncIterator[bytes]:
+        """The zip of *entries*, block by block, each made in a thread."""
+        blocks = zip_blocks(entries)
+        while (block := await self.blobs.run(lambda: next(blocks, None))) is not None:
+            yield block
+
+    # Either
+
+    async def find(self, tenant: str, file_id: str) -> FileRecord:
+        """Raises: MusterError FILE_NOT_FOUND for unknown ids and for those of other tenants alike."""
+        record = await self.find_any(file_id)
+        if record.file.tenant != tenant:
+            raise _file_not_found()
+        return record
+
+    async def find_any(self, file_id: str) -> FileRecord:
+        """For a caller whose right was checked otherwise. Raises: MusterError FILE_NOT_FOUND."""
+        record = await self._record(file_id)
+        if record is None or not await self.blobs.holds(record.file.blob):
+            raise _file_not_found()
+        return record
+
+    async def find_for_task(self, holding: Holding, file_id: str) -> FileRecord:
+        """A file that the held task was told of: its id must stand in the task's input.
+
+        Raises:
+            MusterError: FILE_NOT_FOUND.
+        """
+        if file_id.encode("utf-8", "replace") not in holding.body:
+            raise _file_not_found()
+        return await self.find(holding.tenant, file_id)
+
+    async def delete(self, tenant: str, file_id: str) -> None:
+        record = await self.find(tenant, file_id)
+        blob = await self._store.files.delete(record.file.id)
+        if blob:
+            await self.remove_blob(blob)
+
+    def path(self, record: FileRecord) -> Path:
+        return self.blobs.path(record.file.blob)
+
+    async def _record(self, file_id: str) -> FileRecord | None:
+        if is_upload_id(file_id):
+            return await self._store.files.upload(file_id)
+        if job_of_artifact(file_id) is not None:
+            return await self._store.files.artifact(file_id)
+        return None
+
+    # Bytes
+
+    @asynccontextmanager
+    async def _receiving(self, bytes_max: int) -> AsyncIterator[Incoming]:
+        """A place for bytes, whose troubles are told to the caller."""
+        try:
+            async with self.blobs.receive(bytes_max) as incoming:
+                yield incoming
+        except TooLarge:
+            raise MusterError(
+                ErrorCode.BODY_TOO_LARGE,
+                f"The file is larger than {bytes_max} bytes.",
+                extra={"bytes_max": bytes_max},
+            ) from None
+        except DiskFull as full:
+            log.error("disk_full", extra={"folder": str(self._settings.folder), "error": str(full)})  # noqa: TRY400
+            raise MusterError(
+                ErrorCode.DISK_FULL,
+                "The server has no room for the file; nothing of it was kept.",
+                hint="Whoever runs this server must make room.",
+            ) from full
+
+    async def _place(self, incoming: Incoming, file: NewFile) -> None:
+        """Bytes in place, and on their tenant's account."""
+        await incoming.keep_as(file.blob)
+        quota = self._settings.quota_bytes
+        admitted = await self._store.files.admit(
+            file.tenant, file.blob, file.size, bytes_max=quota, files_max=FILES_PER_TENANT_MAX
+        )
+        if not admitted:
+            await self.blobs.remove(file.blob)
+            raise _over_quota(
+                f"With this file you would keep more than {quota} bytes, or {FILES_PER_TENANT_MAX} files."
+            )
+
+    async def remove_blob(self, blob: str) -> None:
+        """First off the account, then from the disk: what is left between the two is found by the pruning."""
+        await self._store.files.forget(tenant_hash_of(blob), blob)
+        await self.blobs.remove(blob)
+
+
+def tenant_hash_of(blob: str) -> str:
+    return blob.partition("-")[0]
+
+
+def file_id_of(blob: str) -> str:
+    return blob.split("-")[1]
+
+
+async def _all_of(chunks: Chunks, incoming: Incoming) -> Received:
+    async for chunk in chunks:
+        await incoming.write(chunk)
+    return await incoming.finish()
+
+
+def _new_file(file_id: str, planned: PlannedUpload, received: Received) -> NewFile:
+    return NewFile(
+        id=file_id,
+        tenant=planned.tenant,
+        name=planned.name,
+        size=received.size,
+        sha256=received.sha256,
+        media_type=planned.media_type,
+        blob=f"{short_hash(planned.tenant)}-{file_id}-{secrets.token_hex(8)}",
+    )
+
+
+def _zip_entry(name: str, record: FileRecord, path: Path) -> ZipEntry:
+    made = datetime.fromtimestamp(record.created_at / 1000, UTC)
+    return ZipEntry(name, path, (made.year, made.month, made.day, made.hour, made.minute, made.second))
+
+
+def _file_not_found() -> MusterError:
+    return MusterError(ErrorCode.FILE_NOT_FOUND, "File not found")
+
+
+def _task_not_found(task_id: str) -> MusterError:
+    return MusterError(ErrorCode.TASK_NOT_FOUND, f"there is no task {task_id[:200]!r}")
+
+
+def _task_not_held(task_id: str) -> MusterError:
+    return MusterError(
+        ErrorCode.TASK_NOT_HELD,
+        f"this attempt of task {task_id!r} does not hold it, or no longer",
+        hint="its lease ended, another worker has it, or its job is over: stop the work",
+    )
+
+
+def _sent_before() -> MusterError:
+    return MusterError(
+        ErrorCode.SIGNATURE_REFUSED,
+        "This URL was used before, or its time is over.",
+        hint="Ask for a new one: each takes one file, once.",
+    )
+
+
+def _over_quota(detail: str) -> MusterError:
+    return MusterError(
+        ErrorCode.QUOTA_EXCEEDED, detail, hint="Delete files that are not needed, or ask for a larger quota."
+    )

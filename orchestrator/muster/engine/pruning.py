@@ -1,0 +1,56 @@
+"""Removes bytes that no record names: of expired uploads and jobs, of replaced artifacts, of processes that died.
+
+Every replica prunes; on a shared folder they may meet over a file, which harms nothing.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Sequence
+from typing import Final
+
+from muster.engine.files import Files, file_id_of
+from muster.files.local import SHARDS, DiskFull, StoredBlob
+from muster.store.base import Store, StoreFull, StoreUnavailable
+
+log = logging.getLogger("muster.pruning")
+
+ORPHAN_AGE_S: Final = 600.0
+"""Bytes that no record names are left alone for so long after they were written: they may be on their way to one."""
+EVERY_S: Final = 300.0
+ASKED_AT_ONCE: Final = 500
+
+
+class Pruning:
+    def __init__(self, store: Store, files: Files, *, every_s: float = EVERY_S, orphan_age_s: float = ORPHAN_AGE_S):
+        self._store = store
+        self._files = files
+        self._every_s = every_s
+        self._orphan_age_s = orphan_age_s
+
+    async def run(self) -> None:
+        """Prune now and then, until cancelled."""
+        while True:
+            try:
+                removed = await self.run_once()
+                if removed:
+                    log.info("files_pruned", extra={"files": removed})
+            except (StoreUnavailable, StoreFull, DiskFull, OSError) as error:
+                log.warning("pruning_put_off", extra={"error": str(error)})
+            await asyncio.sleep(self._every_s * random.uniform(0.8, 1.2))
+
+    async def run_once(self) -> int:
+        """Look at every file once. Returns how many were removed."""
+        removed = await self._files.blobs.sweep_incoming(self._orphan_age_s)
+        for shard in range(len(SHARDS)):
+            old = [blob for blob in await self._files.blobs.shard(shard) if blob.age_s >= self._orphan_age_s]
+            for start in range(0, len(old), ASKED_AT_ONCE):
+                removed += await self._prune(old[start : start + ASKED_AT_ONCE])
+        return removed
+
+    async def _prune(self, found: Sequence[StoredBlob]) -> int:
+        named = await self._store.files.blobs([file_id_of(blob.name) for blob in found])
+        orphans = [blob.name for blob, name in zip(found, named, strict=True) if blob.name != name]
+        for orphan in orphans:
+            await self._files.remove_blob(orphan)
+        return len(orphans)

@@ -1,0 +1,136 @@
+"""What tasks tell while they run, as the store keeps it: log lines in chunks, steps, metadata, progress.
+
+A job's lines are numbered from 1 in the order in which they came in; what is dropped leaves a gap in the numbers.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
+
+import orjson
+
+from muster.core.ids import JobId, UnixMs
+
+if TYPE_CHECKING:
+    from muster.store.base import Refused
+
+Stream: TypeAlias = Literal["stdout", "stderr", "notice"]
+STREAMS: Final[tuple[Stream, ...]] = ("stdout", "stderr", "notice")
+"""By the number that stands for them in a chunk. A notice says that lines are missing, and how many."""
+NOTICE: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of output; of a notice the text is the number of missing lines."""
+
+    at: UnixMs
+    stream: Stream
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    index: int
+    blob: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    fraction: float
+    message: str
+
+
+Entry: TypeAlias = Line | Step | Meta | Progress
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEvents:
+    """Consecutive events of one attempt; the first of them is its event number *first* (from 0)."""
+
+    job: JobId
+    number: int
+    worker: str
+    attempt: int
+    fence: str | None
+    first: int
+    entries: tuple[Entry, ...]
+    log_bytes_max: int
+    """Beyond it the job's oldest chunks are dropped."""
+
+    @property
+    def last(self) -> int:
+        return self.first + len(self.entries) - 1
+
+    def of(self, kind: type[Any]) -> tuple[Any, ...]:
+        return tuple(entry for entry in self.entries if isinstance(entry, kind))
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """`next` is the number of the event that is wanted next. Not `taken`: some of them are known, send the rest."""
+
+    next: int
+    taken: bool = True
+    cancelling: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Lines of one task that came in together, numbered from *first*."""
+
+    first: int
+    task: int
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LogRead:
+    """Chunks from the one that holds the wanted line. `last` is the newest line's number, 0 without any."""
+
+    is_final: bool
+    last: int
+    chunks: tuple[Chunk, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSteps:
+    """Steps by `<task number>.<index>`, as sent; metadata of the job by key."""
+
+    steps: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+class JournalStore(Protocol):
+    """The part of the store's contract that is about events."""
+
+    async def append(self, events: TaskEvents) -> "Appended | Refused":
+        """Take events of a task that is leased: each at most once, however often it is sent."""
+        ...
+
+    async def read_log(self, job: JobId, start: int, watcher: str = "") -> LogRead | None:
+        """The log from line *start* on. *watcher* is a replica that will be told when more comes."""
+        ...
+
+    async def read_steps(self, job: JobId) -> StoredSteps: ...
+
+
+def dump_lines(lines: Sequence[Line]) -> bytes:
+    return orjson.dumps([(line.at, STREAMS.index(line.stream), line.text) for line in lines])
+
+
+def dump_chunk(first: int, task: int, count: int, lines: bytes) -> bytes:
+    """As `append.lua` spells it: the lines' numbers, the task's, and the lines."""
+    return b"%d|%d|%d|%b" % (first, count, task, lines)
+
+
+def load_chunk(blob: bytes) -> Chunk:
+    first, _, task, lines = blob.split(b"|", 3)
+    loaded = tuple(Line(UnixMs(at), STREAMS[stream], str(text)) for at, stream, text in orjson.loads(lines))
+    return Chunk(int(first), int(task), loaded)

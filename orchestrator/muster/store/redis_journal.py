@@ -1,0 +1,90 @@
+"""The part of the store on Redis or Valkey that is about events. `RedisStore` has these methods."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, Final
+
+from muster.core.ids import JobId
+from muster.store.base import Refusal, Refused
+from muster.store.codec import text_fields
+from muster.store.journal import (
+    Appended,
+    Line,
+    LogRead,
+    Meta,
+    Progress,
+    Step,
+    StoredSteps,
+    TaskEvents,
+    dump_lines,
+    load_chunk,
+)
+
+CHUNKS_PER_READ: Final = 256
+BYTES_PER_READ: Final = 262_144
+"""A read ends with the chunk that reaches this size."""
+
+
+class JournalCalls:
+    """Each method is one script call, or plain reads."""
+
+    def _call(self, *command: bytes | str | int | float) -> Awaitable[Any]:
+        raise NotImplementedError
+
+    def _run(self, name: str, tag: str, *args: bytes | str | int | float) -> Awaitable[Any]:
+        raise NotImplementedError
+
+    def _tag_or_none(self, job: JobId) -> str | None:
+        raise NotImplementedError
+
+    async def append(self, events: TaskEvents) -> Appended | Refused:
+        tag = self._tag_or_none(events.job)
+        if tag is None:
+            return Refused(Refusal.GONE, -1)
+        reply = await self._run("append", tag, *_append_args(events))
+        match reply[0]:
+            case b"ok" | b"overlap":
+                return Appended(int(reply[1]), taken=reply[0] == b"ok", cancelling=reply[2] == b"1")
+            case b"gone":
+                return Refused(Refusal.GONE, int(reply[1]))
+            case why:
+                return Refused(Refusal(why.decode()))
+
+    async def read_log(self, job: JobId, start: int, watcher: str = "") -> LogRead | None:
+        tag = self._tag_or_none(job)
+        if tag is None:
+            return None
+        reply = await self._run("logs", tag, job, start, CHUNKS_PER_READ, BYTES_PER_READ, watcher)
+        if not reply:
+            return None
+        return LogRead(reply[0] == b"1", int(reply[1]), tuple(load_chunk(chunk) for chunk in reply[2]))
+
+    async def read_steps(self, job: JobId) -> StoredSteps:
+        tag = self._tag_or_none(job)
+        if tag is None:
+            return StoredSteps()
+        steps, metadata = await asyncio.gather(
+            self._call("HGETALL", f"{tag}sp:{job}"), self._call("HGETALL", f"{tag}md:{job}")
+        )
+        pairs = iter(steps)
+        return StoredSteps(
+            {field.decode(): blob for field, blob in zip(pairs, pairs, strict=True)}, text_fields(metadata)
+        )
+
+
+def _append_args(events: TaskEvents) -> list[bytes | str | int | float]:
+    lines: tuple[Line, ...] = events.of(Line)
+    steps: tuple[Step, ...] = events.of(Step)
+    metadata: tuple[Meta, ...] = events.of(Meta)
+    told: tuple[Progress, ...] = events.of(Progress)
+    progress: tuple[float | str, str] = (told[-1].fraction, told[-1].message) if told else ("", "")
+    args: list[bytes | str | int | float] = [
+        events.job, events.number, events.worker, events.attempt, events.fence or "", events.first, events.last,
+        events.log_bytes_max, len(lines), dump_lines(lines), *progress, len(steps),
+    ]  # fmt: skip
+    for step in steps:
+        args += (step.index, step.blob)
+    args.append(len(metadata))
+    for meta in metadata:
+        args += (meta.key, meta.value)
+    return args

@@ -1,0 +1,56 @@
+"""The blueprint `command`, which every server has."""
+
+from typing import Any
+
+import pytest
+from muster.blueprint.builtin import BUILTIN
+from muster.blueprint.builtin.command import command
+from muster.blueprint.check import problems_of
+from muster.blueprint.facts import JobFacts
+from muster.blueprint.problems import BlueprintError, InputInvalid
+from muster.blueprint.registry import Registry
+from muster.core.decisions import Decision, Done, Fail, Run
+
+
+async def decide(state: str, argument: Any = None, **given: Any) -> Decision:
+    entered = await command.enter(state, JobFacts("j", "t", "command", {"argv": ["true"], **given}), argument)
+    return entered.decision
+
+
+def test_it_has_no_problem_and_its_own_address() -> None:
+    assert [problem for blueprint in BUILTIN for problem in problems_of(blueprint)] == []
+    registry = Registry()
+    for blueprint in BUILTIN:
+        registry.add(blueprint)
+    assert registry.by_endpoint("v1", "jobs/command") is command
+
+
+def test_a_name_that_is_built_in_cannot_be_taken() -> None:
+    registry = Registry()
+    registry.add(command)
+    with pytest.raises(BlueprintError, match="command"):
+        registry.load("tests/blueprints/another_command.py")
+
+
+async def test_it_hands_out_one_task_that_is_not_tried_again() -> None:
+    decided = await decide("start", timeout_seconds=60)
+    assert isinstance(decided, Run)
+    assert (decided.task.type, decided.task.retries) == ("command", 0)
+    assert decided.task.timeout_ms is not None
+    assert decided.task.timeout_ms > 60_000
+    assert isinstance(decided.task.params, dict)
+    assert decided.task.params["argv"] == ["true"]
+
+
+async def test_it_ends_as_its_task_does() -> None:
+    ended = await decide("ended", {"exit_code": 0, "run_seconds": 1.5})
+    assert isinstance(ended, Done)
+    assert isinstance(ended.result, dict)
+    assert ended.result["exit_code"] == 0
+    broken = await decide("broken", {"code": "COMMAND_FAILED", "message": "command exited with status 7"})
+    assert broken == Fail("command exited with status 7", "COMMAND_FAILED")
+
+
+def test_input_that_cannot_be_run_is_refused() -> None:
+    with pytest.raises(InputInvalid):
+        command.validate_input({"argv": []})
