@@ -306,6 +306,17 @@ async def test_what_a_dead_turn_spawned_never_counts_for_its_successor(store: St
     assert [item.number for item in done.turn.items if isinstance(item, TaskItem)] == [2, 3]
 
 
+async def test_a_turn_that_spawned_and_then_ends_the_job_leaves_no_task(store: Store) -> None:
+    """A fan whose commit cannot be saved ends in quarantine; the turn read its job before it spawned."""
+    turn = await first_turn(store)
+    await store.spawn(turn.record.id, 0, turn.token, 1, new_tasks(0, 3))
+    await claim_one(store)
+    await committed(store, commit_of(turn, status=JobStatus.QUARANTINED, next_task=0))
+    await store.tick(0, "t")
+    state = await store.queue(0)
+    assert (state.ready, state.leased) == ({}, 0)
+
+
 # Defer
 
 
@@ -447,6 +458,19 @@ async def test_a_job_may_clean_up_after_it_was_cancelled(store: Store) -> None:
     reply = await committed(store, commit_of(turn, new_tasks(1, 1), clear_cancel=True, drops=((0, 1),)))
     assert reply.turn is None
     assert number_of(await claim_one(store)) == 1
+
+
+async def test_a_wide_clean_up_keeps_the_tasks_it_spawned_ahead(store: Store) -> None:
+    """The job still counts as cancelled while they are spawned, and workers already ask for them."""
+    job = await waiting_job(store)
+    turn = await store.cancel(job, fresh(), HOUR_MS, "")
+    assert isinstance(turn, Turn)
+    await store.spawn(job, turn.record.version, turn.token, 2, new_tasks(1, 2))
+    early = await claim_one(store)
+    assert number_of(early) == 1
+    commit = commit_of(turn, new_tasks(3, 1), wave=2, need=3, clear_cancel=True, drops=((0, 1),))
+    assert (await committed(store, commit)).turn is None
+    assert [number_of(task) for task in await store.claim(0, claim_of(5))] == [2, 3]
 
 
 async def test_cancelling_an_unknown_job_is_refused(store: Store) -> None:

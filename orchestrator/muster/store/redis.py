@@ -59,6 +59,8 @@ TICK_HOLD_MS: Final = 5_000
 SWEEP_CLASSES: Final = 1_000
 FLEET_PAGE: Final = 200
 INDEX_DAY_MS: Final = 86_400_000
+CANCEL_NOTE_MS: Final = 3_600_000
+"""A worker that was told nothing for so long holds none of the tasks any more."""
 BAND_OF_PRIORITY_0: Final = 32
 
 OnMessage = Callable[[int, str], None]
@@ -434,10 +436,8 @@ class RedisStore:
                 return tuple(fields for fields in found if fields)
 
     async def ask_cancel(self, worker: str, tasks: Sequence[str]) -> None:
-        if not tasks:
-            return
-        key = f"{self._global}wc:{worker}"
-        await asyncio.gather(self._call("SADD", key, *tasks), self._call("PEXPIRE", key, 3_600_000))
+        if tasks:
+            await self._run("note_cancel", self._global, worker, CANCEL_NOTE_MS, *tasks)
 
     async def cancels(self, worker: str) -> tuple[str, ...]:
         return tuple(sorted(t.decode() for t in await self._call("SMEMBERS", f"{self._global}wc:{worker}")))
