@@ -12,6 +12,7 @@ from muster.store.base import (
     Existing,
     LeaseRef,
     Message,
+    Position,
     Refusal,
     Refused,
     Store,
@@ -539,8 +540,18 @@ async def test_jobs_are_listed_newest_first_for_their_tenant_only(store: Store) 
     assert [record.id for record in await store.jobs("acme", None, 10)] == mine[::-1]
     page = await store.jobs("acme", None, 2)
     assert [record.id for record in page] == [mine[2], mine[1]]
-    rest = await store.jobs("acme", page[-1].created_at, 2)
+    rest = await store.jobs("acme", Position.of(page[-1]), 2)
     assert [record.id for record in rest] == [mine[0]]
+
+
+async def test_jobs_of_one_moment_are_all_listed_page_by_page(store: Store) -> None:
+    made = {(await first_turn(store)).record.id for _ in range(30)}
+    seen: list[str] = []
+    place = None
+    while page := await store.jobs("acme", place, 4):
+        seen += [record.id for record in page]
+        place = Position.of(page[-1])
+    assert sorted(seen) == sorted(made)
 
 
 async def test_finished_jobs_are_listed_by_their_end(store: Store) -> None:

@@ -27,6 +27,7 @@ from muster.store.base import (
     LiveTask,
     NewJob,
     NewTask,
+    Position,
     QueueState,
     RawEvent,
     Refusal,
@@ -304,24 +305,34 @@ class RedisStore:
         entries = await self._call("LRANGE", f"{self._tag_of(job)}h:{job}", 0, -1)
         return tuple(_raw_event(entry.decode()) for entry in entries)
 
-    async def jobs(self, tenant: str, before: UnixMs | None, limit: int) -> tuple[JobRecord, ...]:
+    async def jobs(self, tenant: str, before: Position | None, limit: int) -> tuple[JobRecord, ...]:
         pages = await asyncio.gather(*(self._listed(tag, short_hash(tenant), before, limit) for tag in self._tags))
         # A job that ends meanwhile may be found among the live and the final ones.
-        ids = sorted({job: score for page in pages for score, job in page}.items(), key=_by_time, reverse=True)
-        replies = await asyncio.gather(*(self.read(job) for job, _ in ids[:limit]))
+        newest = {place.job: place for page in pages for place in sorted(page)}
+        places = sorted(newest.values(), reverse=True)[:limit]
+        replies = await asyncio.gather(*(self.read(place.job) for place in places))
         return tuple(record for record in replies if record is not None)
 
-    async def _listed(self, tag: str, tenant: str, before: UnixMs | None, limit: int) -> list[tuple[float, JobId]]:
-        """The newest ids of one partition: live ones, and final ones by days. All is asked for in one round trip."""
-        top = "+inf" if before is None else f"({before}"
-        newest = (int(time.time() * 1000) if before is None else before) // INDEX_DAY_MS
+    async def _listed(self, tag: str, tenant: str, before: Position | None, limit: int) -> list[Position]:
+        """The newest of one partition: live ones, and final ones by days. All is asked for in one round trip."""
+        newest = (int(time.time() * 1000) if before is None else before.at) // INDEX_DAY_MS
         keys = [f"{tag}xr:{tenant}", *(f"{tag}xf:{day}:{tenant}" for day in range(newest, newest - INDEX_DAYS_MAX, -1))]
-        pages = await asyncio.gather(*(self._newest(key, top, limit) for key in keys))
-        return [entry for page in pages for entry in page]
+        pages = await asyncio.gather(*(self._newest(key, before, limit) for key in keys))
+        return [place for page in pages for place in page]
 
-    async def _newest(self, key: str, top: str, limit: int) -> list[tuple[float, JobId]]:
-        flat = await self._call("ZREVRANGEBYSCORE", key, top, "-inf", "WITHSCORES", "LIMIT", 0, limit)
-        return [(float(score), JobId(job.decode())) for job, score in zip(flat[::2], flat[1::2], strict=True)]
+    async def _newest(self, key: str, before: Position | None, limit: int) -> list[Position]:
+        """Equal times are passed over page by page, so that none is lost at a page's edge."""
+        top: int | str = "+inf" if before is None else before.at
+        found: list[Position] = []
+        offset = 0
+        while True:
+            flat = await self._call("ZREVRANGEBYSCORE", key, top, "-inf", "WITHSCORES", "LIMIT", offset, limit)
+            pairs = zip(flat[::2], flat[1::2], strict=True)
+            page = [Position(UnixMs(int(score)), JobId(job.decode())) for job, score in pairs]
+            found += [place for place in page if before is None or place < before]
+            if len(page) < limit or len(found) >= limit:
+                return found[:limit]
+            offset += limit
 
     # Tasks
 
@@ -485,10 +496,6 @@ INDEX_DAYS_MAX: Final = 31
 
 class UnknownPartition(LookupError):
     """An id of a partition this deployment does not have: no such job can exist here."""
-
-
-def _by_time(entry: tuple[JobId, float]) -> tuple[float, JobId]:
-    return entry[1], entry[0]
 
 
 def _turn(job: JobId, token: str, header: Sequence[bytes | None], items: Sequence[bytes]) -> Turn:
