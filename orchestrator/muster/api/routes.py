@@ -118,7 +118,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
               (Answer(200, "A receipt for each.", wire.Receipts),),
               Auth.WORKER, body=m.ResultsMessage, parameters=(_NEXT,), errors=(E.INVALID_PARAMETER, *_STORE)),
     Operation("GET", "/_worker/ws/{worker_id}", socket.worker_socket, "Commands, live (WebSocket)", Tag.WORKERS,
-              (Answer(101, "Commands such as `cancel_task` come; `progress` may be sent."),),
+              (Answer(101, "Commands such as `cancel_task` and granted tasks come; `progress` and `credit` go."),),
               Auth.WORKER, guard=socket.refuse_pages_and_plain_requests, errors=(E.INVALID_PARAMETER, *_WORKER),
               head=False),
 

@@ -9,6 +9,7 @@ import hmac
 import time
 from typing import Final
 
+from muster.blueprint.graphs import graph_json
 from muster.blueprint.registry import Registry
 from muster.core.ids import JobId, UnixMs, partition_of
 from muster.core.status import JobStatus
@@ -85,6 +86,11 @@ class Engine:
     def _hint(self, job: JobId, delay_ms: int) -> None:
         self._tickers[partition_of(job)].hint(delay_ms)
 
+    async def publish_blueprints(self) -> None:
+        """Tell the store which graphs this replica has, under name, version and content hash."""
+        for blueprint in self.blueprints.all():
+            await self._store.publish_blueprint(blueprint.name, blueprint.version, graph_json(blueprint.graph).decode())
+
     def start(self) -> None:
         for ticker in self._tickers:
             self._background.loop(ticker.run())
@@ -103,12 +109,17 @@ class Engine:
         self._turns.close()
 
     def on_message(self, partition: int, text: str) -> None:
-        """A message to this replica: `c|class` work is ready, `j|job` it changed, `x|worker|task` cancel."""
+        """A message to this replica.
+
+        `c|class`: work is ready; `j|job`, `w|worker`: it changed; `x|worker|task`: cancel.
+        """
         kind, _, rest = text.partition("|")
         if kind == "c":
             self._dispatcher.woken(partition, rest)
         elif kind == "j":
             self._watchers.announce(JobId(rest))
+        elif kind == "w":
+            self._fleet.changed_elsewhere(rest)
         elif kind == "x":
             worker, _, task = rest.partition("|")
             self._background.spawn(self._send_cancel_here(worker, task))

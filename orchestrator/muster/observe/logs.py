@@ -7,6 +7,7 @@ from typing import Final, Literal, TextIO
 
 import orjson
 import structlog
+from aiohttp.http_exceptions import HttpProcessingError
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 LEVELS: Final[Mapping[str, int]] = {
@@ -52,6 +53,13 @@ def _adopt_standard_logging(out: TextIO, level: int, rendering: list[Processor])
     logging.basicConfig(handlers=[handler], level=level, force=True)
     logging.getLogger("asyncio").setLevel(max(level, logging.WARNING))
     logging.getLogger("aiohttp.access").disabled = True  # the edge writes its own, without queries
+    logging.getLogger("aiohttp.server").addFilter(_is_no_stranger)
+
+
+def _is_no_stranger(record: logging.LogRecord) -> bool:
+    """Drop what tells of bytes that are no HTTP: whoever sent them got a 400, and could fill the log with them."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError)
 
 
 def hide_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -152,6 +152,8 @@ class Completed:
     claimed: tuple[Claimed, ...] = ()
     retried: bool = False
     cancelling: bool = False
+    ran_ms: int = field(default=0, compare=False)
+    """From claim to report; 0 where the same report was taken before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -353,11 +353,12 @@ class RedisStore:
             return Refused(Refusal.GONE, -1)
         match reply[0]:
             case b"turn":
-                return Completed(turn=_turn(c.job, c.token, reply[1], reply[2]), cancelling=reply[3] == b"cancel")
+                turn = _turn(c.job, c.token, reply[1], reply[2])
+                return Completed(turn=turn, cancelling=reply[3] == b"cancel", ran_ms=int(reply[4]))
             case b"noted":
-                return Completed(claimed=_claimed(reply[1]), cancelling=reply[3] == b"cancel")
+                return Completed(claimed=_claimed(reply[1]), cancelling=reply[3] == b"cancel", ran_ms=int(reply[4]))
             case b"retry":
-                return Completed(retried=True)
+                return Completed(retried=True, ran_ms=int(reply[1]))
             case b"gone":
                 return Refused(Refusal.GONE, int(reply[1]))
             case why:
