@@ -163,9 +163,7 @@ async def commands_during(system: System, seconds: float) -> int:
 
 def show(report: Report) -> None:
     machine = report.machine
-    print(
-        f"this machine: bare aiohttp POST p50 {machine['post_ms']:.3f} ms, script call p50 {machine['script_ms']:.3f} ms"
-    )
+    print(f"this machine: bare aiohttp POST p50 {machine['post_ms']:.3f} ms, script p50 {machine['script_ms']:.3f} ms")
     for flow, bar in (("one_step", 4), ("three_steps", 9)):
         found = report.latency[flow]
         print(

@@ -18,6 +18,7 @@ from tests.chaos.takeover import TENANT, World
 WORKER: Final = "w1"
 LOOK_MS: Final = 100
 WIDE: Final = 250
+TASK_S: Final = 0.12
 
 
 @dataclass
@@ -36,6 +37,12 @@ Person = Callable[[World, str], Awaitable[None]]
 
 async def echo(world: World, lease: Lease) -> dict[str, Any] | None:
     return {"status": "success", "data": lease.body["params"]}
+
+
+async def take_time(world: World, lease: Lease) -> dict[str, Any] | None:
+    """So that a command which was held back finds the job under way."""
+    await asyncio.sleep(TASK_S)
+    return await echo(world, lease)
 
 
 async def fail_once(world: World, lease: Lease) -> dict[str, Any] | None:
@@ -141,6 +148,7 @@ class Scenario:
 SCENARIOS: Final = (
     Scenario("one", "one", ("one_task",), 1, {"x": 1}, {"params": {"x": 1}}),
     Scenario("three", "three", ("first", "second", "third"), 3, {"step": 3}),
+    Scenario("slow", "three", ("first", "second", "third"), 3, {"step": 3}, answer=take_time),
     Scenario("fan", "fan", ("spread", "gather"), 3, {"results": [0, 1, 2]}, {"count": 3}),
     Scenario("wide", "fan", ("spread", "gather"), WIDE, {"results": list(range(WIDE))}, {"count": WIDE}),
     Scenario("ask", "ask", ("question", "answered"), 0, {"decision": "approved", "by": "ann"}, person=approve),

@@ -1,18 +1,18 @@
 """Where the server is, and whether it is fit: through redis-py, which knows Sentinel and every kind of login.
 
-The hot path does not come here: `link` connects to the address that is found.
+The hot path does not come here: `link` connects to the address that is found. redis-py is imported only where it
+is used: it is a fifth of a server's start-up.
 """
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import unquote, urlsplit
 
-import redis.asyncio
-from redis.asyncio.sentinel import Sentinel
-from redis.exceptions import RedisError
-
 from muster.store.link import Address, LinkDown, parse_url
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 SENTINEL_PORT: Final = 26_379
 LOOK_UP_S: Final = 2.0
@@ -42,6 +42,9 @@ def locator(url: str) -> Locate:
     hosts, service, login = _parse_sentinel_url(url)
 
     async def ask_sentinels() -> Address:
+        from redis.asyncio.sentinel import Sentinel
+        from redis.exceptions import RedisError
+
         sentinel = Sentinel(  # type: ignore[no-untyped-call]
             hosts, socket_timeout=LOOK_UP_S, socket_connect_timeout=LOOK_UP_S
         )
@@ -89,6 +92,8 @@ async def inspect(address: Address) -> dict[str, str]:
     Raises:
         LinkDown: nobody answers.
     """
+    from redis.exceptions import RedisError
+
     async with _client(address) as client:
         try:
             facts = {str(name): str(value) for name, value in (await client.info()).items()}
@@ -102,7 +107,9 @@ async def inspect(address: Address) -> dict[str, str]:
     return facts
 
 
-def _client(address: Address) -> redis.asyncio.Redis:
+def _client(address: Address) -> "Redis":
+    import redis.asyncio
+
     return redis.asyncio.Redis(
         host=address.host,
         port=address.port,
