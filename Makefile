@@ -74,8 +74,9 @@ bench: $(DEV) ## Measure latency, throughput and cost per step on this machine.
 chaos: $(DEV) ## Kill, pause and restart real processes under load. SECONDS=600 SEED=7 choose another run.
 	$(PY) -m tests.chaos.run --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
 
-sweep: $(DEV) ## Let a replica die at every store command of a job's life, in every way.
+sweep: $(DEV) ## Let a replica die at every store command of a job, in every way; then prove that bugs are found so.
 	$(PY) -m tests.chaos.sweep
+	$(PY) -m tests.chaos.mutants
 
 fuzz: $(DEV) ## Send strangers' requests to a development server. EXAMPLES=10000 SEED=7 choose another run.
 	$(PY) -m tests.chaos.fuzz --examples $(or $(EXAMPLES),3000) $(if $(SEED),--seed $(SEED))

@@ -1,4 +1,7 @@
-"""Bugs on purpose: the sweep must find each of them, or it proves nothing. `python -m tests.chaos.mutants [SCENARIO…]`."""
+"""Bugs on purpose: the sweep must find each of them, or it proves nothing.
+
+`python -m tests.chaos.mutants [SCENARIO…]`.
+"""
 
 import asyncio
 import contextlib
