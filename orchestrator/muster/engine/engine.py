@@ -80,6 +80,7 @@ class Engine:
             replica=self.settings.replica,
             partition=partition,
             patient_lease_ms=self.settings.registration_ttl_ms,
+            history=self.settings.history,
             spawn=self._background.spawn,
         )
 
