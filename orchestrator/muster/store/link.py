@@ -19,6 +19,8 @@ REPLY_TIMEOUT_S: Final = 5.0
 """No reply for so long: the connection is taken for dead."""
 CONNECT_TIMEOUT_S: Final = 3.0
 PING_EVERY_S: Final = 5.0
+FLUSH_AT: Final = 8
+"""Commands written at once, at most: so many are worth a write, and keep the server busy meanwhile."""
 IN_FLIGHT_MAX: Final = 16_384
 """Commands without a reply; beyond it the server is not keeping up and callers are refused."""
 
@@ -156,6 +158,8 @@ class Link(asyncio.Protocol):
         if not self._out:
             self._loop.call_soon(self._flush)
         self._out.append(hiredis.pack_command(command))  # type: ignore[arg-type]  # its stub names a 1-tuple
+        if len(self._out) >= FLUSH_AT:
+            self._flush()  # the server works on these while the rest of the tick goes on
         return future
 
     def send(self, *command: bytes | str) -> None:
