@@ -11,7 +11,7 @@ SERVER := $(VENV)/.server-installed
 DEV    := $(VENV)/.dev-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check fmt fmt-check lint types arch docs bench chaos conformance-server clean
+.PHONY: help setup demo dev test check fmt fmt-check lint types arch docs bench chaos sweep fuzz conformance-server clean
 .PHONY: test-core test-store test-e2e
 
 help: ## Show this.
@@ -34,7 +34,7 @@ conformance-server: $(SERVER) ## Run a server for a conformance suite on MUSTER_
 	@exec $(PY) -m muster.cli.conformance
 
 test: $(DEV) ## Run all tests, against the embedded Valkey and, where installed, redis-server.
-	$(PYTEST)
+	$(PYTEST) -n 2 --dist loadgroup
 
 test-core: $(DEV) ## Run the tests that need no process.
 	$(PYTEST) tests/core
@@ -71,8 +71,15 @@ docs: $(DEV) ## Write the pages drawn from code, check that all agree with it, a
 bench: $(DEV) ## Measure latency, throughput and cost per step on this machine.
 	$(PY) -m tests.benchmarks.run
 
-chaos: $(DEV) ## Kill and restart real processes until every accepted job is accounted for.
-	$(PYTEST) tests/chaos
+chaos: $(DEV) ## Kill, pause and restart real processes under load. SECONDS=600 SEED=7 choose another run.
+	$(PY) -m tests.chaos.run --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
+
+sweep: $(DEV) ## Let a replica die at every store command of a job, in every way; then prove that bugs are found so.
+	$(PY) -m tests.chaos.sweep
+	$(PY) -m tests.chaos.mutants
+
+fuzz: $(DEV) ## Send strangers' requests to a development server. EXAMPLES=10000 SEED=7 choose another run.
+	$(PY) -m tests.chaos.fuzz --examples $(or $(EXAMPLES),3000) $(if $(SEED),--seed $(SEED))
 
 clean: ## Remove the environment, caches and the development data (.muster).
 	rm -rf $(VENV) .muster .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist

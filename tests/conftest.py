@@ -1,6 +1,7 @@
 """Fixtures of every test: real servers, and deployments of the store on them."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -27,3 +28,14 @@ async def deploy(servers: Servers) -> AsyncIterator[MakeDeployment]:
     yield make
     for deployment in made:
         await deployment.close()
+
+
+WHOLE_SYSTEMS = frozenset({"benchmarks", "chaos", "docs", "e2e", "surface", "system"})
+"""Folders whose tests run whole systems of processes: one after the other, so that they do not starve each other."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    tests = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(tests).parts[0] in WHOLE_SYSTEMS:
+            item.add_marker(pytest.mark.xdist_group("whole systems"))

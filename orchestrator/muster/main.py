@@ -15,7 +15,6 @@ from aiohttp import web
 from muster.api.app import create_app
 from muster.api.auth import Credentials
 from muster.blueprint.builtin import BUILTIN
-from muster.blueprint.graphs import graph_json
 from muster.blueprint.problems import BlueprintError
 from muster.blueprint.registry import Registry
 from muster.engine.engine import Engine
@@ -121,8 +120,7 @@ async def running_engine(settings: Settings) -> AsyncIterator[Engine]:
         engine = Engine(store, registry, engine_settings(settings, replica), metrics, secret)
         wiring.engine = engine
         metrics.count_store_traffic(store.traffic)
-        for blueprint in registry.all():
-            await store.publish_blueprint(blueprint.name, blueprint.version, graph_json(blueprint.graph).decode())
+        await engine.publish_blueprints()
         engine.start()
         try:
             yield engine
@@ -250,6 +248,7 @@ async def _reload_on_change(engine: Engine, settings: Settings) -> None:
                 log.error("blueprints_not_reloaded", extra={"problems": str(error)})  # noqa: TRY400  no traceback: the text is all
             else:
                 log.info("blueprints_reloaded", extra={"names": [b.name for b in loaded]})
+                await engine.publish_blueprints()
 
 
 def _watched(engine: Engine, settings: Settings) -> set[Path]:

@@ -114,6 +114,8 @@ class FakeEngine:
         self.polls: list[tuple[str, int, int]] = []
         self.poll_cancelled = asyncio.Event()
         self.poll_started = asyncio.Event()
+        self.arrived = asyncio.Event()
+        self.is_draining = False
         self.progress_seen: list[tuple[str, str, float, str]] = []
         self.sockets: dict[str, CommandSocket] = {}
         self.decisions: list[dict[str, Any]] = []
@@ -310,11 +312,27 @@ class FakeEngine:
             return taken
         self.poll_started.set()
         try:
-            await asyncio.sleep(timeout_ms / 1000)
+            async with asyncio.timeout(timeout_ms / 1000):
+                while not self.queue and not self.is_draining:
+                    self.arrived.clear()
+                    await self.arrived.wait()
+        except TimeoutError:
+            return ()
         except asyncio.CancelledError:
             self.poll_cancelled.set()
             raise
-        return ()
+        return self.take(worker_id, max_tasks)
+
+    def give(self, count: int) -> list[str]:
+        """So many new tasks, for whoever polls; their ids."""
+        given = [self.new_record(JobOrder("alice", "simple_flow", {"n": n})).id for n in range(count)]
+        self.arrived.set()
+        return [task_id(job_id, 0) for job_id in given]
+
+    def drain(self) -> None:
+        """Polls come back at once with nothing."""
+        self.is_draining = True
+        self.arrived.set()
 
     def take(self, worker_id: str, most: int) -> tuple[Lease, ...]:
         taken, self.queue = tuple(self.queue[:most]), self.queue[most:]

@@ -20,8 +20,8 @@ from typing import Any
 import aiohttp
 import orjson
 from aiohttp import web
-
 from muster.store.link import Link, parse_url
+
 from tests.benchmarks.system import CLIENT_TOKEN, WORKER_TOKEN, System, running
 
 BODY = b'{"initial_data":{"n":1}}'
@@ -163,9 +163,7 @@ async def commands_during(system: System, seconds: float) -> int:
 
 def show(report: Report) -> None:
     machine = report.machine
-    print(
-        f"this machine: bare aiohttp POST p50 {machine['post_ms']:.3f} ms, script call p50 {machine['script_ms']:.3f} ms"
-    )
+    print(f"this machine: bare aiohttp POST p50 {machine['post_ms']:.3f} ms, script p50 {machine['script_ms']:.3f} ms")
     for flow, bar in (("one_step", 4), ("three_steps", 9)):
         found = report.latency[flow]
         print(
@@ -189,7 +187,7 @@ def show(report: Report) -> None:
     print(f"jobs lost: {report.lost}")
 
 
-async def main(arguments: argparse.Namespace) -> int:
+async def measure(arguments: argparse.Namespace) -> Report:
     report = Report()
     with running(arguments.workers) as system:
         await system.worker_is_there()
@@ -199,6 +197,11 @@ async def main(arguments: argparse.Namespace) -> int:
         for _ in range(arguments.rounds):
             await measure_throughput(system, arguments.jobs, 100, report)
         await measure_idle_workers(system, arguments.idle, arguments.idle_seconds, report)
+    return report
+
+
+def main(arguments: argparse.Namespace) -> int:
+    report = asyncio.run(measure(arguments))
     show(report)
     if arguments.json:
         Path(arguments.json).write_text(json.dumps({"cpus": os.cpu_count(), **asdict(report)}, indent=1))
@@ -218,4 +221,4 @@ def parse() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main(parse())))
+    sys.exit(main(parse()))

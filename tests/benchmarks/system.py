@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
-
 from muster.embedded import EmbeddedEngine
 from muster.store.link import Link, parse_url
 
@@ -62,10 +61,10 @@ class System:
     async def worker_is_there(self) -> None:
         """Wait until a worker has registered, by running a job."""
         headers = {"X-Client-Token": CLIENT_TOKEN, "Prefer": "wait=20"}
-        async with aiohttp.ClientSession(headers=headers) as session:
-            async with session.post(f"{self.url}/api/v1/jobs/one_step", data=b"{}") as answer:
-                if answer.status != 200:
-                    raise SystemExit(f"no worker answered within 20 s: {await answer.text()}")
+        url = f"{self.url}/api/v1/jobs/one_step"
+        async with aiohttp.ClientSession(headers=headers) as session, session.post(url, data=b"{}") as answer:
+            if answer.status != 200:
+                raise SystemExit(f"no worker answered within 20 s: {await answer.text()}")
 
 
 @contextmanager

@@ -3,26 +3,30 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from muster.core.record import JobRecord
 from muster.core.status import JobStatus
-from muster.engine.views import JobOrder, Lease, LeaseSign, TaskReport, WorkerDescription, WorkerPatch
+from muster.engine.engine import Engine
+from muster.engine.views import JobOrder, Lease, LeaseSign, ReportReply, TaskReport, WorkerDescription, WorkerPatch
 from muster.errors import ErrorCode, MusterError
 
+from tests.chaos.flows import HOPS
 from tests.chaos.takeover import TENANT, World
 
 WORKER: Final = "w1"
 LOOK_MS: Final = 100
 WIDE: Final = 250
+TASK_S: Final = 0.12
 
 
 @dataclass
 class Witness:
     """What client and worker were told."""
 
-    accepted: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
-    """Task and attempt of every result that was taken."""
+    accepted: list[tuple[str, int | None]] = field(default_factory=list[tuple[str, int | None]])
+    """Task and attempt (as reported) of every result that was taken."""
 
 
 Answer = Callable[[World, Lease], Awaitable[dict[str, Any] | None]]
@@ -35,6 +39,12 @@ async def echo(world: World, lease: Lease) -> dict[str, Any] | None:
     return {"status": "success", "data": lease.body["params"]}
 
 
+async def take_time(world: World, lease: Lease) -> dict[str, Any] | None:
+    """So that a command which was held back finds the job under way."""
+    await asyncio.sleep(TASK_S)
+    return await echo(world, lease)
+
+
 async def fail_once(world: World, lease: Lease) -> dict[str, Any] | None:
     if lease.attempt == 1:
         return {"status": "failure", "code": "TRANSIENT_ERROR", "message": "not now"}
@@ -43,6 +53,35 @@ async def fail_once(world: World, lease: Lease) -> dict[str, Any] | None:
 
 async def be_silent_once(world: World, lease: Lease) -> dict[str, Any] | None:
     return None if lease.attempt == 1 else await echo(world, lease)
+
+
+async def fail_number_2(world: World, lease: Lease) -> dict[str, Any] | None:
+    if lease.body["params"] == 2:
+        return {"status": "failure", "code": "PERMANENT_ERROR", "message": "broken"}
+    return await echo(world, lease)
+
+
+async def _report_late(late: Lease, engine: Engine) -> ReportReply:
+    report = TaskReport(
+        late.job_id, late.task_id, WORKER, "success", "too late", attempt=late.attempt, fence=late.fence
+    )
+    return await engine.report(report, next_tasks=0)
+
+
+async def be_late_once(world: World, lease: Lease) -> dict[str, Any] | None:
+    """The first attempt's result comes while the second is under way."""
+    if lease.attempt == 1:
+        world.set_aside.append(lease)
+        return None
+    for late in world.set_aside:
+        reply = await world.ask(partial(_report_late, late))
+        if reply.outcome != "ignored":
+            world.found.append(f"a stale result was taken as {reply.outcome}")
+    return await echo(world, lease)
+
+
+async def be_silent(world: World, lease: Lease) -> dict[str, Any] | None:
+    return None
 
 
 async def run_until_cancelled(world: World, lease: Lease) -> dict[str, Any] | None:
@@ -63,19 +102,23 @@ async def nobody(world: World, job: str) -> None:
 async def approve(world: World, job: str) -> None:
     await _is(world, job, lambda record: record.status is JobStatus.WAITING_FOR_HUMAN)
     try:
-        await world.ask(
-            lambda engine: engine.decide(job, "approved", by="ann", note="", token=None, tenant=TENANT)
-        )
-    except MusterError as error:  # asked again after the answer to the first was lost
-        assert error.code is ErrorCode.NOT_WAITING_FOR_DECISION, error
+        await world.ask(lambda engine: engine.decide(job, "approved", by="ann", note="", token=None, tenant=TENANT))
+    except MusterError as error:
+        if error.code is not ErrorCode.NOT_WAITING_FOR_DECISION:  # the answer to the first try was lost
+            raise
 
 
 async def cancel_when_started(world: World, job: str) -> None:
     await _is(world, job, lambda record: record.current_worker is not None)
+    await cancel(world, job)
+
+
+async def cancel(world: World, job: str) -> None:
     try:
         await world.ask(lambda engine: engine.cancel(TENANT, job))
     except MusterError as error:
-        assert error.code is ErrorCode.JOB_FINAL, error
+        if error.code is not ErrorCode.JOB_FINAL:
+            raise
 
 
 async def _is(world: World, job: str, condition: Callable[[JobRecord], bool]) -> JobRecord:
@@ -95,6 +138,9 @@ class Scenario:
     result: Any
     input: dict[str, Any] = field(default_factory=dict[str, Any])
     status: JobStatus = JobStatus.FINISHED
+    protocol: int = 1
+    partial: bool = False
+    """It may end well without a result of each task."""
     answer: Answer = echo
     person: Person = nobody
 
@@ -102,6 +148,7 @@ class Scenario:
 SCENARIOS: Final = (
     Scenario("one", "one", ("one_task",), 1, {"x": 1}, {"params": {"x": 1}}),
     Scenario("three", "three", ("first", "second", "third"), 3, {"step": 3}),
+    Scenario("slow", "three", ("first", "second", "third"), 3, {"step": 3}, answer=take_time),
     Scenario("fan", "fan", ("spread", "gather"), 3, {"results": [0, 1, 2]}, {"count": 3}),
     Scenario("wide", "fan", ("spread", "gather"), WIDE, {"results": list(range(WIDE))}, {"count": WIDE}),
     Scenario("ask", "ask", ("question", "answered"), 0, {"decision": "approved", "by": "ann"}, person=approve),
@@ -109,6 +156,22 @@ SCENARIOS: Final = (
     Scenario("nap", "nap", ("lie_down", "awake"), 0, {"awake": True}, {"seconds": 0.15}),
     Scenario("retry", "one", ("one_task",), 1, {"x": 1}, {"params": {"x": 1}}, answer=fail_once),
     Scenario("silent", "one", ("one_task",), 1, {"x": 1}, {"params": {"x": 1}}, answer=be_silent_once),
+    Scenario("tardy", "one", ("one_task",), 1, {"x": 1}, {"params": {"x": 1}}, answer=be_late_once),
+    Scenario("plain", "one", ("one_task",), 1, {"x": 1}, {"params": {"x": 1}, "timeout": 0.6}, protocol=0),
+    Scenario("poison", "one", ("one_task",), 1, None, status=JobStatus.QUARANTINED, answer=be_silent),
+    Scenario("hops", "hops", (*["hop"] * HOPS, "land"), 1, {"hops": HOPS}),
+    Scenario(
+        "brittle", "brittle", ("scatter", "broken"), 6, {"repaired": "PERMANENT_ERROR"}, {"count": 5},
+        answer=fail_number_2, partial=True,
+    ),
+    Scenario(
+        "careful", "careful", ("try_it", "after_cancel"), 1, {"cleaned_up": True},
+        answer=run_until_cancelled, person=cancel_when_started, partial=True,
+    ),
+    Scenario(
+        "unserved", "fan", ("spread",), 3, None, {"count": 3, "type": "nobody-does-this"},
+        status=JobStatus.CANCELLED, person=cancel,
+    ),
     Scenario(
         "cancel", "one", ("one_task",), 1, None,
         status=JobStatus.CANCELLED, answer=run_until_cancelled, person=cancel_when_started,
@@ -137,7 +200,7 @@ async def end_of(world: World, job: str) -> JobRecord:
 
 async def work(world: World, scenario: Scenario, witness: Witness) -> None:
     """A worker with all the time in the world."""
-    description = WorkerDescription(WORKER, ("work",), max_concurrent_tasks=64, protocol=1)
+    description = WorkerDescription(WORKER, ("work",), max_concurrent_tasks=64, protocol=scenario.protocol)
     await world.ask(lambda engine: engine.register(description))
     while True:
         leases = await world.ask(lambda engine: engine.poll(WORKER, timeout_ms=LOOK_MS, max_tasks=64))
@@ -150,20 +213,22 @@ async def _report(world: World, scenario: Scenario, lease: Lease) -> TaskReport 
     answer = await scenario.answer(world, lease)
     if answer is None:
         return None
-    return TaskReport(
-        lease.job_id, lease.task_id, WORKER, attempt=lease.attempt, fence=lease.fence, **answer
-    )
+    if scenario.protocol == 0:
+        return TaskReport(lease.job_id, lease.task_id, WORKER, **answer)
+    return TaskReport(lease.job_id, lease.task_id, WORKER, attempt=lease.attempt, fence=lease.fence, **answer)
 
 
 async def _hand_in(world: World, reports: list[TaskReport], witness: Witness) -> tuple[Lease, ...]:
     replies, leases = await world.ask(lambda engine: _all_or_error(engine.report_all(reports, next_tasks=64)))
     for report, reply in zip(reports, replies, strict=True):
         if not isinstance(reply, BaseException) and reply.outcome != "ignored":
-            witness.accepted.append((report.task_id, report.attempt or 0))
+            witness.accepted.append((report.task_id, report.attempt))
     return leases
 
 
-async def _all_or_error(reporting: Awaitable[Any]) -> Any:
+async def _all_or_error(
+    reporting: Awaitable[tuple[list[ReportReply | BaseException], tuple[Lease, ...]]],
+) -> tuple[list[ReportReply | BaseException], tuple[Lease, ...]]:
     """A batch of which the store refused a part is sent again as a whole, as the route does."""
     replies, leases = await reporting
     for reply in replies:

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -14,6 +14,7 @@ from muster.core import retry
 from muster.engine import guard, ticker
 from muster.engine.engine import Engine
 from muster.engine.settings import EngineSettings
+from muster.engine.views import Lease
 from muster.errors import ErrorCode, MusterError
 from muster.observe.metrics import Metrics
 from muster.store import redis as redis_store
@@ -25,9 +26,9 @@ from tests.support.dump import Dump, read_all
 from tests.support.invariants import violations
 from tests.support.servers import Server
 
-FLOWS: Final = Path(__file__).parents[1] / "system" / "flows.py"
+FLOWS: Final = (Path(__file__).parents[1] / "system" / "flows.py", Path(__file__).with_name("flows.py"))
 TENANT: Final = "acme"
-QUICK: Final = {
+QUICK: Final[dict[str, Any]] = {
     "registration_ttl_ms": 5_000,
     "lease_ms": 300,
     "delivery_lease_ms": 200,
@@ -55,7 +56,8 @@ def quick_leases() -> Iterator[None]:
 
 def load_flows() -> Registry:
     registry = Registry()
-    registry.load(FLOWS)
+    for place in FLOWS:
+        registry.load(place)
     return registry
 
 
@@ -89,16 +91,21 @@ def _belongs_to(task: "asyncio.Task[Any]", engine: Engine) -> bool:
 
 
 class World:
-    """One namespace of its own on *server*. `ask` talks to whichever replica lives."""
+    """One namespace of its own on *server*. `ask` talks to whichever replica lives.
 
-    def __init__(self, server: Server, flows: Registry, point: Point | None) -> None:
+    The first replicas die at *points*, one each.
+    """
+
+    def __init__(self, server: Server, flows: Registry, points: Sequence[Point] = ()) -> None:
         self._server = server
         self._flows = flows
-        self._point = point
+        self._points = points
         self._takeover = asyncio.Lock()
         self.namespace = "c" + secrets.token_hex(4)
         self.replicas: list[Replica] = []
         self.webhooks: list[tuple[str, dict[str, Any]]] = []
+        self.set_aside: list[Lease] = []
+        """Leases a worker let run out, to report on them all the same."""
         self.found: list[str] = []
         """What contradicts itself in the store, and when."""
 
@@ -117,11 +124,13 @@ class World:
             for engine in holder:
                 engine.on_message(partition, text)
 
-        point = None if self.replicas else self._point
+        number = len(self.replicas)
+        point = self._points[number] if number < len(self._points) else None
         store = CrashingStore(
             self._server.url, point=point, namespace=self.namespace, replica=name, on_message=on_message
         )
         await store.open()
+        store.armed = True
         settings = EngineSettings(replica=name, **QUICK)
         engine = Engine(store, self._flows, settings, Metrics(version="0"), "secret")
         engine._webhooks._post = self._take_webhook  # type: ignore[method-assign]
@@ -163,6 +172,11 @@ class World:
             self.found += [f"at the crash: {text}" for text in self.violations()]
             await dead.close()
             await self.start()
+
+    def forget_worker(self, worker: str) -> None:
+        """As if its registration had run out."""
+        self._server.client.unlink(f"{global_tag(self.namespace)}w:{worker}")
+        self.live.engine._fleet.forget()
 
     def dump(self) -> Dump:
         return Dump(

@@ -7,6 +7,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -120,10 +121,13 @@ def test_a_program_that_gives_up_is_reported_with_its_log(tmp_path: Path) -> Non
 
 
 def test_a_socket_folder_of_somebody_else_is_not_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runtime = tmp_path / "run"
-    runtime.mkdir()
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
-    engine = EmbeddedEngine(tmp_path / "data")
+    with tempfile.TemporaryDirectory(prefix="mt-") as short:  # a test's own folder may be too long for a socket
+        runtime = Path(short)
+        monkeypatch.setenv("XDG_RUNTIME_DIR", short)
+        _refuses_a_shared_folder(EmbeddedEngine(tmp_path / "data"), runtime)
+
+
+def _refuses_a_shared_folder(engine: EmbeddedEngine, runtime: Path) -> None:
     path = Path(engine.start().removeprefix("unix://"))
     engine.stop()
     assert path.is_relative_to(runtime)

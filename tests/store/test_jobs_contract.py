@@ -12,6 +12,7 @@ from muster.store.base import (
     Existing,
     LeaseRef,
     Message,
+    Position,
     Refusal,
     Refused,
     Store,
@@ -306,6 +307,17 @@ async def test_what_a_dead_turn_spawned_never_counts_for_its_successor(store: St
     assert [item.number for item in done.turn.items if isinstance(item, TaskItem)] == [2, 3]
 
 
+async def test_a_turn_that_spawned_and_then_ends_the_job_leaves_no_task(store: Store) -> None:
+    """A fan whose commit cannot be saved ends in quarantine; the turn read its job before it spawned."""
+    turn = await first_turn(store)
+    await store.spawn(turn.record.id, 0, turn.token, 1, new_tasks(0, 3))
+    await claim_one(store)
+    await committed(store, commit_of(turn, status=JobStatus.QUARANTINED, next_task=0))
+    await store.tick(0, "t")
+    state = await store.queue(0)
+    assert (state.ready, state.leased) == ({}, 0)
+
+
 # Defer
 
 
@@ -449,6 +461,19 @@ async def test_a_job_may_clean_up_after_it_was_cancelled(store: Store) -> None:
     assert number_of(await claim_one(store)) == 1
 
 
+async def test_a_wide_clean_up_keeps_the_tasks_it_spawned_ahead(store: Store) -> None:
+    """The job still counts as cancelled while they are spawned, and workers already ask for them."""
+    job = await waiting_job(store)
+    turn = await store.cancel(job, fresh(), HOUR_MS, "")
+    assert isinstance(turn, Turn)
+    await store.spawn(job, turn.record.version, turn.token, 2, new_tasks(1, 2))
+    early = await claim_one(store)
+    assert number_of(early) == 1
+    commit = commit_of(turn, new_tasks(3, 1), wave=2, need=3, clear_cancel=True, drops=((0, 1),))
+    assert (await committed(store, commit)).turn is None
+    assert [number_of(task) for task in await store.claim(0, claim_of(5))] == [2, 3]
+
+
 async def test_cancelling_an_unknown_job_is_refused(store: Store) -> None:
     assert await store.cancel(new_job().id, fresh(), 0, "") == Refused(Refusal.GONE)
 
@@ -515,8 +540,18 @@ async def test_jobs_are_listed_newest_first_for_their_tenant_only(store: Store) 
     assert [record.id for record in await store.jobs("acme", None, 10)] == mine[::-1]
     page = await store.jobs("acme", None, 2)
     assert [record.id for record in page] == [mine[2], mine[1]]
-    rest = await store.jobs("acme", page[-1].created_at, 2)
+    rest = await store.jobs("acme", Position.of(page[-1]), 2)
     assert [record.id for record in rest] == [mine[0]]
+
+
+async def test_jobs_of_one_moment_are_all_listed_page_by_page(store: Store) -> None:
+    made = {(await first_turn(store)).record.id for _ in range(30)}
+    seen: list[str] = []
+    place = None
+    while page := await store.jobs("acme", place, 4):
+        seen += [record.id for record in page]
+        place = Position.of(page[-1])
+    assert sorted(seen) == sorted(made)
 
 
 async def test_finished_jobs_are_listed_by_their_end(store: Store) -> None:

@@ -1,7 +1,8 @@
-"""Those who call the server over HTTP and nothing else: a client, and a worker that knows only the documented routes."""
+"""Callers over HTTP and nothing else: a client, and a worker that knows only the documented routes."""
 
 import asyncio
 import contextlib
+import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,10 +47,12 @@ class Caller:
         timeout_s: float = 70,
     ) -> Reply:
         body = data if data is not None else None if json is None else orjson.dumps(json)
+        # aiohttp warns of large bodies that are plain bytes.
+        sent = None if body is None else io.BytesIO(body)
         async with self.session.request(
             method,
             self.url + path,
-            data=body,
+            data=sent,
             headers={**self.headers, **(headers or {})},
             timeout=aiohttp.ClientTimeout(total=timeout_s),
             allow_redirects=False,

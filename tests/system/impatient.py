@@ -4,13 +4,12 @@ MUSTER_TEST_LIMITS holds them: `muster.engine.guard:BLOCKED_MAX_S=0.4 …`, sepa
 """
 
 import os
-import sys
 from importlib import import_module
 
 from muster.cli import app
 
 SHORT_TURNS = "muster.engine.decider:TURN_TIMEOUT_MS=700 muster.engine.guard:BLOCKED_MAX_S=0.4"
-SHORT_TURN_LEASES = "muster.store.redis:TURN_LEASE_MS=3000"
+SHORT_TURN_LEASES = "muster.store.redis:TURN_LEASE_MS=3000 muster.engine.engine:DRAIN_S=3.0"
 
 
 def set_limits(text: str) -> None:
@@ -23,4 +22,4 @@ def set_limits(text: str) -> None:
 
 if __name__ == "__main__":
     set_limits(os.environ["MUSTER_TEST_LIMITS"])
-    sys.exit(app.main())
+    app.main()

@@ -5,7 +5,7 @@ import asyncio
 import aiohttp
 
 from tests.system.callers import Api, Reply, api_at
-from tests.system.conftest import MakeCluster
+from tests.system.processes import Cluster
 
 
 async def approve(api: Api, job_id: str, decision: str = "approved", **headers: str) -> Reply:
@@ -21,9 +21,7 @@ async def test_of_many_decisions_at_once_on_both_replicas_exactly_one_wins(a: Ap
         job_id = await a.start("ask")
         await a.is_(job_id, "waiting_for_human")
         words = ["approved", "rejected"] * 6
-        replies = await asyncio.gather(
-            *(approve(api, job_id, word) for n, word in enumerate(words) for api in ((a, b)[n % 4 // 2],))
-        )
+        replies = await asyncio.gather(*(approve((a, b)[n // 2 % 2], job_id, word) for n, word in enumerate(words)))
         winners = [word for word, reply in zip(words, replies, strict=True) if reply.status == 200]
         assert len(winners) == 1
         assert {reply.status for reply in replies} == {200, 409}
@@ -49,10 +47,9 @@ async def test_a_question_with_a_deadline_is_answered_by_the_deadline(a: Api, b:
 
 
 async def test_where_tokens_are_required_only_the_one_of_this_question_counts(
-    make_cluster: MakeCluster, http: aiohttp.ClientSession
+    hard: Cluster, http: aiohttp.ClientSession
 ) -> None:
-    cluster = make_cluster(MUSTER_APPROVAL_TOKENS="required")
-    api = api_at(http, cluster.a.url)
+    api = api_at(http, hard.a.url)
     first, second = await api.start("ask"), await api.start("ask")
     tokens = [
         (await api.is_(job_id, "waiting_for_human"))["waiting_for"]["approval_token"] for job_id in (first, second)
@@ -68,7 +65,7 @@ async def test_where_tokens_are_required_only_the_one_of_this_question_counts(
         assert refused.status == 404
     assert (await api.job(first))["status"] == "waiting_for_human"
     assert (await approve(api, first, X_Approval_Token=tokens[0])).status == 200
-    asked = await Api(http, cluster.a.url).call(
+    asked = await Api(http, hard.a.url).call(
         "POST", f"/_public/webhooks/approval/{second}?token={tokens[1]}", {"decision": "rejected"}
     )
     assert asked.status == 200

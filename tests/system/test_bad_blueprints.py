@@ -1,7 +1,6 @@
 """A blueprint that raises, returns nonsense or hangs ends in quarantine with its traceback, and stops nobody else."""
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,7 @@ import aiohttp
 import pytest
 
 from tests.system.callers import Api, PlainWorker, api_at, session
-from tests.system.conftest import build
-from tests.system.impatient import SHORT_TURNS
+from tests.system.conftest import Shared
 from tests.system.processes import Cluster
 
 WRONG = {
@@ -25,11 +23,9 @@ WRONG = {
 
 
 @pytest.fixture(scope="module")
-def short(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def short(shared_here: Shared) -> Cluster:
     """One orchestrator whose state functions have 0.7 s, and 0.4 s on the loop."""
-    cluster = build(tmp_path_factory.mktemp("short"), limits=SHORT_TURNS)
-    yield cluster
-    cluster.close()
+    return shared_here("short")
 
 
 @dataclass
@@ -88,7 +84,7 @@ async def test_plain_functions_that_hang_leave_room_for_those_that_do_not(
         await api.cancel(job_id)
 
 
-async def test_a_broken_blueprint_is_refused_at_the_start_with_file_and_line(short: Cluster, tmp_path: Path) -> None:
+async def test_a_broken_blueprint_is_refused_at_the_start_with_file_and_line(fleet: Cluster, tmp_path: Path) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text(
         "from muster import Blueprint, Job, Next\n"
@@ -97,7 +93,7 @@ async def test_a_broken_blueprint_is_refused_at_the_start_with_file_and_line(sho
         "async def begin(job: Job) -> Next:\n"
         "    return job.go(begin)\n"
     )
-    refused = short.add_orchestrator(MUSTER_BLUEPRINTS=str(broken))
+    refused = fleet.add_orchestrator(MUSTER_BLUEPRINTS=str(broken))
     assert await asyncio.to_thread(refused.wait, 20) != 0
     assert "broken.py" in refused.log
     assert "no way to an end" in refused.log

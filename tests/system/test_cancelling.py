@@ -5,7 +5,6 @@ import time
 import aiohttp
 
 from tests.system.callers import Api, PlainWorker, api_at
-from tests.system.conftest import MakeCluster
 from tests.system.processes import WORKER_TOKEN, Cluster
 
 HEADERS = {"X-Worker-Token": WORKER_TOKEN}
@@ -122,14 +121,13 @@ async def test_an_sdk_worker_stops_a_cancelled_task(fleet: Cluster, a: Api, name
 
 
 async def test_a_cancelled_job_ends_although_replica_and_worker_are_both_gone(
-    make_cluster: MakeCluster, http: aiohttp.ClientSession
+    mortal: Cluster, http: aiohttp.ClientSession
 ) -> None:
-    cluster = make_cluster(replicas=2, MUSTER_CANCEL_GRACE_SECONDS="1")
-    a, b = api_at(http, cluster.a.url), api_at(http, cluster.b.url)
-    worker = PlainWorker(http, cluster.a.url)
+    a, b = api_at(http, mortal.a.url), api_at(http, mortal.b.url)
+    worker = PlainWorker(http, mortal.a.url)
     await worker.register("gone.task")
     job_id = await a.start("one", type="gone.task")
     await worker.take()
     await a.cancel(job_id)
-    cluster.a.kill()
+    mortal.a.kill()
     assert (await b.end_of(job_id))["status"] == "cancelled"

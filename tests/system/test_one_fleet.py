@@ -54,16 +54,17 @@ async def test_a_ready_task_wakes_exactly_one_poll_on_whichever_replica_holds_it
         await asyncio.gather(*waiting, return_exceptions=True)
 
 
-async def test_idle_polls_cost_the_store_no_command(make_cluster: MakeCluster, http: aiohttp.ClientSession) -> None:
-    cluster = make_cluster(replicas=1)
-    workers = [PlainWorker(http, cluster.a.url, worker_id=f"idle-{n}") for n in range(300)]
+async def test_idle_polls_cost_the_store_no_command(mute: Cluster, http: aiohttp.ClientSession) -> None:
+    workers = [PlainWorker(http, mute.a.url, worker_id=f"idle-{n}") for n in range(300)]
     await asyncio.gather(*(worker.register("idle.task") for worker in workers))
     alone = [asyncio.create_task(workers[0].poll(30))]
-    quiet = await commands_in_a_window(cluster)
+    quiet = await commands_in_a_window(mute)
     polls = alone + [asyncio.create_task(worker.poll(30)) for worker in workers[1:]]
-    crowded = await commands_in_a_window(cluster)
+    crowded = await commands_in_a_window(mute)
     assert not any(poll.done() for poll in polls)
     assert crowded <= quiet + 10, f"{quiet} commands with one idle poll, {crowded} with 300"
+    with mute.store.client() as store:
+        assert store.info("clients")["connected_clients"] < 10
     for poll in polls:
         poll.cancel()
     await asyncio.gather(*polls, return_exceptions=True)
@@ -82,6 +83,22 @@ async def test_a_worker_gets_only_tasks_that_it_offered(a: Api, on_a: PlainWorke
     mine = await a.start("one", type=f"{name}.mine")
     assert (await on_a.take())["job_id"] == mine
     assert await on_a.poll(0) is None
+
+
+async def test_what_a_worker_tells_one_replica_the_others_know(
+    a: Api, on_a: PlainWorker, on_b: PlainWorker, name: str
+) -> None:
+    on_b.worker_id = on_a.worker_id
+    await on_a.register(f"{name}.x")
+    assert await on_b.poll(0) is None  # from here on the other replica knows the worker
+    wanted = await a.start("one", type=f"{name}.y")
+    await on_a.beat(supported_tasks=[f"{name}.y"])
+    assert (await on_b.take(2))["job_id"] == wanted
+    await on_a.beat(status="draining")
+    kept = await a.start("one", type=f"{name}.y")
+    assert await on_b.poll(0.1) is None
+    await on_a.register(f"{name}.x", f"{name}.y")
+    assert (await on_b.take(2))["job_id"] == kept
 
 
 async def test_a_task_of_an_unknown_type_waits_for_a_worker_to_appear(a: Api, on_b: PlainWorker, name: str) -> None:
@@ -155,15 +172,14 @@ async def test_a_map_of_a_thousand_tasks_finishes_with_its_results_in_order(flee
 
 
 async def test_a_timer_set_by_one_replica_fires_on_time_also_when_that_replica_is_gone(
-    make_cluster: MakeCluster, http: aiohttp.ClientSession
+    mortal: Cluster, http: aiohttp.ClientSession
 ) -> None:
-    cluster = make_cluster(replicas=2)
-    a, b = api_at(http, cluster.a.url), api_at(http, cluster.b.url)
+    a, b = api_at(http, mortal.a.url), api_at(http, mortal.b.url)
     early, late = await a.start("nap", seconds=0.3), await a.start("nap", seconds=1)
     started = time.monotonic()
     assert (await a.end_of(early))["result"] == {"awake": True}
     assert time.monotonic() - started < 1
-    cluster.a.kill()
+    mortal.a.kill()
     assert (await b.end_of(late))["result"] == {"awake": True}
 
 
@@ -186,6 +202,16 @@ async def test_four_partitions_are_a_setting_and_nothing_else_changes(
     assert {(await a.end_of(job_id))["status"] for job_id in asked} == {"finished"}
     listed = (await a.call("GET", "/api/v1/jobs?limit=200")).body["items"]
     assert {job["id"] for job in listed} == {*jobs, *asked}
+
+
+async def test_without_history_the_list_of_events_is_empty(mute: Cluster, http: aiohttp.ClientSession) -> None:
+    api, worker = api_at(http, mute.a.url), PlainWorker(http, mute.a.url)
+    await worker.register("mute")
+    job_id = await api.start("one", type="mute")
+    await worker.report(await worker.take())
+    assert (await api.end_of(job_id))["status"] == "finished"
+    assert await api.events(job_id) == []
+    assert (await api.call("GET", "/api/v1/jobs/01890a5d-ac96-774b-bcce-b302099a8057/history")).status == 404
 
 
 async def settled(cluster: Cluster) -> None:

@@ -6,8 +6,6 @@ import contextlib
 import aiohttp
 
 from tests.system.callers import Api, PlainWorker, api_at
-from tests.system.conftest import QUICK, MakeCluster
-from tests.system.impatient import SHORT_TURN_LEASES
 from tests.system.processes import Cluster
 
 
@@ -41,72 +39,66 @@ async def all_finish(cluster: Cluster, api: Api, accepted: list[str], seconds: f
 
 
 async def test_every_accepted_job_finishes_although_replicas_are_killed_under_load(
-    make_cluster: MakeCluster, http: aiohttp.ClientSession
+    mortal: Cluster, http: aiohttp.ClientSession
 ) -> None:
-    """Four kills at moments that nobody chose: between a result and its turn, inside a turn, in a claim."""
-    cluster = make_cluster(replicas=2, limits=SHORT_TURN_LEASES, **QUICK)
+    """Three kills at moments that nobody chose: between a result and its turn, inside a turn, in a claim."""
     for _ in range(2):
-        cluster.add_worker("kill", MUSTER_WORKER_SLOTS="8")
+        mortal.add_worker("kill", MUSTER_WORKER_SLOTS="8")
     accepted, stop = list[str](), asyncio.Event()
-    apis = [api_at(http, place.url) for place in cluster.orchestrators]
+    apis = [api_at(http, place.url) for place in mortal.orchestrators]
     load = [asyncio.create_task(accept_while(api, accepted, "kill.work", stop)) for api in apis]
-    for n in range(4):
+    for n in range(3):
         await reached(accepted, 15 * (n + 1))
-        victim = cluster.orchestrators[n % 2]
+        victim = mortal.orchestrators[n % 2]
         victim.kill()
         victim.start()
         await asyncio.to_thread(victim.wait_until_ready)
     stop.set()
     await asyncio.gather(*load)
-    await all_finish(cluster, apis[0], accepted)
+    await all_finish(mortal, apis[0], accepted)
 
 
-async def test_a_turn_whose_replica_died_is_taken_over_by_another(
-    make_cluster: MakeCluster, http: aiohttp.ClientSession
-) -> None:
+async def test_a_turn_whose_replica_died_is_taken_over_by_another(mortal: Cluster, http: aiohttp.ClientSession) -> None:
     """The result is accepted, and the replica stops before the job moves on."""
-    cluster = make_cluster(replicas=2, limits=SHORT_TURN_LEASES)
-    a, b = api_at(http, cluster.a.url), api_at(http, cluster.b.url)
-    worker = PlainWorker(http, cluster.a.url)
+    a, b = api_at(http, mortal.a.url), api_at(http, mortal.b.url)
+    worker = PlainWorker(http, mortal.a.url)
     await worker.register("over.task")
     job_id = await a.start("hangs_after", type="over.task")
     task = await worker.take()
     assert (await worker.report(task)).body == {"status": "result_accepted_success"}
-    cluster.a.kill()
-    (cluster.folder / "hangs_after.go").touch()
+    mortal.a.kill()
+    (mortal.folder / "hangs_after.go").touch()
     job = await b.end_of(job_id, 40)
     assert (job["status"], job["result"]) == ("finished", {"went_on": True})
 
 
 async def test_a_replica_that_slept_through_its_leases_breaks_nothing_when_it_wakes(
-    make_cluster: MakeCluster, http: aiohttp.ClientSession
+    mortal: Cluster, http: aiohttp.ClientSession
 ) -> None:
-    cluster = make_cluster(replicas=2, **QUICK)
-    cluster.add_worker("nap", at=[cluster.b], MUSTER_WORKER_SLOTS="8")
-    a, b = api_at(http, cluster.a.url), api_at(http, cluster.b.url)
+    mortal.add_worker("nap", at=[mortal.b], MUSTER_WORKER_SLOTS="8")
+    a, b = api_at(http, mortal.a.url), api_at(http, mortal.b.url)
     accepted = [await a.start("three", type="nap.work") for _ in range(20)]
-    cluster.a.pause()
+    mortal.a.pause()
     accepted += [await b.start("three", type="nap.work") for _ in range(5)]
     await asyncio.sleep(2.5)  # longer than every lease of a task
-    cluster.a.resume()
-    await all_finish(cluster, b, accepted)
+    mortal.a.resume()
+    await all_finish(mortal, b, accepted)
     assert {(await a.job(job_id))["status"] for job_id in accepted} == {"finished"}
 
 
 async def test_a_replica_that_is_asked_to_end_sends_its_polls_home_and_loses_no_job(
-    make_cluster: MakeCluster, http: aiohttp.ClientSession
+    mortal: Cluster, http: aiohttp.ClientSession
 ) -> None:
-    cluster = make_cluster(replicas=2, **QUICK)
-    a, b = api_at(http, cluster.a.url), api_at(http, cluster.b.url)
-    cluster.add_worker("term", MUSTER_WORKER_SLOTS="8")
+    a, b = api_at(http, mortal.a.url), api_at(http, mortal.b.url)
+    mortal.add_worker("term", MUSTER_WORKER_SLOTS="8")
     accepted, stop = list[str](), asyncio.Event()
     load = [asyncio.create_task(accept_while(api, accepted, "term.work", stop)) for api in (a, b)]
-    idle = [PlainWorker(http, cluster.a.url, worker_id=f"idle-{n}") for n in range(30)]
+    idle = [PlainWorker(http, mortal.a.url, worker_id=f"idle-{n}") for n in range(30)]
     await asyncio.gather(*(worker.register("nobody.wants") for worker in idle))
     polls = [asyncio.create_task(worker.poll(30)) for worker in idle]
-    socket = await http.ws_connect(f"{cluster.a.url}/_worker/ws/idle-0", headers=idle[0].headers)
+    socket = await http.ws_connect(f"{mortal.a.url}/_worker/ws/idle-0", headers=idle[0].headers)
     await reached(accepted, 20)
-    ending = asyncio.create_task(asyncio.to_thread(cluster.a.stop, 15))
+    ending = asyncio.create_task(asyncio.to_thread(mortal.a.stop, 15))
     assert await asyncio.wait_for(asyncio.gather(*polls), 5) == [None] * 30
     closing = await socket.receive(timeout=5)
     assert (closing.type, closing.data) == (aiohttp.WSMsgType.CLOSE, 1001)
@@ -114,14 +106,13 @@ async def test_a_replica_that_is_asked_to_end_sends_its_polls_home_and_loses_no_
     assert await ending == 0
     stop.set()
     await asyncio.gather(*load)
-    await all_finish(cluster, b, accepted)
+    await all_finish(mortal, b, accepted)
 
 
 async def test_a_replica_ends_in_time_although_a_state_function_is_stuck(
-    make_cluster: MakeCluster, http: aiohttp.ClientSession
+    mortal: Cluster, http: aiohttp.ClientSession
 ) -> None:
-    cluster = make_cluster()
-    await api_at(http, cluster.a.url).start("stuck")
+    await api_at(http, mortal.a.url).start("stuck")
     started = asyncio.get_running_loop().time()
-    await asyncio.to_thread(cluster.a.stop, 25)
+    await asyncio.to_thread(mortal.a.stop, 25)
     assert asyncio.get_running_loop().time() - started < 20

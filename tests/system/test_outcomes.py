@@ -1,11 +1,14 @@
 """What a worker's report means for its job."""
 
+import asyncio
 import time
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from tests.system.callers import Api, PlainWorker
+from tests.system.processes import Cluster
 
 NOW = {"code": "TRANSIENT_ERROR", "message": "busy", "retry_after_seconds": 0}
 
@@ -24,7 +27,7 @@ async def test_a_passing_error_is_tried_again_with_back_off_and_put_aside_after_
         reply = await on_a.report(task, "failure", error="no connection" if n < 2 else NOW)
         assert reply.body == {"status": "result_accepted_failure"}
     assert attempts == [1, 2, 3, 4]
-    first, second, third = (later - earlier for earlier, later in zip(taken_at, taken_at[1:], strict=False))
+    first, second, third = (later - earlier for earlier, later in pairwise(taken_at))
     assert 0.4 < first < 1.8
     assert 0.9 < second < 3
     assert third < 1
@@ -98,8 +101,6 @@ async def test_the_flat_shape_of_the_documents_own_sdk_means_the_same(a: Api, on
 async def test_a_result_sent_many_times_on_two_replicas_counts_once(
     a: Api, on_a: PlainWorker, on_b: PlainWorker, name: str, times: int
 ) -> None:
-    import asyncio
-
     on_b.worker_id = on_a.worker_id
     await on_a.register(name)
     job_id = await a.start("three", type=name)
@@ -144,7 +145,7 @@ async def test_results_of_any_json_shape_are_taken_and_only_objects_are_merged(
         assert (job["result"], job["state_history"]) == (data, data if isinstance(data, dict) else {})
 
 
-async def test_a_permanent_error_of_the_sdk_puts_the_job_aside(fleet: Any, a: Api, name: str) -> None:
+async def test_a_permanent_error_of_the_sdk_puts_the_job_aside(fleet: Cluster, a: Api, name: str) -> None:
     fleet.add_worker(name)
     job = await a.end_of(await a.start("one", type=f"{name}.permanent"))
     assert (job["status"], job["error_message"]) == ("quarantined", "no such customer")

@@ -2,15 +2,14 @@
 
 import asyncio
 import contextlib
+import signal
 import time
 
 import aiohttp
 
 from tests.system.callers import Api, PlainWorker, api_at, until
-from tests.system.conftest import QUICK, MakeCluster
+from tests.system.conftest import REGISTRATION_TTL_S
 from tests.system.processes import Cluster
-
-REGISTRATION_TTL_S = 1.6
 
 
 async def started(cluster: Cluster, prefix: str, runs: int = 1) -> None:
@@ -41,19 +40,13 @@ async def test_the_task_of_a_killed_sdk_worker_is_handed_out_again_within_10_s_b
 
 
 async def test_a_worker_that_knows_only_the_documented_routes_keeps_a_long_task_as_long_as_it_is_heard_of(
-    make_cluster: MakeCluster, http: aiohttp.ClientSession
+    forgetful: Cluster, http: aiohttp.ClientSession
 ) -> None:
     """And loses it when its registration lapses. Leases of the SDK are as short as can be meanwhile."""
-    cluster = make_cluster(
-        MUSTER_LEASE_SECONDS="1",
-        MUSTER_DELIVERY_LEASE_SECONDS="1",
-        MUSTER_SDK_HEARTBEAT_SECONDS="0.3",
-        MUSTER_HEARTBEAT_INTERVAL_SECONDS=str(REGISTRATION_TTL_S / 2),
-    )
-    api = api_at(http, cluster.a.url)
-    beating = PlainWorker(http, cluster.a.url, worker_id="beating")
-    polling = PlainWorker(http, cluster.a.url, worker_id="polling")
-    other = PlainWorker(http, cluster.a.url, worker_id="other")
+    api = api_at(http, forgetful.a.url)
+    beating = PlainWorker(http, forgetful.a.url, worker_id="beating")
+    polling = PlainWorker(http, forgetful.a.url, worker_id="polling")
+    other = PlainWorker(http, forgetful.a.url, worker_id="other")
     await beating.register("long.beating")
     await polling.register("long.polling")
     jobs = [await api.start("one", type="long.beating"), await api.start("one", type="long.polling")]
@@ -121,36 +114,32 @@ async def test_leaving_at_the_very_moment_a_task_is_handed_out_loses_none(a: Api
 
 
 async def test_a_task_that_kills_every_worker_is_put_aside_after_the_third_while_others_go_on(
-    make_cluster: MakeCluster, http: aiohttp.ClientSession
+    quick: Cluster, http: aiohttp.ClientSession
 ) -> None:
-    cluster = make_cluster(**QUICK)
-    api = api_at(http, cluster.a.url)
+    api = api_at(http, quick.a.url)
+    quick.add_worker("innocent")
     poison = await api.start("one", type="poison.die")
     fine = []
     for n in range(1, 4):
-        worker = cluster.add_worker("poison")
-        await started(cluster, "poison", n)
-        fine.append(await api.start("one", type="poison.echo"))
+        worker = quick.add_worker("poison")
+        await started(quick, "poison", n)
+        fine.append(await api.start("one", type="innocent.echo"))
         async with asyncio.timeout(15):
             while not worker.has_ended:
                 await asyncio.sleep(0.02)
         worker.close()
     job = await api.end_of(poison)
     assert (job["status"], job["error_details"]["code"]) == ("quarantined", "WORKER_LOST")
-    assert len(cluster.runs_of("poison")) == 3
-    cluster.add_worker("poison")
+    assert len(quick.runs_of("poison")) == 3
     assert {(await api.end_of(job_id))["status"] for job_id in fine} == {"finished"}
 
 
-async def test_workers_that_are_killed_under_load_lose_no_job(
-    make_cluster: MakeCluster, http: aiohttp.ClientSession
-) -> None:
-    cluster = make_cluster(replicas=2, **QUICK)
-    a, b = api_at(http, cluster.a.url), api_at(http, cluster.b.url)
-    first = cluster.add_worker("load", MUSTER_WORKER_SLOTS="8")
-    cluster.add_worker("load", MUSTER_WORKER_SLOTS="8")
+async def test_workers_that_are_killed_under_load_lose_no_job(mortal: Cluster, http: aiohttp.ClientSession) -> None:
+    a, b = api_at(http, mortal.a.url), api_at(http, mortal.b.url)
+    first = mortal.add_worker("load", MUSTER_WORKER_SLOTS="8")
+    mortal.add_worker("load", MUSTER_WORKER_SLOTS="8")
     jobs = [await api.start("three", type="load.work") for api in (a, b) for _ in range(40)]
-    await started(cluster, "load", 20)
+    await started(mortal, "load", 20)
     first.kill()
     ends = await asyncio.gather(*(b.end_of(job_id, 40) for job_id in jobs))
     assert {job["status"] for job in ends} == {"finished"}
@@ -164,7 +153,7 @@ async def test_a_worker_that_is_asked_to_end_finishes_what_it_holds_and_takes_no
     held = await a.start("one", type=f"{name}.hold")
     await started(fleet, name)
     next_ = await a.start("one", type=f"{name}.echo")
-    worker.signal(15)
+    worker.signal(signal.SIGTERM)
     await asyncio.sleep(0.3)  # it would take the next one now, if it did not know better
     (fleet.folder / f"{name}.go").touch()
     assert worker.wait() == 0
@@ -174,31 +163,27 @@ async def test_a_worker_that_is_asked_to_end_finishes_what_it_holds_and_takes_no
 
 
 async def test_a_busy_plain_handler_does_not_cost_the_worker_its_lease(
-    make_cluster: MakeCluster, http: aiohttp.ClientSession
+    forgetful: Cluster, http: aiohttp.ClientSession
 ) -> None:
-    cluster = make_cluster(
-        MUSTER_LEASE_SECONDS="1", MUSTER_DELIVERY_LEASE_SECONDS="1", MUSTER_SDK_HEARTBEAT_SECONDS="0.25"
-    )
-    api = api_at(http, cluster.a.url)
-    cluster.add_worker("burn")
+    api = api_at(http, forgetful.a.url)
+    forgetful.add_worker("burn")
     job_id = await api.start("one", type="burn.burn", params={"seconds": 3})
     job = await api.end_of(job_id)
     assert (job["status"], job["state_history"]) == ("finished", {"attempt": 1})
-    assert len(cluster.runs_of("burn")) == 1
+    assert len(forgetful.runs_of("burn")) == 1
 
 
 async def test_a_worker_that_was_stopped_past_its_lease_cannot_overwrite_its_heir(
-    make_cluster: MakeCluster, http: aiohttp.ClientSession
+    quick: Cluster, http: aiohttp.ClientSession
 ) -> None:
-    cluster = make_cluster(**QUICK)
-    api = api_at(http, cluster.a.url)
-    frozen = cluster.add_worker("frozen")
+    api = api_at(http, quick.a.url)
+    frozen = quick.add_worker("frozen")
     job_id = await api.start("one", type="frozen.hold")
-    await started(cluster, "frozen")
+    await started(quick, "frozen")
     frozen.pause()
-    cluster.add_worker("frozen")
-    await started(cluster, "frozen", 2)
-    (cluster.folder / "frozen.go").touch()
+    quick.add_worker("frozen")
+    await started(quick, "frozen", 2)
+    (quick.folder / "frozen.go").touch()
     job = await api.end_of(job_id)
     assert (job["status"], job["state_history"]) == ("finished", {"attempt": 2})
     frozen.resume()

@@ -25,9 +25,16 @@ async def until(condition: Condition, timeout_s: float = 10.0) -> None:
 class FakeOrchestrator:
     """Everything it was sent is kept: `results`, `heartbeats`, `registrations`."""
 
-    def __init__(self, *, heartbeat_s: float = 0.05, poll_s: float = 5.0) -> None:
+    def __init__(self, *, heartbeat_s: float = 0.05, poll_s: float = 5.0, streams: bool = False) -> None:
         self.heartbeat_s = heartbeat_s
         self.poll_s = poll_s
+        self.streams = streams
+        self.credits: list[int] = []
+        self.granted = 0
+        self.streamed: list[str] = []
+        self.answers_withdrawal = True
+        self.refuses_sockets = False
+        self._may_stream = asyncio.Event()
         self.registrations: list[dict[str, Any]] = []
         self.heartbeats: list[dict[str, Any]] = []
         self.heartbeat_times_s: list[float] = []
@@ -109,6 +116,7 @@ class FakeOrchestrator:
         }
         self._queue.append(task)
         self._arrived.set()
+        self._may_stream.set()
         return str(task["task_id"])
 
     def result_of(self, task_id: str) -> dict[str, Any]:
@@ -139,6 +147,7 @@ class FakeOrchestrator:
                 "heartbeat_seconds": self.heartbeat_s,
                 "lease_seconds": 8,
                 "poll_seconds": self.poll_s,
+                **({"features": ["stream", "of.the.future"]} if self.streams else {}),
             }
         )
 
@@ -208,15 +217,36 @@ class FakeOrchestrator:
             request.transport.abort()
         return _json({"accepted_to": len(known) - 1, "cancel_requested": self.cancel_by_events})
 
-    async def _socket(self, request: web.Request) -> web.WebSocketResponse:
+    async def _socket(self, request: web.Request) -> web.StreamResponse:
+        if self.refuses_sockets:
+            return _problem(503, "shutting_down", "not now")
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         self.sockets.append(socket)
+        self.granted, before = 0, len(self.streamed)
+        streaming = asyncio.create_task(self._stream(socket))
         async for frame in socket:
-            if frame.type is WSMsgType.ERROR:
-                break
+            if frame.type is WSMsgType.TEXT:
+                credit = orjson.loads(frame.data)
+                self.credits.append(credit["tasks"])
+                self.granted = credit["tasks"] - (len(self.streamed) - before - credit["received"])
+                self._may_stream.set()
+                if credit["tasks"] == 0 and self.answers_withdrawal:
+                    await socket.send_json({"command": "tasks", "tasks": []})
+        streaming.cancel()
+        self.granted = 0
         self.sockets.remove(socket)
         return socket
+
+    async def _stream(self, socket: web.WebSocketResponse) -> None:
+        while True:
+            await self._may_stream.wait()
+            self._may_stream.clear()
+            if self.granted > 0 and self._queue:
+                tasks = self._hand_out(self.granted)
+                self.granted -= len(tasks)
+                self.streamed += [t["task_id"] for t in tasks]
+                await socket.send_json({"command": "tasks", "tasks": tasks})
 
     def _hand_out(self, count: int) -> list[dict[str, Any]]:
         tasks = [self._queue.popleft() for _ in range(min(count, len(self._queue)))]

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from muster_worker.backoff import Backoff
-from muster_worker.commands import follow_commands
 from muster_worker.errors import ClientError
 from muster_worker.outcome import StopReason
 from muster_worker.running import Running, RunningTasks
@@ -26,7 +25,7 @@ StopTask = Callable[[Running, StopReason], None]
 
 
 class Pulse:
-    """Heartbeats and the command socket. `start` and `close` belong to the main loop."""
+    """Heartbeats. `start` and `close` belong to the main loop."""
 
     def __init__(
         self,
@@ -81,15 +80,7 @@ class Pulse:
         async with Transport(self._settings.addresses, headers) as transport:
             api = WorkerApi(transport, self._settings.worker_id, self._registration)
             api.timing = self._timing
-            follow = asyncio.create_task(self._follow(transport))
-            try:
-                await self._beat_until_closed(api, self._nudge)
-            finally:
-                follow.cancel()
-                await asyncio.gather(follow, return_exceptions=True)
-
-    async def _follow(self, transport: Transport) -> None:
-        await follow_commands(transport, self._settings.worker_id, self._cancel)
+            await self._beat_until_closed(api, self._nudge)
 
     async def _beat_until_closed(self, api: WorkerApi, nudge: asyncio.Event) -> None:
         backoff = Backoff()
@@ -118,15 +109,12 @@ class Pulse:
         answer = await api.heartbeat(status, self._settings.slots, running)
         self._last_beat_s = time.monotonic()
         for task_id in answer.cancel_task_ids:
-            self._cancel(task_id)
+            if (cancelled := self._running.get(task_id)) is not None:
+                self._stop_task(cancelled, "command")
         lost = set(answer.lost_task_ids)
         for task in running:  # those that were reported: a newer lease of the same task is not meant
             if task.task_id in lost:
                 self._stop_task(task, "lost")
-
-    def _cancel(self, task_id: str) -> None:
-        if (task := self._running.get(task_id)) is not None:
-            self._stop_task(task, "command")
 
 
 def worker_headers(token: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Runs tasks in slots: poll, start handlers, turn what they return into results, hand those to the reporter."""
+"""Runs tasks in slots: get them, start handlers, turn what they return into results, hand those to the reporter."""
 
 import asyncio
 import contextlib
@@ -20,6 +20,7 @@ from muster_worker.outcome import StopReason, WireOutcome
 from muster_worker.reporter import NEXT_MAX, Reporter
 from muster_worker.running import EventSink, Running, RunningTasks
 from muster_worker.slots import Slots
+from muster_worker.stream import Stream
 from muster_worker.task_lines import running_events
 from muster_worker.threads import HandlerThreads
 from muster_worker.worker_api import WorkerApi
@@ -50,16 +51,21 @@ class Runner:
         self._reporter = Reporter(
             api, self._slots, start_tasks=self._start_all, settled=self._settled, refuse=self._refuse
         )
+        self._stream = Stream(
+            api, worker_id, self._slots, start_tasks=self._start_all, cancel_task=self._cancel_by_command
+        )
 
     def start(self) -> None:
+        self._stream.start()
         self._poll = self._loop.create_task(self._poll_forever())
 
-    async def stop_polling(self) -> None:
-        """Take no new tasks. What an answer under way still brings is run."""
+    async def take_no_more(self) -> None:
+        """Take no new tasks. What is on its way is run."""
         self._reporter.takes_next = False
         if self._poll is not None:
             self._poll.cancel()
             await asyncio.gather(self._poll, return_exceptions=True)
+        await self._stream.withdraw()
 
     async def wait_empty(self) -> None:
         """Until every task here has run and its result is taken."""
@@ -69,7 +75,7 @@ class Runner:
 
     async def close(self) -> None:
         """Stop what still runs, report it if that is quick, and end."""
-        await self.stop_polling()
+        await self.take_no_more()
         for running in self.running.snapshot():
             self._stop_here(running, "shutdown")
         with contextlib.suppress(TimeoutError):
@@ -80,6 +86,7 @@ class Runner:
         for running in self.running.snapshot():
             if running.events is not None:
                 running.events.close()
+        await self._stream.close()
         await self._reporter.close()
         self._threads.close()
 
@@ -89,10 +96,18 @@ class Runner:
         with contextlib.suppress(RuntimeError):  # the loop has ended, and the handler with it
             self._loop.call_soon_threadsafe(self._stop_here, running, reason)
 
+    def _cancel_by_command(self, task_id: str) -> None:
+        if (running := self.running.get(task_id)) is not None:
+            self._stop_here(running, "command")
+
     async def _poll_forever(self) -> None:
+        """While the stream is down."""
         backoff = Backoff()
         while True:
+            await self._stream.wait_down()
             await self._slots.wait_free()
+            if self._stream.is_up:
+                continue
             wanted = min(self._slots.free, NEXT_MAX)
             self._slots.promise(wanted)
             asked_s = time.monotonic()

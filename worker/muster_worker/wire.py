@@ -49,6 +49,8 @@ class Registered(Wire):
     """A running task not reported for this long is given to another worker."""
     poll_seconds: float | None = None
     """Longest wait of one poll."""
+    features: list[str] | None = None
+    """What else the server offers: `stream`, tasks over the WebSocket."""
 
 
 class LeaseReport(Wire):

@@ -188,7 +188,7 @@ class Worker:
         try:
             await stop.drain.wait()
             pulse.drain()
-            await runner.stop_polling()
+            await runner.take_no_more()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(_unless(stop.now, runner.wait_empty()), settings.drain_timeout_s)
         finally:

@@ -15,6 +15,7 @@ from muster_worker.running import Running
 from muster_worker.transport import Transport
 from muster_worker.wire import PROTOCOL, HeartbeatAnswer, Registered
 
+STREAM: Final = "stream"
 POLL_MARGIN_S: Final = 10.0
 REPORT_TIMEOUT_S: Final = 15.0
 LEASES_PER_HEARTBEAT_MAX: Final = 200
@@ -31,6 +32,8 @@ class Timing:
     heartbeat_s: float = 2.0
     lease_s: float = 8.0
     poll_s: float = 30.0
+    streams: bool = False
+    """It sends tasks over the WebSocket to whoever grants credits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ class WorkerApi:
             told.heartbeat_seconds or default.heartbeat_s,
             told.lease_seconds or default.lease_s,
             told.poll_seconds or default.poll_s,
+            STREAM in (told.features or ()),
         )
         return self.timing
 

@@ -79,15 +79,15 @@ _BARE_HEADERS: Final = {"Content-Type": "application/json"}
 def json_answer(value: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """*value* for a client. Answers may hold approval tokens, so nobody on the way may keep them."""
     merged = _JSON_HEADERS if headers is None else {**_JSON_HEADERS, **headers}
-    return web.Response(status=status, body=orjson.dumps(value, default=_plain), headers=merged)
+    return web.Response(status=status, body=orjson.dumps(value, default=plain), headers=merged)
 
 
 def worker_answer(value: object) -> web.Response:
     """*value* for a worker: the hot path, so no header that nobody reads."""
-    return web.Response(body=orjson.dumps(value, default=_plain), headers=_BARE_HEADERS)
+    return web.Response(body=orjson.dumps(value, default=plain), headers=_BARE_HEADERS)
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
     """Other mappings than `dict`, which orjson does not know."""
     if isinstance(value, Mapping):
         return dict(value)

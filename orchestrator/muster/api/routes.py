@@ -190,7 +190,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
               (_BYTES,), Auth.WORKER, errors=(*_HOLD, *_FILE),
               parameters=(text_parameter("X-Task-Id", "The task whose input names the file.", header=True), *_HOLDER)),
     Operation("GET", "/_worker/ws/{worker_id}", socket.worker_socket, "Commands, live (WebSocket)", Tag.WORKERS,
-              (Answer(101, "Commands such as `cancel_task` come; `progress` may be sent."),),
+              (Answer(101, "Commands such as `cancel_task` and granted tasks come; `progress` and `credit` go."),),
               Auth.WORKER, guard=socket.refuse_pages_and_plain_requests, errors=(E.INVALID_PARAMETER, *_WORKER),
               head=False),
 

@@ -1,17 +1,22 @@
-"""The worker's WebSocket: commands go out, progress comes in. Whoever may not have it gets no upgrade."""
+"""The worker's WebSocket: commands and tasks go out, progress and credits come in.
+
+Whoever may not have it gets no upgrade.
+"""
 
 import asyncio
 import contextlib
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
+import orjson
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 from muster_worker.wire import Number, Wire
 from pydantic import Field, StrictStr, ValidationError
 
 from muster.api.body import parse_json
-from muster.api.call import Call, Edge
+from muster.api.call import Call, Edge, plain
+from muster.api.stream import CreditFrame, TaskStream
 from muster.core.ids import split_task_id
 from muster.errors import ErrorCode, MusterError
 from muster.observe import names
@@ -21,12 +26,14 @@ FRAME_BYTES_MAX: Final = 64 * 1024
 PING_SECONDS: Final = 30
 CLOSE_SECONDS: Final = 5
 """A peer that does not answer our close frame is dropped after this time."""
+ABORT_SECONDS: Final = 2 * CLOSE_SECONDS
+"""A peer that does not even take our close frame."""
 REPLACED: Final = 4409
 _log = structlog.stdlib.get_logger()
 
 
 class ProgressFrame(Wire):
-    """What a worker may tell. Other frames are ignored."""
+    """What a worker may tell of a task."""
 
     event: Literal["progress"]
     job_id: StrictStr
@@ -46,6 +53,8 @@ class WorkerSocket:
         )
         self._early: list[Mapping[str, Any]] | None = []
         self._closing: tuple[int, bytes] | None = None
+        self._transport: asyncio.Transport | None = None
+        self._tasks = TaskStream(edge.engine, edge.settings, worker_id, send=self._send, close=self._close)
 
     async def send_cancel(self, job_id: str, task_id: str) -> bool:
         """Send `cancel_task`; False when the connection is gone."""
@@ -64,37 +73,49 @@ class WorkerSocket:
     async def close_going_away(self) -> None:
         """The server goes down: say so, and wait a moment for the peer's answer."""
         self._closing = (WSCloseCode.GOING_AWAY, b"shutting down")
+        self._tasks.end()
         if self._stream.prepared:
             await self._stream.close(code=self._closing[0], message=self._closing[1])
 
     async def serve(self, call: Call) -> web.WebSocketResponse:
         """Upgrade, then read until either side closes."""
         await self._stream.prepare(call.request)
+        self._transport = call.request.transport
         early, self._early = self._early or [], None
         for frame in early:
             await self._send(frame)
         if self._closing is not None:
             await self._stream.close(code=self._closing[0], message=self._closing[1])
-        async for message in self._stream:
-            if message.type is WSMsgType.TEXT:
-                await self._read(message.data)
+        try:
+            async for message in self._stream:
+                if message.type is WSMsgType.TEXT:
+                    await self._read(message.data)
+        finally:
+            self._tasks.end()
         return self._stream
 
     def _close(self, code: int, reason: bytes) -> None:
         self._closing = (code, reason)
+        self._tasks.end()
         if self._stream.prepared:
             closing = asyncio.create_task(self._close_now(code, reason))
             self._edge.background.add(closing)
             closing.add_done_callback(self._edge.background.discard)
 
     async def _close_now(self, code: int, reason: bytes) -> None:
-        await self._stream.close(code=code, message=reason)
+        """The close frame itself waits behind what the peer does not read, so waiting for it has an end too."""
+        try:
+            async with asyncio.timeout(ABORT_SECONDS):
+                await self._stream.close(code=code, message=reason)
+        except TimeoutError:
+            if self._transport is not None:
+                self._transport.abort()
 
     async def _send(self, frame: Mapping[str, Any]) -> bool:
         if self._stream.closed:
             return False
         try:
-            await self._stream.send_json(frame)
+            await self._stream.send_frame(orjson.dumps(frame, default=plain), WSMsgType.TEXT)
         except (ConnectionError, RuntimeError):
             return False
         return True
@@ -102,12 +123,18 @@ class WorkerSocket:
     async def _read(self, text: str) -> None:
         """A frame that cannot be read, or that speaks of another job's task, changes nothing."""
         try:
-            frame = ProgressFrame.model_validate(parse_json(text.encode()))
-            _refuse_foreign_task(frame)
-            await self._edge.engine.progress(self.worker_id, frame.task_id, float(frame.progress), frame.message)
+            value = parse_json(text.encode())
+            if isinstance(value, dict) and value.get("event") == "credit":
+                await self._tasks.credit(CreditFrame.model_validate(value))
+            else:
+                await self._progress(ProgressFrame.model_validate(value))
         except (MusterError, ValidationError, StoreUnavailable, StoreFull) as ignored:
             code = ignored.code if isinstance(ignored, MusterError) else type(ignored).__name__
             _log.debug(names.WORKER_FRAME_IGNORED, worker_id=self.worker_id, code=str(code))
+
+    async def _progress(self, frame: ProgressFrame) -> None:
+        _refuse_foreign_task(frame)
+        await self._edge.engine.progress(self.worker_id, frame.task_id, float(frame.progress), frame.message)
 
 
 async def worker_socket(call: Call) -> web.StreamResponse:

@@ -10,6 +10,7 @@ from muster.api.auth import authorize_worker
 from muster.api.call import Call, worker_answer
 from muster.api.models import ResultMessage, ResultsMessage
 from muster.api.parameters import seconds, whole
+from muster.api.stream import FEATURE
 from muster.api.wire import (
     description,
     lease_signs,
@@ -46,6 +47,7 @@ async def register(call: Call) -> web.Response:
             "heartbeat_seconds": settings.sdk_heartbeat_seconds,
             "lease_seconds": settings.lease_seconds,
             "poll_seconds": settings.worker_poll_timeout_seconds,
+            "features": [FEATURE],
         }
     )
 

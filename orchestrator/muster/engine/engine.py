@@ -9,6 +9,7 @@ import hmac
 import time
 from typing import Final
 
+from muster.blueprint.graphs import graph_json
 from muster.blueprint.registry import Registry
 from muster.core.ids import JobId, UnixMs, partition_of
 from muster.core.status import JobStatus
@@ -87,11 +88,17 @@ class Engine:
             replica=self.settings.replica,
             partition=partition,
             patient_lease_ms=self.settings.registration_ttl_ms,
+            history=self.settings.history,
             spawn=self._background.spawn,
         )
 
     def _hint(self, job: JobId, delay_ms: int) -> None:
         self._tickers[partition_of(job)].hint(delay_ms)
+
+    async def publish_blueprints(self) -> None:
+        """Tell the store which graphs this replica has, under name, version and content hash."""
+        for blueprint in self.blueprints.all():
+            await self._store.publish_blueprint(blueprint.name, blueprint.version, graph_json(blueprint.graph).decode())
 
     def start(self) -> None:
         for ticker in self._tickers:
@@ -114,7 +121,10 @@ class Engine:
         self.files.blobs.close()
 
     def on_message(self, partition: int, text: str) -> None:
-        """To this replica: `c|class` work is ready, `j|job` it changed, `l|job` its log, `x|worker|task` cancel."""
+        """A message to this replica.
+
+        `c|class`: work is ready; `j|job`, `l|job`, `w|worker`: it, its log changed; `x|worker|task`: cancel.
+        """
         kind, _, rest = text.partition("|")
         if kind == "c":
             self._dispatcher.woken(partition, rest)
@@ -122,6 +132,8 @@ class Engine:
             self._watchers.announce(JobId(rest))
         elif kind == "l":
             self._journal.announce(JobId(rest))
+        elif kind == "w":
+            self._fleet.changed_elsewhere(rest)
         elif kind == "x":
             worker, _, task = rest.partition("|")
             self._background.spawn(self._send_cancel_here(worker, task))

@@ -20,6 +20,8 @@ TOUCH_EVERY_S: Final = 5.0
 TOUCH_MAX: Final = 500
 FACTS_EVERY_S: Final = 10.0
 """How often a busy worker's unchanged description is written again."""
+REMEMBERED: Final = "on:"
+"""Begins the fields of a worker that name the replicas which remember it."""
 
 
 @dataclass(slots=True)
@@ -45,6 +47,7 @@ class Fleet:
         self._known: dict[str, Known] = {}
         self._seen: set[str] = set()
         self._sockets: dict[str, CommandSocket] = {}
+        self._here = {REMEMBERED + replica: "1"}
 
     # Registrations
 
@@ -59,8 +62,11 @@ class Fleet:
             "status": "idle",
             "load": "0",
             "current_tasks": "[]",
+            **self._here,
         }
+        before = await self._store.worker(worker.worker_id)
         await self._store.register(worker.worker_id, self._ttl_ms, fields)
+        await self._tell_others(worker.worker_id, before or {})
         stored = await self._store.worker(worker.worker_id)
         self._remember(worker.worker_id, stored or fields)
 
@@ -69,7 +75,7 @@ class Fleet:
         known = self._known.get(worker_id)
         now = asyncio.get_running_loop().time()
         if known is None or now - known.refreshed_at > self._ttl_ms / 2000:
-            answer = await self._store.beat(worker_id, self._ttl_ms, {})
+            answer = await self._store.beat(worker_id, self._ttl_ms, self._here)
             if answer is None:
                 self._known.pop(worker_id, None)
                 raise worker_not_found(worker_id)
@@ -96,11 +102,23 @@ class Fleet:
         if known is not None and fresh and not known.patient and _says_nothing_new(known.view, patch):
             self._seen.add(worker_id)
             return known, ()
-        answer = await self._store.beat(worker_id, self._ttl_ms, _patch_fields(patch))
+        answer = await self._store.beat(worker_id, self._ttl_ms, {**_patch_fields(patch), **self._here})
         if answer is None:
             self._known.pop(worker_id, None)
             raise worker_not_found(worker_id)
+        if known is None or not _says_nothing_new(known.view, patch):
+            await self._tell_others(worker_id, answer[0])
         return self._remember(worker_id, answer[0]), answer[1]
+
+    async def _tell_others(self, worker_id: str, fields: Mapping[str, str]) -> None:
+        """Replicas that remember the worker must not give it work by its old description."""
+        replicas = {name.removeprefix(REMEMBERED) for name in fields if name.startswith(REMEMBERED)}
+        for replica in replicas - {self._replica}:
+            await self._store.publish(replica, f"w|{worker_id}")
+
+    def changed_elsewhere(self, worker_id: str) -> None:
+        """Another replica was told something new about the worker."""
+        self._known.pop(worker_id, None)
 
     async def workers(self) -> list[WorkerView]:
         return [worker_view(fields) for fields in await self._store.workers()]
@@ -113,7 +131,7 @@ class Fleet:
     async def run(self) -> None:
         """Write the signs of life that polls gave, many at a time."""
         while True:
-            await asyncio.sleep(TOUCH_EVERY_S)
+            await asyncio.sleep(min(TOUCH_EVERY_S, self._ttl_ms / 8000))  # well within the shortest life
             try:
                 await self.touch_seen()
             except (StoreUnavailable, StoreFull) as error:

@@ -26,7 +26,7 @@ from muster.engine.watchers import Watchers
 from muster.engine.webhooks import UrlRefused, check_url
 from muster.errors import ErrorCode, MusterError
 from muster.observe.metrics import Metrics
-from muster.store.base import Existing, NewJob, Refusal, Refused, Store, Turn
+from muster.store.base import Existing, NewJob, Position, Refusal, Refused, Store, Turn
 from muster.store.codec import dump_item
 
 SETTLE_S: Final = 0.1
@@ -167,12 +167,12 @@ class Jobs:
             if not page:
                 return JobPage(tuple(found), None)
             for record in page:
-                before = record.finished_at or record.created_at
+                before = Position.of(record)
                 if (statuses is None or record.status in statuses) and blueprint in (None, record.blueprint):
                     found.append(record)
                 if len(found) >= limit:
-                    return JobPage(tuple(found), str(before))
-        return JobPage(tuple(found), str(before))
+                    return JobPage(tuple(found), _cursor(before))
+        return JobPage(tuple(found), _cursor(before))
 
     async def history(self, tenant: str, job_id: str) -> list[HistoryEvent]:
         record = await self.job(tenant, job_id)
@@ -251,14 +251,19 @@ def _fingerprint(order: JobOrder) -> str:
     return hashlib.blake2b(body, digest_size=16).hexdigest()
 
 
-def _read_cursor(cursor: str | None) -> UnixMs | None:
+def _cursor(place: Position | None) -> str | None:
+    return None if place is None else f"{place.at}.{place.job}"
+
+
+def _read_cursor(cursor: str | None) -> Position | None:
     if cursor is None:
         return None
-    if not cursor.isdigit() or len(cursor) > 16:
+    at, _, job = cursor.partition(".")
+    if not at.isdecimal() or len(at) > 16 or not is_job_id(job):
         raise MusterError(
             ErrorCode.INVALID_PARAMETER, f"cursor {cursor!r} is not one of ours", hint="pass `next` of the last page"
         )
-    return UnixMs(int(cursor))
+    return Position(UnixMs(int(at)), JobId(job))
 
 
 def _job_not_found() -> MusterError:

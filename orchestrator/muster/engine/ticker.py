@@ -14,6 +14,7 @@ from muster.core.ids import split_task_id
 from muster.core.record import TaskItem
 from muster.core.retry import Again, TaskRules, after_failure, after_loss
 from muster.engine.dispatch import Dispatcher
+from muster.engine.history import blob
 from muster.engine.turns import Turns
 from muster.engine.webhooks import WebhookSender
 from muster.observe.metrics import Metrics
@@ -55,6 +56,7 @@ class Ticker:
         replica: str,
         partition: int,
         patient_lease_ms: int,
+        history: bool,
         spawn: Spawn,
     ) -> None:
         self._store = store
@@ -65,6 +67,7 @@ class Ticker:
         self._replica = replica
         self._partition = partition
         self._patient_lease_ms = patient_lease_ms
+        self._history = history
         self._spawn = spawn
         self._ticks = 0
         self._early = asyncio.Event()
@@ -175,7 +178,7 @@ class Ticker:
             worker="",
             mode=mode,
             item=dump_item(item),
-            history=orjson.dumps(entry).decode(),
+            history=blob(entry) if self._history else "",
             token=secrets.token_hex(8),
             attempt=lease.attempt,
             fence=lease.fence,

@@ -187,6 +187,7 @@ class Work:
             _answer(answer, await self._refused(report, parts[1], reply))
             return None
         self._metrics.tasks.labels(_outcome(report.status)).inc()
+        self._metrics.task_run_seconds.observe(reply.ran_ms / 1000)
         if completion.delay_ms and reply.retried:
             self._hint(parts[0], completion.delay_ms)
         if reply.cancelling:
@@ -197,7 +198,10 @@ class Work:
     async def _instant_waiter(self, worker_id: str, next_tasks: int) -> Waiter | None:
         if next_tasks <= 0 or self.draining:
             return None
-        known = await self._fleet.known(worker_id)
+        try:
+            known = await self._fleet.known(worker_id)
+        except MusterError:
+            return None  # its registration ran out; its results count all the same
         return None if known.view.status == "draining" else self._waiter(known, next_tasks)
 
     def _collect(self, waiter: Waiter | None) -> tuple[Lease, ...]:

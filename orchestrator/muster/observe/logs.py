@@ -7,6 +7,9 @@ from typing import Final, Literal, TextIO
 
 import orjson
 import structlog
+from aiohttp import ClientPayloadError
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web import RequestPayloadError
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 LEVELS: Final[Mapping[str, int]] = {
@@ -18,6 +21,7 @@ LEVELS: Final[Mapping[str, int]] = {
 HIDDEN: Final = "(hidden)"
 VALUE_CHARACTERS_MAX: Final = 2000
 """A longer value is cut: a log is no place for bodies."""
+OF_STRANGERS: Final = (HttpProcessingError, RequestPayloadError, ClientPayloadError, ConnectionError)
 _TELLTALE: Final = ("token", "secret", "password", "authorization", "api_key", "apikey", "cookie", "fence")
 
 
@@ -52,6 +56,13 @@ def _adopt_standard_logging(out: TextIO, level: int, rendering: list[Processor])
     logging.basicConfig(handlers=[handler], level=level, force=True)
     logging.getLogger("asyncio").setLevel(max(level, logging.WARNING))
     logging.getLogger("aiohttp.access").disabled = True  # the edge writes its own, without queries
+    logging.getLogger("aiohttp.server").addFilter(_is_no_stranger)
+
+
+def _is_no_stranger(record: logging.LogRecord) -> bool:
+    """Drop what tells of bytes that are no HTTP and of callers who left: strangers could fill the log with them."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, OF_STRANGERS)
 
 
 def hide_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

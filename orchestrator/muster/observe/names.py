@@ -18,6 +18,8 @@ STORE_FLUSHED: Final = "store.flushed"
 WORKER_REGISTERED: Final = "worker.registered"
 WORKER_SOCKET_OPENED: Final = "worker.socket_opened"
 WORKER_SOCKET_CLOSED: Final = "worker.socket_closed"
+WORKER_STREAM_ENDED: Final = "worker.stream_ended"
+"""No more tasks over this socket: `code` says why, `unanswered` or that of an error."""
 WORKER_FRAME_IGNORED: Final = "worker.frame_ignored"
 WORKER_LOST: Final = "worker.lost"
 

@@ -7,7 +7,7 @@ against both. Times are the store's own (`now_ms`); durations go in, never dates
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from muster.core.ids import JobId, TaskId, UnixMs
 from muster.core.record import Context, Item, JobRecord, Submission
@@ -28,6 +28,17 @@ class StoreFull(Exception):
 
 class ContextTooLarge(Exception):
     """What the job carries between states exceeds `CONTEXT_BYTES_MAX`. Nothing was written."""
+
+
+class Position(NamedTuple):
+    """A job's place in a listing: its end, or its creation while it lives; equal times by id."""
+
+    at: UnixMs
+    job: JobId
+
+    @classmethod
+    def of(cls, record: JobRecord) -> "Position":
+        return cls(record.finished_at or record.created_at, record.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +156,8 @@ class Completed:
     claimed: tuple[Claimed, ...] = ()
     retried: bool = False
     cancelling: bool = False
+    ran_ms: int = field(default=0, compare=False)
+    """From claim to report; 0 where the same report was taken before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,8 +350,8 @@ class Store(JournalStore, Protocol):
 
     async def history(self, job: JobId) -> tuple[RawEvent, ...]: ...
 
-    async def jobs(self, tenant: str, before: UnixMs | None, limit: int) -> tuple[JobRecord, ...]:
-        """Jobs of *tenant* by creation (live) or end (final), newest first."""
+    async def jobs(self, tenant: str, before: Position | None, limit: int) -> tuple[JobRecord, ...]:
+        """Jobs of *tenant* below *before*, newest first."""
         ...
 
     async def queue(self, partition: int) -> QueueState: ...

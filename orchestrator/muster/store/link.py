@@ -9,7 +9,7 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -19,6 +19,8 @@ REPLY_TIMEOUT_S: Final = 5.0
 """No reply for so long: the connection is taken for dead."""
 CONNECT_TIMEOUT_S: Final = 3.0
 PING_EVERY_S: Final = 5.0
+FLUSH_AT: Final = 8
+"""Commands written at once, at most: so many are worth a write, and keep the server busy meanwhile."""
 IN_FLIGHT_MAX: Final = 16_384
 """Commands without a reply; beyond it the server is not keeping up and callers are refused."""
 
@@ -35,12 +37,19 @@ class Address:
     port: int = 6379
     path: str | None = None
     username: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     database: int = 0
     tls: bool = False
 
     def __str__(self) -> str:
         return f"unix://{self.path}" if self.path else f"{self.host}:{self.port}"
+
+
+_MISREAD: Final = (
+    "the Redis URL cannot be read as redis://USER:PASSWORD@HOST:PORT/DATABASE with a number for PORT and DATABASE; "
+    "write / # ? @ : in a password as %2F %23 %3F %40 %3A"
+)
+"""Shows no part of the URL: where it is misread, any part may be the password's."""
 
 
 def parse_url(url: str) -> Address:
@@ -49,25 +58,31 @@ def parse_url(url: str) -> Address:
     Raises:
         ValueError: another scheme, or a database or port that is no number. The message never shows the password.
     """
+    scheme = url.partition("://")[0]
+    if scheme not in {"redis", "rediss", "valkey", "valkeys", "unix"}:
+        named = f"{scheme}://" if scheme.isidentifier() else "that"
+        raise ValueError(f"{named} is not a Redis URL; use redis://, rediss://, valkey://, valkeys:// or unix://")
+    try:
+        return _parse(url)
+    except ValueError:
+        raise ValueError(_MISREAD) from None
+
+
+def _parse(url: str) -> Address:
     parts = urlsplit(url)
-    if parts.scheme not in {"redis", "rediss", "valkey", "valkeys", "unix"}:
-        raise ValueError(
-            f"{parts.scheme}:// is not a Redis URL; use redis://, rediss://, valkey://, valkeys:// or unix://"
-        )
     username = unquote(parts.username) if parts.username else None
     password = unquote(parts.password) if parts.password else None
     if parts.scheme == "unix":
         database = parse_qs(parts.query).get("db", ["0"])[0]
         return Address(path=unquote(parts.path), username=username, password=password, database=int(database))
-    database = parts.path.strip("/") or "0"
-    if not database.isdigit():
-        raise ValueError(f"{database!r} is not a database number in a Redis URL; use redis://HOST:PORT/0")
+    if parts.query or parts.fragment:
+        raise ValueError(_MISREAD)
     return Address(
         host=parts.hostname or "127.0.0.1",
         port=parts.port or 6379,
         username=username,
         password=password,
-        database=int(database),
+        database=int(parts.path.strip("/") or "0"),
         tls=parts.scheme in {"rediss", "valkeys"},
     )
 
@@ -114,7 +129,10 @@ class Link(asyncio.Protocol):
                 await link._log_in(address, name)
         except (OSError, TimeoutError, hiredis.HiredisError, ServerError) as error:
             link.close()
-            raise LinkDown(f"no connection to {address}: {error or type(error).__name__}") from error
+            why = str(error) or type(error).__name__
+            if address.password and address.password in why:  # some servers repeat what they were sent
+                raise LinkDown(f"no connection to {address}: the login was refused") from None
+            raise LinkDown(f"no connection to {address}: {why}") from error
         return link
 
     async def _log_in(self, address: Address, name: str) -> None:
@@ -140,6 +158,8 @@ class Link(asyncio.Protocol):
         if not self._out:
             self._loop.call_soon(self._flush)
         self._out.append(hiredis.pack_command(command))  # type: ignore[arg-type]  # its stub names a 1-tuple
+        if len(self._out) >= FLUSH_AT:
+            self._flush()  # the server works on these while the rest of the tick goes on
         return future
 
     def send(self, *command: bytes | str) -> None:
@@ -189,6 +209,9 @@ class Link(asyncio.Protocol):
             if self._on_push is not None and isinstance(reply, list):
                 self._on_push(reply)
                 continue
+            if not self._waiting:  # an error where only pushes are due: a subscription is refused
+                self.close()
+                return
             future = self._waiting.popleft()
             if future.done():
                 continue

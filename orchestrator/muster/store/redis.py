@@ -27,6 +27,7 @@ from muster.store.base import (
     LiveTask,
     NewJob,
     NewTask,
+    Position,
     QueueState,
     RawEvent,
     Refusal,
@@ -61,6 +62,8 @@ TICK_HOLD_MS: Final = 5_000
 SWEEP_CLASSES: Final = 1_000
 FLEET_PAGE: Final = 200
 INDEX_DAY_MS: Final = 86_400_000
+CANCEL_NOTE_MS: Final = 3_600_000
+"""A worker that was told nothing for so long holds none of the tasks any more."""
 BAND_OF_PRIORITY_0: Final = 32
 
 OnMessage = Callable[[int, str], None]
@@ -310,24 +313,34 @@ class RedisStore(JournalCalls):
         entries = await self._call("LRANGE", f"{self._tag_of(job)}h:{job}", 0, -1)
         return tuple(_raw_event(entry.decode()) for entry in entries)
 
-    async def jobs(self, tenant: str, before: UnixMs | None, limit: int) -> tuple[JobRecord, ...]:
+    async def jobs(self, tenant: str, before: Position | None, limit: int) -> tuple[JobRecord, ...]:
         pages = await asyncio.gather(*(self._listed(tag, short_hash(tenant), before, limit) for tag in self._tags))
         # A job that ends meanwhile may be found among the live and the final ones.
-        ids = sorted({job: score for page in pages for score, job in page}.items(), key=_by_time, reverse=True)
-        replies = await asyncio.gather(*(self.read(job) for job, _ in ids[:limit]))
+        newest = {place.job: place for page in pages for place in sorted(page)}
+        places = sorted(newest.values(), reverse=True)[:limit]
+        replies = await asyncio.gather(*(self.read(place.job) for place in places))
         return tuple(record for record in replies if record is not None)
 
-    async def _listed(self, tag: str, tenant: str, before: UnixMs | None, limit: int) -> list[tuple[float, JobId]]:
-        """The newest ids of one partition: live ones, and final ones by days. All is asked for in one round trip."""
-        top = "+inf" if before is None else f"({before}"
-        newest = (int(time.time() * 1000) if before is None else before) // INDEX_DAY_MS
+    async def _listed(self, tag: str, tenant: str, before: Position | None, limit: int) -> list[Position]:
+        """The newest of one partition: live ones, and final ones by days. All is asked for in one round trip."""
+        newest = (int(time.time() * 1000) if before is None else before.at) // INDEX_DAY_MS
         keys = [f"{tag}xr:{tenant}", *(f"{tag}xf:{day}:{tenant}" for day in range(newest, newest - INDEX_DAYS_MAX, -1))]
-        pages = await asyncio.gather(*(self._newest(key, top, limit) for key in keys))
-        return [entry for page in pages for entry in page]
+        pages = await asyncio.gather(*(self._newest(key, before, limit) for key in keys))
+        return [place for page in pages for place in page]
 
-    async def _newest(self, key: str, top: str, limit: int) -> list[tuple[float, JobId]]:
-        flat = await self._call("ZREVRANGEBYSCORE", key, top, "-inf", "WITHSCORES", "LIMIT", 0, limit)
-        return [(float(score), JobId(job.decode())) for job, score in zip(flat[::2], flat[1::2], strict=True)]
+    async def _newest(self, key: str, before: Position | None, limit: int) -> list[Position]:
+        """Equal times are passed over page by page, so that none is lost at a page's edge."""
+        top: int | str = "+inf" if before is None else before.at
+        found: list[Position] = []
+        offset = 0
+        while True:
+            flat = await self._call("ZREVRANGEBYSCORE", key, top, "-inf", "WITHSCORES", "LIMIT", offset, limit)
+            pairs = zip(flat[::2], flat[1::2], strict=True)
+            page = [Position(UnixMs(int(score)), JobId(job.decode())) for job, score in pairs]
+            found += [place for place in page if before is None or place < before]
+            if len(page) < limit or len(found) >= limit:
+                return found[:limit]
+            offset += limit
 
     # Tasks
 
@@ -348,11 +361,12 @@ class RedisStore(JournalCalls):
             return Refused(Refusal.GONE, -1)
         match reply[0]:
             case b"turn":
-                return Completed(turn=_turn(c.job, c.token, reply[1], reply[2]), cancelling=reply[3] == b"cancel")
+                turn = _turn(c.job, c.token, reply[1], reply[2])
+                return Completed(turn=turn, cancelling=reply[3] == b"cancel", ran_ms=int(reply[4]))
             case b"noted":
-                return Completed(claimed=_claimed(reply[1]), cancelling=reply[3] == b"cancel")
+                return Completed(claimed=_claimed(reply[1]), cancelling=reply[3] == b"cancel", ran_ms=int(reply[4]))
             case b"retry":
-                return Completed(retried=True)
+                return Completed(retried=True, ran_ms=int(reply[1]))
             case b"gone":
                 return Refused(Refusal.GONE, int(reply[1]))
             case why:
@@ -442,10 +456,8 @@ class RedisStore(JournalCalls):
                 return tuple(fields for fields in found if fields)
 
     async def ask_cancel(self, worker: str, tasks: Sequence[str]) -> None:
-        if not tasks:
-            return
-        key = f"{self._global}wc:{worker}"
-        await asyncio.gather(self._call("SADD", key, *tasks), self._call("PEXPIRE", key, 3_600_000))
+        if tasks:
+            await self._run("note_cancel", self._global, worker, CANCEL_NOTE_MS, *tasks)
 
     async def cancels(self, worker: str) -> tuple[str, ...]:
         return tuple(sorted(t.decode() for t in await self._call("SMEMBERS", f"{self._global}wc:{worker}")))
@@ -493,10 +505,6 @@ INDEX_DAYS_MAX: Final = 31
 
 class UnknownPartition(LookupError):
     """An id of a partition this deployment does not have: no such job can exist here."""
-
-
-def _by_time(entry: tuple[JobId, float]) -> tuple[float, JobId]:
-    return entry[1], entry[0]
 
 
 def _turn(job: JobId, token: str, header: Sequence[bytes | None], items: Sequence[bytes]) -> Turn:

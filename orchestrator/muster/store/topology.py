@@ -1,22 +1,23 @@
 """Where the server is, and whether it is fit: through redis-py, which knows Sentinel and every kind of login.
 
-The hot path does not come here: `link` connects to the address that is found.
+The hot path does not come here: `link` connects to the address that is found. redis-py is imported only where it
+is used: it is a fifth of a server's start-up.
 """
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import unquote, urlsplit
 
-import redis.asyncio
-from redis.asyncio.sentinel import Sentinel
-from redis.exceptions import RedisError
-
 from muster.store.link import Address, LinkDown, parse_url
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 SENTINEL_PORT: Final = 26_379
 LOOK_UP_S: Final = 2.0
 _SENTINEL_SCHEMES: Final = frozenset({"redis+sentinel", "valkey+sentinel"})
+_SENTINEL_FORM: Final = "a Sentinel URL is redis+sentinel://HOST[:PORT][,HOST…]/SERVICE[/DATABASE]"
 
 Locate: TypeAlias = Callable[[], Awaitable[Address]]
 """Finds the server that takes writes now. Raises LinkDown where nobody can tell."""
@@ -31,7 +32,7 @@ def locator(url: str) -> Locate:
     Raises:
         ValueError: the URL names no server; the message never shows a password.
     """
-    if urlsplit(url).scheme not in _SENTINEL_SCHEMES:
+    if url.partition("://")[0] not in _SENTINEL_SCHEMES:
         address = parse_url(url)
 
         async def known() -> Address:
@@ -41,6 +42,9 @@ def locator(url: str) -> Locate:
     hosts, service, login = _parse_sentinel_url(url)
 
     async def ask_sentinels() -> Address:
+        from redis.asyncio.sentinel import Sentinel
+        from redis.exceptions import RedisError
+
         sentinel = Sentinel(  # type: ignore[no-untyped-call]
             hosts, socket_timeout=LOOK_UP_S, socket_connect_timeout=LOOK_UP_S
         )
@@ -57,12 +61,15 @@ def locator(url: str) -> Locate:
 
 
 def _parse_sentinel_url(url: str) -> tuple[list[tuple[str, int]], str, Address]:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # its message repeats the URL
+        raise ValueError(_SENTINEL_FORM) from None
     userinfo, _, places = parts.netloc.rpartition("@")
     path = [part for part in parts.path.split("/") if part]
     database = path[1] if len(path) == 2 else "0"
     if not places or not 1 <= len(path) <= 2 or not database.isdigit():
-        raise ValueError("a Sentinel URL is redis+sentinel://HOST[:PORT][,HOST…]/SERVICE[/DATABASE]")
+        raise ValueError(_SENTINEL_FORM)
     username, _, password = userinfo.partition(":")
     login = Address(
         username=unquote(username) or None, password=unquote(password) if userinfo else None, database=int(database)
@@ -75,7 +82,7 @@ def _place(text: str) -> tuple[str, int]:
     if not colon:
         return text, SENTINEL_PORT
     if not port.isdigit():
-        raise ValueError(f"{port!r} is not a port number in a Sentinel URL")
+        raise ValueError("a port in the Sentinel URL is not a number")  # it may be part of a password: not shown
     return host, int(port)
 
 
@@ -85,6 +92,8 @@ async def inspect(address: Address) -> dict[str, str]:
     Raises:
         LinkDown: nobody answers.
     """
+    from redis.exceptions import RedisError
+
     async with _client(address) as client:
         try:
             facts = {str(name): str(value) for name, value in (await client.info()).items()}
@@ -98,7 +107,9 @@ async def inspect(address: Address) -> dict[str, str]:
     return facts
 
 
-def _client(address: Address) -> redis.asyncio.Redis:
+def _client(address: Address) -> "Redis":
+    import redis.asyncio
+
     return redis.asyncio.Redis(
         host=address.host,
         port=address.port,

@@ -86,13 +86,16 @@ def commit(part: Partition, c: Commit, replica: str = "") -> Committed | Refused
         return Refused(Refusal.STALE)
 
     cancelling = job.record.cancel_requested and not c.clear_cancel
+    drops = c.drops
+    if c.status.is_final and job.record.spawn_wave:  # nobody will wait for what this turn spawned
+        drops = (*drops, (job.record.next_task, job.record.spawned_to))
     _start_wave(part, job, c)
     _write(part, job, c, context)
     made, claimed = part.add_tasks(job, c.wave, c.tasks, None if cancelling else c.claim)
     for message in c.messages:
         part.outbox[message.id] = Outgoing(message.body)
         part.send_later(message.id, 0)
-    for low, high in c.drops:
+    for low, high in drops:
         part.drop_later(job, low, high)
     if c.deadline_ms is not None:
         part.timers[WaitEnd(job.id, c.wave)] = part.now() + c.deadline_ms

@@ -99,11 +99,16 @@ class Partition:
     # Tasks
 
     def is_wanted(self, task: Task) -> bool:
-        """Whether anybody waits for the task's result: its job lives, was not cancelled, and has not moved on."""
+        """Whether anybody waits for the task's result: its job lives, was not cancelled, and has not moved on.
+
+        A fan that is being spawned may be the clean-up after a cancel.
+        """
         job = self.job(task.job)
-        if job is None or job.is_final or job.record.cancel_requested:
+        if job is None or job.is_final:
             return False
-        return task.wave in {job.record.wave, job.record.spawn_wave}
+        if task.wave == job.record.spawn_wave:
+            return True
+        return task.wave == job.record.wave and not job.record.cancel_requested
 
     def add_tasks(
         self, job: Job, wave: int, new_tasks: Sequence[NewTask], claim: Claim | None = None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from muster.core.ids import JobId, TaskId, UnixMs, partition_of, split_task_id, task_id
+from muster.core.ids import JobId, TaskId, partition_of, split_task_id, task_id
 from muster.core.limits import CLAIM_MAX
 from muster.core.record import JobRecord
 from muster.core.status import TaskStatus
@@ -23,6 +23,7 @@ from muster.store.base import (
     LiveTask,
     NewJob,
     NewTask,
+    Position,
     QueueState,
     RawEvent,
     Refusal,
@@ -148,15 +149,15 @@ class MemoryStore:
         found = self._home(job).job(job)
         return () if found is None else tuple(found.history)
 
-    async def jobs(self, tenant: str, before: UnixMs | None, limit: int) -> tuple[JobRecord, ...]:
-        found = [
-            (job.record.finished_at or job.record.created_at, job_id, part)
+    async def jobs(self, tenant: str, before: Position | None, limit: int) -> tuple[JobRecord, ...]:
+        found = {
+            Position.of(job.record): part
             for part in self._state.partitions
             for job_id in list(part.jobs)
             if (job := part.job(job_id)) is not None and job.record.tenant == tenant
-        ]
-        listed = sorted((entry for entry in found if before is None or entry[0] < before), reverse=True, key=_by_time)
-        return tuple(_with_worker(part, part.jobs[job_id]) for _, job_id, part in listed[:limit])
+        }
+        listed = sorted((place for place in found if before is None or place < before), reverse=True)
+        return tuple(_with_worker(found[place], found[place].jobs[place.job]) for place in listed[:limit])
 
     # Tasks
 
@@ -261,10 +262,6 @@ class MemoryStore:
 
     async def flush(self) -> None:
         self._state.erase()
-
-
-def _by_time(entry: tuple[int, JobId, Partition]) -> tuple[int, JobId]:
-    return entry[:2]
 
 
 def _with_worker(part: Partition, job: Job) -> JobRecord:

@@ -25,11 +25,12 @@ def complete(part: Partition, c: Completion) -> Completed | Refused:
     if job.is_final:
         part.forget(task)
         return Refused(Refusal.FINAL)
-    part.note(job, c.history, part.now() - task.claimed_at)
+    ran_ms = part.now() - task.claimed_at
+    part.note(job, c.history, ran_ms)
     if c.mode is not Mode.DELIVER and not job.record.cancel_requested:
         _put_back(part, job, task, c)
-        return Completed(retried=True)
-    return _deliver(part, job, task, c)
+        return Completed(retried=True, ran_ms=ran_ms)
+    return replace(_deliver(part, job, task, c), ran_ms=ran_ms)
 
 
 def _refusal(task: Task, c: Completion) -> Refusal | None:

@@ -111,7 +111,8 @@ end
 
 local function commit(jid, c)
   local job = T .. 'j:' .. jid
-  local j = call('HMGET', job, 'v', 'tl', 'lc', 'st', 'fl', 'cx', 'sa', 'tmr', 'ac', 'sw', 'fin', 'ef', 'nl', 'aw', 'al')
+  local j = call('HMGET', job, 'v', 'tl', 'lc', 'st', 'fl', 'cx', 'sa', 'tmr', 'ac', 'sw', 'fin', 'ef', 'nl', 'aw',
+    'nt', 'spn', 'al')
   if not j[1] then return { 'gone' } end
   if j[3] == c.token then
     if j[2] ~= c.next_token then return { 'ok', {}, tostring(now) } end
@@ -123,6 +124,8 @@ local function commit(jid, c)
   local flow, entries = j[5], {}
   local cancelling = j[6] == '1' and not c.clear_cancel
   for i, blob in ipairs(c.entries) do entries[i] = stamped(blob) end
+  -- What this turn itself spawned is unknown to the caller's record; nobody will wait for it.
+  if c.final and j[10] ~= '0' then c.drops[#c.drops + 1] = j[15] .. '|' .. j[16] end
   local need = settle_mailbox(jid, c, j[10], j[12])
   local timer = set_timers(jid, job, c, j[8])
   local claimed, ready, order, seat = make_tasks(jid, flow, c, entries, cancelling)
@@ -134,7 +137,7 @@ local function commit(jid, c)
     'sa', begun and j[7] == '' and now or j[7], 'cx', c.clear_cancel and '0' or j[6])
   call('ZREM', T .. 'D', jid)
   count_status(j[4], c.status)
-  if c.final then end_job(jid, job, flow, c, j[14], j[15]) end
+  if c.final then end_job(jid, job, flow, c, j[14], j[17]) end
   announce(jid, j[9])
 
   if c.claim and c.claim.seats[seat] then

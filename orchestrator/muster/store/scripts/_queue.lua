@@ -134,7 +134,8 @@ local function lease_task(tid, seat, history)
   local jid, number = string.sub(tid, 1, 36), string.sub(tid, 38)
   local job = T .. 'j:' .. jid
   local j = call('HMGET', job, 'fin', 'cx', 'wv', 'sw', 'sa', 'ac', 'nl')
-  if j[1] ~= '0' or j[2] == '1' or (t[5] ~= j[3] and t[5] ~= j[4]) then
+  -- Tasks being spawned may belong to the clean-up after a cancel: only the commit clears the flag.
+  if j[1] ~= '0' or (j[2] == '1' and t[5] ~= j[4]) or (t[5] ~= j[3] and t[5] ~= j[4]) then
     call('UNLINK', key)
     call('SREM', T .. 'jt:' .. jid, number)
     return nil

@@ -6,9 +6,8 @@ KEYS  1 the partition's tag
 ARGV  job, number, worker or '' (the engine itself), attempt or '', fence or '',
       mode (deliver | retry | requeue), delay ms, failed (0|1), mailbox item, history entry, turn token, turn ttl ms,
       with claim (0|1), then a claim where 1
-OUT   {'turn', header, items} | {'noted', claimed} | {'retry'} | {'gone', next task number}
-      | {'foreign'} | {'stale'} | {'final'}; a fifth word 'cancel' where the job's end was asked for:
-      {'turn'|'noted', ..., 'cancel'}
+OUT   {'turn', header, items, flag, ms run} | {'noted', claimed, '', flag, ms run} | {'retry', ms run}
+      | {'gone', next task number} | {'foreign'} | {'stale'} | {'final'}; flag: 'cancel' where the job's end was asked for
 TWICE the task is gone by then: {'turn'} again where the caller holds the turn, else {'gone'}
 ]]
 -- @include _queue
@@ -24,7 +23,7 @@ if not j[1] then return { 'gone', '-1' } end
 if not t[1] then
   if j[3] == token then
     local reply = turn_reply(jid)
-    return { 'turn', reply[1], reply[2], j[5] == '1' and 'cancel' or '' }
+    return { 'turn', reply[1], reply[2], j[5] == '1' and 'cancel' or '', '0' }
   end
   return { 'gone', j[7] }
 end
@@ -44,7 +43,8 @@ if j[1] == '1' then
   call('SREM', T .. 'jt:' .. jid, number)
   return { 'final' }
 end
-note(jid, entry, now - tonumber(t[10]))
+local ran = now - tonumber(t[10])
+note(jid, entry, ran)
 local cancelling = j[5] == '1'
 
 if mode ~= 'deliver' and not cancelling then
@@ -66,7 +66,7 @@ if mode ~= 'deliver' and not cancelling then
   end
   call('HINCRBY', job, 'pv', 1)
   announce(jid, j[8])
-  return { 'retry' }
+  return { 'retry', tostring(ran) }
 end
 
 call('UNLINK', key)
@@ -87,7 +87,7 @@ if due and j[3] == '' then
   call('HSET', job, 'nl', leased, 'need', need, 'tl', token)
   call('ZADD', T .. 'D', now + ttl, jid)
   local reply = turn_reply(jid)
-  return { 'turn', reply[1], reply[2], flag }
+  return { 'turn', reply[1], reply[2], flag, tostring(ran) }
 end
 call('HSET', job, 'nl', leased, 'need', need)
-return { 'noted', claim and take(claim) or {}, '', flag }
+return { 'noted', claim and take(claim) or {}, '', flag, tostring(ran) }

@@ -1,0 +1,196 @@
+"""The SDK and the real server: tasks over the WebSocket, from the store to the handler and back."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from muster.embedded import EmbeddedEngine, EngineNotStarted
+from muster.main import serve
+from muster.settings import Settings
+from muster_worker import Client, Worker
+from pydantic import SecretStr
+
+from tests.support.waiting import until
+
+CLIENT, WORKER = "client-token-of-the-stream-tests", "worker-token-of-the-stream-tests"
+FLOW = """
+from typing import Any
+
+from muster import Blueprint, Job, Next, finished
+
+streamed = Blueprint("streamed")
+
+
+@streamed.start
+async def first(job: Job[dict[str, Any]]) -> Next:
+    return job.run("stream.echo", job.input, ok=second)
+
+
+@streamed.state
+async def second(job: Job[dict[str, Any]], result: dict[str, Any]) -> Next:
+    return job.run("stream.echo", result, ok=finished)
+"""
+
+
+@dataclass
+class Server:
+    settings: Settings
+    url: str = ""
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    serving: "asyncio.Task[None] | None" = None
+
+    async def start(self) -> None:
+        self.stop = asyncio.Event()
+        urls: list[str] = []
+        serving = asyncio.create_task(serve(self.settings, ready=urls.append, stop=self.stop))
+        await until(lambda: urls or serving.done())
+        if not urls:
+            serving.result()
+        self.url, self.serving = urls[0], serving
+
+    async def end(self) -> None:
+        assert self.serving is not None
+        self.stop.set()
+        await asyncio.wait_for(self.serving, 20)
+
+    async def requests(self, route: str) -> int:
+        """How many were answered on one route, by the server's own metrics."""
+        async with aiohttp.ClientSession() as http, http.get(f"{self.url}/_public/metrics") as answer:
+            lines = (await answer.text()).splitlines()
+        counted = (line for line in lines if line.startswith("muster_http_requests_total") and f'"{route}"' in line)
+        return int(sum(float(line.rpartition(" ")[2]) for line in counted))
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[Server]:
+    flow = tmp_path / "streamed.py"
+    flow.write_text(FLOW)
+    try:
+        engine = EmbeddedEngine(tmp_path / "state")
+        url = await asyncio.to_thread(engine.start)
+    except EngineNotStarted as error:
+        pytest.skip(str(error))
+    try:
+        made = Server(
+            Settings(
+                redis_url=url,
+                port=0,
+                blueprints=(str(flow),),
+                client_token=SecretStr(CLIENT),
+                global_worker_token=SecretStr(WORKER),
+                delivery_lease_seconds=1,
+                lease_seconds=2,
+                sdk_heartbeat_seconds=0.4,
+                log_level="warning",
+            )
+        )
+        await made.start()
+        yield made
+        await made.end()
+    finally:
+        await asyncio.to_thread(engine.stop)
+
+
+@contextlib.asynccontextmanager
+async def working(server: Server, worker: Worker, worker_id: str = "w1") -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    chosen = worker.settings(url=server.url, token=WORKER, worker_id=worker_id)
+    running = asyncio.create_task(worker.serve(stop, chosen))
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.wait_for(running, 20)
+
+
+async def run_jobs(server: Server, count: int) -> list[str]:
+    async with Client(server.url, CLIENT) as client:
+        states = await asyncio.gather(*(client.run("streamed", {"n": n}, timeout_s=30) for n in range(count)))
+    assert {state.status for state in states} == {"finished"}
+    return [state.id for state in states]
+
+
+async def test_jobs_run_over_the_stream_and_each_task_once(server: Server) -> None:
+    worker = Worker(slots=7)
+    runs: Counter[str] = Counter()
+    held = held_max = 0
+
+    @worker.task("stream.echo")
+    async def echo(ctx: Any, value: dict[str, int]) -> dict[str, int]:
+        nonlocal held, held_max
+        runs[ctx.task_id] += 1
+        held += 1
+        held_max = max(held_max, held)
+        await asyncio.sleep(0.001)
+        held -= 1
+        return value
+
+    async with working(server, worker):
+        await run_jobs(server, 100)
+    assert len(runs) == 200
+    assert set(runs.values()) == {1}
+    assert held_max <= 7
+    assert await server.requests("/_worker/workers/{worker_id}/tasks/next") == 0
+
+
+async def test_two_workers_share_and_one_that_leaves_takes_nothing_along(server: Server) -> None:
+    runs: Counter[str] = Counter()
+
+    def counting() -> Worker:
+        worker = Worker(slots=4)
+
+        @worker.task("stream.echo")
+        async def echo(ctx: Any, value: dict[str, int]) -> dict[str, int]:
+            runs[ctx.task_id] += 1
+            await asyncio.sleep(0.002)
+            return value
+
+        return worker
+
+    async with working(server, counting(), "stays"):
+        async with working(server, counting(), "leaves"):
+            jobs = asyncio.create_task(run_jobs(server, 80))
+            await until(lambda: len(runs) > 40)
+        await jobs
+    assert len(runs) == 160
+    assert set(runs.values()) == {1}
+
+
+async def test_what_was_sent_to_a_worker_that_died_is_given_to_another(server: Server) -> None:
+    headers = {"X-Worker-Token": WORKER}
+    async with aiohttp.ClientSession(headers=headers) as http:
+        body = {"worker_id": "dead", "supported_tasks": ["stream.echo"], "protocol": 1}
+        async with http.post(f"{server.url}/_worker/workers/register", json=body) as answer:
+            assert (await answer.json())["features"] == ["stream"]
+        async with http.ws_connect(f"{server.url}/_worker/ws/dead", autoping=False) as socket:
+            await socket.send_json({"event": "credit", "tasks": 8})
+            jobs = asyncio.create_task(run_jobs(server, 1))
+            frame = await socket.receive_json(timeout=10)
+            assert (frame["command"], len(frame["tasks"])) == ("tasks", 1)
+            closed = await socket.receive(timeout=10)  # it says nothing, so it gets nothing
+            assert (closed.type, closed.data) == (aiohttp.WSMsgType.CLOSE, 4408)
+    worker = Worker()
+    worker.add("stream.echo", _echo)
+    async with working(server, worker):
+        await asyncio.wait_for(jobs, 20)
+
+
+async def test_a_worker_finds_its_stream_again_after_a_restart(server: Server) -> None:
+    worker = Worker()
+    worker.add("stream.echo", _echo)
+    async with working(server, worker):
+        await run_jobs(server, 3)
+        await server.end()
+        server.settings = server.settings.model_copy(update={"port": int(server.url.rpartition(":")[2])})
+        await server.start()
+        await run_jobs(server, 3)
+
+
+async def _echo(value: dict[str, int]) -> dict[str, int]:
+    return value
