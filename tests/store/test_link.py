@@ -13,7 +13,7 @@ from muster.core.status import JobStatus
 from muster.store import link as link_module
 from muster.store import redis as redis_module
 from muster.store.base import Completed, Mode, Refused, StoreFull, StoreUnavailable, Turn
-from muster.store.link import Address, Link, LinkDown, ServerError, Traffic, parse_url
+from muster.store.link import FLUSH_AT, Address, Link, LinkDown, ServerError, Traffic, parse_url
 from muster.store.redis import RedisStore
 from muster.store.topology import locator
 
@@ -56,14 +56,15 @@ def server_of(servers: Servers, backend: Backend) -> Server:
 # The link alone
 
 
-async def test_all_commands_of_a_tick_leave_in_one_write(fake: FakeServer) -> None:
+@pytest.mark.parametrize(("commands", "writes"), [(FLUSH_AT - 1, 1), (FLUSH_AT, 1), (50, -(-50 // FLUSH_AT))])
+async def test_the_commands_of_a_tick_leave_in_few_writes(fake: FakeServer, commands: int, writes: int) -> None:
     traffic = Traffic()
     link = await linked(fake, traffic)
     fake.reads.clear()
     before = traffic.round_trips
-    assert await asyncio.gather(*(link.call("SET", str(i), i) for i in range(50))) == [b"OK"] * 50
-    assert fake.reads == [50]
-    assert traffic.round_trips == before + 1
+    assert await asyncio.gather(*(link.call("SET", str(i), i) for i in range(commands))) == [b"OK"] * commands
+    assert sum(fake.reads) == commands
+    assert traffic.round_trips == before + writes
     link.close()
 
 
