@@ -588,6 +588,8 @@ def tour(machine: StoreMachine) -> None:
         machine.extend(which, 1, 1, HOUR_MS)
     for _ in range(2):  # the second one is stale
         machine.complete(1, Mode.RETRY, "worker", fenced=True, failed=True, delay_ms=0, seats=0, twice=False)
+    machine.tell(1, 0, ["line"], 1, twice=True)  # of a superseded attempt
+    machine.tell(2, 0, ["line", "step", "meta", "progress"], 1, twice=True)
     machine.complete(2, Mode.DELIVER, "stranger", fenced=True, failed=False, delay_ms=0, seats=0, twice=False)
     machine.release(2, twice=True)
     machine.claim(4, 0, swap=False, register=True, twice=False)

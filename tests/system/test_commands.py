@@ -14,7 +14,7 @@ import pytest
 
 from tests.command.running import MARK, marked
 from tests.system.callers import Api, api_at
-from tests.system.conftest import QUICK, MakeCluster
+from tests.system.conftest import QUICK, MakeCluster, Shared
 from tests.system.processes import ROOT, WORKER_TOKEN, Cluster, Process, wait_until
 
 DAEMON = (
@@ -61,8 +61,8 @@ class CommandWorker:
 
 
 @pytest.fixture(scope="module")
-def commands(fleet: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandWorker]:
-    worker = CommandWorker(fleet, tmp_path_factory.mktemp("commands") / "tasks")
+def commands(shared: Shared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandWorker]:
+    worker = CommandWorker(shared("fleet"), tmp_path_factory.mktemp("commands") / "tasks")
     yield worker
     worker.process.close()
     wait_until(worker.left_nothing, "no process and no file of a command is left")
