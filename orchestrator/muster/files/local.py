@@ -122,6 +122,7 @@ class Incoming:
         self._lock = threading.Lock()  # a cancelled upload is discarded while its last write may be under way
         self._fd: int | None = None
         self._kept = False
+        self._discarded = False
         self._hash = hashlib.sha256()
         self._size = 0
         self._waiting: list[bytes] = []
@@ -169,7 +170,8 @@ class Incoming:
     def open(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._lock:
-            self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            if not self._discarded:  # the caller may have gone before a thread was free
+                self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
     def _write(self, block: bytes) -> None:
         self._hash.update(block)
@@ -193,6 +195,7 @@ class Incoming:
     def discard(self) -> None:
         """Close, and remove what was not kept. May run twice."""
         with self._lock:
+            self._discarded = True
             fd, self._fd = self._fd, None
             if fd is None:
                 return
