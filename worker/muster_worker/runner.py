@@ -27,7 +27,7 @@ from muster_worker.worker_api import WorkerApi
 
 EARLY_S: Final = 0.5
 """A poll that comes back empty sooner than this must not be repeated at once, or the two would spin."""
-UNWIND_S: Final = 2.0
+UNWIND_S: Final = 5.0
 """What handlers get to stop, and results to be sent, once the drain's time is over."""
 _log = logging.getLogger("muster_worker")
 
