@@ -79,7 +79,7 @@ class Turns:
 
         Returns the turn that is due next, if any, leased to the caller; or the idempotency key's earlier job.
         """
-        record = _new_record(job)
+        record = job.record(UnixMs(int(time.time() * 1000)))
         rest = await self._decided_soon(record)
         if rest is None:
             stored = await self._store.submit(job, token)
@@ -280,26 +280,6 @@ class ApprovalTokens:
 
     def of(self, job: JobId, wave: int) -> str:
         return "apr_" + hmac.new(self._secret, f"approval|{job}|{wave}".encode(), "sha256").hexdigest()
-
-
-def _new_record(job: NewJob) -> JobRecord:
-    now = UnixMs(int(time.time() * 1000))
-    return JobRecord(
-        id=job.id,
-        tenant=job.tenant,
-        blueprint=job.blueprint,
-        blueprint_version=job.blueprint_version,
-        status=JobStatus.PENDING,
-        state=job.state,
-        version=0,
-        revision=0,
-        wave=0,
-        next_task=0,
-        submission=job.submission,
-        context=job.context,
-        created_at=now,
-        updated_at=now,
-    )
 
 
 def _leftovers(turn: Turn) -> tuple[tuple[int, int], ...]:

@@ -56,6 +56,25 @@ class NewJob:
     fingerprint: str = ""
     watcher: str = ""
 
+    def record(self, now: UnixMs) -> JobRecord:
+        """The job as it is before its first turn."""
+        return JobRecord(
+            id=self.id,
+            tenant=self.tenant,
+            blueprint=self.blueprint,
+            blueprint_version=self.blueprint_version,
+            status=JobStatus.PENDING,
+            state=self.state,
+            version=0,
+            revision=0,
+            wave=0,
+            next_task=0,
+            submission=self.submission,
+            context=self.context,
+            created_at=now,
+            updated_at=now,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Existing:

@@ -264,13 +264,7 @@ class RedisStore(JournalCalls):
             committed = _committed(first, reply)
             assert isinstance(committed, Committed), "nobody else can hold the first turn of a job just made"
             return committed
-        now = UnixMs(int(time.time() * 1000))
-        record = JobRecord(
-            id=job.id, tenant=job.tenant, blueprint=job.blueprint, blueprint_version=job.blueprint_version,
-            status=JobStatus.PENDING, state=job.state, version=0, revision=0, wave=0, next_task=0,
-            submission=job.submission, context=job.context, created_at=now, updated_at=now,
-        )  # fmt: skip
-        return Turn(token, record, ())
+        return Turn(token, job.record(UnixMs(int(time.time() * 1000))), ())
 
     async def commit(self, commit: Commit) -> Committed | Refused:
         name = "finish" if commit.status.is_final else "commit"

@@ -82,11 +82,8 @@ end
 -- How many results are still needed: a fan that was spawned ahead may have some already.
 local function settle_mailbox(jid, c, spawn_wave, failed_early)
   local need = c.need
-  if spawn_wave == '0' then
-    call('UNLINK', T .. 'i:' .. jid)
-    return need
-  end
   call('UNLINK', T .. 'i:' .. jid)
+  if spawn_wave == '0' then return need end
   if spawn_wave ~= c.wave or c.final then
     call('UNLINK', T .. 'e:' .. jid)
     return need
