@@ -10,7 +10,7 @@ from muster.api.call import Call, json_answer
 from muster.api.file_body import raw_chunks, sent_file
 from muster.api.models import PlanUpload
 from muster.api.wire import artifact_object, time_text, upload_object
-from muster.core.file_record import FileRecord
+from muster.core.file_record import FileRecord, job_of_artifact
 from muster.core.ids import UnixMs
 from muster.engine.files import Files
 from muster.errors import ErrorCode, MusterError
@@ -135,7 +135,7 @@ def file_answer(files: Files, record: FileRecord) -> web.FileResponse:
 async def _artifact(call: Call) -> FileRecord:
     job = await call.engine.job(call.tenant, call.path["job_id"])
     record = await call.engine.files.find(call.tenant, call.path["artifact_id"])
-    if not record.file.task_id.startswith(f"{job.id}."):
+    if job_of_artifact(record.file.id) != job.id:
         raise MusterError(ErrorCode.FILE_NOT_FOUND, "File not found")
     return record
 

@@ -201,7 +201,7 @@ class Artifact(Answer):
 
     artifact_id: str
     job_id: str
-    task_id: str
+    task_id: str | None
     step: str | None
     description: str
     name: str

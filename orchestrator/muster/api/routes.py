@@ -8,7 +8,20 @@ from typing import Final
 
 from muster_worker import event_wire, wire
 
-from muster.api import client, docs, events, files, health, log_socket, logs, public, socket, worker, worker_files
+from muster.api import (
+    client,
+    client_socket,
+    docs,
+    events,
+    files,
+    health,
+    log_socket,
+    logs,
+    public,
+    socket,
+    worker,
+    worker_files,
+)
 from muster.api import models as m
 from muster.api.operations import KIBIBYTE, Answer, Auth, Operation, Tag
 from muster.api.parameters import seconds_parameter, text_parameter, whole_parameter
@@ -105,7 +118,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     Operation("GET", "/api/v1/jobs/{job_id}/logs/socket", log_socket.follow_log, "The same, live (WebSocket)", Tag.JOBS,
               (Answer(101, "Frames `lines` with `items`, `dropped`, and at last `end` with the job's `status`. "
                            "A wrong key: close code 1008."),),
-              guard=log_socket.refuse_plain_requests, errors=(E.INVALID_PARAMETER, *_JOB), head=False,
+              guard=client_socket.refuse_plain_requests, errors=(E.INVALID_PARAMETER, *_JOB), head=False,
               parameters=(whole_parameter("after", "Lines after the one of this `seq`."),
                           text_parameter("stream", "Only `stdout` or `stderr`."),
                           text_parameter("api_key", "The client's token, where headers are not possible."))),

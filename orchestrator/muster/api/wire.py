@@ -7,7 +7,7 @@ from typing import Any, Final
 from muster_worker.wire import ErrorReport, Heartbeat, Registration, Result
 
 from muster.core.decisions import CANCELLED, FAILURE, LATE
-from muster.core.file_record import FileRecord
+from muster.core.file_record import FileRecord, job_of_artifact
 from muster.core.ids import UnixMs, task_id
 from muster.core.record import JobRecord, Wait
 from muster.core.status import JobStatus
@@ -64,8 +64,8 @@ def artifact_object(record: FileRecord) -> dict[str, Any]:
     uploaded = upload_object(record)
     return {
         "artifact_id": uploaded.pop("file_id"),
-        "job_id": record.file.task_id.partition(".")[0],
-        "task_id": record.file.task_id,
+        "job_id": job_of_artifact(record.file.id),
+        "task_id": record.file.task_id or None,
         "step": record.file.step or None,
         "description": record.file.description,
         **uploaded,

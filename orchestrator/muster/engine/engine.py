@@ -64,7 +64,7 @@ class Engine:
             store, blueprints, turns, watchers, fleet, background, metrics, settings, tokens, self._hint
         )
         self.files = Files(store, settings.files, self._secret)
-        self._pruning = Pruning(store, self.files)
+        self._pruning = Pruning(store, self.files, settings.files)
         self._journal = journal = Journal(store, settings)
         self._work = work = Work(store, turns, dispatcher, fleet, background, metrics, settings, self._hint)
 

@@ -7,6 +7,7 @@ order, so that an account never counts what is gone.
 
 import logging
 import secrets
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -14,7 +15,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from muster.core.file_record import FileRecord, NewFile, PlannedUpload, artifact_id, is_upload_id, job_of_artifact
+from muster.core.file_record import (
+    FileRecord,
+    NewFile,
+    PlannedUpload,
+    artifact_id,
+    attached_id,
+    is_upload_id,
+    job_of_artifact,
+)
 from muster.core.ids import JobId, TaskId, UnixMs, split_task_id
 from muster.engine.settings import FileSettings
 from muster.errors import ErrorCode, MusterError
@@ -38,7 +47,7 @@ class Files:
     def __init__(self, store: Store, settings: FileSettings, secret: bytes) -> None:
         self._store = store
         self._settings = settings
-        self.blobs = LocalBlobs(settings.folder)
+        self.blobs = LocalBlobs(settings.folder, uploads=settings.upload_folder, artifacts=settings.artifact_folder)
         self.signer = UrlSigner(secret)
 
     # Uploads of clients
@@ -128,13 +137,66 @@ class Files:
                 raise _over_quota(f"A job keeps at most {FILES_PER_JOB_MAX} artifacts.")
             raise _task_not_found(task_id) if kept is Refusal.GONE else _task_not_held(task_id)
 
+    async def attach(
+        self,
+        tenant: str,
+        job: JobId,
+        *,
+        name: str,
+        media_type: str | None,
+        step: str = "",
+        description: str = "",
+        tags: tuple[str, ...] = (),
+        kind: str = "",
+        chunks: Chunks,
+    ) -> FileRecord:
+        """Keep a file that a client adds to its own *job*, which may have ended.
+
+        Raises:
+            MusterError: JOB_NOT_FOUND; as `upload`.
+        """
+        async with self.receiving(tenant, name, media_type, chunks) as received:
+            return await received.attach(job, step=step, description=description, tags=tags, kind=kind)
+
+    @asynccontextmanager
+    async def receiving(
+        self, tenant: str, name: str, media_type: str | None, chunks: Chunks
+    ) -> AsyncIterator["ReceivedFile"]:
+        """A file of a client that has come whole, before it is said what it is for: nothing of it stays otherwise.
+
+        Raises:
+            MusterError: as `upload`.
+        """
+        planned = PlannedUpload(tenant, safe_name(name), media_type_of(safe_name(name), media_type))
+        async with self._receiving(self._settings.upload_bytes_max) as incoming:
+            yield ReceivedFile(self, planned, incoming, await _all_of(chunks, incoming))
+
+    async def keep_attached(self, job: JobId, incoming: Incoming, file: NewFile) -> FileRecord:
+        """The last step of `attach`."""
+        await self._place(incoming, file)
+        kept = await self._store.files.attach(job, file, FILES_PER_JOB_MAX)
+        if isinstance(kept, FileRecord):
+            return self._with_life(kept)
+        await self.remove_blob(file.blob)
+        if kept is None:
+            raise _over_quota(f"A job keeps at most {FILES_PER_JOB_MAX} artifacts.")
+        raise MusterError(ErrorCode.JOB_NOT_FOUND, "Job not found")
+
     async def artifacts(self, job: JobId) -> tuple[FileRecord, ...]:
-        """Of a job that the caller may see; oldest first."""
-        return await self._store.files.artifacts(job)
+        """Of a job that the caller may see; oldest first. Those whose time is over are listed, see `expires_at`."""
+        return tuple(self._with_life(record) for record in await self._store.files.artifacts(job))
+
+    def _with_life(self, record: FileRecord) -> FileRecord:
+        """An artifact may be given less time than its job."""
+        ttl_ms = self._settings.artifact_ttl_ms
+        if ttl_ms is None or job_of_artifact(record.file.id) is None:
+            return record
+        over_at = UnixMs(record.created_at + ttl_ms)
+        return replace(record, expires_at=over_at if record.expires_at is None else min(over_at, record.expires_at))
 
     async def zip_entries(self, job: JobId) -> list[ZipEntry]:
         """The artifacts of *job* for a zip; those of one name are told apart by a number."""
-        records = await self.artifacts(job)
+        records = [record for record in await self.artifacts(job) if not is_over(record)]
         names = distinct_names([record.file.name for record in records])
         return [_zip_entry(name, record, self.path(record)) for name, record in zip(names, records, strict=True)]
 
@@ -156,7 +218,13 @@ class Files:
     async def find_any(self, file_id: str) -> FileRecord:
         """For a caller whose right was checked otherwise. Raises: MusterError FILE_NOT_FOUND."""
         record = await self._record(file_id)
-        if record is None or not await self.blobs.holds(record.file.blob):
+        if record is None:
+            raise _file_not_found()
+        if is_over(record):
+            raise MusterError(
+                ErrorCode.FILE_EXPIRED, "The file's time is over.", hint="Results are kept for a limited time only."
+            )
+        if not await self.blobs.holds(record.file.blob):
             raise _file_not_found()
         return record
 
@@ -182,9 +250,10 @@ class Files:
     async def _record(self, file_id: str) -> FileRecord | None:
         if is_upload_id(file_id):
             return await self._store.files.upload(file_id)
-        if job_of_artifact(file_id) is not None:
-            return await self._store.files.artifact(file_id)
-        return None
+        if job_of_artifact(file_id) is None:
+            return None
+        record = await self._store.files.artifact(file_id)
+        return None if record is None else self._with_life(record)
 
     # Bytes
 
@@ -225,6 +294,35 @@ class Files:
         """First off the account, then from the disk: what is left between the two is found by the pruning."""
         await self._store.files.forget(tenant_hash_of(blob), blob)
         await self.blobs.remove(blob)
+
+
+class ReceivedFile:
+    """A client's file whose bytes are here. `attach` decides what it is."""
+
+    def __init__(self, files: Files, planned: PlannedUpload, incoming: Incoming, received: Received) -> None:
+        self._files = files
+        self._planned = planned
+        self._incoming = incoming
+        self._received = received
+
+    async def attach(
+        self,
+        job: JobId,
+        *,
+        step: str = "",
+        description: str = "",
+        tags: tuple[str, ...] = (),
+        kind: str = "",
+    ) -> FileRecord:
+        """Make it an artifact of *job*. Raises: MusterError JOB_NOT_FOUND, QUOTA_EXCEEDED, DISK_FULL."""
+        file = _new_file(attached_id(job, secrets.randbits(64)), self._planned, self._received)
+        file = replace(file, step=step, description=description, tags=tags, kind=kind)
+        return await self._files.keep_attached(job, self._incoming, file)
+
+
+def is_over(record: FileRecord) -> bool:
+    """Its time is over, whether or not its bytes are gone."""
+    return record.expires_at is not None and record.expires_at <= time.time() * 1000
 
 
 def tenant_hash_of(blob: str) -> str:

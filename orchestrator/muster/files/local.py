@@ -9,6 +9,7 @@ import errno
 import hashlib
 import os
 import re
+import shutil
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -23,6 +24,7 @@ BLOCK_BYTES: Final = 256 * 1024
 THREADS: Final = 8
 SHARDS: Final = tuple(f"{number:02x}" for number in range(256))
 _BLOB: Final = re.compile(r"[a-z2-7]{16}-[0-9a-f]{32}(?:[0-9a-f]{16})?-[0-9a-f]{16}")
+UPLOAD_ID_LENGTH: Final = 32
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 T = TypeVar("T")
 
@@ -54,16 +56,24 @@ class StoredBlob:
 
 
 class LocalBlobs:
-    """*root* is made when it is first needed. Disk work happens in threads of its own."""
+    """Folders are made when they are first needed. Disk work happens in threads of its own.
 
-    def __init__(self, root: Path) -> None:
+    All lie under *root*, but for the two kinds that have a folder of their own: *uploads* and *artifacts*.
+    """
+
+    def __init__(self, root: Path, *, uploads: Path | None = None, artifacts: Path | None = None) -> None:
         self._root = root
+        self._uploads = uploads or root
+        self._artifacts = artifacts or root
         self._threads: ThreadPoolExecutor | None = None
 
     def path(self, blob: str) -> Path:
         """Where *blob* lies. Only names that we made are paths."""
         assert _BLOB.fullmatch(blob) is not None, blob
-        return self._root / blob[-2:] / blob
+        return self._folder_of(blob) / blob[-2:] / blob
+
+    def _folder_of(self, blob: str) -> Path:
+        return self._uploads if len(blob.split("-")[1]) == UPLOAD_ID_LENGTH else self._artifacts
 
     @asynccontextmanager
     async def receive(self, bytes_max: int) -> AsyncIterator["Incoming"]:
@@ -89,7 +99,10 @@ class LocalBlobs:
 
     async def shard(self, number: int) -> list[StoredBlob]:
         """The blobs of one of the 256 shards."""
-        return await self.run(lambda: [found for found in _files_in(self._root / SHARDS[number]) if _is_blob(found)])
+        folders = {self._uploads, self._artifacts}
+        return await self.run(
+            lambda: [found for folder in folders for found in _files_in(folder / SHARDS[number]) if _is_blob(found)]
+        )
 
     async def sweep_incoming(self, older_than_s: float) -> int:
         """Remove what was left half written, and nobody has written to for so long. Returns how many."""
@@ -188,7 +201,7 @@ class Incoming:
     def _rename(self, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._lock:
-            self._path.rename(target)
+            _move(self._path, target)
             self._kept = True
         _sync_folder(target.parent)
 
@@ -202,6 +215,19 @@ class Incoming:
             os.close(fd)
             if not self._kept:
                 self._path.unlink(missing_ok=True)
+
+
+def _move(source: Path, target: Path) -> None:
+    """Under its name in one step, also on another disk."""
+    try:
+        source.rename(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        near = target.with_name(f".{target.name}")
+        shutil.copyfile(source, near)
+        near.rename(target)
+        source.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

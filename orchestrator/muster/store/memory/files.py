@@ -93,6 +93,16 @@ class MemoryFileRecords:
         kept[file.id] = FileRecord(file, UnixMs(self._now()))
         return kept[file.id]
 
+    async def attach(self, job: JobId, file: NewFile, files_max: int) -> FileRecord | Refusal | None:
+        part = self._partition_of(job)
+        if part is None or part.job(job) is None:
+            return Refusal.GONE
+        kept = self._artifacts.setdefault(job, {})
+        if file.id not in kept and len(kept) >= files_max:
+            return None
+        kept[file.id] = FileRecord(file, UnixMs(self._now()))
+        return kept[file.id]
+
     async def artifacts(self, job: JobId) -> tuple[FileRecord, ...]:
         part = self._partition_of(job)
         found = None if part is None else part.job(job)
