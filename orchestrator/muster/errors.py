@@ -32,6 +32,7 @@ class ErrorCode(StrEnum):
     WEBHOOK_URL_REFUSED = "webhook_url_refused"
     STORE_UNAVAILABLE = "store_unavailable"
     STORE_FULL = "store_full"
+    FILE_STORAGE_UNAVAILABLE = "file_storage_unavailable"
     SHUTTING_DOWN = "shutting_down"
     NO_CLIENT_CONFIGURED = "no_client_configured"
     INTERNAL = "internal"
@@ -65,6 +66,7 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.WEBHOOK_URL_REFUSED: 400,
     ErrorCode.STORE_UNAVAILABLE: 503,
     ErrorCode.STORE_FULL: 503,
+    ErrorCode.FILE_STORAGE_UNAVAILABLE: 503,
     ErrorCode.SHUTTING_DOWN: 503,
     ErrorCode.NO_CLIENT_CONFIGURED: 500,
     ErrorCode.INTERNAL: 500,

@@ -177,6 +177,7 @@ def engine_settings(settings: Settings, replica: str) -> EngineSettings:
             upload_bytes_max=settings.max_upload_bytes,
             artifact_bytes_max=settings.max_artifact_bytes,
             quota_bytes=settings.files_quota_bytes,
+            bucket_url=settings.files_url,
             upload_folder=settings.own_folder(settings.upload_dir),
             artifact_folder=settings.own_folder(settings.artifact_dir),
             artifact_ttl_ms=None if settings.results_ttl_seconds is None else ms(settings.results_ttl_seconds),

@@ -45,6 +45,7 @@ OF_OTHERS: Final = frozenset(
         "MUSTER_CLIENT_TOKEN_FILE",
         "MUSTER_WORKER_ID",
         "MUSTER_WORKER_SLOTS",
+        "MUSTER_WORKER_PRICE_PER_SECOND",
         "MUSTER_COMMANDS_FILE",
         "MUSTER_WORKER_TYPE",
     }
@@ -159,6 +160,9 @@ class Settings(BaseSettings):
     files_dir: Path | None = None
     """Folder of uploads and artifacts. Replicas on several machines must share it. Unset: `files` below the data
     folder."""
+    files_url: str | None = Field(default=None, pattern=r"^s3a?://[^\s/?#]+(/[^\s?#]*)?$")
+    """Bucket of uploads and artifacts instead of a folder, for example `s3://bucket/path`; needs the extra `s3`.
+    Credentials, region and endpoint come from the variables of every S3 client (`AWS_ACCESS_KEY_ID`, …)."""
     max_upload_bytes: int = Field(default=104_857_600, ge=1)
     """Largest file that a client may upload, in bytes."""
     max_artifact_bytes: int = Field(default=5_368_709_120, ge=1)

@@ -82,7 +82,7 @@ class Site:
 
 
 MakeSite = Callable[..., Awaitable[Site]]
-OF_THE_ENGINE = ("upload_folder", "artifact_folder", "artifact_ttl_ms")
+OF_THE_ENGINE = ("bucket_url", "upload_folder", "artifact_folder", "artifact_ttl_ms")
 
 
 @pytest.fixture

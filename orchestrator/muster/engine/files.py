@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final, TypeAlias
 
 from muster.core.file_record import (
@@ -27,9 +26,12 @@ from muster.core.file_record import (
 from muster.core.ids import JobId, TaskId, UnixMs, split_task_id
 from muster.engine.settings import FileSettings
 from muster.errors import ErrorCode, MusterError
-from muster.files.local import DiskFull, Incoming, LocalBlobs, Received, TooLarge
+from muster.files.blobs import Blobs, DiskFull, Open, Received, StorageFailed, TooLarge
+from muster.files.bucket import BucketBlobs
+from muster.files.local import LocalBlobs
 from muster.files.names import media_type_of, safe_name
 from muster.files.signing import UrlSigner
+from muster.files.spool import Incoming
 from muster.files.zipping import ZipEntry, distinct_names, zip_blocks
 from muster.store.base import Refusal, Store
 from muster.store.file_records import AlreadySent, Holding
@@ -47,7 +49,7 @@ class Files:
     def __init__(self, store: Store, settings: FileSettings, secret: bytes) -> None:
         self._store = store
         self._settings = settings
-        self.blobs = LocalBlobs(settings.folder, uploads=settings.upload_folder, artifacts=settings.artifact_folder)
+        self.blobs = _blobs(settings)
         self.signer = UrlSigner(secret)
 
     # Uploads of clients
@@ -66,6 +68,10 @@ class Files:
         planned = PlannedUpload(tenant, safe_name(name), media_type_of(safe_name(name), media_type))
         upload = secrets.token_hex(16)
         return upload, await self._store.files.plan_upload(upload, planned, self._settings.signed_upload_ms)
+
+    async def is_planned(self, file_id: str) -> bool:
+        """Somebody was given a URL to send it, and has not done so; there is still time."""
+        return is_upload_id(file_id) and await self._store.files.planned_upload(file_id) is not None
 
     async def send_planned(self, upload: str, chunks: Chunks) -> FileRecord:
         """The bytes of a planned upload, once. What was cut short may be sent again.
@@ -198,7 +204,8 @@ class Files:
         """The artifacts of *job* for a zip; those of one name are told apart by a number."""
         records = [record for record in await self.artifacts(job) if not is_over(record)]
         names = distinct_names([record.file.name for record in records])
-        return [_zip_entry(name, record, self.path(record)) for name, record in zip(names, records, strict=True)]
+        opened = [self.blobs.opener(record.file.blob) for record in records]
+        return [_zip_entry(*entry) for entry in zip(names, records, opened, strict=True)]
 
     async def zipped(self, entries: Iterable[ZipEntry]) -> AsyncIterator[bytes]:
         """The zip of *entries*, block by block, each made in a thread."""
@@ -244,9 +251,6 @@ class Files:
         if blob:
             await self.remove_blob(blob)
 
-    def path(self, record: FileRecord) -> Path:
-        return self.blobs.path(record.file.blob)
-
     async def _record(self, file_id: str) -> FileRecord | None:
         if is_upload_id(file_id):
             return await self._store.files.upload(file_id)
@@ -276,6 +280,13 @@ class Files:
                 "The server has no room for the file; nothing of it was kept.",
                 hint="Whoever runs this server must make room.",
             ) from full
+        except StorageFailed as failed:
+            log.error("file_storage_failed", extra={"error": str(failed)})  # noqa: TRY400
+            raise MusterError(
+                ErrorCode.FILE_STORAGE_UNAVAILABLE,
+                "The server cannot reach the storage of its files; nothing of the file was kept.",
+                hint="Send it again in a while.",
+            ) from failed
 
     async def _place(self, incoming: Incoming, file: NewFile) -> None:
         """Bytes in place, and on their tenant's account."""
@@ -313,11 +324,18 @@ class ReceivedFile:
         description: str = "",
         tags: tuple[str, ...] = (),
         kind: str = "",
+        title: str = "",
     ) -> FileRecord:
         """Make it an artifact of *job*. Raises: MusterError JOB_NOT_FOUND, QUOTA_EXCEEDED, DISK_FULL."""
         file = _new_file(attached_id(job, secrets.randbits(64)), self._planned, self._received)
-        file = replace(file, step=step, description=description, tags=tags, kind=kind)
+        file = replace(file, step=step, description=description, tags=tags, kind=kind, title=title)
         return await self._files.keep_attached(job, self._incoming, file)
+
+
+def _blobs(settings: FileSettings) -> Blobs:
+    if settings.bucket_url is not None:
+        return BucketBlobs.at(settings.bucket_url, settings.folder.name, settings.folder)
+    return LocalBlobs(settings.folder, uploads=settings.upload_folder, artifacts=settings.artifact_folder)
 
 
 def is_over(record: FileRecord) -> bool:
@@ -351,9 +369,9 @@ def _new_file(file_id: str, planned: PlannedUpload, received: Received) -> NewFi
     )
 
 
-def _zip_entry(name: str, record: FileRecord, path: Path) -> ZipEntry:
+def _zip_entry(name: str, record: FileRecord, opened: Open) -> ZipEntry:
     made = datetime.fromtimestamp(record.created_at / 1000, UTC)
-    return ZipEntry(name, path, (made.year, made.month, made.day, made.hour, made.minute, made.second))
+    return ZipEntry(name, opened, (made.year, made.month, made.day, made.hour, made.minute, made.second))
 
 
 def _file_not_found() -> MusterError:

@@ -13,7 +13,7 @@ from typing import Final
 from muster.core.file_record import is_artifact_id
 from muster.engine.files import Files, file_id_of
 from muster.engine.settings import FileSettings
-from muster.files.local import SHARDS, DiskFull, StoredBlob
+from muster.files.blobs import DiskFull, StorageFailed, StoredBlob
 from muster.store.base import Store, StoreFull, StoreUnavailable
 
 log = logging.getLogger("muster.pruning")
@@ -40,15 +40,14 @@ class Pruning:
                 removed = await self.run_once()
                 if removed:
                     log.info("files_pruned", extra={"files": removed})
-            except (StoreUnavailable, StoreFull, DiskFull, OSError) as error:
+            except (StoreUnavailable, StoreFull, DiskFull, StorageFailed, OSError) as error:
                 log.warning("pruning_put_off", extra={"error": str(error)})
             await asyncio.sleep(self._every_s * random.uniform(0.8, 1.2))
 
     async def run_once(self) -> int:
         """Look at every file once. Returns how many were removed."""
         removed = await self._files.blobs.sweep_incoming(self._orphan_age_s)
-        for shard in range(len(SHARDS)):
-            found = await self._files.blobs.shard(shard)
+        async for found in self._files.blobs.listing():
             over = [
                 blob for blob in found if is_artifact_id(file_id_of(blob.name)) and blob.age_s > self._artifact_age_s
             ]

@@ -13,6 +13,8 @@ class FileSettings:
     artifact_bytes_max: int = 5_368_709_120
     quota_bytes: int = 53_687_091_200
     """Per tenant."""
+    bucket_url: str | None = None
+    """Where files lie instead: `s3://bucket/path`; `folder` is for those on their way in."""
     upload_folder: Path | None = None
     artifact_folder: Path | None = None
     """Where the two kinds lie, where not both under `folder`."""
