@@ -134,8 +134,9 @@ class Scan:
         for message, _ in self.dump.of("ob:"):
             if f"o|{message}" not in self.timers:
                 yield f"message {message} would never be sent"
-        for tenant, entry in self.dump.of("xr:"):
-            yield from (f"{job} is listed as live for {tenant}" for job in entry.value if self._is_over(job))
+        for prefix in ("xr:", "xl:"):
+            for index, entry in self.dump.of(prefix):
+                yield from (f"{job} is listed as live in {prefix}{index}" for job in entry.value if self._is_over(job))
 
     def _is_over(self, job: str) -> bool:
         return job not in self.jobs or self.is_final(job)
@@ -185,7 +186,7 @@ class Scan:
         for prefix in ("j:", "i:", "e:", "h:", "jt:", "fa:", "lg:", "sp:", "md:"):
             for job, entry in self.dump.of(prefix):
                 yield from self._wrong_lifetime(prefix, job, entry)
-        for prefix in ("t:", "q:", "f:", "ob:", "xr:"):
+        for prefix in ("t:", "q:", "f:", "ob:", "xr:", "xl:"):
             for name, entry in self.dump.of(prefix):
                 if entry.ttl_ms is not None:
                     yield f"{prefix}{name} expires"

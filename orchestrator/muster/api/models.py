@@ -18,6 +18,8 @@ from pydantic import (
     model_validator,
 )
 
+from muster.core.limits import TAG_CHARACTERS_MAX, TAGS_MAX
+
 URL_CHARACTERS_MAX: Final = 2048
 _FLAT: Final = ("status", "data", "error")
 
@@ -34,6 +36,7 @@ def _absolute_http_url(text: str) -> str:
 
 
 HttpUrlText = Annotated[StrictStr, Field(max_length=URL_CHARACTERS_MAX), AfterValidator(_absolute_http_url)]
+TagText = Annotated[StrictStr, Field(min_length=1, max_length=TAG_CHARACTERS_MAX)]
 DecisionText = Annotated[StrictStr, Field(min_length=1, max_length=256)]
 
 
@@ -50,6 +53,7 @@ class CreateJob(Request):
     webhook_url: Annotated[
         HttpUrlText | None, Field(description="Told by POST when the job ended.", examples=["https://example.org/hook"])
     ] = None
+    tags: Annotated[list[TagText], Field(max_length=TAGS_MAX, description="Words by which the job can be found.")] = []
 
 
 class Decide(Request):
@@ -158,7 +162,8 @@ class Job(Answer):
     current_task_id: str | None
     task_worker_id: str | None
     retry_count: int
-    batch_id: str | None
+    batch_id: Annotated[str | None, Field(description="Of its tag `batch:…`, where it has one.")]
+    tags: list[str]
     version: Annotated[int, Field(description="Grows with every change; see `since`.")]
     progress: float | None
     progress_message: str | None

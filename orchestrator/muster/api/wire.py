@@ -23,6 +23,7 @@ from muster.engine.views import (
     WorkerView,
 )
 
+BATCH_TAG: Final = "batch:"
 IGNORED: Final = "ignored"
 DEFAULT_ERROR_CODE: Final = "TRANSIENT_ERROR"
 _FACTS: Final = (
@@ -90,7 +91,8 @@ def job_object(record: JobRecord, approval_token: str | None = None) -> dict[str
         "current_task_id": task_id(record.id, wait.first) if wait is not None and wait.kind == "task" else None,
         "task_worker_id": record.current_worker,
         "retry_count": record.retries,
-        "batch_id": None,
+        "batch_id": batch_of(record),
+        "tags": record.submission.tags,
         "version": record.revision,
         "progress": record.progress,
         "progress_message": record.progress_message,
@@ -101,6 +103,12 @@ def job_object(record: JobRecord, approval_token: str | None = None) -> dict[str
         "finished_at": time_text(record.finished_at),
         "updated_at": time_text(record.updated_at),
     }
+
+
+def batch_of(record: JobRecord) -> str | None:
+    """The batch that the job belongs to, by its tag."""
+    tags = record.submission.tags
+    return next((tag.removeprefix(BATCH_TAG) for tag in tags if tag.startswith(BATCH_TAG)), None)
 
 
 def event_object(event: HistoryEvent) -> dict[str, Any]:

@@ -50,6 +50,7 @@ class Submission:
     initial_data: JsonObject
     webhook_url: str | None = None
     trace: Mapping[str, str] = field(default_factory=dict[str, str])
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

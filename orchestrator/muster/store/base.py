@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from muster.core.ids import JobId, TaskId, UnixMs
 from muster.core.record import Context, Item, JobRecord, Submission
 from muster.core.status import JobStatus
+from muster.store.index import IndexStore
 from muster.store.journal import JournalStore
 
 if TYPE_CHECKING:
@@ -315,7 +316,7 @@ class RawEvent:
     blob: str
 
 
-class Store(JournalStore, Protocol):
+class Store(JournalStore, IndexStore, Protocol):
     """See the module. Every method may raise `StoreUnavailable`; those that add data, `StoreFull`."""
 
     @property
@@ -368,10 +369,6 @@ class Store(JournalStore, Protocol):
     async def live_task(self, job: JobId, number: int) -> LiveTask | None: ...
 
     async def history(self, job: JobId) -> tuple[RawEvent, ...]: ...
-
-    async def jobs(self, tenant: str, before: Position | None, limit: int) -> tuple[JobRecord, ...]:
-        """Jobs of *tenant* below *before*, newest first."""
-        ...
 
     async def queue(self, partition: int) -> QueueState: ...
 

@@ -25,12 +25,13 @@ def dump(value: object) -> bytes:
 
 
 def dump_submission(submission: Submission) -> bytes:
-    return dump({"i": submission.initial_data, "w": submission.webhook_url, "t": dict(submission.trace)})
+    tags = {"g": submission.tags} if submission.tags else {}
+    return dump({"i": submission.initial_data, "w": submission.webhook_url, "t": dict(submission.trace), **tags})
 
 
 def load_submission(blob: bytes) -> Submission:
     raw = orjson.loads(blob)
-    return Submission(initial_data=raw["i"], webhook_url=raw["w"], trace=raw["t"])
+    return Submission(initial_data=raw["i"], webhook_url=raw["w"], trace=raw["t"], tags=tuple(raw.get("g", ())))
 
 
 def dump_context(context: Context) -> bytes:

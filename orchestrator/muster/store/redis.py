@@ -27,7 +27,6 @@ from muster.store.base import (
     LiveTask,
     NewJob,
     NewTask,
-    Position,
     QueueState,
     RawEvent,
     Refusal,
@@ -40,6 +39,7 @@ from muster.store.base import (
 from muster.store.keys import global_tag, partition_tags, short_hash, wake_channel
 from muster.store.link import CONNECT_TIMEOUT_S, Address, Link, LinkDown, ServerError, Traffic
 from muster.store.redis_files import RedisFileRecords
+from muster.store.redis_index import INDEX_DAY_MS, IndexCalls
 from muster.store.redis_journal import JournalCalls
 from muster.store.scripts import names, script
 from muster.store.topology import locator
@@ -61,7 +61,6 @@ TICK_HOLD_MS: Final = 5_000
 """An ended lease or a due message that its ticker did not settle comes again after this time."""
 SWEEP_CLASSES: Final = 1_000
 FLEET_PAGE: Final = 200
-INDEX_DAY_MS: Final = 86_400_000
 CANCEL_NOTE_MS: Final = 3_600_000
 """A worker that was told nothing for so long holds none of the tasks any more."""
 BAND_OF_PRIORITY_0: Final = 32
@@ -70,7 +69,7 @@ OnMessage = Callable[[int, str], None]
 """Partition and text of a message to this replica."""
 
 
-class RedisStore(JournalCalls):
+class RedisStore(JournalCalls, IndexCalls):
     """Connect with `await open()`. One link for commands, one for messages; both reconnect by themselves."""
 
     def __init__(
@@ -255,7 +254,7 @@ class RedisStore(JournalCalls):
             "submit", self._tag_of(job.id),
             job.id, job.tenant, short_hash(job.tenant), job.blueprint, job.blueprint_version, job.state,
             submission, context, JobStatus.PENDING, idem, job.idempotency_ttl_ms, job.fingerprint,
-            token, TURN_LEASE_MS, job.watcher, job.history,
+            token, TURN_LEASE_MS, job.watcher, job.history, ",".join(short_hash(tag) for tag in job.submission.tags),
             *([0] if first is None else [1, *_commit_args(first, self._replica)[1:]]),
         )  # fmt: skip
         if reply[0] == b"exists":
@@ -306,35 +305,6 @@ class RedisStore(JournalCalls):
     async def history(self, job: JobId) -> tuple[RawEvent, ...]:
         entries = await self._call("LRANGE", f"{self._tag_of(job)}h:{job}", 0, -1)
         return tuple(_raw_event(entry.decode()) for entry in entries)
-
-    async def jobs(self, tenant: str, before: Position | None, limit: int) -> tuple[JobRecord, ...]:
-        pages = await asyncio.gather(*(self._listed(tag, short_hash(tenant), before, limit) for tag in self._tags))
-        # A job that ends meanwhile may be found among the live and the final ones.
-        newest = {place.job: place for page in pages for place in sorted(page)}
-        places = sorted(newest.values(), reverse=True)[:limit]
-        replies = await asyncio.gather(*(self.read(place.job) for place in places))
-        return tuple(record for record in replies if record is not None)
-
-    async def _listed(self, tag: str, tenant: str, before: Position | None, limit: int) -> list[Position]:
-        """The newest of one partition: live ones, and final ones by days. All is asked for in one round trip."""
-        newest = (int(time.time() * 1000) if before is None else before.at) // INDEX_DAY_MS
-        keys = [f"{tag}xr:{tenant}", *(f"{tag}xf:{day}:{tenant}" for day in range(newest, newest - INDEX_DAYS_MAX, -1))]
-        pages = await asyncio.gather(*(self._newest(key, before, limit) for key in keys))
-        return [place for page in pages for place in page]
-
-    async def _newest(self, key: str, before: Position | None, limit: int) -> list[Position]:
-        """Equal times are passed over page by page, so that none is lost at a page's edge."""
-        top: int | str = "+inf" if before is None else before.at
-        found: list[Position] = []
-        offset = 0
-        while True:
-            flat = await self._call("ZREVRANGEBYSCORE", key, top, "-inf", "WITHSCORES", "LIMIT", offset, limit)
-            pairs = zip(flat[::2], flat[1::2], strict=True)
-            page = [Position(UnixMs(int(score)), JobId(job.decode())) for job, score in pairs]
-            found += [place for place in page if before is None or place < before]
-            if len(page) < limit or len(found) >= limit:
-                return found[:limit]
-            offset += limit
 
     # Tasks
 
@@ -491,10 +461,6 @@ class RedisStore(JournalCalls):
                     await self._call("UNLINK", *keys)
                 if cursor == b"0":
                     break
-
-
-INDEX_DAYS_MAX: Final = 31
-"""Days of finished jobs a listing looks back, page by page."""
 
 
 class UnknownPartition(LookupError):

@@ -112,6 +112,10 @@ class MemoryFileRecords:
         kept = [replace(record, expires_at=expires_at) for record in self._artifacts.get(job, {}).values()]
         return tuple(sorted(kept, key=lambda record: (record.created_at, record.file.id)))
 
+    def drop_artifacts(self, job: JobId) -> tuple[str, ...]:
+        """Forget what a deleted job had kept; returns the blobs."""
+        return tuple(record.file.blob for record in self._artifacts.pop(job, {}).values())
+
     async def artifact(self, artifact: str) -> FileRecord | None:
         job = job_of_artifact(artifact)
         records = () if job is None else await self.artifacts(job)

@@ -72,6 +72,11 @@ local function end_job(jid, job, flow, c, watchers, readers)
   local index = T .. 'xf:' .. c.day .. ':' .. flow
   call('ZADD', index, now, jid)
   call('PEXPIRE', index, c.day_ttl)
+  local made = call('HMGET', job, 'tg', 'ct')
+  for tag in each_tag(made[1]) do
+    call('ZREM', T .. 'xl:' .. flow .. ':' .. tag, jid)
+    call('PEXPIRE', tag_job('xt:', flow, tag, made[2], jid), c.day_ttl)
+  end
   announce(jid, watchers, c.replica)   -- the caller tells its own watchers itself
   announce(jid, readers, nil, 'l')
   call('HDEL', job, 'aw', 'ac', 'al')
