@@ -36,7 +36,7 @@ from muster.store.base import (
     Tick,
     Turn,
 )
-from muster.store.journal import Entry, Line, Meta, Progress, Step, TaskEvents
+from muster.store.journal import Entry, Known, Line, Meta, Progress, Step, TaskEvents
 from muster.store.keys import short_hash
 
 from tests.support.comparing import normal
@@ -177,17 +177,18 @@ class StoreMachine(RuleBasedStateMachine):
             asyncio.gather(*(store.live_task(job, number) for job in jobs for number in range(8))),
             asyncio.gather(*(store.read_log(job, start) for job in jobs for start in (1, 4))),
             asyncio.gather(*(store.read_steps(job) for job in jobs)),
+            asyncio.gather(*(store.read_live(job, known) for job in jobs for known in (Known(), Known(3, 2)))),
             store.queue(0),
             self.found(store),
             *(store.jobs(tenant, None, 50) for tenant in "ab"),
             store.publish("r1", mark),
         )
-        records, histories, live, logs, steps, queue, lists, *listed = found
+        records, histories, live, logs, steps, stories, queue, lists, *listed = found
         await until(lambda: mark in side.texts)
         counts = {status: count for status, count in queue.jobs.items() if count}
         blobs = [[event.blob for event in events] for events in histories]
         ids = [sorted(record.id for record in page) for page in listed[:2]]
-        return records, blobs, live, logs, steps, queue.ready, queue.leased, counts, ids, lists
+        return records, blobs, live, logs, steps, stories, queue.ready, queue.leased, counts, ids, lists
 
     async def found(self, store: Store) -> Any:
         """By tag and by status; jobs of one millisecond may be in either order."""
@@ -596,7 +597,7 @@ def _entry(kind: str, number: int, pick: int) -> Entry:
         case "line":
             return Line(FIRST_MS, "stderr" if pick % 2 else "stdout", f"line {number}")
         case "step":
-            return Step(pick % 3, b'{"n":%d}' % number)
+            return Step(pick % 3, b'{"n":%d}' % number, is_over=bool(number % 2))
         case "meta":
             return Meta(f"k{pick % 3}", str(number))
         case _:

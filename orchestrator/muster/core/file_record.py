@@ -38,6 +38,8 @@ class FileRecord:
     file: NewFile
     created_at: UnixMs
     expires_at: UnixMs | None = None
+    line: int = 0
+    """How many lines of its job's log were there before it."""
 
 
 @dataclass(frozen=True, slots=True)

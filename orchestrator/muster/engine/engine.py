@@ -21,6 +21,7 @@ from muster.engine.files import Files
 from muster.engine.fleet import Fleet
 from muster.engine.jobs import Jobs
 from muster.engine.journal import Journal
+from muster.engine.live import Live
 from muster.engine.pruning import Pruning
 from muster.engine.settings import EngineSettings
 from muster.engine.ticker import Ticker
@@ -70,6 +71,7 @@ class Engine:
         deletion = Deletion(store, jobs, watchers, self.files, cancel_grace_ms=settings.cancel_grace_ms)
         self._pruning = Pruning(store, self.files, settings.files)
         self._journal = journal = Journal(store, settings)
+        self._live = live = Live(store, settings)
         self._work = work = Work(store, turns, dispatcher, fleet, background, metrics, settings, self._hint)
 
         self.submit, self.job, self.jobs, self.wait = jobs.submit, jobs.job, jobs.jobs, jobs.wait
@@ -80,6 +82,7 @@ class Engine:
         self.heartbeat, self.progress = work.heartbeat, work.progress
         self.take_events, self.logs, self.follow_logs = journal.take_events, journal.logs, journal.follow_logs
         self.steps, self.job_status = journal.steps, journal.status
+        self.follow_job, self.follow_pages = live.follow_job, live.follow_pages
         self.workers = fleet.workers
         self.attach_socket, self.detach_socket = fleet.attach, fleet.detach
 
@@ -116,6 +119,7 @@ class Engine:
         self._jobs.draining = self._work.draining = True
         self._dispatcher.close()
         self._journal.close()
+        self._live.close()
 
     async def stop(self) -> None:
         """Finish the turns under way, then end everything."""
@@ -131,6 +135,7 @@ class Engine:
         `c|class`: work is ready; `j|job`, `l|job`, `w|worker`: it, its log changed; `x|worker|task`: cancel.
         """
         kind, _, rest = text.partition("|")
+        self._live.hear(partition, text)
         if kind == "c":
             self._dispatcher.woken(partition, rest)
         elif kind == "j":
@@ -151,6 +156,7 @@ class Engine:
         self._dispatcher.forget_registrations()
         self._watchers.announce_all()
         self._journal.announce_all()
+        self._live.announce_all()
 
     async def ready(self) -> bool:
         return not self._jobs.draining and await self._store.ping()

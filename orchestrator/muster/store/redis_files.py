@@ -84,7 +84,7 @@ class RedisFileRecords:
         reply = await self._run("keep", tag, task, attempt, fence, file.id, record, files_max)
         match reply[0]:
             case b"ok":
-                return FileRecord(file, UnixMs(int(reply[1])))
+                return FileRecord(file, UnixMs(int(reply[1])), line=int(reply[2]))
             case b"full":
                 return None
             case why:
@@ -98,7 +98,7 @@ class RedisFileRecords:
         reply = await self._run("attach", tag, job, file.id, orjson.dumps(file), files_max)
         match reply[0]:
             case b"ok":
-                return FileRecord(file, UnixMs(int(reply[1])))
+                return FileRecord(file, UnixMs(int(reply[1])), line=int(reply[2]))
             case b"full":
                 return None
             case why:
@@ -110,7 +110,7 @@ class RedisFileRecords:
             return ()
         entries, left_ms = await asyncio.gather(self._call("HVALS", key), self._call("PTTL", key))
         now_ms = await self._now_ms() if left_ms > 0 else 0
-        records = [_artifact(entry, now_ms + left_ms if left_ms > 0 else None) for entry in entries]
+        records = [load_artifact(entry, now_ms + left_ms if left_ms > 0 else None) for entry in entries]
         return tuple(sorted(records, key=lambda record: (record.created_at, record.file.id)))
 
     async def artifact(self, artifact: str) -> FileRecord | None:
@@ -120,7 +120,7 @@ class RedisFileRecords:
         entry, left_ms = await asyncio.gather(self._call("HGET", key, artifact), self._call("PTTL", key))
         if entry is None:
             return None
-        return _artifact(entry, await self._now_ms() + left_ms if left_ms > 0 else None)
+        return load_artifact(entry, await self._now_ms() + left_ms if left_ms > 0 else None)
 
     async def delete(self, file: str) -> str | None:
         (blob,) = await self.blobs([file])
@@ -141,7 +141,7 @@ class RedisFileRecords:
             return found.decode() if found else None
         key = self._key(job)
         entry = None if key is None else await self._call("HGET", key, file)
-        return None if entry is None else _artifact(entry, None).file.blob
+        return None if entry is None else load_artifact(entry, None).file.blob
 
     async def holding(self, task: TaskId, attempt: int, fence: str) -> Holding | Refusal:
         parts = split_task_id(task)
@@ -172,8 +172,11 @@ class RedisFileRecords:
         return int(seconds) * 1000 + int(micros) // 1000
 
 
-def _artifact(entry: bytes, expires_ms: int | None) -> FileRecord:
-    stamp, _, record = entry.partition(b"|")
+def load_artifact(entry: bytes, expires_ms: int | None) -> FileRecord:
+    """As `keep.lua` spells it."""
+    head, _, record = entry.partition(b"|")
+    stamp, line, _ = head.split(b",")
     fields = orjson.loads(record)
     fields["tags"] = tuple(fields.get("tags", ()))
-    return FileRecord(NewFile(**fields), UnixMs(int(stamp)), None if expires_ms is None else UnixMs(expires_ms))
+    expires_at = None if expires_ms is None else UnixMs(expires_ms)
+    return FileRecord(NewFile(**fields), UnixMs(int(stamp)), expires_at, int(line))

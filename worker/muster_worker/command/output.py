@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from muster_worker.command.lines import LineSplitter
-from muster_worker.command.markers import parse
+from muster_worker.command.markers import StepStart, parse
 from muster_worker.command.steps import Change, Steps
 
 
@@ -61,9 +61,14 @@ class Output:
         self._tell(self.steps.end(succeeded=succeeded, exit_code=exit_code, now=datetime.now(UTC)))
 
     def _line(self, stream: str, line: str, at: int) -> None:
+        """The line that begins a step belongs to it, as does the one that ends it."""
+        marker = parse(line) if self._has_markers and stream == "stdout" else None
+        change = Change() if marker is None else self.steps.apply(marker, datetime.now(UTC))
+        if isinstance(marker, StepStart):
+            self._tell(change)
+            change = Change()
         self._emit("log", stream=stream, text=line, at=at)
-        if self._has_markers and stream == "stdout" and (marker := parse(line)) is not None:
-            self._tell(self.steps.apply(marker, datetime.now(UTC)))
+        self._tell(change)
 
     def _tell(self, change: Change) -> None:
         for step in change.steps:

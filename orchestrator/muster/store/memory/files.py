@@ -27,6 +27,8 @@ class MemoryFileRecords:
         self._partition_of = partition_of
         self._uploads: dict[str, Upload] = {}
         self._artifacts: dict[JobId, dict[str, FileRecord]] = {}
+        self._numbers: dict[str, int] = {}
+        """In the order in which they were kept, for each job."""
         self._accounts: dict[str, dict[str, int]] = {}
 
     async def admit(self, tenant: str, blob: str, size: int, *, bytes_max: int, files_max: int) -> bool:
@@ -90,18 +92,29 @@ class MemoryFileRecords:
         kept = self._artifacts.setdefault(parts[0], {})
         if file.id not in kept and len(kept) >= files_max:
             return None
-        kept[file.id] = FileRecord(file, UnixMs(self._now()))
+        job.newest_artifact += 1
+        self._numbers[file.id] = job.newest_artifact
+        kept[file.id] = FileRecord(file, UnixMs(self._now()), line=job.last_line)
+        part.announce(job)
         return kept[file.id]
 
     async def attach(self, job: JobId, file: NewFile, files_max: int) -> FileRecord | Refusal | None:
         part = self._partition_of(job)
-        if part is None or part.job(job) is None:
+        found = None if part is None else part.job(job)
+        if part is None or found is None:
             return Refusal.GONE
         kept = self._artifacts.setdefault(job, {})
         if file.id not in kept and len(kept) >= files_max:
             return None
-        kept[file.id] = FileRecord(file, UnixMs(self._now()))
+        found.newest_artifact += 1
+        self._numbers[file.id] = found.newest_artifact
+        kept[file.id] = FileRecord(file, UnixMs(self._now()), line=found.last_line)
+        part.announce(found)
         return kept[file.id]
+
+    def artifacts_since(self, job: JobId, number: int) -> list[FileRecord]:
+        """Those that were kept after the artifact of this number."""
+        return [record for record in self._artifacts.get(job, {}).values() if self._numbers[record.file.id] > number]
 
     async def artifacts(self, job: JobId) -> tuple[FileRecord, ...]:
         part = self._partition_of(job)

@@ -39,7 +39,10 @@ class Job:
     last_line: int = 0
     readers: list[str] = field(default_factory=list[str])
     """Replicas told when the log grows."""
-    steps: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    steps: dict[str, tuple[int, bytes]] = field(default_factory=dict[str, tuple[int, bytes]])
+    """By place: the number of their last change, and what it was."""
+    newest_step: int = 0
+    newest_artifact: int = 0
     metadata: dict[str, str] = field(default_factory=dict[str, str])
     expires_at: int | None = None
 

@@ -31,7 +31,7 @@ from muster.store.base import (
     Turn,
 )
 from muster.store.index import Glance, TagPage
-from muster.store.journal import Appended, LogRead, StoredSteps, TaskEvents
+from muster.store.journal import Appended, Known, LiveRead, LogRead, StoredSteps, TaskEvents
 from muster.store.memory import index, jobs, journal, tasks, ticks
 from muster.store.memory.files import MemoryFileRecords
 from muster.store.memory.model import Delivery
@@ -202,6 +202,14 @@ class MemoryStore:
     async def read_steps(self, job: JobId) -> StoredSteps:
         part = self._of(job)
         return StoredSteps() if part is None else journal.read_steps(part, job)
+
+    async def read_live(self, job: JobId, known: Known, watcher: str = "") -> LiveRead | None:
+        part = self._of(job)
+        found = None if part is None else part.job(job)
+        if part is None or found is None:
+            return None
+        artifacts = self._state.files.artifacts_since(job, known.artifacts)
+        return journal.read_live(found, _with_worker(part, found), artifacts, known, watcher)
 
     async def tick(self, partition: int, token_prefix: str) -> Tick:
         return ticks.tick(self._state.partitions[partition], token_prefix)

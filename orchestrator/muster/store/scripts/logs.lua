@@ -8,22 +8,10 @@ OUT   {final (0|1), newest line's number, chunks} | {}
 TWICE the same lines; the replica is listed once
 ]]
 -- @include _queue
+-- @include _chunks
 local jid, start, chunks_max, bytes_max, rid = arg(), arg(), int(), int(), arg()
 local job, log = T .. 'j:' .. jid, T .. 'lg:' .. jid
 local j = call('HMGET', job, 'fin', 'al', 'sn')
 if not j[1] then return {} end
 if rid ~= '' and j[1] == '0' then add_watcher(job, 'al', j[2], rid) end
-local chunks, bytes = {}, 0
-if tonumber(start) <= tonumber(j[3] or 0) then
-  local holds = call('ZRANGE', log, start, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, 1, 'WITHSCORES')
-  local from = holds[2] or start
-  while #chunks < chunks_max and bytes < bytes_max do
-    local some = call('ZRANGE', log, from, '+inf', 'BYSCORE', 'LIMIT', #chunks, 8)
-    for _, chunk in ipairs(some) do
-      chunks[#chunks + 1] = chunk
-      bytes = bytes + #chunk
-    end
-    if #some < 8 then break end
-  end
-end
-return { j[1], j[3] or '0', chunks }
+return { j[1], j[3] or '0', read_chunks(log, tonumber(start), tonumber(j[3] or 0), chunks_max, bytes_max) }
