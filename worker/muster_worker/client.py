@@ -42,6 +42,7 @@ class WaitingFor(BaseModel):
     decisions: list[str] = []
     deadline_at: datetime | None = None
     approval_token: str | None = None
+    child_id: str | None = None
 
 
 class JobState(BaseModel):
@@ -68,6 +69,7 @@ class JobState(BaseModel):
     current_task_id: str | None = None
     task_worker_id: str | None = None
     batch_id: str | None = None
+    parent_id: str | None = None
     created_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None

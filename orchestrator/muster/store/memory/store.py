@@ -130,9 +130,9 @@ class MemoryStore:
         return jobs.signal(self._home(job), job, wave, item, history, token)
 
     async def cancel(
-        self, job: JobId, token: str, grace_ms: int, history: str
+        self, job: JobId, token: str, grace_ms: int, history: str, below: str = ""
     ) -> Turn | Refused | tuple[tuple[TaskId, str], ...]:
-        return jobs.cancel(self._home(job), job, token, grace_ms, history)
+        return jobs.cancel(self._home(job), job, token, grace_ms, history, below)
 
     async def read(self, job: JobId, watcher: str = "", *, changes: bool = False) -> JobRecord | None:
         part = self._of(job)
