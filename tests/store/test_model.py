@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from muster.core.ids import JobId, UnixMs, new_job_id
-from muster.core.record import JobRecord, Submission
+from muster.core.record import JobRecord, Parent, Submission
 from muster.core.status import FINAL, JobStatus
 from muster.store.base import (
     Claim,
@@ -29,6 +29,7 @@ from muster.store.base import (
     LeaseRef,
     Message,
     Mode,
+    NewJob,
     NewTask,
     Refused,
     Seat,
@@ -243,6 +244,7 @@ class StoreMachine(RuleBasedStateMachine):
             "drops": self.leftovers(held),
         }
         tasks: tuple[NewTask, ...] = ()
+        fields["parting"] = '{"k":"child","s":"finished","d":null,"c":"","m":""}'
         match kind:
             case "tasks":
                 tasks = self.some_tasks(first, count, pick)
@@ -256,12 +258,25 @@ class StoreMachine(RuleBasedStateMachine):
                 fields |= {"status": JobStatus.WAITING_FOR_HUMAN, "need": 1, "deadline_ms": delay_ms}
             case "sleep":
                 fields |= {"status": JobStatus.WAITING, "need": 1, "deadline_ms": delay_ms}
+            case "child":
+                fields |= {"status": JobStatus.WAITING, "need": 1, "child": self.a_child(record)}
             case "go":
                 fields |= {"status": JobStatus.RUNNING, "need": 0}
             case _:
                 fields |= {"result": {"n": pick}}
         turn = Turn("", record, ())
         return commit_of(turn, tasks, **fields)
+
+    def a_child(self, record: JobRecord) -> NewJob:
+        self.serial += 1
+        depth = 0 if record.parent is None else record.parent.depth
+        parent = Parent(record.id, max(record.wave, record.spawn_wave) + 1, depth + 1)
+        return new_job(id=new_job_id(FIRST_MS, 0, self.serial), tenant=record.tenant, parent=parent)
+
+    def know_child(self, commit: Commit) -> None:
+        if commit.child is not None and commit.child.id in self.partition.jobs:
+            self.jobs.append(commit.child.id)
+            self.succeeded["child"] += 1
 
     def leftovers(self, held: Held) -> tuple[tuple[int, int], ...]:
         """All numbers of past waits: dropping what has ended already does nothing."""
@@ -290,7 +305,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: len(self.jobs) - len(self.final) < JOBS_MAX)
     @rule(
-        kind=st.sampled_from(["tasks", "tasks", "human", "final"]),
+        kind=st.sampled_from(["tasks", "tasks", "human", "child", "final"]),
         count=st.integers(1, 3),
         pick=st.integers(0, 99),
         seats=st.integers(0, 2),
@@ -309,11 +324,12 @@ class StoreMachine(RuleBasedStateMachine):
         first = replace(self.a_commit(Held(record, ("", "")), kind, count, pick, claim, HOUR_MS), token=token)
         self.jobs.append(new.id)
         self.both("submit with first", lambda store, _: store.submit(new, token, first), twice)
+        self.know_child(first)
 
     @precondition(lambda self: self.turns)
     @rule(
         which=st.integers(0, 99),
-        kind=st.sampled_from(["tasks", "tasks", "tasks", "human", "sleep", "go", "final"]),
+        kind=st.sampled_from(["tasks", "tasks", "tasks", "human", "sleep", "child", "child", "go", "final"]),
         count=st.integers(1, 4),
         pick=st.integers(0, 99),
         seats=st.integers(0, 3),
@@ -324,7 +340,10 @@ class StoreMachine(RuleBasedStateMachine):
         held = self.some_turn(which)
         claim = self.a_claim(seats, swap=pick % 3 == 0, register=pick % 4 == 0) if seats else None
         commit = self.a_commit(held, kind, count, pick, claim, delay_ms)
+        known = len(self.partition.jobs)
         self.both("commit", lambda store, i: store.commit(replace(commit, token=held.tokens[i])), twice)
+        if len(self.partition.jobs) > known:
+            self.know_child(commit)
 
     @precondition(lambda self: self.turns)
     @rule(which=st.integers(0, 99), count=st.integers(1, 3), pick=st.integers(0, 99), twice=st.booleans())
@@ -370,7 +389,7 @@ class StoreMachine(RuleBasedStateMachine):
         job, token = self.jobs[which % len(self.jobs)], self.fresh("cancel")
 
         async def call(store: Store, _: int) -> Any:
-            reply = await store.cancel(job, token, grace_ms, "cancel asked")
+            reply = await store.cancel(job, token, grace_ms, "cancel asked", "cancel passed down")
             return {"asked": sorted(reply)} if isinstance(reply, tuple) else reply
 
         self.both("cancel", call, twice)
@@ -644,6 +663,13 @@ def tour(machine: StoreMachine) -> None:
     for which in (-1, -2):
         machine.a_job_is_cancelled_under_its_worker(which, "final", progress=False)
     machine.cancel(len(machine.jobs) - 1, 0, twice=True)
+    machine.submit_decided("child", 0, 1, 0, twice=True)
+    machine.tick(twice=False)
+    for kind in ("child", "final"):  # the child of the child ends, and each end makes the turn above due
+        machine.commit(3, kind, 1, 3, 0, 0, twice=True)
+        machine.tick(twice=False)
+    machine.submit_decided("child", 0, 1, 0, twice=False)
+    machine.cancel(len(machine.jobs) - 2, 0, twice=True)
     for which in range(1, 5):  # zombies
         machine.commit(which, "final", 1, 1, 0, 0, twice=False)
     for _ in range(2):
@@ -660,7 +686,7 @@ MUST_HAPPEN = (
     "turns", "settle", "register", "beat", "touch", "ask_cancel", "forget_cancel", "complete refused: gone",
     "complete refused: stale", "complete refused: foreign", "complete refused: final", "commit refused: stale",
     "signal refused: conflict", "cancel refused: final", "append", "append refused: stale", "append refused: foreign",
-    "delete",
+    "delete", "child",
 )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from muster.core.file_record import NewFile, PlannedUpload, artifact_id
+from muster.core.file_record import NewFile, PlannedUpload, artifact_id, attached_id
 from muster.core.ids import UnixMs, partition_of
 from muster.core.limits import TAG_JOBS_MAX
 from muster.core.record import Submission
@@ -105,6 +105,8 @@ async def everything(deployment: Deployment) -> None:
     await store.files.forget(short_hash("acme"), "two")
     made = NewFile(artifact_id(three.task, "a"), "acme", "a", 1, "", "b", "one", three.task)
     await store.files.keep_artifact(three.task, 1, "f2", made, 2)
+    own = NewFile(attached_id(job_of(three), 1), "acme", "b", 1, "", "b", "two")
+    await store.files.attach(job_of(three), own, 2)
     await store.complete(end_of(three))
     asking = await asking_job(store, deadline_ms=HOUR_MS)
     answered = await store.signal(asking.record.id, 1, decision(), "decided", fresh())

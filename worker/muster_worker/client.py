@@ -44,6 +44,7 @@ class WaitingFor(BaseModel):
     decisions: list[str] = []
     deadline_at: datetime | None = None
     approval_token: str | None = None
+    child_id: str | None = None
 
 
 class JobState(BaseModel):
@@ -71,6 +72,7 @@ class JobState(BaseModel):
     task_worker_id: str | None = None
     batch_id: str | None = None
     tags: list[str] = []
+    parent_id: str | None = None
     created_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None

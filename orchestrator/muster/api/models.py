@@ -128,11 +128,12 @@ class JobAccepted(Answer):
 class Waiting(Answer):
     """What a job waits for."""
 
-    kind: Literal["task", "tasks", "human", "timer"]
+    kind: Literal["task", "tasks", "human", "timer", "child"]
     message: str
     decisions: list[str]
     deadline_at: AwareDatetime | None
     approval_token: Annotated[str | None, Field(description="For one answer to this question.")]
+    child_id: Annotated[str | None, Field(description="The job whose end it waits for.")]
 
 
 class Job(Answer):
@@ -164,6 +165,7 @@ class Job(Answer):
     retry_count: int
     batch_id: Annotated[str | None, Field(description="Of its tag `batch:…`, where it has one.")]
     tags: list[str]
+    parent_id: Annotated[str | None, Field(description="The job that started this one and waits for its end.")]
     version: Annotated[int, Field(description="Grows with every change; see `since`.")]
     progress: float | None
     progress_message: str | None

@@ -93,6 +93,7 @@ def job_object(record: JobRecord, approval_token: str | None = None) -> dict[str
         "retry_count": record.retries,
         "batch_id": batch_of(record),
         "tags": record.submission.tags,
+        "parent_id": record.parent_id,
         "version": record.revision,
         "progress": record.progress,
         "progress_message": record.progress_message,
@@ -248,4 +249,5 @@ def _waiting(wait: Wait, approval_token: str | None) -> dict[str, Any]:
         "decisions": [word for word in wait.edges if word not in {LATE, CANCELLED}] if asks else [],
         "deadline_at": time_text(wait.deadline_at),
         "approval_token": approval_token if asks else None,
+        "child_id": wait.child or None,
     }

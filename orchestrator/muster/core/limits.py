@@ -27,6 +27,8 @@ TASK_TIMEOUT_MS: Final = 300_000
 """Start to close, where the task names no timeout."""
 CANCEL_GRACE_MS: Final = 30_000
 """How long a cancelled task's worker may take to answer before the job is cancelled without it."""
+CHILD_DEPTH_MAX: Final = 8
+"""Jobs above a job. A blueprint that starts itself is stopped here; a cancel walks the whole way down in one script."""
 CONTEXT_BYTES_MAX: Final = 2_097_152
 """What a job may carry between states (argument, data, history of results)."""
 HISTORY_EVENTS_MAX: Final = 1_000

@@ -190,10 +190,15 @@ class Jobs:
         return [history_event(record.id, i, raw) for i, raw in enumerate(await self._store.history(record.id))]
 
     async def cancel(self, tenant: str, job_id: str) -> bool:
-        """Ask for a job's end. True when a live socket took the command; the stored flag is set in any case."""
+        """Ask for a job's end, and first for that of the job it waits for.
+
+        True when a live socket took the command; the stored flag is set in any case.
+        """
         record = await self.job(tenant, job_id)
         entry = blob(ev.event(ev.CANCEL_REQUESTED, state=record.state)) if self._settings.history else ""
-        reply = await self._store.cancel(record.id, secrets.token_hex(8), self._settings.cancel_grace_ms, entry)
+        below = blob(ev.event(ev.CANCEL_REQUESTED)) if self._settings.history else ""
+        grace_ms = self._settings.cancel_grace_ms
+        reply = await self._store.cancel(record.id, secrets.token_hex(8), grace_ms, entry, below)
         if isinstance(reply, Refused):
             if reply.why is Refusal.FINAL:
                 raise _job_final(record)

@@ -248,13 +248,10 @@ class RedisStore(JournalCalls, IndexCalls):
     # Jobs
 
     async def submit(self, job: NewJob, token: str, first: Commit | None = None) -> Turn | Existing | Committed:
-        submission, context = codec.dump_submission(job.submission), codec.dump_context(job.context)
         idem = short_hash(f"{job.tenant}\0{job.idempotency_key}") if job.idempotency_key else ""
         reply = await self._run(
             "submit", self._tag_of(job.id),
-            job.id, job.tenant, short_hash(job.tenant), job.blueprint, job.blueprint_version, job.state,
-            submission, context, JobStatus.PENDING, idem, job.idempotency_ttl_ms, job.fingerprint,
-            token, TURN_LEASE_MS, job.watcher, job.history, ",".join(short_hash(tag) for tag in job.submission.tags),
+            *_job_args(job), idem, job.idempotency_ttl_ms, job.fingerprint, token, TURN_LEASE_MS, job.watcher,
             *([0] if first is None else [1, *_commit_args(first, self._replica)[1:]]),
         )  # fmt: skip
         if reply[0] == b"exists":
@@ -285,11 +282,11 @@ class RedisStore(JournalCalls, IndexCalls):
         return Refused(Refusal(reply[0].decode()))
 
     async def cancel(
-        self, job: JobId, token: str, grace_ms: int, history: str
+        self, job: JobId, token: str, grace_ms: int, history: str, below: str = ""
     ) -> Turn | Refused | tuple[tuple[TaskId, str], ...]:
-        reply = await self._run("cancel", self._tag_of(job), job, token, TURN_LEASE_MS, grace_ms, history)
+        reply = await self._run("cancel", self._tag_of(job), job, token, TURN_LEASE_MS, grace_ms, history, below)
         if reply[0] == b"turn":
-            return _turn(job, token, reply[1], reply[2])
+            return _turn(JobId(reply[1].decode()), token, reply[2], reply[3])
         if reply[0] == b"asked":
             flat = [text.decode() for text in reply[1:]]
             return tuple((TaskId(task), worker) for task, worker in zip(flat[::2], flat[1::2], strict=True))
@@ -508,6 +505,15 @@ def _task_args(tasks: Sequence[NewTask]) -> list[bytes | str | int]:
     return args
 
 
+def _job_args(job: NewJob) -> list[bytes | str | int]:
+    """What `read_job` in scripts/_commit.lua takes."""
+    return [
+        job.id, job.tenant, short_hash(job.tenant), job.blueprint, job.blueprint_version, job.state,
+        codec.dump_submission(job.submission), codec.dump_context(job.context), JobStatus.PENDING,
+        codec.dump_parent(job.parent), job.history, ",".join(short_hash(tag) for tag in job.submission.tags),
+    ]  # fmt: skip
+
+
 def _commit_args(c: Commit, replica: str) -> list[bytes | str | int]:
     final = c.status.is_final
     context = codec.dump_context(c.context)
@@ -527,6 +533,7 @@ def _commit_args(c: Commit, replica: str) -> list[bytes | str | int]:
     args.append(len(c.drops))
     for low, high in c.drops:
         args += (low, high)
+    args += [c.parting, *([0] if c.child is None else [1, *_job_args(c.child)])]
     args += [0] if c.claim is None else [1, *_claim_args(c.claim)]
     return args
 

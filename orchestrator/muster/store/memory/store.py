@@ -130,9 +130,9 @@ class MemoryStore:
         return jobs.signal(self._home(job), job, wave, item, history, token)
 
     async def cancel(
-        self, job: JobId, token: str, grace_ms: int, history: str
+        self, job: JobId, token: str, grace_ms: int, history: str, below: str = ""
     ) -> Turn | Refused | tuple[tuple[TaskId, str], ...]:
-        return jobs.cancel(self._home(job), job, token, grace_ms, history)
+        return jobs.cancel(self._home(job), job, token, grace_ms, history, below)
 
     async def read(self, job: JobId, watcher: str = "", *, changes: bool = False) -> JobRecord | None:
         part = self._of(job)
@@ -209,7 +209,7 @@ class MemoryStore:
         if part is None or found is None:
             return None
         artifacts = self._state.files.artifacts_since(job, known.artifacts)
-        return journal.read_live(found, _with_worker(part, found), artifacts, known, watcher)
+        return journal.read_live(found, index.with_worker(part, found), artifacts, known, watcher)
 
     async def tick(self, partition: int, token_prefix: str) -> Tick:
         return ticks.tick(self._state.partitions[partition], token_prefix)
