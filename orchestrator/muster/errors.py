@@ -10,6 +10,7 @@ class ErrorCode(StrEnum):
     INVALID_PARAMETER = "invalid_parameter"
     INVALID_INPUT = "invalid_input"
     UNPROCESSABLE = "unprocessable"
+    UNKNOWN_COMMAND = "unknown_command"
     UNAUTHENTICATED = "unauthenticated"
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"
@@ -26,6 +27,7 @@ class ErrorCode(StrEnum):
     DISK_FULL = "disk_full"
     TASK_NOT_HELD = "task_not_held"
     JOB_FINAL = "job_final"
+    JOB_RUNNING = "job_running"
     NOT_WAITING_FOR_DECISION = "not_waiting_for_decision"
     UNKNOWN_DECISION = "unknown_decision"
     IDEMPOTENCY_CONFLICT = "idempotency_conflict"
@@ -35,6 +37,12 @@ class ErrorCode(StrEnum):
     FILE_STORAGE_UNAVAILABLE = "file_storage_unavailable"
     SHUTTING_DOWN = "shutting_down"
     NO_CLIENT_CONFIGURED = "no_client_configured"
+    STILL_RUNNING = "still_running"
+    CONNECTION_NOT_FOUND = "connection_not_found"
+    CONNECTION_EXISTS = "connection_exists"
+    CONNECTION_CONFIGURED = "connection_configured"
+    TOO_MANY_CONNECTIONS = "too_many_connections"
+    RUN_FAILED = "run_failed"
     INTERNAL = "internal"
 
 
@@ -44,6 +52,7 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.INVALID_PARAMETER: 400,
     ErrorCode.INVALID_INPUT: 400,
     ErrorCode.UNPROCESSABLE: 422,
+    ErrorCode.UNKNOWN_COMMAND: 400,
     ErrorCode.UNAUTHENTICATED: 401,
     ErrorCode.FORBIDDEN: 403,
     ErrorCode.NOT_FOUND: 404,
@@ -60,6 +69,7 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.DISK_FULL: 507,
     ErrorCode.TASK_NOT_HELD: 409,
     ErrorCode.JOB_FINAL: 409,
+    ErrorCode.JOB_RUNNING: 409,
     ErrorCode.NOT_WAITING_FOR_DECISION: 409,
     ErrorCode.UNKNOWN_DECISION: 400,
     ErrorCode.IDEMPOTENCY_CONFLICT: 409,
@@ -69,6 +79,12 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.FILE_STORAGE_UNAVAILABLE: 503,
     ErrorCode.SHUTTING_DOWN: 503,
     ErrorCode.NO_CLIENT_CONFIGURED: 500,
+    ErrorCode.STILL_RUNNING: 504,
+    ErrorCode.CONNECTION_NOT_FOUND: 404,
+    ErrorCode.CONNECTION_EXISTS: 409,
+    ErrorCode.CONNECTION_CONFIGURED: 409,
+    ErrorCode.TOO_MANY_CONNECTIONS: 409,
+    ErrorCode.RUN_FAILED: 500,
     ErrorCode.INTERNAL: 500,
 }
 

@@ -174,6 +174,9 @@ class Settings(BaseSettings):
     public_url: str | None = Field(default=None, pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")
     """How clients reach this server, for signed URLs, for example `https://muster.example.org`. Unset: as the
     request named it."""
+    payload_inline_bytes: int = Field(default=65_536, ge=1024, le=4_194_304)
+    """Largest value of a job (input, result, what it carries) that is kept in Redis, in bytes. Larger ones are kept
+    with the files, which all servers must share."""
     log_max_bytes: int = Field(default=67_108_864, ge=65_536, le=1_073_741_824)
     """Most that is kept of one job's log, in bytes of Redis memory. Beyond it the oldest lines go, and readers are
     told how many."""

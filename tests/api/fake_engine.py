@@ -384,6 +384,16 @@ class FakeEngine:
         self.events.append(report)
         return EventsReply(report.first + len(report.entries) - 1, self.records[report.task_id[:36]].cancel_requested)
 
+    async def note_line(
+        self, job_id: str, *, tenant: str | None, seq: int, stream: Stream, text: str, at: UnixMs | None
+    ) -> bool:
+        await self.job(tenant or self.records[job_id].tenant, job_id)
+        if any(entry.seq == seq for entry in self.log):
+            return False
+        self.log.append(LogEntry(seq, at or NOW, stream, text, f"{job_id}.0"))
+        self.log_grew.set()
+        return True
+
     async def logs(self, tenant: str, job_id: str, *, after: int, limit: int, stream: Stream | None) -> LogPage:
         record = await self.job(tenant, job_id)
         fitting = [entry for entry in self.log if entry.seq > after and stream in (None, entry.stream)]

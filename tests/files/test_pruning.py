@@ -4,8 +4,11 @@ import os
 import time
 from pathlib import Path
 
+import pytest
+from muster.core.ids import JobId
 from muster.engine.pruning import Pruning
 from muster.engine.settings import FileSettings
+from muster.files.payloads import BlobPayloads
 from muster.store.memory.store import MemoryStore
 
 from tests.api.conftest import ALICE
@@ -96,3 +99,14 @@ async def test_uploads_and_artifacts_may_lie_in_folders_of_their_own(make_site: 
     assert kept["artifact_id"] in made.name
     assert await site.pruning.run_once() == 0
     assert await (await site.http.get(f"/api/v1/files/{upload}", headers=ALICE)).read() == b"12345"
+
+
+async def test_large_values_of_jobs_go_with_their_job(site: Site) -> None:
+    held = await site.hold()
+    payloads = BlobPayloads(site.engine.files.blobs)
+    kept = await payloads.put(JobId(held.job_id), b"of a job that is there")
+    lost = await payloads.put(JobId(held.job_id[:-1] + ("0" if held.job_id[-1] != "0" else "1")), b"of one that is not")
+    await site.pruning.run_once()
+    assert await payloads.get(kept) == b"of a job that is there"
+    with pytest.raises(OSError):  # noqa: PT011 - the disk's own words
+        await payloads.get(lost)

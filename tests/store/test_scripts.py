@@ -11,7 +11,7 @@ from muster.core.limits import TAG_JOBS_MAX
 from muster.core.record import Submission
 from muster.core.status import JobStatus
 from muster.store.base import Committed, Completed, Message, Mode, Refusal, Refused, Turn
-from muster.store.journal import Known, Line, Meta, Step, TaskEvents
+from muster.store.journal import Known, Line, Meta, NotedLine, Step, TaskEvents
 from muster.store.keys import SLOTS, crc16, global_tag, partition_tags, short_hash
 from muster.store.redis import RedisStore
 from muster.store.scripts import names, script
@@ -97,6 +97,7 @@ async def everything(deployment: Deployment) -> None:
     await store.extend(0, "w1", HOUR_MS, [])
     told = TaskEvents(job_of(three), number_of(three), "w1", 1, None, 0, (LINE, Step(0, b"{}"), Meta("k", "v")), 1000)
     await store.append(told)
+    await store.note_line(NotedLine(job_of(three), 7, None, "stdout", "a line", 1000))
     await store.read_log(job_of(three), 1, "r1")
     await store.read_live(job_of(three), Known(), "r1")
     await store.files.plan_upload("ab" * 16, PlannedUpload("acme", "a", "b"), HOUR_MS)

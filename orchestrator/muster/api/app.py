@@ -1,25 +1,23 @@
 """The aiohttp application: one dispatcher over the table of operations, middlewares around it."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 from aiohttp import web
 
 from muster.api.auth import Credentials, authenticate_caller, authenticate_worker, authorize_worker
 from muster.api.body import parse_object, read_bytes, validated
 from muster.api.call import EDGE, Call, Edge, Envelope
+from muster.api.client_socket import close_client_sockets
 from muster.api.middleware import ROUTE, explain_errors, name_request, observe_request, share_with_origins
 from muster.api.openapi import Reference
-from muster.api.operations import Auth, Operation, Router
+from muster.api.operations import INVALID, Auth, Operation, Router
 from muster.api.ports import Engine
 from muster.api.routes import OPERATIONS
 from muster.api.socket import close_sockets
 from muster.core.ids import is_job_id, is_worker_id
 from muster.errors import ErrorCode, MusterError
 from muster.settings import Settings
-
-_INVALID: Final = frozenset({ErrorCode.INVALID_BODY, ErrorCode.INVALID_PARAMETER, ErrorCode.INVALID_INPUT})
-"""Well-formed but wrong, as opposed to MALFORMED_JSON."""
 
 
 def create_app(
@@ -70,7 +68,7 @@ async def _dispatch(request: web.Request) -> web.StreamResponse:
     try:
         return await _answer(call)
     except MusterError as error:
-        if error.code in _INVALID:
+        if error.code in INVALID:
             raise MusterError(ErrorCode.UNPROCESSABLE, error.detail, hint=error.hint, extra=error.extra) from error
         raise
 
@@ -118,4 +116,4 @@ def _refuse_impossible_ids(call: Call) -> None:
 
 
 async def _close_sockets(app: web.Application) -> None:
-    await close_sockets(app[EDGE])
+    await asyncio.gather(close_sockets(app[EDGE]), close_client_sockets(app[EDGE]))

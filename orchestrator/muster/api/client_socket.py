@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 from aiohttp import WSCloseCode, web
 
 from muster.api.auth import Client, authenticate_caller
-from muster.api.call import Call
+from muster.api.call import Call, Edge
 from muster.api.operations import Auth
 from muster.errors import ErrorCode, MusterError
 
@@ -15,6 +15,8 @@ KEEP_ALIVE_S: Final = 15.0
 FRAME_BYTES_MAX: Final = 4096
 """Readers have little to say."""
 CLOSE_SECONDS: Final = 5.0
+UNREAD_SECONDS: Final = 30.0
+"""So long a client that reads nothing may take to come to the close frame."""
 NOT_FOUND: Final = 4404
 """Close code: there is no such job, or it is another tenant's."""
 
@@ -61,11 +63,27 @@ async def converse(call: Call, auth: Auth, talk: Talk, check: Check | None = Non
         await check(client)
     await socket.prepare(call.request)
     code: int = WSCloseCode.INTERNAL_ERROR
+    call.edge.client_sockets.add(socket)
     try:
         code = await talk(client, socket)
     finally:
-        await socket.close(code=code)
+        call.edge.client_sockets.discard(socket)
+        await _close(call.request, socket, code)
     return socket
+
+
+async def close_client_sockets(edge: Edge) -> None:
+    """Tell every client that this server stops."""
+    await asyncio.gather(*(socket.close(code=WSCloseCode.GOING_AWAY) for socket in list(edge.client_sockets)))
+
+
+async def _close(request: web.Request, socket: web.WebSocketResponse, code: int) -> None:
+    try:
+        async with asyncio.timeout(UNREAD_SECONDS):
+            await socket.close(code=code)
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
 
 
 def refuse_plain_requests(call: Call) -> None:

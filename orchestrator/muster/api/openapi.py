@@ -10,7 +10,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from muster.api.auth import CLIENT_HEADER, WORKER_HEADER
 from muster.api.models import CreateJob, Problem
-from muster.api.operations import JSON, Answer, Auth, Operation, Tag, reason
+from muster.api.operations import INVALID, JSON, Answer, Auth, Operation, Tag, reason
 from muster.api.ports import Blueprint, Blueprints
 from muster.api.problems import MEDIA_TYPE
 from muster.api.schema_words import as_3_0, bounds_in_words, rewritten
@@ -29,12 +29,22 @@ _TAGS: Final[Mapping[Tag, str]] = {
     Tag.FLEET: "Workers and counts. Needs a client token.",
     Tag.WORKERS: "What workers call. Needs a worker token.",
     Tag.HEALTH: "Probes for load balancers and supervisors.",
+    Tag.CLI: "Commands that this server's owner declared: find them, run them. Needs a client token.",
+    Tag.WS: "Live messages over a WebSocket. The client token is the parameter `api_key`.",
+    Tag.SYSTEM: "Whether the server answers, and whether it can work.",
+    Tag.CONNECTIONS: "Saved, named jobs: run them by name, by schedule, or all in a row. Needs a client token.",
+    Tag.EXECUTIONS: "Run scripts, alone and in batches, and what they cost. Needs a client token.",
 }
 _COMMON_ERRORS: Final = (ErrorCode.INTERNAL,)
 _OF_AUTH: Final[Mapping[Auth, tuple[ErrorCode, ...]]] = {
+    **{auth: (ErrorCode.UNAUTHENTICATED, ErrorCode.INVALID_PARAMETER) for auth in Auth if auth.is_client},
     Auth.NONE: (),
-    Auth.CLIENT: (ErrorCode.UNAUTHENTICATED, ErrorCode.INVALID_PARAMETER),
     Auth.WORKER: (ErrorCode.UNAUTHENTICATED, ErrorCode.INVALID_PARAMETER, ErrorCode.FORBIDDEN),
+}
+_FORM: Final = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {"file": {"type": "string", "format": "binary"}},
 }
 _OF_BODY: Final = (ErrorCode.MALFORMED_JSON, ErrorCode.INVALID_BODY, ErrorCode.BODY_TOO_LARGE)
 
@@ -106,6 +116,8 @@ class Reference:
 def errors_of(operation: Operation) -> tuple[ErrorCode, ...]:
     """Every error that *operation* can answer, those of its kind included."""
     codes = (*_OF_AUTH[operation.auth], *(_OF_BODY if operation.body else ()), *operation.errors, *_COMMON_ERRORS)
+    if operation.unprocessable:
+        codes = tuple(ErrorCode.UNPROCESSABLE if code in INVALID else code for code in codes)
     return tuple(dict.fromkeys(codes))
 
 
@@ -126,6 +138,8 @@ def _described(operation: Operation) -> dict[str, Any]:
     if operation.body is not None:
         schema = {"$ref": _REF.format(model=operation.body.__name__)}
         row["requestBody"] = {"required": _has_required(operation), "content": {JSON: {"schema": schema}}}
+    elif operation.takes_form:
+        row["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}
     elif operation.takes_file:
         row["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}
     return row

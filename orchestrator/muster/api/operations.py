@@ -21,6 +21,8 @@ Guard: TypeAlias = "Callable[[Call], None]"
 Schema: TypeAlias = Mapping[str, Any]
 
 JSON: Final = "application/json"
+INVALID: Final = frozenset({ErrorCode.INVALID_BODY, ErrorCode.INVALID_PARAMETER, ErrorCode.INVALID_INPUT})
+"""Well-formed but wrong, as opposed to MALFORMED_JSON."""
 KIBIBYTE: Final = 1024
 
 
@@ -97,6 +99,8 @@ class Operation:
     """Tighter than the setting `max_body_bytes`, where nothing large is ever sent."""
     takes_file: bool = False
     """The body is a file, which the handler reads piece by piece."""
+    takes_form: bool = False
+    """The file is the part `file` of a form, and nothing else will do."""
     empty_body_is_none: bool = False
     """An empty body is told from `{}` (else it means the same)."""
     parameters: tuple[Parameter, ...] = ()

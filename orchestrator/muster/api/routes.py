@@ -11,6 +11,7 @@ from muster_worker import event_wire, wire
 from muster.api import (
     client,
     client_socket,
+    connections,
     docs,
     events,
     files,
@@ -22,6 +23,7 @@ from muster.api import (
     worker,
     worker_files,
 )
+from muster.api import connection_models as cm
 from muster.api import models as m
 from muster.api.operations import KIBIBYTE, Answer, Auth, Operation, Tag
 from muster.api.parameters import seconds_parameter, text_parameter, whole_parameter
@@ -41,6 +43,8 @@ _START: Final = (
     E.SHUTTING_DOWN,
     *_STORE,
 )
+_CONNECTION: Final = (E.CONNECTION_NOT_FOUND, *_STORE)
+_SAVE: Final = (E.CONNECTION_CONFIGURED, E.TOO_MANY_CONNECTIONS, E.STORE_FULL, *_STORE)
 _FILE: Final = (E.FILE_NOT_FOUND, *_STORE)
 _SEND: Final = (E.INVALID_BODY, E.BODY_TOO_LARGE, E.QUOTA_EXCEEDED, E.DISK_FULL, E.STORE_FULL, *_STORE)
 _HOLD: Final = (E.TASK_NOT_FOUND, E.TASK_NOT_HELD)
@@ -75,6 +79,10 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
               (Answer(200, "A page that loads nothing from elsewhere.", media_type="text/html",
                       example="<!doctype html>"),)),
     Operation("GET", "/_public/docs/{file}", docs.docs_file, "A file of the page", Tag.PUBLIC,
+              (Answer(200, "The file."),), errors=(E.NOT_FOUND,), hidden=True),
+    *(Operation("GET", path, docs.docs_page, "This reference, interactive", Tag.PUBLIC,
+                (Answer(200, "The same page."),), hidden=True) for path in ("/docs", "/redoc")),
+    Operation("GET", "/docs/{file}", docs.docs_file, "A file of the page", Tag.PUBLIC,
               (Answer(200, "The file."),), errors=(E.NOT_FOUND,), hidden=True),
     Operation("GET", "/openapi.json", docs.openapi_json, "This reference, for machines", Tag.PUBLIC,
               (Answer(200, "OpenAPI 3.1.", dict),)),
@@ -141,6 +149,26 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
               (Answer(200, "All active workers.", list[m.Worker]),), Auth.CLIENT, errors=_STORE),
     Operation("GET", "/api/v1/dashboard", client.get_dashboard, "Counts of the fleet", Tag.FLEET,
               (Answer(200, "Counts, no names.", m.DashboardAnswer),), Auth.CLIENT, errors=_STORE),
+
+    # ---- connections
+    Operation("GET", "/api/v1/connections", connections.list_connections, "Connections, by their definitions",
+              Tag.CONNECTIONS, (Answer(200, "All that the caller sees.", cm.Connections),), Auth.CLIENT, errors=_STORE),
+    Operation("POST", "/api/v1/connections", connections.create_connection, "Save a connection", Tag.CONNECTIONS,
+              (Answer(201, "Saved.", cm.SavedConnection),), Auth.CLIENT, body=cm.SaveConnection,
+              body_bytes_max=256 * KIBIBYTE, errors=(E.CONNECTION_EXISTS, *_SAVE)),
+    Operation("GET", "/api/v1/connections/{name}", connections.get_connection, "A connection", Tag.CONNECTIONS,
+              (Answer(200, "As it is now.", cm.SavedConnection),), Auth.CLIENT, errors=_CONNECTION),
+    Operation("PUT", "/api/v1/connections/{name}", connections.put_connection, "Save or replace a connection",
+              Tag.CONNECTIONS, (Answer(200, "Saved.", cm.SavedConnection),), Auth.CLIENT, body=cm.SaveConnection,
+              body_bytes_max=256 * KIBIBYTE, errors=_SAVE),
+    Operation("DELETE", "/api/v1/connections/{name}", connections.delete_connection, "Forget a connection",
+              Tag.CONNECTIONS, (Answer(204, "Gone."),), Auth.CLIENT, errors=(E.CONNECTION_CONFIGURED, *_CONNECTION)),
+    Operation("POST", "/api/v1/connections/{name}/run", connections.start_connection, "Start a run of it",
+              Tag.CONNECTIONS, (Answer(202, "The run is a job.", cm.StartedRun),), Auth.CLIENT,
+              errors=(E.INVALID_PARAMETER, E.IDEMPOTENCY_CONFLICT, E.RUN_FAILED, E.STORE_FULL, E.SHUTTING_DOWN,
+                      *_CONNECTION),
+              parameters=(text_parameter("Idempotency-Key", "The same key makes the same run, for a day.",
+                                         header=True),)),
 
     # ---- files
     Operation("POST", "/api/v1/files", files.upload_file, "Upload a file", Tag.FILES,

@@ -49,3 +49,8 @@ WEBHOOK_TRIES: Final = 4
 PRIORITY_MIN: Final = -31
 PRIORITY_MAX: Final = 32
 """Priority bands are strict; inside one band flows share fairly."""
+CONNECTIONS_MAX: Final = 1_000
+"""Saved connections of one tenant, and of the file."""
+CRON_CHARACTERS_MAX: Final = 200
+SLOT_LATE_MS: Final = 3_600_000
+"""A schedule's slot that nobody could run at its time is still run so much later, and only the newest one."""

@@ -95,6 +95,13 @@ class JobRecord:
     current_worker: str | None = None
     progress: float | None = None
     progress_message: str | None = None
+
+    @property
+    def has_begun(self) -> bool:
+        """Some worker has fetched a task of it, or it waits for something else than that."""
+        if self.status is JobStatus.WAITING_FOR_WORKER:
+            return self.current_worker is not None
+        return self.status is not JobStatus.PENDING and self.started_at is not None
     parent: Parent | None = None
 
     @property

@@ -35,14 +35,24 @@ class Catalog:
                 break
         return JobPage(tuple(found), write_cursor(before))
 
-    async def find(self, tenant: str, *, statuses: frozenset[JobStatus] | None, limit: int, offset: int) -> Found:
+    async def find(
+        self,
+        tenant: str,
+        *,
+        statuses: frozenset[JobStatus] | None,
+        limit: int,
+        offset: int,
+        begun: bool | None = None,
+    ) -> Found:
         """The jobs of these statuses, newest created first; `total` counts all of them.
+
+        *begun*: only those that somebody has begun, or only those that nobody has.
 
         Every job of the tenant is looked at, 500 a call: about 2 us of the store's time each, 0.2 s for the most that
         are looked at, 100,000. Of more than that the total is a lower bound, and the oldest ended ones are not found.
         """
         glances = await self._store.glances(tenant, tag=None, statuses=statuses, most=FIND_JOBS_MAX)
-        ordered = sorted(glances, reverse=True)
+        ordered = sorted((one for one in glances if begun in (None, one.begun)), reverse=True)
         records = await asyncio.gather(*(self._store.read(glance.job) for glance in ordered[offset : offset + limit]))
         return Found(tuple(record for record in records if record is not None), len(ordered))
 

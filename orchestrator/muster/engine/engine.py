@@ -15,14 +15,17 @@ from muster.core.ids import JobId, UnixMs, partition_of
 from muster.core.status import JobStatus
 from muster.engine.background import Background
 from muster.engine.catalog import Catalog
+from muster.engine.connections import Connections
 from muster.engine.deletion import Deletion
 from muster.engine.dispatch import Dispatcher
+from muster.engine.figures import Figures
 from muster.engine.files import Files
 from muster.engine.fleet import Fleet
 from muster.engine.jobs import Jobs
 from muster.engine.journal import Journal
 from muster.engine.live import Live
 from muster.engine.pruning import Pruning
+from muster.engine.schedules import Schedules
 from muster.engine.settings import EngineSettings
 from muster.engine.ticker import Ticker
 from muster.engine.turns import ApprovalTokens, TurnRules, Turns
@@ -69,7 +72,10 @@ class Engine:
         self.files = Files(store, settings.files, self._secret)
         catalog = Catalog(store)
         deletion = Deletion(store, jobs, watchers, self.files, cancel_grace_ms=settings.cancel_grace_ms)
-        self._pruning = Pruning(store, self.files, settings.files)
+        self._pruning = pruning = Pruning(store, self.files, settings.files)
+        self.figures = Figures(store, pruning.run_once)
+        self.connections = Connections(store, blueprints, settings.connections, jobs.submit, catalog.tagged)
+        self.schedules = Schedules(store, self.connections, jobs.submit, catalog.tagged, settings.replica)
         self._journal = journal = Journal(store, settings)
         self._live = live = Live(store, settings)
         self._work = work = Work(store, turns, dispatcher, fleet, background, metrics, settings, self._hint)
@@ -81,7 +87,8 @@ class Engine:
         self.poll, self.report, self.report_all = work.poll, work.report, work.report_all
         self.heartbeat, self.progress = work.heartbeat, work.progress
         self.take_events, self.logs, self.follow_logs = journal.take_events, journal.logs, journal.follow_logs
-        self.steps, self.job_status = journal.steps, journal.status
+        self.steps, self.job_status, self.note_line = journal.steps, journal.status, journal.note_line
+        self.last_line = journal.last_line
         self.follow_job, self.follow_pages = live.follow_job, live.follow_pages
         self.workers = fleet.workers
         self.attach_socket, self.detach_socket = fleet.attach, fleet.detach
@@ -113,6 +120,7 @@ class Engine:
             self._background.loop(ticker.run())
         self._background.loop(self._fleet.run())
         self._background.loop(self._pruning.run())
+        self._background.loop(self.schedules.run())
 
     def drain(self) -> None:
         """Send waiting polls home and take no new jobs; what runs goes on."""

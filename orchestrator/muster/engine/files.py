@@ -5,6 +5,7 @@ Whoever fails in between leaves bytes that no record names; the pruning finds th
 order, so that an account never counts what is gone.
 """
 
+import asyncio
 import logging
 import secrets
 import time
@@ -41,6 +42,9 @@ log = logging.getLogger("muster.files")
 
 FILES_PER_TENANT_MAX: Final = 100_000
 FILES_PER_JOB_MAX: Final = 10_000
+PROBE_S: Final = 2.0
+_NO_BLOB: Final = f"{'a' * 16}-{'0' * 32}-{'0' * 16}"
+"""Well named, and never there."""
 
 Chunks: TypeAlias = AsyncIterator[bytes]
 
@@ -187,6 +191,19 @@ class Files:
         if kept is None:
             raise _over_quota(f"A job keeps at most {FILES_PER_JOB_MAX} artifacts.")
         raise MusterError(ErrorCode.JOB_NOT_FOUND, "Job not found")
+
+    async def jobs_of(self, tenant: str) -> tuple[JobId, ...]:
+        """Jobs of *tenant* that have artifacts, newest first. Some may have none any more, or be gone."""
+        return await self._store.files.jobs_of(tenant)
+
+    async def is_accessible(self) -> bool:
+        """Whether the place of files answers, now."""
+        try:
+            async with asyncio.timeout(PROBE_S):
+                await self.blobs.holds(_NO_BLOB)
+        except (TimeoutError, StorageFailed, DiskFull, OSError):
+            return False
+        return True
 
     async def artifacts(self, job: JobId) -> tuple[FileRecord, ...]:
         """Of a job that the caller may see; oldest first. Those whose time is over are listed, see `expires_at`."""

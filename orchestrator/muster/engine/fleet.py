@@ -206,6 +206,7 @@ def worker_view(fields: Mapping[str, str]) -> WorkerView:
         registered_at=UnixMs(int(fields.get("registered_at", 0))),
         last_seen_at=UnixMs(int(fields.get("last_seen_at", 0))),
         protocol=int(fields["protocol"]),
+        runtimes=tuple(facts.get("runtimes", ())),
     )
 
 

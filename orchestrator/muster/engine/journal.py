@@ -19,10 +19,11 @@ from muster.engine.following import Following, set_within
 from muster.engine.settings import EngineSettings
 from muster.errors import ErrorCode, MusterError
 from muster.store.base import Refusal, Refused, Store
-from muster.store.journal import Appended, Chunk, Entry, LogRead, Stream, TaskEvents
+from muster.store.journal import Appended, Chunk, Entry, LogRead, NotedLine, Stream, TaskEvents
 
 LOOK_AGAIN_S: Final = 5.0
 """A lost announcement costs a follower at most this long."""
+BEYOND_EVERY_LINE: Final = 2**53
 READS_PER_PAGE: Final = 16
 """A page of a filtered log may be short: after so many reads it answers with what was found."""
 
@@ -128,6 +129,31 @@ class Journal:
                 return EventsReply(reply.next - 1, reply.cancelling)
             events = _rest(events, reply)
 
+    async def note_line(
+        self, job_id: str, *, tenant: str | None, seq: int, stream: Stream, text: str, at: UnixMs | None
+    ) -> bool:
+        """Keep a line under the number that its teller chose; False where that has a line, which stays.
+
+        *tenant* None: a worker tells, whosever job it is. A line with a smaller number than the newest is there for
+        whoever reads the log again: followers that are past it are not told.
+
+        Raises:
+            MusterError: JOB_NOT_FOUND, JOB_FINAL.
+        """
+        job = JobId(job_id)
+        if tenant is not None:
+            await self._job(tenant, job_id)
+        elif not is_job_id(job_id):
+            raise _job_not_found()
+        noted = await self._store.note_line(
+            NotedLine(job, seq, at, stream, text, log_bytes_max=self._settings.log_bytes_max)
+        )
+        if not isinstance(noted, Refused):
+            return noted
+        if noted.why is Refusal.FINAL:
+            raise MusterError(ErrorCode.JOB_FINAL, f"job {job_id} has ended", hint="nothing is added to its log")
+        raise _job_not_found()
+
     # Clients
 
     async def logs(self, tenant: str, job_id: str, *, after: int, limit: int, stream: Stream | None) -> LogPage:
@@ -176,6 +202,15 @@ class Journal:
                 if page.is_last:
                     await set_within(woken, min(LOOK_AGAIN_S, quiet_s))
 
+    async def last_line(self, tenant: str, job_id: str) -> int:
+        """The number of the newest line, 0 where there is none.
+
+        Raises:
+            MusterError: JOB_NOT_FOUND.
+        """
+        read = await self._store.read_log((await self._job(tenant, job_id)).id, BEYOND_EVERY_LINE)
+        return 0 if read is None else read.last
+
     async def steps(self, tenant: str, job_id: str) -> Steps:
         """Steps in the order of tasks and steps, of each task's newest attempt only.
 
@@ -199,7 +234,7 @@ class Journal:
     async def _job(self, tenant: str, job_id: str) -> JobRecord:
         record = await self._store.read(JobId(job_id)) if is_job_id(job_id) else None
         if record is None or record.tenant != tenant:
-            raise MusterError(ErrorCode.JOB_NOT_FOUND, "Job not found")
+            raise _job_not_found()
         return record
 
     # Waking
@@ -272,6 +307,10 @@ def entries_of(job: JobId, chunks: Sequence[Chunk]) -> Iterator[LogEntry]:
 def step_view(job: JobId, number: int, index: int, blob: bytes) -> StepView:
     stored = orjson.loads(blob)
     return StepView(task_id(job, number), index, stored["attempt"], stored["step"])
+
+
+def _job_not_found() -> MusterError:
+    return MusterError(ErrorCode.JOB_NOT_FOUND, "Job not found")
 
 
 def _task_not_found(report: EventsReport) -> MusterError:

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from math import inf
 from typing import Final
 
-from muster.core.file_record import is_artifact_id
+from muster.core.file_record import is_artifact_id, job_of_artifact
 from muster.engine.files import Files, file_id_of
 from muster.engine.settings import FileSettings
 from muster.files.blobs import DiskFull, StorageFailed, StoredBlob
+from muster.files.payloads import is_payload
 from muster.store.base import Store, StoreFull, StoreUnavailable
 
 log = logging.getLogger("muster.pruning")
@@ -49,7 +50,11 @@ class Pruning:
         removed = await self._files.blobs.sweep_incoming(self._orphan_age_s)
         async for found in self._files.blobs.listing():
             over = [
-                blob for blob in found if is_artifact_id(file_id_of(blob.name)) and blob.age_s > self._artifact_age_s
+                blob
+                for blob in found
+                if blob.age_s > self._artifact_age_s
+                and is_artifact_id(file_id_of(blob.name))
+                and not is_payload(blob.name)
             ]
             for blob in over:
                 await self._files.remove_blob(blob.name)
@@ -60,8 +65,16 @@ class Pruning:
         return removed
 
     async def _prune(self, found: Sequence[StoredBlob]) -> int:
-        named = await self._store.files.blobs([file_id_of(blob.name) for blob in found])
-        orphans = [blob.name for blob, name in zip(found, named, strict=True) if blob.name != name]
+        files = [blob.name for blob in found if not is_payload(blob.name)]
+        named = await self._store.files.blobs([file_id_of(blob) for blob in files])
+        orphans = [blob for blob, name in zip(files, named, strict=True) if blob != name]
+        orphans += await self._ownerless([blob.name for blob in found if is_payload(blob.name)])
         for orphan in orphans:
             await self._files.remove_blob(orphan)
         return len(orphans)
+
+    async def _ownerless(self, values: Sequence[str]) -> list[str]:
+        """Large values of jobs that are gone."""
+        jobs = [job for value in values if (job := job_of_artifact(file_id_of(value))) is not None]
+        known = await self._store.files.known_jobs(jobs)
+        return [value for value, is_known in zip(values, known, strict=True) if not is_known]

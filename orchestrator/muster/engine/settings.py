@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from muster.core.connection import Connection
+
 
 @dataclass(frozen=True, slots=True)
 class FileSettings:
@@ -45,4 +47,6 @@ class EngineSettings:
     webhooks_allow_private: bool = True
     log_bytes_max: int = 67_108_864
     """Of one job's log; its oldest lines go first."""
+    connections: tuple[Connection, ...] = ()
+    """Those of the server's file."""
     files: FileSettings = field(default_factory=FileSettings)

@@ -104,6 +104,7 @@ class WorkerView:
     registered_at: UnixMs
     last_seen_at: UnixMs
     protocol: int = 0
+    runtimes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ from muster.store.index import IndexStore
 from muster.store.journal import JournalStore
 
 if TYPE_CHECKING:
+    from muster.store.connection_records import ConnectionRecords
+    from muster.store.figures import FigureRecords
     from muster.store.file_records import FileRecords
 
 
@@ -328,6 +330,16 @@ class Store(JournalStore, IndexStore, Protocol):
     @property
     def files(self) -> "FileRecords":
         """What is known of uploads and artifacts."""
+        ...
+
+    @property
+    def figures(self) -> "FigureRecords":
+        """How much there is."""
+        ...
+
+    @property
+    def connections(self) -> "ConnectionRecords":
+        """Saved connections and their schedules."""
         ...
 
     async def submit(self, job: NewJob, token: str, first: Commit | None = None) -> Turn | Existing | Committed:

@@ -39,6 +39,10 @@ class FileRecords(Protocol):
         """Bytes on the tenant's account."""
         ...
 
+    async def jobs_of(self, tenant: str) -> tuple[JobId, ...]:
+        """Jobs whose artifacts are on the tenant's account, newest first. Some of them may have none any more."""
+        ...
+
     async def plan_upload(self, upload: str, planned: PlannedUpload, ttl_ms: int) -> UnixMs:
         """Expect the bytes of *upload* for so long. Returns until when."""
         ...
@@ -85,6 +89,10 @@ class FileRecords(Protocol):
 
     async def blobs(self, files: Sequence[str]) -> list[str | None]:
         """The blob of each upload or artifact, None where there is none such."""
+        ...
+
+    async def known_jobs(self, jobs: Sequence[JobId]) -> list[bool]:
+        """Which of *jobs* are there, running or ended."""
         ...
 
     async def holding(self, task: TaskId, attempt: int, fence: str) -> Holding | Refusal:

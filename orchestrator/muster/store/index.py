@@ -18,6 +18,8 @@ class Glance(NamedTuple):
     created_at: UnixMs
     job: JobId
     status: JobStatus
+    begun: bool = False
+    """As `JobRecord.has_begun`."""
 
 
 @dataclass(frozen=True, slots=True)

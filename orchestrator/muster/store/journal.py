@@ -86,6 +86,19 @@ class TaskEvents:
 
 
 @dataclass(frozen=True, slots=True)
+class NotedLine:
+    """A line whose teller chose its number, from 1. `at` None: when it comes. Its task is number *task* of the job."""
+
+    job: JobId
+    seq: int
+    at: UnixMs | None
+    stream: Stream
+    text: str
+    log_bytes_max: int
+    task: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Appended:
     """`next` is the number of the event that is wanted next. Not `taken`: some of them are known, send the rest."""
 
@@ -177,6 +190,10 @@ class JournalStore(Protocol):
         """Take events of a task that is leased: each at most once, however often it is sent."""
         ...
 
+    async def note_line(self, line: NotedLine) -> "bool | Refused":
+        """Keep one line under its own number. False: that number has a line. Refused: FINAL, GONE."""
+        ...
+
     async def read_log(self, job: JobId, start: int, watcher: str = "") -> LogRead | None:
         """The log from line *start* on. *watcher* is a replica that will be told when more comes."""
         ...
@@ -195,6 +212,11 @@ def dump_lines(lines: Sequence[Line]) -> bytes:
 def dump_chunk(first: int, task: int, count: int, lines: bytes) -> bytes:
     """As `append.lua` spells it: the lines' numbers, the task's, and the lines."""
     return b"%d|%d|%d|%b" % (first, count, task, lines)
+
+
+def dump_text(text: str) -> bytes:
+    """As it stands in a chunk."""
+    return orjson.dumps(text)
 
 
 def load_chunk(blob: bytes) -> Chunk:

@@ -38,6 +38,9 @@ from muster.store.base import (
 )
 from muster.store.keys import global_tag, partition_tags, short_hash, wake_channel
 from muster.store.link import CONNECT_TIMEOUT_S, Address, Link, LinkDown, ServerError, Traffic
+from muster.store.payloads import CARRIERS, Arg, Offload, Payloads, holds_reference
+from muster.store.redis_connections import RedisConnectionRecords
+from muster.store.redis_figures import RedisFigures
 from muster.store.redis_files import RedisFileRecords
 from muster.store.redis_index import INDEX_DAY_MS, IndexCalls
 from muster.store.redis_journal import JournalCalls
@@ -93,9 +96,12 @@ class RedisStore(JournalCalls, IndexCalls):
         self._link: Link | None = None
         self._subscriber: Link | None = None
         self._up = asyncio.Event()
+        self._offload: Offload | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.traffic = Traffic()
-        self.files = RedisFileRecords(self._call, self._run, self._tag_of, self._global)
+        self.files = RedisFileRecords(self._call, self._run, self._tag_of, self._global, self._filled)
+        self.figures = RedisFigures(self._call, self._run, self._tag_or_none)
+        self.connections = RedisConnectionRecords(self._call, self._run, self._global)
 
     @property
     def partitions(self) -> int:
@@ -231,8 +237,23 @@ class RedisStore(JournalCalls, IndexCalls):
             raise StoreUnavailable(f"{self._address}: {error}") from error
         await asyncio.sleep(0.05)
 
+    def keep_large_values(self, payloads: Payloads, bytes_max: int) -> None:
+        """From now on values above *bytes_max* are kept among *payloads*. Those kept before are found in any case."""
+        self._offload = Offload(payloads, bytes_max)
+
     def _run(self, name: str, tag: str, *args: bytes | str | int | float) -> Any:
+        if self._offload is not None and name in CARRIERS:
+            return self._run_offloaded(self._offload, name, tag, args)
         return self._call("EVALSHA", script(name).sha, 1, tag, *args)
+
+    async def _filled(self, reply: Any) -> Any:
+        return reply if self._offload is None else await self._offload.back(reply)
+
+    async def _run_offloaded(self, offload: Offload, name: str, tag: str, args: Sequence[Arg]) -> Any:
+        if offload.is_needed(args):
+            args = await offload.out(JobId(str(args[0])), args)
+        reply = await self._call("EVALSHA", script(name).sha, 1, tag, *args)
+        return await offload.back(reply) if holds_reference(reply) else reply
 
     def _tag_of(self, job: JobId) -> str:
         partition = partition_of(job)

@@ -115,9 +115,9 @@ class IndexCalls:
                 "glance", part, index, top, offset, min(GLANCES_PER_CALL, most - looked_at), *words
             )
             looked_at += int(count)
-            for job, created, status in zip(flat[::3], flat[1::3], flat[2::3], strict=True):
+            for job, created, status, begun in zip(flat[::4], flat[1::4], flat[2::4], flat[3::4], strict=True):
                 found[JobId(job.decode())] = Glance(
-                    UnixMs(int(created)), JobId(job.decode()), JobStatus(status.decode())
+                    UnixMs(int(created)), JobId(job.decode()), JobStatus(status.decode()), begun == b"1"
                 )
             if int(count) < GLANCES_PER_CALL:
                 break

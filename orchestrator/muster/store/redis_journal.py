@@ -8,6 +8,7 @@ from muster.core.ids import JobId
 from muster.store.base import Refusal, Refused
 from muster.store.codec import load_record, text_fields
 from muster.store.journal import (
+    STREAMS,
     Appended,
     AttemptStart,
     Known,
@@ -15,11 +16,13 @@ from muster.store.journal import (
     LiveRead,
     LogRead,
     Meta,
+    NotedLine,
     PlacedStep,
     Progress,
     StoredSteps,
     TaskEvents,
     dump_lines,
+    dump_text,
     load_chunk,
     load_step,
 )
@@ -54,6 +57,19 @@ class JournalCalls:
                 return Refused(Refusal.GONE, int(reply[1]))
             case why:
                 return Refused(Refusal(why.decode()))
+
+    async def note_line(self, line: NotedLine) -> bool | Refused:
+        tag = self._tag_or_none(line.job)
+        if tag is None:
+            return Refused(Refusal.GONE, -1)
+        at = "" if line.at is None else line.at
+        stream, text = STREAMS.index(line.stream), dump_text(line.text)
+        reply = await self._run("note_line", tag, line.job, line.seq, line.task, at, stream, text, line.log_bytes_max)
+        match reply[0]:
+            case b"new" | b"known":
+                return bool(reply[0] == b"new")
+            case why:
+                return Refused(Refusal(why.decode()), -1)
 
     async def read_log(self, job: JobId, start: int, watcher: str = "") -> LogRead | None:
         tag = self._tag_or_none(job)

@@ -24,10 +24,20 @@ class Output:
         has_markers: whether lines of stdout may be markers.
         bytes_max: of both streams together; what comes after is thrown away.
         stop: called with the reason when the command must end.
+        copy: takes stdout as it is.
     """
 
-    def __init__(self, emit: Emit, *, has_markers: bool, bytes_max: int, stop: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        emit: Emit,
+        *,
+        has_markers: bool,
+        bytes_max: int,
+        stop: Callable[[str], None],
+        copy: Callable[[bytes], None] | None = None,
+    ) -> None:
         self.steps = Steps()
+        self._copy = copy
         self._emit = emit
         self._has_markers = has_markers
         self._bytes_max = bytes_max
@@ -41,6 +51,8 @@ class Output:
         if len(chunk) > room:
             chunk = chunk[:room]
             self._stop(f"command printed more than {self._bytes_max} bytes")
+        if self._copy is not None and stream == "stdout":
+            self._copy(chunk)
         at = _now_ms()
         for line in self._splitters[stream].feed(chunk):
             self._line(stream, line, at)

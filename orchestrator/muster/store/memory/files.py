@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from muster.core.file_record import FileRecord, NewFile, PlannedUpload, job_of_artifact
+from muster.core.file_record import FileRecord, NewFile, PlannedUpload, job_of_artifact, jobs_of_blobs
 from muster.core.ids import JobId, TaskId, UnixMs, split_task_id
 from muster.core.status import TaskStatus
 from muster.store.base import Refusal
@@ -45,6 +45,9 @@ class MemoryFileRecords:
 
     async def used(self, tenant: str) -> int:
         return sum(self._accounts.get(short_hash(tenant), {}).values())
+
+    async def jobs_of(self, tenant: str) -> tuple[JobId, ...]:
+        return jobs_of_blobs(self._accounts.get(short_hash(tenant), {}))
 
     async def plan_upload(self, upload: str, planned: PlannedUpload, ttl_ms: int) -> UnixMs:
         until = UnixMs(self._now() + ttl_ms)
@@ -150,6 +153,10 @@ class MemoryFileRecords:
             record = await (self.upload(file) if is_upload else self.artifact(file))
             found.append(None if record is None else record.file.blob)
         return found
+
+    async def known_jobs(self, jobs: Sequence[JobId]) -> list[bool]:
+        parts = [(self._partition_of(job), job) for job in jobs]
+        return [part is not None and part.job(job) is not None for part, job in parts]
 
     async def holding(self, task: TaskId, attempt: int, fence: str) -> Holding | Refusal:
         parts = split_task_id(task)

@@ -18,6 +18,7 @@ from muster.store.journal import (
     LiveRead,
     LogRead,
     Meta,
+    NotedLine,
     PlacedStep,
     Progress,
     StoredSteps,
@@ -34,6 +35,8 @@ from muster.store.memory.partition import Partition
 STEPS_MAX: Final = 1000
 METADATA_MAX: Final = 256
 WATCHERS_MAX: Final = 8
+NOTHING: Final = dump_chunk(1, 0, 0, b"[]")
+"""An empty chunk says that the numbers before the first line never were."""
 V = TypeVar("V")
 
 
@@ -123,6 +126,29 @@ def _put(known: dict[str, V], key: str, value: V, size_max: int) -> bool:
     if key not in known and len(known) >= size_max:
         return False
     known[key] = value
+    return True
+
+
+def note_line(part: Partition, line: NotedLine) -> bool | Refused:
+    job = part.job(line.job)
+    if job is None:
+        return Refused(Refusal.GONE, -1)
+    if job.is_final:
+        return Refused(Refusal.FINAL, -1)
+    chunks = [load_chunk(blob) for blob in job.log]
+    if any(chunk.first <= line.seq < chunk.first + len(chunk.lines) for chunk in chunks):
+        return False
+    if line.seq > 1 and job.last_line == 0:
+        job.log.append(NOTHING)
+    if line.seq == 1 and NOTHING in job.log:
+        job.log.remove(NOTHING)
+    at = UnixMs(part.now()) if line.at is None else line.at
+    place = sum(load_chunk(blob).first <= line.seq for blob in job.log)
+    job.log.insert(place, dump_chunk(line.seq, line.task, 1, dump_lines((Line(at, line.stream, line.text),))))
+    while sum(map(len, job.log)) > line.log_bytes_max and len(job.log) > 1:
+        del job.log[0]
+    job.last_line = max(job.last_line, line.seq)
+    part.announce_log(job)
     return True
 
 

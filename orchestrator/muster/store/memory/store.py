@@ -31,8 +31,10 @@ from muster.store.base import (
     Turn,
 )
 from muster.store.index import Glance, TagPage
-from muster.store.journal import Appended, Known, LiveRead, LogRead, StoredSteps, TaskEvents
+from muster.store.journal import Appended, Known, LiveRead, LogRead, NotedLine, StoredSteps, TaskEvents
 from muster.store.memory import index, jobs, journal, tasks, ticks
+from muster.store.memory.connections import MemoryConnectionRecords
+from muster.store.memory.figures import MemoryFigures
 from muster.store.memory.files import MemoryFileRecords
 from muster.store.memory.model import Delivery
 from muster.store.memory.partition import Partition
@@ -63,6 +65,8 @@ class MemoryState:
         self.partitions = [self._partition(number) for number in range(self.partition_count)]
         self.workers = Workers(self.now)
         self.files = MemoryFileRecords(self.now, self.partition_with)
+        self.figures = MemoryFigures(self.files, self.partitions)
+        self.connections = MemoryConnectionRecords(self.now)
         self.blueprints: dict[tuple[str, str], str] = {}
         self.secret: str | None = None
 
@@ -105,6 +109,14 @@ class MemoryStore:
     @property
     def files(self) -> MemoryFileRecords:
         return self._state.files
+
+    @property
+    def figures(self) -> MemoryFigures:
+        return self._state.figures
+
+    @property
+    def connections(self) -> MemoryConnectionRecords:
+        return self._state.connections
 
     def _of(self, job: JobId) -> Partition | None:
         return self._state.partition_with(job)
@@ -194,6 +206,10 @@ class MemoryStore:
     async def append(self, events: TaskEvents) -> Appended | Refused:
         part = self._of(events.job)
         return Refused(Refusal.GONE, -1) if part is None else journal.append(part, events)
+
+    async def note_line(self, line: NotedLine) -> bool | Refused:
+        part = self._of(line.job)
+        return Refused(Refusal.GONE, -1) if part is None else journal.note_line(part, line)
 
     async def read_log(self, job: JobId, start: int, watcher: str = "") -> LogRead | None:
         part = self._of(job)
