@@ -164,6 +164,7 @@ class Job(Answer):
     retry_count: int
     batch_id: Annotated[str | None, Field(description="Of its tag `batch:…`, where it has one.")]
     tags: list[str]
+    cost_micros: Annotated[int, Field(description="Of all runs of its tasks so far; a million are 1 EUR.")]
     version: Annotated[int, Field(description="Grows with every change; see `since`.")]
     progress: float | None
     progress_message: str | None
@@ -321,6 +322,21 @@ class DashboardAnswer(Answer):
     jobs: dict[str, int]
     tasks: dict[str, int]
     timestamp: AwareDatetime
+
+
+class CostOfDay(Answer):
+    """One's jobs of one meter that were created on the day and are over."""
+
+    date: str
+    meter: Annotated[str, Field(description="The blueprint's name, or `blueprint|runtime`.")]
+    jobs: int
+    run_ms: Annotated[int, Field(description="Of all their tasks' attempts.")]
+    cost_micros: int
+
+
+class CostDays(Answer):
+    days: list[CostOfDay]
+    total_cost_micros: int
 
 
 class WebhookSecret(Answer):

@@ -8,7 +8,20 @@ from typing import Final
 
 from muster_worker import event_wire, wire
 
-from muster.api import client, docs, events, files, health, log_socket, logs, public, socket, worker, worker_files
+from muster.api import (
+    client,
+    costs,
+    docs,
+    events,
+    files,
+    health,
+    log_socket,
+    logs,
+    public,
+    socket,
+    worker,
+    worker_files,
+)
 from muster.api import models as m
 from muster.api.operations import KIBIBYTE, Answer, Auth, Operation, Tag
 from muster.api.parameters import seconds_parameter, text_parameter, whole_parameter
@@ -124,6 +137,11 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     Operation("GET", "/api/v1/webhooks/secret", client.get_webhook_secret, "The secret of one's webhooks", Tag.JOBS,
               (Answer(200, "Verify the `webhook-signature` of deliveries with it.", m.WebhookSecret,
                       example={"secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}),), Auth.CLIENT),
+    Operation("GET", "/api/v1/cost/days", costs.get_cost_days, "What one's jobs cost, by day", Tag.COST,
+              (Answer(200, "Newest day first; only jobs that are over.", m.CostDays),), Auth.CLIENT,
+              errors=(E.INVALID_PARAMETER, *_STORE),
+              parameters=(text_parameter("since", "First day of creation, `YYYY-MM-DD` in UTC; a week before `until`."),
+                          text_parameter("until", "Last day, today if not given; at most 400 days."))),
     Operation("GET", "/api/v1/workers", client.list_workers, "Workers that are there", Tag.FLEET,
               (Answer(200, "All active workers.", list[m.Worker]),), Auth.CLIENT, errors=_STORE),
     Operation("GET", "/api/v1/dashboard", client.get_dashboard, "Counts of the fleet", Tag.FLEET,

@@ -93,6 +93,7 @@ def job_object(record: JobRecord, approval_token: str | None = None) -> dict[str
         "retry_count": record.retries,
         "batch_id": batch_of(record),
         "tags": record.submission.tags,
+        "cost_micros": record.cost_micros,
         "version": record.revision,
         "progress": record.progress,
         "progress_message": record.progress_message,

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from muster.core.ids import JobId, TaskId, UnixMs
+from muster.core.metering import meter_of
 from muster.core.record import Context, Item, JobRecord, Submission
 from muster.core.status import JobStatus
 from muster.store.index import IndexStore
@@ -57,6 +58,11 @@ class NewJob:
     fingerprint: str = ""
     watcher: str = ""
 
+    @property
+    def meter(self) -> str:
+        """What its runs are counted under."""
+        return meter_of(self.blueprint, self.submission.initial_data)
+
     def record(self, now: UnixMs) -> JobRecord:
         """The job as it is before its first turn."""
         return JobRecord(
@@ -97,6 +103,8 @@ class Seat:
     fence: str
     lease_ms: int
     patient: bool = False
+    price: int = 0
+    """Micros per second of the worker's time, frozen when it gets the task."""
 
 
 @dataclass(frozen=True, slots=True)

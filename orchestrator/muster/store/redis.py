@@ -250,11 +250,12 @@ class RedisStore(JournalCalls, IndexCalls):
     async def submit(self, job: NewJob, token: str, first: Commit | None = None) -> Turn | Existing | Committed:
         submission, context = codec.dump_submission(job.submission), codec.dump_context(job.context)
         idem = short_hash(f"{job.tenant}\0{job.idempotency_key}") if job.idempotency_key else ""
+        tags = ",".join(short_hash(tag) for tag in job.submission.tags)
         reply = await self._run(
             "submit", self._tag_of(job.id),
             job.id, job.tenant, short_hash(job.tenant), job.blueprint, job.blueprint_version, job.state,
             submission, context, JobStatus.PENDING, idem, job.idempotency_ttl_ms, job.fingerprint,
-            token, TURN_LEASE_MS, job.watcher, job.history, ",".join(short_hash(tag) for tag in job.submission.tags),
+            token, TURN_LEASE_MS, job.watcher, job.history, tags, job.meter,
             *([0] if first is None else [1, *_commit_args(first, self._replica)[1:]]),
         )  # fmt: skip
         if reply[0] == b"exists":
@@ -496,7 +497,7 @@ def _claim_args(claim: Claim) -> list[bytes | str | int]:
     ]
     args.append(len(claim.seats))
     for seat in claim.seats:
-        args += (seat.worker, seat.fence, seat.lease_ms, int(seat.patient))
+        args += (seat.worker, seat.fence, seat.lease_ms, int(seat.patient), seat.price)
     return args
 
 

@@ -64,7 +64,7 @@ def _fresh_job(part: Partition, new: NewJob, token: str) -> Job:
         context=codec.load_context(codec.dump_context(new.context)),
     )
     watchers = [new.watcher] if new.watcher else []
-    return Job(stored, turn_token=token, turn_at=part.now() + TURN_LEASE_MS, watchers=watchers)
+    return Job(stored, turn_token=token, turn_at=part.now() + TURN_LEASE_MS, watchers=watchers, meter=new.meter)
 
 
 def _first_record(new: NewJob, created_at: UnixMs) -> JobRecord:
@@ -150,6 +150,7 @@ def _write(part: Partition, job: Job, c: Commit, context: Context) -> None:
 
 def _finish(part: Partition, job: Job, c: Commit, replica: str) -> None:
     part.timers.pop(GraceEnd(job.id), None)
+    part.ledger.count(job, job.record.updated_at if c.status is JobStatus.FINISHED else None)
     part.announce_end(job, replica)
     job.expires_at = part.now() + c.retention_ms
     job.record = replace(

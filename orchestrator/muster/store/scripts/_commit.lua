@@ -35,6 +35,7 @@ local function make_leased(jid, flow, wave, task, place, seat)
   call('HSET', T .. 't:' .. tid, 'st', 'L', 'q', task.cls, 'fl', flow, 'bd', task.band, 'wv', wave, 'at', 1, 'fx', 0,
     'ls', 0, 'to', task.timeout, 'pl', task.body, 'po', task.rules, 'rs', age + place, 'ra', now,
     'w', seat.worker, 'nz', seat.nonce, 'lg', seat.patient, 'hd', hard, 'ca', now)
+  set_price(T .. 't:' .. tid, seat)
   call('HSETNX', T .. 'cls', task.cls, task.kind)
   call('ZADD', T .. 'L', math.min(now + seat.lease, hard), tid)
   return { tid, '1', task.body, '0' }
@@ -72,10 +73,10 @@ local function end_job(jid, job, flow, c, watchers, readers)
   local index = T .. 'xf:' .. c.day .. ':' .. flow
   call('ZADD', index, now, jid)
   call('PEXPIRE', index, c.day_ttl)
-  local made = call('HMGET', job, 'tg', 'ct')
-  for tag in each_tag(made[1]) do
+  local created, tags = count_job(jid, c.status == 'finished')
+  for tag in each_tag(tags) do
     call('ZREM', T .. 'xl:' .. flow .. ':' .. tag, jid)
-    call('PEXPIRE', tag_job('xt:', flow, tag, made[2], jid), c.day_ttl)
+    call('PEXPIRE', tag_job('xt:', flow, tag, created, jid), c.day_ttl)
   end
   announce(jid, watchers, c.replica)   -- the caller tells its own watchers itself
   announce(jid, readers, nil, 'l')

@@ -5,7 +5,7 @@ submit: store a new job and lease its first turn to the caller, or write that tu
 KEYS  1 the partition's tag
 ARGV  job, tenant, tenant's hash, blueprint, version, state, submission, context, status,
       idempotency key's hash or '', its ttl ms, its fingerprint, turn token, turn ttl ms, watcher or '', history entry,
-      hashes of the tags separated by commas,
+      hashes of the tags separated by commas, name it is counted under,
       with commit (0|1), then a commit's arguments after its job
 OUT   {'created'} | {'exists', job, fingerprint} | what commit answers
 TWICE the same job id and token: {'created'} or the commit's second answer, nothing written
@@ -14,7 +14,7 @@ TWICE the same job id and token: {'created'} or the commit's second answer, noth
 -- @include _commit
 local jid, tenant, flow, bp, bv, state, sub, ctx, status = arg(), arg(), arg(), arg(), arg(), arg(), arg(), arg(), arg()
 local idem, idem_ttl, print, token, ttl, watcher, entry = arg(), int(), arg(), arg(), int(), arg(), arg()
-local tags = arg()
+local tags, meter = arg(), arg()
 local job = T .. 'j:' .. jid
 
 local first = arg() == '1' and read_commit() or nil
@@ -35,6 +35,7 @@ call('HSET', job, 'ten', tenant, 'fl', flow, 'bp', bp, 'bv', bv, 'st', status, '
   'nl', 0, 'sw', 0, 'spn', 0, 'rc', 0, 'aw', watcher)
 if idem ~= '' then call('SET', T .. 'k:' .. idem, jid .. '|' .. print, 'PX', idem_ttl) end
 note(jid, entry)
+if meter ~= bp then call('HSET', job, 'mt', meter) end
 call('ZADD', T .. 'xr:' .. flow, now, jid)
 if tags ~= '' then
   call('HSET', job, 'tg', tags)
