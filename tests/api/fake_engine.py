@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from muster.engine.views import (
 )
 from muster.errors import ErrorCode, MusterError
 from muster.observe.metrics import Metrics
+from muster.store.index import DayCost
 from muster.store.journal import Stream
 from muster.store.memory.store import MemoryState, MemoryStore
 from muster_worker.event_wire import StepFields
@@ -224,6 +226,11 @@ class FakeEngine:
     async def tagged(self, tenant: str, tag: str, *, limit: int, cursor: str | None = None) -> JobPage:
         page = await self.jobs(tenant, limit=limit, cursor=cursor, statuses=None, blueprint=None)
         return JobPage(tuple(record for record in page.items if tag in record.submission.tags), page.next)
+
+    async def costs(self, tenant: str, since: date, until: date) -> tuple[DayCost, ...]:
+        self._check()
+        days = (since, until)
+        return tuple(DayCost(day, "simple_flow", 1, 1500, 3000) for day in days)
 
     async def delete(self, tenant: str, job_id: str) -> None:
         del self.records[(await self.job(tenant, job_id)).id]

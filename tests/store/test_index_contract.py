@@ -1,5 +1,7 @@
 """What every store finds: jobs by tag and status; and that a deleted job leaves nothing."""
 
+import time
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -8,7 +10,7 @@ from muster.core.ids import JobId, UnixMs
 from muster.core.record import Submission
 from muster.core.status import FINAL, JobStatus
 from muster.store import redis_index
-from muster.store.base import Committed, Completed, Position, Refusal, Refused, Store, Turn
+from muster.store.base import Committed, Completed, Mode, Position, Refusal, Refused, Store, Turn
 from muster.store.journal import Line, Meta, Step, TaskEvents
 
 from tests.conftest import MakeDeployment
@@ -145,6 +147,158 @@ async def test_a_search_goes_through_a_long_index_chunk_by_chunk(
         assert len(found) == 40
     some = await store.glances("acme", tag=None, statuses=None, most=10)
     assert 10 <= len(some) <= 20
+
+
+# Cost and times
+
+PRICE = 2_000_000
+"""Micros per second: 2 EUR, so that a millisecond costs 2,000."""
+
+
+def today() -> date:
+    return datetime.now(UTC).date()
+
+
+def days() -> list[date]:
+    """Those on which a job of this test may have been created."""
+    return [today() - timedelta(days=back) for back in (-1, 0, 1)]
+
+
+async def sums(store: Store, tenant: str = "acme") -> dict[str, tuple[int, int, int]]:
+    found = await store.day_costs(tenant, days())
+    return {cost.meter: (cost.jobs, cost.run_ms, cost.cost_micros) for cost in found}
+
+
+async def run_for(store: Store, ms: int) -> None:
+    """Let the store's clock go on."""
+    until_s = time.monotonic() + ms / 1000
+
+    async def passed() -> bool:
+        await store.ping()
+        return time.monotonic() >= until_s
+
+    await eventually(passed)
+
+
+async def cost_so_far(store: Store, job: JobId) -> int:
+    record = await store.read(job)
+    assert record is not None
+    return record.cost_micros
+
+
+async def test_every_run_of_a_task_costs_its_time_at_the_price_of_its_worker(store: Store) -> None:
+    job = await waiting_job(store)
+    costs: list[int] = []
+    done: Completed | Refused = Completed()
+    for price, mode in ((PRICE, Mode.RETRY), (0, Mode.REQUEUE), (PRICE // 2, Mode.DELIVER)):
+        (claimed,) = await store.claim(0, claim_of([seat(price=price)]))
+        await run_for(store, 5)
+        done = await store.complete(end_of(claimed, mode=mode))
+        assert isinstance(done, Completed)
+        costs.append(done.ran_ms * price // 1000)
+        assert await cost_so_far(store, job) == sum(costs)
+    assert costs[0] > 0
+    assert costs[2] > 0
+    assert isinstance(done, Completed)
+    assert done.turn is not None
+    assert done.turn.record.cost_micros == sum(costs)
+
+
+async def test_a_task_that_is_handed_out_with_its_commit_has_its_price(store: Store) -> None:
+    turn = await first_turn(store)
+    reply = await committed(store, commit_of(turn, new_tasks(0, 1), claim=claim_of([seat(price=PRICE)])))
+    await run_for(store, 3)
+    done = await store.complete(end_of(reply.claimed[0]))
+    assert isinstance(done, Completed)
+    assert await cost_so_far(store, turn.record.id) == done.ran_ms * 2_000 > 0
+
+
+async def test_the_end_of_a_job_counts_it_once_for_the_day_of_its_creation(store: Store) -> None:
+    job = await waiting_job(store)
+    (claimed,) = await store.claim(0, claim_of([seat(price=PRICE)]))
+    await run_for(store, 3)
+    done = await store.complete(end_of(claimed))
+    assert isinstance(done, Completed)
+    assert done.turn is not None
+    assert await sums(store) == {}
+    end = commit_of(done.turn)
+    for _ in range(2):
+        await committed(store, end)
+    assert await sums(store) == {"orders": (1, done.ran_ms, done.ran_ms * 2_000)}
+    assert await sums(store, "umbrella") == {}
+    record = await store.read(job)
+    assert record is not None
+    assert record.cost_micros == done.ran_ms * 2_000
+
+
+async def test_jobs_that_name_a_runtime_are_counted_by_it(store: Store) -> None:
+    for data in ({"runtime": "python:3.11"}, {"runtime": "python:3.11"}, {"runtime": 7}, {}):
+        await committed(store, commit_of(await first_turn(store, submission=Submission(data))))
+    assert await sums(store) == {"orders|python:3.11": (2, 0, 0), "orders": (2, 0, 0)}
+
+
+async def test_a_run_that_outlives_its_job_is_charged_to_it(store: Store) -> None:
+    job = await waiting_job(store, 2)
+    reported, dropped = await store.claim(0, claim_of([seat(price=PRICE), seat(price=PRICE)]))
+    await store.cancel(job, "c", 0, "")
+    (turn,) = (await store.tick(0, "t")).turns
+    await committed(store, commit_of(turn, status=JobStatus.CANCELLED))
+    assert (await sums(store))["orders"] == (1, 0, 0)
+    await run_for(store, 5)
+    assert await store.complete(end_of(reported)) == Refused(Refusal.FINAL)
+    first = (await sums(store))["orders"]
+    assert first[0] == 1
+    assert first[1] >= 4
+    assert first[2] == first[1] * 2_000 == await cost_so_far(store, job)
+    await store.delete(job)
+    second = (await sums(store))["orders"]
+    assert second[0] == 1
+    assert second[1] > first[1]
+    assert second[2] == second[1] * 2_000
+    assert await store.complete(end_of(dropped)) == Refused(Refusal.GONE, -1)
+    assert (await sums(store))["orders"] == second
+
+
+async def test_a_task_that_nobody_waits_for_any_more_has_cost_what_it_ran(store: Store) -> None:
+    turn = await first_turn(store)
+    await committed(store, commit_of(turn, new_tasks(0, 2), fail_fast=True))
+    failed, _ = await store.claim(0, claim_of([seat(price=0), seat(price=PRICE)]))
+    await run_for(store, 3)
+    done = await store.complete(end_of(failed, failed=True))
+    assert isinstance(done, Completed)
+    assert done.turn is not None
+    await committed(store, commit_of(done.turn, status=JobStatus.WAITING_FOR_HUMAN, need=1, drops=((0, 2),)))
+    await store.tick(0, "t")
+    assert await cost_so_far(store, turn.record.id) >= 3 * 2_000
+
+
+async def test_a_job_that_is_deleted_while_it_runs_has_cost_what_it_ran(store: Store) -> None:
+    job = await waiting_job(store)
+    await store.claim(0, claim_of([seat(price=PRICE)]))
+    await run_for(store, 3)
+    await store.delete(job)
+    jobs, ran_ms, cost = (await sums(store))["orders"]
+    assert (jobs, cost) == (1, ran_ms * 2_000)
+    assert ran_ms >= 3
+
+
+async def test_the_times_of_finished_jobs_are_kept_newest_first(store: Store) -> None:
+    for number in range(155):
+        turn = await first_turn(store)
+        if number == 154:
+            await run_for(store, 5)
+        await committed(store, commit_of(turn, status=JobStatus.WAITING, started=True, deadline_ms=0, need=1))
+        (again,) = (await store.tick(0, "t")).turns
+        if number == 153:
+            await run_for(store, 5)
+        await committed(store, commit_of(again))
+    failed = await first_turn(store)
+    await committed(store, commit_of(failed, status=JobStatus.FAILED, error="no"))
+    times = await store.durations("acme", "orders")
+    assert len(times) == 100
+    assert times[1] >= 5
+    assert await store.durations("acme", "orders|x") == ()
+    assert await store.durations("umbrella", "orders") == ()
 
 
 # Deletion

@@ -9,6 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar
 
@@ -198,7 +199,9 @@ class StoreMachine(RuleBasedStateMachine):
             *(store.glances("a", tag=tag, statuses=some, most=500) for tag in (None, TAG) for some in (None, FINAL))
         )
         glances = [sorted((glance.job, glance.status) for glance in search) for search in searches]
-        return sorted(record.id for record in page.items), glances
+        days = [datetime.now(UTC).date() - timedelta(days=back) for back in (-1, 0, 1)]
+        counted = Counter({cost.meter: cost.jobs for cost in await store.day_costs("a", days)})
+        return sorted(record.id for record in page.items), glances, counted, len(await store.durations("a", "orders"))
 
     def check_wakes(self) -> None:
         model, real = [sorted(text for text in side.texts if text.startswith("c|")) for side in self.sides]
@@ -219,7 +222,8 @@ class StoreMachine(RuleBasedStateMachine):
 
     def a_claim(self, seats: int, lease_ms: int = HOUR_MS, *, swap: bool = False, register: bool = False) -> Claim:
         self.last_seats = tuple(
-            seat(WORKERS[i % 2], fence=self.fresh("f"), lease_ms=lease_ms, patient=swap) for i in range(seats)
+            seat(WORKERS[i % 2], fence=self.fresh("f"), lease_ms=lease_ms, patient=swap, price=i % 2)
+            for i in range(seats)
         )
         classes = tuple(short_hash(kind) for kind in (reversed(TYPES) if swap else TYPES))
         return Claim("r1", classes, self.last_seats, register=register, history=swap)

@@ -8,6 +8,7 @@ import pytest
 from muster.core.file_record import NewFile, PlannedUpload, artifact_id, attached_id
 from muster.core.ids import UnixMs, partition_of
 from muster.core.limits import TAG_JOBS_MAX
+from muster.core.metering import COST_KEPT_MS, DURATIONS_KEPT_MS, METER_FIELDS_MAX
 from muster.core.record import Submission
 from muster.core.status import JobStatus
 from muster.store.base import Committed, Completed, Message, Mode, Refusal, Refused, Turn
@@ -152,7 +153,7 @@ async def test_every_kind_of_key_is_in_the_table_and_carries_the_tag(deployment:
     assert None not in kinds
     seen = {kind.pattern.partition(":")[0] for kind in kinds}
     assert seen >= {"j", "h", "jt", "t", "q", "f", "V", "vt", "cls", "n", "L", "D", "tm", "ob", "k", "xr", "xf", "meta"}
-    assert seen >= {"fa", "up", "fq", "bp", "w", "wc", "ws", "wt", "lg", "sp", "md", "xl", "xt"}
+    assert seen >= {"fa", "up", "fq", "bp", "w", "wc", "ws", "wt", "lg", "sp", "md", "xl", "xt", "co", "du"}
 
 
 async def test_user_strings_never_appear_in_a_key(deployment: Deployment) -> None:
@@ -226,6 +227,31 @@ async def test_a_tag_keeps_its_newest_ten_thousand_jobs(deployment: Deployment) 
     assert [record.id for record in page.items] == [first.record.id]
     assert client.zcard(key) < TAG_JOBS_MAX, "who is gone is cleared away"
     client.delete(key, key.replace("xt:", "xl:"))
+
+
+async def test_a_tenant_cannot_fill_a_day_with_meters(deployment: Deployment) -> None:
+    store = (await deployment.replica()).store
+    await committed(store, commit_of(await first_turn(store)))
+    assert deployment.server is not None
+    (key,) = [key for key in deployment.dump().entries if "}co:" in key]
+    deployment.server.client.hset(key, mapping={f"j|x{number}": 1 for number in range(METER_FIELDS_MAX)})
+    for runtime in ("a", "b", "x|y"):
+        turn = await first_turn(store, submission=Submission({"runtime": runtime}))
+        await committed(store, commit_of(turn))
+    fields = deployment.dump().value(key)
+    assert fields["j|orders"] == "4"
+    assert not [field for field in fields if field.startswith("j|orders|")]
+
+
+async def test_sums_and_times_have_their_time_to_live(deployment: Deployment) -> None:
+    store = (await deployment.replica()).store
+    await committed(store, commit_of(await first_turn(store)))
+    lives = {key.partition("}")[2][:3]: entry.ttl_ms for key, entry in deployment.dump().entries.items()}
+    sums, times = lives["co:"], lives["du:"]
+    assert sums is not None
+    assert times is not None
+    assert COST_KEPT_MS - 60_000 < sums <= COST_KEPT_MS
+    assert DURATIONS_KEPT_MS < times <= DURATIONS_KEPT_MS + 86_400_000
 
 
 async def test_what_a_broken_off_deletion_leaves_expires(deployment: Deployment) -> None:

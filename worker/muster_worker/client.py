@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
@@ -73,6 +73,7 @@ class JobState(BaseModel):
     batch_id: str | None = None
     tags: list[str] = []
     parent_id: str | None = None
+    cost_micros: int = 0
     created_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -88,6 +89,25 @@ class JobState(BaseModel):
         return self.status == "finished"
 
 
+class CostOfDay(BaseModel):
+    """Jobs of one meter that were created on the day and are over. A million micros are 1 EUR."""
+
+    model_config = ConfigDict(extra="allow")
+
+    date: date
+    meter: str
+    jobs: int
+    run_ms: int
+    cost_micros: int
+
+
+class CostDays(BaseModel):
+    """Newest day first."""
+
+    days: list[CostOfDay]
+    total_cost_micros: int
+
+
 class JobList(BaseModel):
     """One page of jobs. `next` is the cursor of the page after it, None on the last."""
 
@@ -99,6 +119,7 @@ _OBJECTS: Final = TypeAdapter(list[dict[str, Any]])
 _OBJECT: Final = TypeAdapter(dict[str, Any])
 _JOB: Final = TypeAdapter(JobState)
 _JOBS: Final = TypeAdapter(JobList)
+_COST_DAYS: Final = TypeAdapter(CostDays)
 
 
 _LOG: Final = TypeAdapter(LogPage)
@@ -321,6 +342,12 @@ class Client:
         """Answer a job that waits for a person. Conflict: it does not, or someone was faster."""
         body = encode({"decision": decision, "note": note, "by": by})
         await self._transport.request("POST", f"{_job_path(job_id)}/decision", body=body)
+
+    async def costs(self, since: date | None = None, until: date | None = None) -> CostDays:
+        """What jobs created on these days cost, both included; the last week if not given."""
+        given = {"since": since, "until": until}
+        query = {name: day.isoformat() for name, day in given.items() if day is not None}
+        return read_answer(_COST_DAYS, (await self._get(f"/api/v1/cost/days?{urlencode(query)}")).body)
 
     async def workers(self) -> list[dict[str, Any]]:
         return read_answer(_OBJECTS, (await self._get("/api/v1/workers")).body)

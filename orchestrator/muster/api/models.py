@@ -166,6 +166,7 @@ class Job(Answer):
     batch_id: Annotated[str | None, Field(description="Of its tag `batch:…`, where it has one.")]
     tags: list[str]
     parent_id: Annotated[str | None, Field(description="The job that started this one and waits for its end.")]
+    cost_micros: Annotated[int, Field(description="Of all runs of its tasks so far; a million are 1 EUR.")]
     version: Annotated[int, Field(description="Grows with every change; see `since`.")]
     progress: float | None
     progress_message: str | None
@@ -323,6 +324,21 @@ class DashboardAnswer(Answer):
     jobs: dict[str, int]
     tasks: dict[str, int]
     timestamp: AwareDatetime
+
+
+class CostOfDay(Answer):
+    """One's jobs of one meter that were created on the day and are over."""
+
+    date: str
+    meter: Annotated[str, Field(description="The blueprint's name, or `blueprint|runtime`.")]
+    jobs: int
+    run_ms: Annotated[int, Field(description="Of all their tasks' attempts.")]
+    cost_micros: int
+
+
+class CostDays(Answer):
+    days: list[CostOfDay]
+    total_cost_micros: int
 
 
 class WebhookSecret(Answer):

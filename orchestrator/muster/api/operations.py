@@ -51,6 +51,7 @@ class Tag(StrEnum):
     JOBS = "jobs"
     BLUEPRINTS = "blueprints"
     FILES = "files"
+    COST = "cost"
     FLEET = "fleet"
     WORKERS = "workers"
     HEALTH = "health"

@@ -1,6 +1,7 @@
 """What the edge needs of the engine, and nothing more. All methods raise MusterError."""
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from datetime import date
 from typing import Any, Protocol
 
 from muster.core.graph import Graph
@@ -30,6 +31,7 @@ from muster.engine.views import (
     WorkerView,
 )
 from muster.observe.metrics import Metrics
+from muster.store.index import DayCost
 from muster.store.journal import Stream
 
 
@@ -114,6 +116,7 @@ class Engine(Protocol):
         offset: int,
         begun: bool | None = None,
     ) -> Found: ...
+    async def costs(self, tenant: str, since: date, until: date) -> tuple[DayCost, ...]: ...
 
     async def delete(self, tenant: str, job_id: str) -> None: ...
 

@@ -94,6 +94,7 @@ def job_object(record: JobRecord, approval_token: str | None = None) -> dict[str
         "batch_id": batch_of(record),
         "tags": record.submission.tags,
         "parent_id": record.parent_id,
+        "cost_micros": record.cost_micros,
         "version": record.revision,
         "progress": record.progress,
         "progress_message": record.progress_message,

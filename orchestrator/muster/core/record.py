@@ -88,6 +88,8 @@ class JobRecord:
     details: JsonObject | None = None
     """Of an error: `code`, and `traceback` where a state function raised."""
     retries: int = 0
+    cost_micros: int = 0
+    """Of all runs of its tasks so far."""
     cancel_requested: bool = False
     turn_failures: int = 0
     spawn_wave: int = 0

@@ -16,6 +16,7 @@ from muster.core.status import JobStatus
 from muster.engine.background import Background
 from muster.engine.catalog import Catalog
 from muster.engine.connections import Connections
+from muster.engine.costs import Costs
 from muster.engine.deletion import Deletion
 from muster.engine.dispatch import Dispatcher
 from muster.engine.figures import Figures
@@ -70,7 +71,7 @@ class Engine:
             store, blueprints, turns, watchers, fleet, background, metrics, settings, tokens, self._hint
         )
         self.files = Files(store, settings.files, self._secret)
-        catalog = Catalog(store)
+        catalog, costs = Catalog(store), Costs(store)
         deletion = Deletion(store, jobs, watchers, self.files, cancel_grace_ms=settings.cancel_grace_ms)
         self._pruning = pruning = Pruning(store, self.files, settings.files)
         self.figures = Figures(store, pruning.run_once)
@@ -83,6 +84,7 @@ class Engine:
         self.submit, self.job, self.jobs, self.wait = jobs.submit, jobs.job, jobs.jobs, jobs.wait
         self.history, self.cancel, self.decide = jobs.history, jobs.cancel, jobs.decide
         self.tagged, self.find, self.delete = catalog.tagged, catalog.find, deletion.delete
+        self.costs, self.durations = costs.costs, costs.durations
         self.approval_token = jobs.approval_token
         self.poll, self.report, self.report_all = work.poll, work.report, work.report_all
         self.heartbeat, self.progress = work.heartbeat, work.progress

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from muster.core.ids import JobId, TaskId, UnixMs
+from muster.core.metering import meter_of
 from muster.core.record import Context, Item, JobRecord, Parent, Submission
 from muster.core.status import JobStatus
 from muster.store.index import IndexStore
@@ -60,6 +61,11 @@ class NewJob:
     watcher: str = ""
     parent: Parent | None = None
 
+    @property
+    def meter(self) -> str:
+        """What its runs are counted under."""
+        return meter_of(self.blueprint, self.submission.initial_data)
+
     def record(self, now: UnixMs) -> JobRecord:
         """The job as it is before its first turn."""
         return JobRecord(
@@ -101,6 +107,8 @@ class Seat:
     fence: str
     lease_ms: int
     patient: bool = False
+    price: int = 0
+    """Micros per second of the worker's time, frozen when it gets the task."""
 
 
 @dataclass(frozen=True, slots=True)

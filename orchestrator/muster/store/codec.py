@@ -126,7 +126,7 @@ def load_record(job: JobId, header: Sequence[bytes | None], task: Sequence[bytes
     (
         tenant, blueprint, version_of, status, state, version, wave, next_task, submission, context, created, updated,
         started, ended, result, error, details, retries, cancel, failures, spawn_wave, spawned, progress, message, _,
-        extra_revisions, parent,
+        extra_revisions, parent, cost,
     ) = header  # fmt: skip
     leased = bool(task) and task[0] == b"L"
     return JobRecord(
@@ -150,6 +150,7 @@ def load_record(job: JobId, header: Sequence[bytes | None], task: Sequence[bytes
         error=error.decode() if error else None,
         details=orjson.loads(details) if details else None,
         retries=_int(retries),
+        cost_micros=_int(cost),
         cancel_requested=cancel == b"1",
         turn_failures=_int(failures),
         spawn_wave=_int(spawn_wave),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from muster.core.ids import JobId, UnixMs
@@ -30,6 +31,17 @@ class TagPage:
     last: "Position | None"
 
 
+@dataclass(frozen=True, slots=True)
+class DayCost:
+    """A tenant's jobs of one meter that were created on *day* (UTC) and are over. Every run counts, failed or not."""
+
+    day: date
+    meter: str
+    jobs: int
+    run_ms: int
+    cost_micros: int
+
+
 class IndexStore(Protocol):
     async def jobs(self, tenant: str, before: "Position | None", limit: int) -> tuple[JobRecord, ...]:
         """Jobs of *tenant* below *before*, newest first."""
@@ -43,6 +55,14 @@ class IndexStore(Protocol):
         self, tenant: str, *, tag: str | None, statuses: frozenset[JobStatus] | None, most: int
     ) -> Sequence[Glance]:
         """The tenant's jobs, or those of the tag, in any order. About *most* are looked at, live ones first."""
+        ...
+
+    async def day_costs(self, tenant: str, days: Sequence[date]) -> tuple[DayCost, ...]:
+        """The sums of each of the days, in any order."""
+        ...
+
+    async def durations(self, tenant: str, meter: str) -> tuple[int, ...]:
+        """How many ms the last 100 jobs of the meter took that finished in the last 30 days, newest first."""
         ...
 
     async def delete(self, job: JobId) -> tuple[str, ...]:

@@ -514,7 +514,7 @@ def _claim_args(claim: Claim) -> list[bytes | str | int]:
     ]
     args.append(len(claim.seats))
     for seat in claim.seats:
-        args += (seat.worker, seat.fence, seat.lease_ms, int(seat.patient))
+        args += (seat.worker, seat.fence, seat.lease_ms, int(seat.patient), seat.price)
     return args
 
 
@@ -532,6 +532,7 @@ def _job_args(job: NewJob) -> list[bytes | str | int]:
         job.id, job.tenant, short_hash(job.tenant), job.blueprint, job.blueprint_version, job.state,
         codec.dump_submission(job.submission), codec.dump_context(job.context), JobStatus.PENDING,
         codec.dump_parent(job.parent), job.history, ",".join(short_hash(tag) for tag in job.submission.tags),
+        job.meter,
     ]  # fmt: skip
 
 

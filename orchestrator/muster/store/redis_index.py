@@ -2,22 +2,27 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Iterable, Sequence
+from datetime import date
 from typing import Any, Final
 
 import orjson
 
 from muster.core.ids import JobId, UnixMs
 from muster.core.limits import TASKS_PER_COMMIT_MAX
+from muster.core.metering import DURATIONS_KEPT_MS, DURATIONS_MAX
 from muster.core.record import JobRecord
 from muster.core.status import FINAL, JobStatus
 from muster.store.base import Position
-from muster.store.index import Glance, TagPage
-from muster.store.keys import short_hash
+from muster.store.codec import text_fields
+from muster.store.index import DayCost, Glance, TagPage
+from muster.store.keys import meter_hash, short_hash
 
 INDEX_DAY_MS: Final = 86_400_000
 INDEX_DAYS_MAX: Final = 31
 """Days of finished jobs a listing looks back, page by page."""
+EPOCH: Final = date(1970, 1, 1)
 GLANCES_PER_CALL: Final = 500
 """A script that looks at so many jobs keeps the server for about a millisecond."""
 HALF_DELETED_MS: Final = 3_600_000
@@ -121,9 +126,33 @@ class IndexCalls:
                 )
             if int(count) < GLANCES_PER_CALL:
                 break
-            offset = offset + int(count) if first == last else 0
+            passed = offset if top == last else 0
+            offset = passed + int(count) if first == last else 0  # a score that fills a chunk may go on
             top = last
         return looked_at, found
+
+    # Sums
+
+    async def day_costs(self, tenant: str, days: Sequence[date]) -> tuple[DayCost, ...]:
+        keys = [(day, f"co:{(day - EPOCH).days}:{short_hash(tenant)}") for day in days]
+        replies = await asyncio.gather(*(self._call("HGETALL", part + key) for _, key in keys for part in self._tags))
+        sums: dict[tuple[date, str], Counter[str]] = {}
+        places = [day for day, _ in keys for _ in self._tags]
+        for day, flat in zip(places, replies, strict=True):
+            for field, value in text_fields(flat).items():
+                kind, _, meter = field.partition("|")
+                sums.setdefault((day, meter), Counter())[kind] += int(value)
+        return tuple(DayCost(day, meter, s["j"], s["r"], s["c"]) for (day, meter), s in sums.items())
+
+    async def durations(self, tenant: str, meter: str) -> tuple[int, ...]:
+        key = f"du:{short_hash(tenant)}:{meter_hash(meter)}"
+        clock, *lists = await asyncio.gather(
+            self._call("TIME"), *(self._call("LRANGE", part + key, 0, DURATIONS_MAX - 1) for part in self._tags)
+        )
+        since = int(clock[0]) * 1000 - DURATIONS_KEPT_MS
+        ended = [tuple(map(int, entry.split(b"|"))) for entries in lists for entry in entries]
+        ended.sort(key=lambda pair: -pair[0])
+        return tuple(ms for at, ms in ended if at >= since)[:DURATIONS_MAX]
 
     # Deletion
 

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from datetime import date
 
 from muster.core.ids import JobId, task_id
 from muster.core.limits import TAG_JOBS_MAX
+from muster.core.metering import DURATIONS_MAX
 from muster.core.record import JobRecord
 from muster.core.status import JobStatus, TaskStatus
 from muster.store.base import Position
-from muster.store.index import Glance, TagPage
+from muster.store.index import DayCost, Glance, TagPage
+from muster.store.keys import short_hash
 from muster.store.memory.model import GraceEnd, Job, WaitEnd
 from muster.store.memory.partition import Partition
 
@@ -60,6 +63,25 @@ def _tagged(parts: Sequence[Partition], tenant: str, tag: str) -> Iterator[tuple
             yield from [(part, job) for part, job in known if job.is_final is final][:TAG_JOBS_MAX]
 
 
+def day_costs(parts: Iterable[Partition], tenant: str, days: Sequence[date]) -> tuple[DayCost, ...]:
+    sums: dict[tuple[date, str], DayCost] = {}
+    for cost in (cost for part in parts for cost in part.ledger.days(short_hash(tenant), days)):
+        known = sums.get((cost.day, cost.meter), DayCost(cost.day, cost.meter, 0, 0, 0))
+        sums[cost.day, cost.meter] = replace(
+            known,
+            jobs=known.jobs + cost.jobs,
+            run_ms=known.run_ms + cost.run_ms,
+            cost_micros=known.cost_micros + cost.cost_micros,
+        )
+    return tuple(sums.values())
+
+
+def durations(parts: Iterable[Partition], tenant: str, meter: str, now: int) -> tuple[int, ...]:
+    found = [entry for part in parts for entry in part.ledger.durations(short_hash(tenant), meter, now)]
+    found.sort(key=lambda entry: -entry[0])
+    return tuple(ms for _, ms in found)[:DURATIONS_MAX]
+
+
 def delete(part: Partition, job_id: JobId) -> None:
     job = part.job(job_id)
     if job is None:
@@ -68,6 +90,7 @@ def delete(part: Partition, job_id: JobId) -> None:
         part.set_status(job, JobStatus.CANCELLED)
         part.timers.pop(WaitEnd(job_id, job.record.wave), None)
         part.timers.pop(GraceEnd(job_id), None)
+        part.ledger.count(job, None)
         part.announce(job)
         part.announce_end(job, "")
     for task in [task for task in part.tasks.values() if task.job == job_id]:

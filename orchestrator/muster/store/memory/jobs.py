@@ -62,7 +62,7 @@ def _make_job(part: Partition, new: NewJob, token: str, turn_at: int) -> Job:
         context=codec.load_context(codec.dump_context(new.context)),
     )
     watchers = [new.watcher] if new.watcher else []
-    job = part.jobs[new.id] = Job(stored, turn_token=token, turn_at=turn_at, watchers=watchers)
+    job = part.jobs[new.id] = Job(stored, turn_token=token, turn_at=turn_at, watchers=watchers, meter=new.meter)
     part.note(job, new.history)
     part.counts[JobStatus.PENDING] += 1
     return job
@@ -147,6 +147,7 @@ def _write(part: Partition, job: Job, c: Commit, context: Context) -> None:
 def _finish(part: Partition, job: Job, c: Commit, replica: str) -> None:
     part.timers.pop(GraceEnd(job.id), None)
     _deliver_end(part, job, c.parting)
+    part.ledger.count(job, job.record.updated_at if c.status is JobStatus.FINISHED else None)
     part.announce_end(job, replica)
     job.expires_at = part.now() + c.retention_ms
     job.record = replace(

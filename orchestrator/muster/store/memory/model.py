@@ -47,6 +47,9 @@ class Job:
     newest_artifact: int = 0
     metadata: dict[str, str] = field(default_factory=dict[str, str])
     expires_at: int | None = None
+    meter: str = ""
+    run_ms: int = 0
+    """Of all runs of its tasks so far."""
 
     @property
     def id(self) -> JobId:
@@ -81,6 +84,7 @@ class Task:
     worker: str = ""
     fence: str = ""
     patient: bool = False
+    price: int = 0
     claimed_at: int = 0
     must_end_at: int = 0
     lease_ends_at: int = 0

@@ -6,10 +6,12 @@ from dataclasses import replace
 
 from muster.core.ids import JobId, TaskId, UnixMs
 from muster.core.limits import TURN_LEASE_MS
+from muster.core.metering import cost_of
 from muster.core.status import JobStatus, TaskStatus
 from muster.store.base import Claim, Claimed, NewTask, RawEvent, Turn
 from muster.store.codec import load_item
 from muster.store.keys import short_hash
+from muster.store.memory.ledger import Ledger
 from muster.store.memory.model import Delivery, Drop, Job, Outgoing, Task, TaskStart, Timer
 from muster.store.memory.queue import FairQueue
 
@@ -37,6 +39,7 @@ class Partition:
         self.idempotency_keys: dict[str, tuple[JobId, str, int]] = {}
         """To the job, the fingerprint and when it is forgotten."""
         self.counts: Counter[str] = Counter()
+        self.ledger = Ledger()
 
     # Jobs
 
@@ -145,17 +148,30 @@ class Partition:
         return self._calls, 0
 
     def forget(self, task: Task) -> None:
-        """Drop a task whatever its state. Its job is not told."""
+        """Drop a task whatever its state. Its job is not told, but pays for a run that is cut off."""
+        if task.status is TaskStatus.LEASED and (job := self.job(task.job)) is not None:
+            self.charge(job, task)
         if task.status is TaskStatus.READY:
             self.queues[task.cls].remove(task)
         self.timers.pop(TaskStart(task.id), None)
         self.tasks.pop(task.id, None)
+
+    def charge(self, job: Job, task: Task) -> int:
+        """Let *job* pay for a run that ends now. Returns the ms it took."""
+        ran_ms = self.now() - task.claimed_at
+        cost = cost_of(ran_ms, task.price)
+        job.run_ms += ran_ms
+        job.record = replace(job.record, cost_micros=job.record.cost_micros + cost)
+        if job.is_final:  # it has been counted already
+            self.ledger.add(job, 0, ran_ms, cost)
+        return ran_ms
 
     def lease(self, task: Task, claim: Claim, place: int) -> Claimed:
         """Give *task* to the seat at *place*."""
         now, seat = self.now(), claim.seats[place]
         task.status, task.attempt = TaskStatus.LEASED, task.attempt + 1
         task.worker, task.fence, task.patient = seat.worker, seat.fence, seat.patient
+        task.price = seat.price
         task.claimed_at, task.must_end_at = now, now + task.timeout_ms
         task.lease_ends_at = min(now + seat.lease_ms, task.must_end_at)
         job = self.jobs[task.job]

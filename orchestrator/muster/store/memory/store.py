@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from typing import Final
 
 from muster.core.ids import JobId, TaskId, partition_of, split_task_id
@@ -30,7 +31,7 @@ from muster.store.base import (
     Tick,
     Turn,
 )
-from muster.store.index import Glance, TagPage
+from muster.store.index import DayCost, Glance, TagPage
 from muster.store.journal import Appended, Known, LiveRead, LogRead, NotedLine, StoredSteps, TaskEvents
 from muster.store.memory import index, jobs, journal, tasks, ticks
 from muster.store.memory.connections import MemoryConnectionRecords
@@ -173,6 +174,12 @@ class MemoryStore:
         self, tenant: str, *, tag: str | None, statuses: frozenset[JobStatus] | None, most: int
     ) -> Sequence[Glance]:
         return index.glances(self._state.partitions, tenant, tag, statuses)[:most]
+
+    async def day_costs(self, tenant: str, days: Sequence[date]) -> tuple[DayCost, ...]:
+        return index.day_costs(self._state.partitions, tenant, days)
+
+    async def durations(self, tenant: str, meter: str) -> tuple[int, ...]:
+        return index.durations(self._state.partitions, tenant, meter, self._state.now())
 
     async def delete(self, job: JobId) -> tuple[str, ...]:
         part = self._of(job)

@@ -1,7 +1,7 @@
 -- What a turn decided, and how it is written. Included by commit, and by submit for a job's first turn.
 local function read_job()
   return { id = arg(), tenant = arg(), flow = arg(), blueprint = arg(), version = arg(), state = arg(), sub = arg(),
-    ctx = arg(), status = arg(), parent = arg(), entry = arg(), tags = arg() }
+    ctx = arg(), status = arg(), parent = arg(), entry = arg(), tags = arg(), meter = arg() }
 end
 
 -- Write a new job. Its first turn is due in `ttl` ms, held by `token` until then; nil: its first commit comes at once.
@@ -10,6 +10,7 @@ local function make_job(new, token, ttl, watcher)
     'st', new.status, 's', new.state, 'v', 0, 'wv', 0, 'nt', 0, 'sub', new.sub, 'ctx', new.ctx, 'ct', now, 'ut', now,
     'sa', '', 'fin', '0', 'need', 0, 'tl', token, 'cx', '0', 'tf', 0, 'nl', 0, 'sw', 0, 'spn', 0, 'rc', 0, 'aw', watcher)
   if new.parent ~= '' then call('HSET', T .. 'j:' .. new.id, 'pa', new.parent) end
+  if new.meter ~= new.blueprint then call('HSET', T .. 'j:' .. new.id, 'mt', new.meter) end
   note(new.id, new.entry)
   call('ZADD', T .. 'xr:' .. new.flow, now, new.id)
   if new.tags ~= '' then
@@ -58,6 +59,7 @@ local function make_leased(jid, flow, wave, task, place, seat)
   call('HSET', T .. 't:' .. tid, 'st', 'L', 'q', task.cls, 'fl', flow, 'bd', task.band, 'wv', wave, 'at', 1, 'fx', 0,
     'ls', 0, 'to', task.timeout, 'pl', task.body, 'po', task.rules, 'rs', age + place, 'ra', now,
     'w', seat.worker, 'nz', seat.nonce, 'lg', seat.patient, 'hd', hard, 'ca', now)
+  set_price(T .. 't:' .. tid, seat)
   call('HSETNX', T .. 'cls', task.cls, task.kind)
   call('ZADD', T .. 'L', math.min(now + seat.lease, hard), tid)
   return { tid, '1', task.body, '0' }
@@ -106,10 +108,10 @@ local function end_job(jid, job, flow, c, watchers, readers, parent)
   local index = T .. 'xf:' .. c.day .. ':' .. flow
   call('ZADD', index, now, jid)
   call('PEXPIRE', index, c.day_ttl)
-  local made = call('HMGET', job, 'tg', 'ct')
-  for tag in each_tag(made[1]) do
+  local created, tags = count_job(jid, c.status == 'finished')
+  for tag in each_tag(tags) do
     call('ZREM', T .. 'xl:' .. flow .. ':' .. tag, jid)
-    call('PEXPIRE', tag_job('xt:', flow, tag, made[2], jid), c.day_ttl)
+    call('PEXPIRE', tag_job('xt:', flow, tag, created, jid), c.day_ttl)
   end
   announce(jid, watchers, c.replica)   -- the caller tells its own watchers itself
   announce(jid, readers, nil, 'l')

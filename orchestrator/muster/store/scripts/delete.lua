@@ -10,7 +10,6 @@ TWICE a chunk: nothing more; afterwards {'gone'}
 -- @include _queue
 local jid, from, count, ttl = arg(), int(), int(), int()
 local job = T .. 'j:' .. jid
-local DAY = 86400000
 local KINDS = { 'j:', 'i:', 'e:', 'h:', 'jt:', 'lg:', 'sp:', 'md:', 'fa:' }
 
 local j = call('HMGET', job, 'fin', 'st', 'fl', 'tmr', 'nt', 'spn', 'aw', 'ac', 'al', 'ft', 'tg')
@@ -22,6 +21,7 @@ if j[1] == '0' then   -- from here on nobody may decide, claim, report or keep a
   call('ZREM', T .. 'D', jid)
   call('ZREM', T .. 'tm', 'c|' .. jid, j[4] or '')
   call('ZREM', T .. 'xr:' .. flow, jid)
+  count_job(jid, false)
   for _, kind in ipairs(KINDS) do call('PEXPIRE', T .. kind .. jid, ttl) end
   announce(jid, j[7])
   announce(jid, j[8])
@@ -37,7 +37,7 @@ for tag in each_tag(j[11]) do
   call('ZREM', T .. 'xl:' .. flow .. ':' .. tag, jid)
   call('ZREM', T .. 'xt:' .. flow .. ':' .. tag, jid)
 end
-local day = math.floor(ended / DAY)   -- by another clock than that of the commit which wrote the index
+local day = math.floor(ended / DAY_MS)   -- by another clock than that of the commit which wrote the index
 for near = day - 1, day + 1 do call('ZREM', T .. 'xf:' .. near .. ':' .. flow, jid) end
 local files = call('HVALS', T .. 'fa:' .. jid)
 for _, kind in ipairs(KINDS) do call('UNLINK', T .. kind .. jid) end
