@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from pathlib import Path
@@ -43,6 +43,7 @@ class WaitingFor(BaseModel):
     deadline_at: datetime | None = None
     approval_token: str | None = None
     child_id: str | None = None
+    signal: str | None = None
 
 
 class JobState(BaseModel):
@@ -309,6 +310,11 @@ class Client:
         """Answer a job that waits for a person. Conflict: it does not, or someone was faster."""
         body = encode({"decision": decision, "note": note, "by": by})
         await self._transport.request("POST", f"{_job_path(job_id)}/decision", body=body)
+
+    async def signal(self, job_id: str, name: str, data: Mapping[str, Any] | None = None) -> None:
+        """Give a job the signal *name*; one that it does not wait for yet is kept until it does."""
+        path = f"{_job_path(job_id)}/signals/{quote(name, safe='')}"
+        await self._transport.request("POST", path, body=encode(dict(data or {})))
 
     async def workers(self) -> list[dict[str, Any]]:
         return read_answer(_OBJECTS, (await self._get("/api/v1/workers")).body)

@@ -21,6 +21,7 @@ from muster.engine.jobs import Jobs
 from muster.engine.journal import Journal
 from muster.engine.pruning import Pruning
 from muster.engine.settings import EngineSettings
+from muster.engine.signals import Signals
 from muster.engine.ticker import Ticker
 from muster.engine.turns import ApprovalTokens, TurnRules, Turns
 from muster.engine.views import Dashboard, WorkerDescription
@@ -71,6 +72,7 @@ class Engine:
         self.submit, self.job, self.jobs, self.wait = jobs.submit, jobs.job, jobs.jobs, jobs.wait
         self.history, self.cancel, self.decide = jobs.history, jobs.cancel, jobs.decide
         self.approval_token = jobs.approval_token
+        self.signal = Signals(store, jobs, turns, background, history=settings.history).signal
         self.poll, self.report, self.report_all = work.poll, work.report, work.report_all
         self.heartbeat, self.progress = work.heartbeat, work.progress
         self.take_events, self.logs, self.follow_logs = journal.take_events, journal.logs, journal.follow_logs
