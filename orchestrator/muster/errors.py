@@ -30,6 +30,7 @@ class ErrorCode(StrEnum):
     JOB_RUNNING = "job_running"
     NOT_WAITING_FOR_DECISION = "not_waiting_for_decision"
     UNKNOWN_DECISION = "unknown_decision"
+    SIGNALS_FULL = "signals_full"
     IDEMPOTENCY_CONFLICT = "idempotency_conflict"
     WEBHOOK_URL_REFUSED = "webhook_url_refused"
     STORE_UNAVAILABLE = "store_unavailable"
@@ -72,6 +73,7 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.JOB_RUNNING: 409,
     ErrorCode.NOT_WAITING_FOR_DECISION: 409,
     ErrorCode.UNKNOWN_DECISION: 400,
+    ErrorCode.SIGNALS_FULL: 409,
     ErrorCode.IDEMPOTENCY_CONFLICT: 409,
     ErrorCode.WEBHOOK_URL_REFUSED: 400,
     ErrorCode.STORE_UNAVAILABLE: 503,

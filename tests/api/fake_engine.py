@@ -121,6 +121,7 @@ class FakeEngine:
         self.progress_seen: list[tuple[str, str, float, str]] = []
         self.sockets: dict[str, CommandSocket] = {}
         self.decisions: list[dict[str, Any]] = []
+        self.signals: list[dict[str, Any]] = []
         self.to_cancel: dict[str, list[str]] = {}
         self.waits: list[tuple[int, int | None]] = []
         self.events: list[EventsReport] = []
@@ -261,6 +262,12 @@ class FakeEngine:
             raise MusterError(ErrorCode.UNKNOWN_DECISION, "unknown", extra={"allowed": ["approved", "rejected"]})
         self.decisions.append({"decision": decision, "by": by, "note": note, "token": token, "tenant": tenant})
         self.end(job_id, JobStatus.FINISHED)
+
+    async def signal(self, tenant: str, job_id: str, name: str, data: Mapping[str, Any]) -> None:
+        record = await self.job(tenant, job_id)
+        if record.status.is_final:
+            raise MusterError(ErrorCode.JOB_FINAL, "over")
+        self.signals.append({"job": job_id, "name": name, "data": data})
 
     async def approval_token(self, record: JobRecord) -> str | None:
         return f"approve-{record.id}"

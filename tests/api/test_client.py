@@ -184,6 +184,7 @@ async def test_the_owner_of_a_waiting_job_sees_the_question_and_its_token(http: 
         "deadline_at": None,
         "approval_token": f"approve-{job}",
         "child_id": None,
+        "signal": None,
     }
 
 
@@ -243,6 +244,23 @@ async def test_the_owner_decides_without_an_approval_token(http: Http, engine: F
     assert (await http.post(f"/api/v1/jobs/{job}/decision", json=body, headers=ALICE)).status == 409
 
 
+@pytest.mark.parametrize(
+    ("body", "data"), [(None, {}), ({"cents": 5, "by": {"x": [1]}}, {"cents": 5, "by": {"x": [1]}})]
+)
+async def test_a_signal_takes_any_object_and_nothing_is_an_empty_one(
+    http: Http, engine: FakeEngine, body: dict[str, Any] | None, data: dict[str, Any]
+) -> None:
+    job = a_job(engine, "approval_flow")
+    answer = await http.post(f"/api/v1/jobs/{job}/signals/payment.settled", json=body, headers=ALICE)
+    assert (answer.status, await answer.json()) == (200, {"status": "signal_received", "job_id": job})
+    assert engine.signals == [{"job": job, "name": "payment.settled", "data": data}]
+    for wrong in (b"[1]", b'"text"', b"{"):
+        refused = await http.post(f"/api/v1/jobs/{job}/signals/payment", data=wrong, headers=ALICE)
+        assert refused.status == 400
+    large = await http.post(f"/api/v1/jobs/{job}/signals/payment", json={"x": "y" * 65_536}, headers=ALICE)
+    assert large.status == 413
+
+
 async def test_the_order_of_checks_is_body_then_existence_then_state(http: Http, engine: FakeEngine) -> None:
     ended = a_job(engine, "approval_flow")
     engine.end(ended, JobStatus.FINISHED)
@@ -294,7 +312,14 @@ async def test_workers_and_dashboard_have_the_documented_members(http: Http) -> 
     assert board["jobs"]["running"] == 3
 
 
-OF_A_JOB = [("GET", ""), ("GET", "?wait=0"), ("POST", "/cancel"), ("GET", "/history"), ("POST", "/decision")]
+OF_A_JOB = [
+    ("GET", ""),
+    ("GET", "?wait=0"),
+    ("POST", "/cancel"),
+    ("GET", "/history"),
+    ("POST", "/decision"),
+    ("POST", "/signals/x"),
+]
 
 
 @pytest.mark.parametrize(("method", "tail"), OF_A_JOB)

@@ -40,6 +40,7 @@ def waiting(wait: Wait, **changes: Any) -> JobRecord:
         "human": JobStatus.WAITING_FOR_HUMAN,
         "timer": JobStatus.WAITING,
         "child": JobStatus.WAITING,
+        "signal": JobStatus.WAITING,
     }[wait.kind]
     fields: dict[str, Any] = {
         "status": status,
@@ -74,6 +75,11 @@ CHILD = JobId("018f0000-0000-7005-8000-000000000002")
 
 def for_child(**edges: str) -> JobRecord:
     return waiting(Wait("child", {"success": "shipped", **edges}, child=CHILD))
+
+
+def for_signal(**changes: Any) -> JobRecord:
+    wait = Wait("signal", {"success": "paid"}, signal="payment", deadline_at=UnixMs(NOW + 1))
+    return waiting(replace(wait, **changes))
 
 
 def ended(number: int = 0, status: str = "success", **fields: Any) -> TaskItem:

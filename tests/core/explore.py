@@ -10,10 +10,10 @@ from typing import Final, TypeAlias
 
 from muster.core import decide as core
 from muster.core.advance import End, Enter, Move, advance, why
-from muster.core.decisions import Ask, Child, Decision, Done, Fail, Fan, Go, Quarantine, Run, Sleep, TaskSpec
+from muster.core.decisions import Ask, Child, Decision, Done, Fail, Fan, Go, Quarantine, Run, Sleep, TaskSpec, WaitFor
 from muster.core.ids import UnixMs
-from muster.core.limits import FAN_WIDTH_MAX
-from muster.core.record import ChildItem, DecisionItem, Item, JobRecord, TaskItem, TimerItem, Wait
+from muster.core.limits import FAN_WIDTH_MAX, UPLOADS_LOOK_MS
+from muster.core.record import ChildItem, DecisionItem, Item, JobRecord, SignalItem, TaskItem, TimerItem, Wait
 from muster.core.status import JobStatus
 from muster.core.transitions import JobEvent
 
@@ -45,6 +45,9 @@ def decisions() -> tuple[Decision, ...]:
     found += [Fan((SPEC,) * (FAN_WIDTH_MAX + 1), {"success": "next"})]
     found += [Ask("?", edges, within_ms=1_000) for edges in _edges("approved", ("late", "cancelled"))]
     found += [Ask("?", {"approved": "next"})]
+    for edges in _edges("success", ("late",)):
+        found += [WaitFor("payment", edges, 1_000), WaitFor("payment", edges)]
+        found += [WaitFor("inputs", edges, 2 * UPLOADS_LOOK_MS, ("a" * 32,))]
     for edges in _edges("success", ("failure", "cancelled")):
         found += [Child("report", {}, edges, CHILD), Child("unheard of", {}, edges, CHILD)]
     for target in ("next", "finished", "failed"):
@@ -65,6 +68,11 @@ def mailboxes(wait: Wait | None) -> Iterator[tuple[Item, ...]]:
             if wait.deadline_at is not None:
                 yield (TimerItem(),)
                 yield from ((TimerItem(), answer) for answer in answers)
+        case Wait(kind="signal"):
+            yield (SignalItem(wait.signal, {"a": 1}),)
+            if wait.deadline_at is not None:
+                yield (TimerItem(),)
+                yield (TimerItem(), SignalItem(wait.signal))
         case Wait(kind="child"):
             yield from ((ChildItem(status, message="why"),) for status in JobStatus if status.is_final)
         case Wait(kind="task"):
@@ -104,6 +112,9 @@ def turn(record: JobRecord, items: tuple[Item, ...], answer: Decision) -> Step:
     """One turn in which every state that is entered answers *answer*."""
     event = why(record, items)
     draft = core.begin(record)
+    wait = record.context.wait
+    if wait is not None and wait.left_ms and items and isinstance(items[0], TimerItem):
+        return Step(event, core.wait_on(draft, wait, wait.uploads))
     move: Move = advance(record, items)
     for _ in range(HOPS_MAX):
         if isinstance(move, End):
@@ -168,8 +179,9 @@ def turns_of(record: JobRecord, answers: tuple[Decision, ...]) -> Iterator[Step]
 def _shape(record: JobRecord) -> str:
     """What decides how a job can go on; counters and payloads do not."""
     wait = record.context.wait
-    timed = wait is not None and wait.deadline_at is not None
-    return repr((record.status, None if wait is None else (wait.kind, wait.edges, wait.target, timed)))
+    if wait is None:
+        return str(record.status)
+    return repr((record.status, wait.kind, wait.edges, wait.target, wait.deadline_at is not None, wait.left_ms))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from muster.core.invariants import problems
 from muster.core.record import Context, JobRecord, Wait
 from muster.core.status import JobStatus
 
-from tests.core.build import NOW, for_child, for_person, for_task, for_tasks, for_time, pending
+from tests.core.build import NOW, for_child, for_person, for_signal, for_task, for_tasks, for_time, pending
 
 
 def finished(**changes: Any) -> JobRecord:
@@ -20,7 +20,8 @@ def finished(**changes: Any) -> JobRecord:
 
 
 @pytest.mark.parametrize(
-    "record", [pending(), for_task(), for_tasks(3), for_person(late="x"), for_time(), for_child(), finished()]
+    "record",
+    [pending(), for_task(), for_tasks(3), for_person(late="x"), for_time(), for_child(), for_signal(), finished()],
 )
 def test_a_sound_job_has_no_problems(record: JobRecord) -> None:
     assert problems(record) == []
@@ -31,7 +32,7 @@ SLEEPING = Wait("timer", {}, target="later")
 BROKEN = [
     (replace(pending(), context=Context(wait=SLEEPING)), "is pending and waits for timer, not None"),
     (replace(for_task(), context=Context()), "is waiting_for_worker and waits for None, not task"),
-    (replace(for_task(), status=JobStatus.WAITING), "is waiting and waits for task, not child or timer"),
+    (replace(for_task(), status=JobStatus.WAITING), "is waiting and waits for task, not child or signal or timer"),
     (replace(for_time(), current_worker="w1"), "worker 'w1' has its task"),
     (replace(for_task(), next_task=5), "but the next number is 5"),
     (replace(for_tasks(1), context=Context(wait=Wait("tasks", {"success": "x"}))), "waits for 0 tasks"),
@@ -44,6 +45,9 @@ BROKEN = [
     (replace(for_task(), context=Context(wait=Wait("task", {"success": "x"}, 0, 1, target="y"))), "only a timer"),
     (replace(for_child(), context=Context(wait=Wait("child", {"success": "x"}))), "its child is ''"),
     (replace(for_child(), context=Context(wait=Wait("child", {}, child="x"))), "child cannot succeed"),
+    (for_signal(signal=""), "its signal is ''"),
+    (for_signal(uploads=("a",), deadline_at=None), "waits for uploads without an end"),
+    (replace(for_time(), context=Context(wait=replace(SLEEPING, deadline_at=NOW))), "have a deadline"),
     (finished(finished_at=None), "is finished and finished_at is None"),
     (replace(for_task(), finished_at=NOW), "is waiting_for_worker and finished_at is"),
     (finished(started_at=None), "ended before it started"),

@@ -9,7 +9,7 @@ from muster.core.record import TimerItem
 from muster.core.status import FINAL, JobStatus
 from muster.core.transitions import JOB_MOVES, JobEvent
 
-from tests.core.build import for_child, for_person, for_task
+from tests.core.build import for_child, for_person, for_signal, for_task
 from tests.core.explore import Explored, explore
 
 
@@ -58,6 +58,7 @@ def test_a_mailbox_that_does_not_fit_the_wait_raises_and_decides_nothing() -> No
         (for_person(), ()),
         (for_task(), (TimerItem(),)),
         (for_child(), (TimerItem(),)),
+        (for_signal(), ()),
     ):
         with pytest.raises((StopIteration, KeyError)):
             advance(record, items)

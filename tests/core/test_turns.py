@@ -6,13 +6,24 @@ from typing import Any
 import pytest
 from muster.core import decide as core
 from muster.core.advance import End, Enter, advance, go, why
-from muster.core.decisions import Ask, Child, Done, Fail, Fan, Go, Quarantine, Run, Sleep, TaskSpec
-from muster.core.limits import FAN_WIDTH_MAX
-from muster.core.record import ChildItem, Context, DecisionItem, Item, TimerItem
+from muster.core.decisions import Ask, Child, Done, Fail, Fan, Go, Quarantine, Run, Sleep, TaskSpec, WaitFor
+from muster.core.limits import FAN_WIDTH_MAX, UPLOADS_LOOK_MS
+from muster.core.record import ChildItem, Context, DecisionItem, Item, SignalItem, TimerItem
 from muster.core.status import JobStatus
 from muster.core.transitions import JobEvent
 
-from tests.core.build import CHILD, NOW, ended, for_child, for_person, for_task, for_tasks, for_time, pending
+from tests.core.build import (
+    CHILD,
+    NOW,
+    ended,
+    for_child,
+    for_person,
+    for_signal,
+    for_task,
+    for_tasks,
+    for_time,
+    pending,
+)
 
 SPEC = TaskSpec("pack", {"sku": "tea"})
 
@@ -173,6 +184,41 @@ def test_a_sleep_wakes_in_its_target_with_its_argument() -> None:
     assert (rest.status, rest.deadline_ms) == (JobStatus.WAITING, 9_000)
 
 
+# Signals
+
+
+def test_a_signal_goes_to_the_next_state_with_its_data() -> None:
+    record = for_signal()
+    items: list[Item] = [SignalItem("payment", {"cents": 5}), TimerItem()]
+    assert (why(record, items), advance(record, items)) == (JobEvent.SIGNALLED, Enter("paid", {"cents": 5}))
+
+
+def test_a_signal_that_does_not_come_goes_to_late_or_fails_the_job() -> None:
+    late = for_signal(edges={"success": "paid", "late": "remind"})
+    items: list[Item] = [TimerItem(), SignalItem("payment", {})]
+    assert (why(late, items), advance(late, items)) == (JobEvent.TIME_CAME, Enter("remind", None))
+    move = advance(for_signal(), items)
+    assert isinstance(move, End)
+    assert (move.status, move.error) == (JobStatus.FAILED, "signal 'payment' did not come in time")
+    assert move.details == {"code": "signal_late"}
+
+
+def test_a_wait_for_uploads_is_cut_into_slices_that_add_up_to_it() -> None:
+    decision = WaitFor("inputs", {"success": "run"}, 2 * UPLOADS_LOOK_MS + 5, ("a", "b"))
+    rest = decided(decision)
+    slices = []
+    while True:
+        assert isinstance(rest, core.Rest)
+        wait = rest.draft.context.wait
+        assert wait is not None
+        slices.append(rest.deadline_ms)
+        if not wait.left_ms:
+            break
+        rest = core.wait_on(core.begin(for_signal()), wait, ("b",))
+    assert slices == [UPLOADS_LOOK_MS, UPLOADS_LOOK_MS, 5]
+    assert (wait.uploads, wait.deadline_at) == (("b",), NOW + 2 * UPLOADS_LOOK_MS + 5)
+
+
 # Children
 
 START = core.ChildStart(Child("report", {}, {"success": "shipped"}, CHILD), "1:0", "begin")
@@ -235,7 +281,9 @@ def test_a_started_child_is_named_in_the_wait_and_in_the_history() -> None:
 # Cancelling
 
 
-@pytest.mark.parametrize("record", [pending(), for_task(), for_tasks(3), for_person(), for_time(), for_child()])
+@pytest.mark.parametrize(
+    "record", [pending(), for_task(), for_tasks(3), for_person(), for_time(), for_child(), for_signal()]
+)
 def test_a_job_without_a_way_for_it_is_cancelled_where_it_stands(record: Any) -> None:
     move = advance(replace(record, cancel_requested=True), [])
     assert isinstance(move, End)

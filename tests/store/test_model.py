@@ -264,6 +264,8 @@ class StoreMachine(RuleBasedStateMachine):
                 fields |= {"status": JobStatus.WAITING, "need": 1, "deadline_ms": delay_ms}
             case "child":
                 fields |= {"status": JobStatus.WAITING, "need": 1, "child": self.a_child(record)}
+            case "signal":
+                fields |= {"status": JobStatus.WAITING, "need": 1, "signal": "xy"[pick % 2], "deadline_ms": delay_ms}
             case "go":
                 fields |= {"status": JobStatus.RUNNING, "need": 0}
             case _:
@@ -309,7 +311,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: len(self.jobs) - len(self.final) < JOBS_MAX)
     @rule(
-        kind=st.sampled_from(["tasks", "tasks", "human", "child", "final"]),
+        kind=st.sampled_from(["tasks", "tasks", "human", "signal", "child", "final"]),
         count=st.integers(1, 3),
         pick=st.integers(0, 99),
         seats=st.integers(0, 2),
@@ -333,7 +335,7 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.turns)
     @rule(
         which=st.integers(0, 99),
-        kind=st.sampled_from(["tasks", "tasks", "tasks", "human", "sleep", "child", "child", "go", "final"]),
+        kind=st.sampled_from(["tasks", "tasks", "tasks", "human", "sleep", "signal", "child", "child", "go", "final"]),
         count=st.integers(1, 4),
         pick=st.integers(0, 99),
         seats=st.integers(0, 3),
@@ -382,6 +384,22 @@ class StoreMachine(RuleBasedStateMachine):
         record = self.runner.run(_awaited(self.sides[0].store.read(job)))
         token, entry = self.fresh("signal"), self.fresh("decided")
         self.both("signal", lambda s, _: s.signal(job, record.wave - back, decision(token), entry, token), twice)
+
+    @precondition(lambda self: self.jobs)
+    @rule(which=st.integers(0, 99), name=st.sampled_from("xy"), most=st.sampled_from([1, 3]), twice=st.booleans())
+    def send(self, which: int, name: str, most: int, twice: bool) -> None:
+        waiting = [job for job in self.jobs if self.partition.jobs[job].awaited]
+        job = (
+            waiting[which % len(waiting)] if waiting and which % 4 and which > 0 else self.jobs[which % len(self.jobs)]
+        )
+        token = self.fresh("send")
+        item = f'{{"k":"signal","n":"{name}","d":"{token}"}}'
+
+        async def call(store: Store, _: int) -> Any:
+            return await store.send(job, name, item, f"sent {token}", token, most) or "kept"
+
+        reply = self.both("send", call, twice)[0]
+        self.succeeded["kept" if reply == "kept" else "signalled"] += 1
 
     def is_asking(self, job: JobId) -> bool:
         record = self.runner.run(_awaited(self.sides[0].store.read(job)))
@@ -667,6 +685,11 @@ def tour(machine: StoreMachine) -> None:
     for which in (-1, -2):
         machine.a_job_is_cancelled_under_its_worker(which, "final", progress=False)
     machine.cancel(len(machine.jobs) - 1, 0, twice=True)
+    machine.submit_decided("signal", 0, 1, 0, twice=True)
+    for name in "xxyyx":  # the first one of y is awaited; the last one is one too many
+        machine.send(-1, name, 3, twice=True)
+    machine.submit_decided("final", 0, 1, 0, twice=False)
+    machine.send(-1, "x", 3, twice=False)
     machine.submit_decided("child", 0, 1, 0, twice=True)
     machine.tick(twice=False)
     for kind in ("child", "final"):  # the child of the child ends, and each end makes the turn above due
@@ -690,7 +713,7 @@ MUST_HAPPEN = (
     "turns", "settle", "register", "beat", "touch", "ask_cancel", "forget_cancel", "complete refused: gone",
     "complete refused: stale", "complete refused: foreign", "complete refused: final", "commit refused: stale",
     "signal refused: conflict", "cancel refused: final", "append", "append refused: stale", "append refused: foreign",
-    "delete", "child",
+    "delete", "child", "send", "kept", "signalled", "send refused: full", "send refused: final",
 )  # fmt: skip
 
 

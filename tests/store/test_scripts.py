@@ -114,6 +114,7 @@ async def everything(deployment: Deployment) -> None:
     answered = await store.signal(asking.record.id, 1, decision(), "decided", fresh())
     assert isinstance(answered, Turn)
     await store.defer(asking.record.id, answered.token, HOUR_MS, failed=True)
+    await store.send(asking.record.id, "early", "{}", "", fresh(), 1)
     await store.cancel(asking.record.id, fresh(), HOUR_MS, "")
     await committed(store, commit_of(await first_turn(store)))
     await store.tick(0, "t")
@@ -153,7 +154,7 @@ async def test_every_kind_of_key_is_in_the_table_and_carries_the_tag(deployment:
     assert None not in kinds
     seen = {kind.pattern.partition(":")[0] for kind in kinds}
     assert seen >= {"j", "h", "jt", "t", "q", "f", "V", "vt", "cls", "n", "L", "D", "tm", "ob", "k", "xr", "xf", "meta"}
-    assert seen >= {"fa", "up", "fq", "bp", "w", "wc", "ws", "wt", "lg", "sp", "md", "xl", "xt", "co", "du"}
+    assert seen >= {"fa", "up", "fq", "bp", "w", "wc", "ws", "wt", "lg", "sp", "md", "sb", "xl", "xt", "co", "du"}
 
 
 async def test_user_strings_never_appear_in_a_key(deployment: Deployment) -> None:

@@ -290,3 +290,29 @@ endless = Blueprint("endless", description="Starts itself.")
 @endless.start
 async def once_more(job: Job) -> Next:
     return job.child("endless", {}, ok=finished)
+
+
+patient = Blueprint("patient", description="Waits for two signals of one name.")
+
+
+@patient.start
+async def wait_for_one(job: Job) -> Next:
+    return job.wait_for(
+        "go", ok=wait_for_two, within=job.input.get("within"), late=not_told if job.input.get("within") else None
+    )
+
+
+@patient.state
+async def wait_for_two(job: Job, told: dict[str, Any]) -> Next:
+    job.data["told"] = told
+    return job.wait_for("go", ok=heard)
+
+
+@patient.state
+async def heard(job: Job, told: dict[str, Any]) -> Next:
+    return job.done({"told": [job.data["told"], told]})
+
+
+@patient.state
+async def not_told(job: Job) -> Next:
+    return job.done({"told": []})

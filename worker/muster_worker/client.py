@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import date, datetime
 from pathlib import Path
@@ -45,6 +45,7 @@ class WaitingFor(BaseModel):
     deadline_at: datetime | None = None
     approval_token: str | None = None
     child_id: str | None = None
+    signal: str | None = None
 
 
 class JobState(BaseModel):
@@ -342,6 +343,11 @@ class Client:
         """Answer a job that waits for a person. Conflict: it does not, or someone was faster."""
         body = encode({"decision": decision, "note": note, "by": by})
         await self._transport.request("POST", f"{_job_path(job_id)}/decision", body=body)
+
+    async def signal(self, job_id: str, name: str, data: Mapping[str, Any] | None = None) -> None:
+        """Give a job the signal *name*; one that it does not wait for yet is kept until it does."""
+        path = f"{_job_path(job_id)}/signals/{quote(name, safe='')}"
+        await self._transport.request("POST", path, body=encode(dict(data or {})))
 
     async def costs(self, since: date | None = None, until: date | None = None) -> CostDays:
         """What jobs created on these days cost, both included; the last week if not given."""

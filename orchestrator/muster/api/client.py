@@ -6,7 +6,7 @@ from typing import Final
 from aiohttp import web
 
 from muster.api.call import Call, json_answer
-from muster.api.models import CreateJob, Decide
+from muster.api.models import CreateJob, Decide, SignalData
 from muster.api.parameters import refused, seconds, whole
 from muster.api.ports import Blueprint
 from muster.api.wire import dashboard_object, event_object, job_object, worker_object
@@ -116,6 +116,12 @@ async def decide(call: Call) -> web.Response:
     by = body.by or call.tenant
     await call.engine.decide(job_id, body.decision, by=by, note=body.note, token=None, tenant=call.tenant)
     return json_answer({"status": "approval_received", "job_id": job_id})
+
+
+async def send_signal(call: Call) -> web.Response:
+    job_id = call.path["job_id"]
+    await call.engine.signal(call.tenant, job_id, call.path["name"], call.body(SignalData).root)
+    return json_answer({"status": "signal_received", "job_id": job_id})
 
 
 async def list_blueprints(call: Call) -> web.Response:

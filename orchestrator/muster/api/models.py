@@ -14,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
+    RootModel,
     StrictStr,
     model_validator,
 )
@@ -62,6 +63,10 @@ class Decide(Request):
     decision: Annotated[DecisionText, Field(examples=["approved"])]
     note: Annotated[StrictStr, Field(max_length=2000)] = ""
     by: Annotated[StrictStr, Field(max_length=256)] = ""
+
+
+class SignalData(RootModel[dict[str, JsonValue]]):
+    """What the signal tells; any object. No body at all means `{}`."""
 
 
 class Approve(Request):
@@ -128,12 +133,13 @@ class JobAccepted(Answer):
 class Waiting(Answer):
     """What a job waits for."""
 
-    kind: Literal["task", "tasks", "human", "timer", "child"]
+    kind: Literal["task", "tasks", "human", "timer", "child", "signal"]
     message: str
     decisions: list[str]
     deadline_at: AwareDatetime | None
     approval_token: Annotated[str | None, Field(description="For one answer to this question.")]
     child_id: Annotated[str | None, Field(description="The job whose end it waits for.")]
+    signal: Annotated[str | None, Field(description="The name of the signal it waits for.")]
 
 
 class Job(Answer):
@@ -222,6 +228,11 @@ class Artifact(Answer):
 
 class Artifacts(Answer):
     items: list[Artifact]
+
+
+class SignalReceived(Answer):
+    status: Literal["signal_received"]
+    job_id: str
 
 
 class CancelAnswer(Answer):

@@ -28,9 +28,10 @@ from muster.core.decisions import (
     Run,
     Sleep,
     TaskSpec,
+    WaitFor,
 )
 from muster.core.decisions import Decision as Next
-from muster.core.ids import JobId, UnixMs, new_job_id, partition_of
+from muster.core.ids import JobId, UnixMs, is_signal_name, new_job_id, partition_of
 from muster.core.json import JsonValue
 from muster.core.limits import FAN_WIDTH_MAX, PRIORITY_MAX, PRIORITY_MIN
 
@@ -241,6 +242,32 @@ class Job(Generic[InT, DataT]):
         if cancelled is not None:
             edges[CANCELLED] = self._name(cancelled)
         return Ask(message, edges, None if within is None else parse_duration_ms(within))
+
+    def wait_for(
+        self,
+        name: str,
+        /,
+        *,
+        ok: State[Any],
+        within: Duration | None = None,
+        late: State[None] | None = None,
+        uploads: Sequence[str] = (),
+    ) -> Next:
+        """Wait until somebody gives the signal *name* (`POST /api/v1/jobs/{id}/signals/{name}`); *ok* gets its data.
+
+        One that came before is taken at once. *late* is entered when *within* has passed; without it the job fails.
+        *uploads* are ids of files: those that are planned uploads, not sent yet, are waited for; when the last has come
+        the signal is given by the server, with `{}`. Where none is missing the job goes on at once.
+        """
+        if not is_signal_name(name):
+            raise ValueError(f"a signal is called by 1 to 100 letters, digits, '.', '_', ':' or '-', not {name!r}")
+        if (late is not None or uploads) and within is None:
+            raise ValueError("job.wait_for(late=... or uploads=...) needs within=..., a duration such as '1h'")
+        edges = {SUCCESS: self._name(ok)}
+        if late is not None:
+            edges[LATE] = self._name(late)
+        within_ms = None if within is None else parse_duration_ms(within)
+        return WaitFor(name, edges, within_ms, tuple(dict.fromkeys(uploads)))
 
     def child(
         self,

@@ -16,13 +16,13 @@ from muster.blueprint.answers import Decision, TaskError
 from muster.blueprint.scope import MISSING, UNKNOWN, Scope, plain_function
 from muster.blueprint.source import FunctionNode, global_names, node_of
 from muster.blueprint.state import State
-from muster.core.decisions import CANCELLED, FAILURE, SUCCESS
+from muster.core.decisions import CANCELLED, FAILURE, LATE, SUCCESS
 
 GO: Final = "go"
 ENDINGS: Final = frozenset({"done", "fail", "quarantine"})
 _WORDS: Final = {"ok": SUCCESS, "error": FAILURE}
-_DECIDING: Final = frozenset({"run", "map", "together", "ask", "sleep", "child", "go"})
-_NO_TARGET: Final = frozenset({"on", "within", "argument", "timeout", "retries", "priority", "tags"})
+_DECIDING: Final = frozenset({"run", "map", "together", "ask", "wait_for", "sleep", "child", "go"})
+_NO_TARGET: Final = frozenset({"on", "within", "argument", "timeout", "retries", "priority", "tags", "uploads"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +195,8 @@ class _Reader:
     def _typed(self, node: ast.Call, method: str, references: list[Reference]) -> list[Reference]:
         if method == "ask":
             return [replace(r, given=type(None) if r.label == CANCELLED else Decision) for r in references]
+        if method == "wait_for":
+            return [replace(r, given=type(None) if r.label == LATE else UNKNOWN) for r in references]
         given = {SUCCESS: self._result_type(node, method), FAILURE: TaskError, CANCELLED: type(None)}
         if method not in {"run", "map", "together", "child"}:
             return references

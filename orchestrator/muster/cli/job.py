@@ -154,6 +154,21 @@ async def delete(job: JobName, /, *, server: Server = HERE) -> None:
     hint(f"{job_id} is gone")
 
 
+@app.command
+async def signal(
+    job: JobName, name: str, data: str = "{}", /, *, output: Format = "table", server: Server = HERE
+) -> None:
+    """Give a job a signal, with data as JSON, `@file` or `-`; one that it does not wait for yet is kept."""
+    told = read_input(data)
+    async with connect(server) as client:
+        job_id = await resolve_job(client, job)
+        await client.signal(job_id, name, told)
+    if output == "json":
+        print_json({"job_id": job_id, "signal": name})
+    else:
+        print(f"{job_id}  signal {name} received")
+
+
 def read_input(text: str) -> dict[str, Any]:
     """The JSON object that *text* is or names.
 

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias, assert_never
 from muster.core.decisions import CANCELLED, FAILURE, LATE, SUCCESS
 from muster.core.graph import FAILED, FINISHED
 from muster.core.json import JsonValue
-from muster.core.record import ChildItem, DecisionItem, Item, JobRecord, TaskItem, TimerItem, Wait
+from muster.core.record import ChildItem, DecisionItem, Item, JobRecord, SignalItem, TaskItem, TimerItem, Wait
 from muster.core.retry import status_without_edge
 from muster.core.status import JobStatus
 from muster.core.transitions import JobEvent
@@ -54,7 +54,9 @@ def why(record: JobRecord, items: Sequence[Item]) -> JobEvent:
     if wait.kind == "child":
         return JobEvent.CHILD_ENDED
     # The first answer wins, as in `_answered`: a decision that comes after the deadline did not make the turn due.
-    first = next((item for item in items if isinstance(item, DecisionItem | TimerItem)), None)
+    first = next((item for item in items if isinstance(item, DecisionItem | SignalItem | TimerItem)), None)
+    if isinstance(first, SignalItem):
+        return JobEvent.SIGNALLED
     return JobEvent.DECIDED if isinstance(first, DecisionItem) else JobEvent.TIME_CAME
 
 
@@ -76,6 +78,8 @@ def advance(record: JobRecord, items: Sequence[Item]) -> Move:
             return go(record.state, wait.target, wait.argument)
         case "child":
             return _child_ended(record, wait, items)
+        case "signal":
+            return _signalled(record, wait, items)
         case _:
             assert_never(wait.kind)
 
@@ -174,6 +178,17 @@ def without_child(state: str, edges: Mapping[str, str], child: str, code: str, m
         return go(state, edges[FAILURE], error)
     who = f"job {child}, which this one started: " if child else ""
     return End(JobStatus.FAILED, state, error=f"{who}{error['message']}", details=error)
+
+
+def _signalled(record: JobRecord, wait: Wait, items: Sequence[Item]) -> Move:
+    """The signal or the deadline, whichever is first in the mailbox."""
+    first = next(item for item in items if isinstance(item, SignalItem | TimerItem))
+    if isinstance(first, SignalItem):
+        return go(record.state, wait.edges[SUCCESS], first.data)
+    if LATE in wait.edges:
+        return go(record.state, wait.edges[LATE], None)
+    error = f"signal {wait.signal!r} did not come in time"
+    return End(JobStatus.FAILED, record.state, error=error, details={"code": "signal_late"})
 
 
 def _answered(record: JobRecord, wait: Wait, items: Sequence[Item]) -> Move:

@@ -21,11 +21,12 @@ from muster.core.decisions import (
     Run,
     Sleep,
     TaskSpec,
+    WaitFor,
 )
 from muster.core.graph import FAILED, FINISHED
 from muster.core.ids import UnixMs
 from muster.core.json import JsonValue
-from muster.core.limits import FAN_WIDTH_MAX
+from muster.core.limits import FAN_WIDTH_MAX, UPLOADS_LOOK_MS
 from muster.core.record import Context, JobRecord, Wait
 from muster.core.status import JobStatus
 from muster.core.transitions import JOB_MOVES, JobEvent
@@ -130,6 +131,8 @@ def decide(
             return _wait_for_tasks(draft, decision)
         case Ask():
             return _wait_for_person(draft, decision, now)
+        case WaitFor():
+            return _wait_for_signal(draft, decision, now)
         case Sleep():
             wait = Wait("timer", {}, target=decision.target, argument=decision.argument)
             return Rest(JobStatus.WAITING, _waiting(draft, wait), deadline_ms=decision.duration_ms)
@@ -192,6 +195,24 @@ def _wait_for_child(draft: Draft, child: Child, start: ChildStart | ChildRefused
     wait = Wait("child", child.edges, child=child.id)
     event = ev.event(ev.CHILD_STARTED, state=draft.state, details={"job": child.id, "blueprint": child.blueprint})
     return Rest(JobStatus.WAITING, _waiting(draft, wait, event), child=start)
+
+
+def _wait_for_signal(draft: Draft, awaited: WaitFor, now: UnixMs) -> Rest:
+    deadline = None if awaited.within_ms is None else UnixMs(now + awaited.within_ms)
+    wait = Wait("signal", awaited.edges, deadline_at=deadline, signal=awaited.name, uploads=awaited.uploads)
+    event = ev.event(ev.SIGNAL_AWAITED, state=draft.state, details={"name": awaited.name})
+    return _next_slice(_waiting(draft, wait, event), wait, awaited.within_ms)
+
+
+def wait_on(draft: Draft, wait: Wait, missing: tuple[str, ...]) -> Rest:
+    """A slice of the wait for uploads is over, and *missing* have not been sent: wait for them on."""
+    return _next_slice(draft, replace(wait, uploads=missing), wait.left_ms)
+
+
+def _next_slice(draft: Draft, wait: Wait, time_ms: int | None) -> Rest:
+    slice_ms = time_ms if time_ms is None or not wait.uploads else min(time_ms, UPLOADS_LOOK_MS)
+    wait = replace(wait, left_ms=(time_ms or 0) - (slice_ms or 0))
+    return Rest(JobStatus.WAITING, _waiting(draft, wait), deadline_ms=slice_ms)
 
 
 def save(draft: Draft, move: Enter) -> Rest:

@@ -11,7 +11,7 @@ SUCCESS: Final = "success"
 FAILURE: Final = "failure"
 CANCELLED: Final = "cancelled"
 LATE: Final = "late"
-"""The outcome of an `ask` whose deadline passed."""
+"""The outcome of an `ask` or a `wait_for` whose deadline passed."""
 
 Edges: TypeAlias = Mapping[str, str]
 """Outcome to target state. `success`, `failure`, `cancelled` and `late` have meanings; other words are the user's."""
@@ -49,6 +49,17 @@ class Ask:
     message: str
     edges: Edges
     within_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitFor:
+    """Wait for a signal of that name. The edges are `success` and `late`."""
+
+    name: str
+    edges: Edges
+    within_ms: int | None = None
+    uploads: tuple[str, ...] = ()
+    """Planned uploads: when the last of them has been sent, the engine gives the signal itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,4 +104,4 @@ class Quarantine:
     details: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
 
 
-Decision: TypeAlias = Run | Fan | Ask | Sleep | Child | Go | Done | Fail | Quarantine
+Decision: TypeAlias = Run | Fan | Ask | WaitFor | Sleep | Child | Go | Done | Fail | Quarantine

@@ -11,6 +11,8 @@ TASK_RETRIED: Final = "task_retried"
 APPROVAL_REQUESTED: Final = "approval_requested"
 APPROVAL_RECEIVED: Final = "approval_received"
 CHILD_STARTED: Final = "child_started"
+SIGNAL_AWAITED: Final = "signal_awaited"
+SIGNAL_RECEIVED: Final = "signal_received"
 CANCEL_REQUESTED: Final = "cancel_requested"
 
 Event = dict[str, Any]

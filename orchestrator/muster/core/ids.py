@@ -13,6 +13,7 @@ PARTITIONS_MAX: Final = 4096
 
 _JOB_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _WORKER_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_SIGNAL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
 _TASK_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,9}")
 
 
@@ -35,6 +36,10 @@ def is_job_id(text: str) -> bool:
 
 def is_worker_id(text: str) -> bool:
     return _WORKER_ID.fullmatch(text) is not None
+
+
+def is_signal_name(text: str) -> bool:
+    return _SIGNAL.fullmatch(text) is not None
 
 
 def partition_of(job_id: JobId) -> int:

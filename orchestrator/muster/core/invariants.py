@@ -12,7 +12,7 @@ WAITS_OF: Final[Mapping[JobStatus, frozenset[WaitKind | None]]] = {
     JobStatus.WAITING_FOR_WORKER: frozenset({"task"}),
     JobStatus.WAITING_FOR_PARALLEL_TASKS: frozenset({"tasks"}),
     JobStatus.WAITING_FOR_HUMAN: frozenset({"human"}),
-    JobStatus.WAITING: frozenset({"timer", "child"}),
+    JobStatus.WAITING: frozenset({"timer", "child", "signal"}),
 }
 """The status says what the job waits for, and nothing else waits."""
 
@@ -44,14 +44,20 @@ def _of_the_edges(wait: Wait) -> Iterator[str]:
         yield "a timer has one target and no edges"
     if wait.kind == "human" and not wait.edges.keys() - {LATE, CANCELLED}:
         yield "a question without an answer"
-    if wait.kind in {"task", "tasks", "child"} and SUCCESS not in wait.edges:
+    if wait.kind in {"task", "tasks", "child", "signal"} and SUCCESS not in wait.edges:
         yield f"its {wait.kind} cannot succeed: no edge for it"
     if (wait.kind == "child") != bool(wait.child):
         yield f"waits for {wait.kind}, and its child is {wait.child!r}"
     if wait.kind != "timer" and wait.target:
         yield "only a timer has a target"
-    if wait.kind != "human" and (wait.message or wait.deadline_at is not None):
-        yield "only a question has a message or a deadline"
+    if wait.kind != "human" and wait.message:
+        yield "only a question has a message"
+    if wait.kind not in {"human", "signal"} and wait.deadline_at is not None:
+        yield "only a question and a signal have a deadline"
+    if (wait.kind == "signal") != bool(wait.signal):
+        yield f"waits for {wait.kind}, and its signal is {wait.signal!r}"
+    if wait.uploads and (wait.kind != "signal" or wait.deadline_at is None):
+        yield "waits for uploads without an end"
     for outcome, target in wait.edges.items():
         if not target:
             yield f"outcome {outcome!r} leads nowhere"

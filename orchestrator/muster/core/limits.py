@@ -29,6 +29,12 @@ CANCEL_GRACE_MS: Final = 30_000
 """How long a cancelled task's worker may take to answer before the job is cancelled without it."""
 CHILD_DEPTH_MAX: Final = 8
 """Jobs above a job. A blueprint that starts itself is stopped here; a cancel walks the whole way down in one script."""
+SIGNALS_MAX: Final = 100
+"""Signals that a job keeps until it waits for them."""
+SIGNAL_BYTES_MAX: Final = 65_536
+"""Of one signal's data: all that a job may keep is below 7 MB."""
+UPLOADS_LOOK_MS: Final = 30_000
+"""A job that waits for uploads looks again after this time: a lost signal of theirs costs no more."""
 CONTEXT_BYTES_MAX: Final = 2_097_152
 """What a job may carry between states (argument, data, history of results)."""
 HISTORY_EVENTS_MAX: Final = 1_000

@@ -8,7 +8,7 @@ from muster.core.ids import JobId, UnixMs
 from muster.core.json import JsonObject, JsonValue
 from muster.core.status import JobStatus
 
-WaitKind: TypeAlias = Literal["task", "tasks", "human", "timer", "child"]
+WaitKind: TypeAlias = Literal["task", "tasks", "human", "timer", "child", "signal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,8 @@ class Wait:
     """What a job waits for, and where each outcome leads.
 
     `first` and `count` are the numbers of its tasks; `target` and `argument` belong to a timer;
-    `message` and `deadline_at` to a question; `child` is the id of the job that was started.
+    `message` and `deadline_at` to a question; `child` is the id of the job that was started; `signal` names what is
+    waited for until `deadline_at`. Where that is `uploads` the wait is cut into slices: `left_ms` come after this one.
     """
 
     kind: WaitKind
@@ -28,6 +29,9 @@ class Wait:
     target: str = ""
     argument: JsonValue = None
     child: str = ""
+    signal: str = ""
+    uploads: tuple[str, ...] = ()
+    left_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +154,16 @@ class ChildItem:
 
 
 @dataclass(frozen=True, slots=True)
+class SignalItem:
+    """Somebody gave the signal that the job waits for, or had given it before."""
+
+    name: str
+    data: JsonValue = None
+
+
+@dataclass(frozen=True, slots=True)
 class CancelItem:
     """The owner asked for the job's end."""
 
 
-Item: TypeAlias = TaskItem | DecisionItem | TimerItem | ChildItem | CancelItem
+Item: TypeAlias = TaskItem | DecisionItem | TimerItem | ChildItem | SignalItem | CancelItem

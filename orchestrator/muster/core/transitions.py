@@ -18,6 +18,7 @@ class JobEvent(StrEnum):
     DECIDED = "decided"
     TIME_CAME = "time came"
     CHILD_ENDED = "child ended"
+    SIGNALLED = "signalled"
     CANCEL_ASKED = "cancel asked"
     TURN_FAILED = "turn failed for good"
 
@@ -56,6 +57,7 @@ JOB_MOVES: Final[Mapping[tuple[J, JobEvent], frozenset[J]]] = {
     (J.WAITING_FOR_HUMAN, JobEvent.CANCEL_ASKED): RESTS | {J.CANCELLED},
     (J.WAITING_FOR_HUMAN, JobEvent.TURN_FAILED): _ENDS,
     (J.WAITING, JobEvent.TIME_CAME): RESTS,
+    (J.WAITING, JobEvent.SIGNALLED): RESTS,
     (J.WAITING, JobEvent.CHILD_ENDED): RESTS | {J.CANCELLED},
     (J.WAITING, JobEvent.CANCEL_ASKED): RESTS | {J.CANCELLED},
     (J.WAITING, JobEvent.TURN_FAILED): _ENDS,

@@ -28,6 +28,7 @@ from muster.engine.live import Live
 from muster.engine.pruning import Pruning
 from muster.engine.schedules import Schedules
 from muster.engine.settings import EngineSettings
+from muster.engine.signals import Signals
 from muster.engine.ticker import Ticker
 from muster.engine.turns import ApprovalTokens, TurnRules, Turns
 from muster.engine.views import Dashboard, WorkerDescription
@@ -86,6 +87,7 @@ class Engine:
         self.tagged, self.find, self.delete = catalog.tagged, catalog.find, deletion.delete
         self.costs, self.durations = costs.costs, costs.durations
         self.approval_token = jobs.approval_token
+        self.signal = Signals(store, jobs, turns, background, history=settings.history).signal
         self.poll, self.report, self.report_all = work.poll, work.report, work.report_all
         self.heartbeat, self.progress = work.heartbeat, work.progress
         self.take_events, self.logs, self.follow_logs = journal.take_events, journal.logs, journal.follow_logs

@@ -246,6 +246,7 @@ class Turns:
             tasks=tuple(tasks),
             messages=self._messages(record, rest, wave),
             drops=_leftovers(turn),
+            signal="" if wait is None else wait.signal,
             child=None if rest.child is None else self._new_child(record, rest.child, wave),
             parting=_parting(rest) if rest.status.is_final and record.parent is not None else "",
             claim=None if reservation is None else reservation.claim,

@@ -176,6 +176,8 @@ class Refusal(StrEnum):
     """The job is over."""
     CONFLICT = "conflict"
     """The wait it was for has ended."""
+    FULL = "full"
+    """No room for another signal."""
     TAKEN = "taken"
     """Sent before and taken then."""
 
@@ -249,6 +251,8 @@ class Commit:
     """Half-open ranges of task numbers nobody waits for any more."""
     child: NewJob | None = None
     """A job to make, in the same partition, whose end this one waits for. None is made for a job to be cancelled."""
+    signal: str = ""
+    """The signal that ends the wait; one of that name that was kept is taken at once."""
     parting: str = ""
     """With a final status: the mailbox item for the job that started this one."""
     claim: Claim | None = None
@@ -377,6 +381,15 @@ class Store(JournalStore, IndexStore, Protocol):
     async def release(self, task: TaskId, attempt: int, fence: str) -> bool: ...
 
     async def signal(self, job: JobId, wave: int, item: str, history: str, token: str) -> Turn | Refused: ...
+
+    async def send(
+        self, job: JobId, name: str, item: str, history: str, token: str, signals_max: int
+    ) -> Turn | Refused | None:
+        """Give the signal *name*: where the job waits for it the turn is the caller's, else it is kept (None).
+
+        Refused: GONE, FINAL, or FULL where *signals_max* are kept.
+        """
+        ...
 
     async def cancel(
         self, job: JobId, token: str, grace_ms: int, history: str, below: str = ""

@@ -14,6 +14,7 @@ from muster.core.record import (
     Item,
     JobRecord,
     Parent,
+    SignalItem,
     Submission,
     TaskItem,
     TimerItem,
@@ -59,6 +60,9 @@ def _wait_fields(wait: Wait) -> dict[str, Any]:
         "t": wait.target,
         "a": wait.argument,
         "j": wait.child,
+        "s": wait.signal,
+        "u": list(wait.uploads),
+        "l": wait.left_ms,
     }
 
 
@@ -78,7 +82,7 @@ def _load_wait(raw: Mapping[str, Any]) -> Wait:
     """What an older server stored has fewer members."""
     return Wait(
         raw["k"], raw["e"], raw["f"], raw["c"], raw["m"], raw["d"], raw["t"], raw["a"],
-        child=raw.get("j", ""),
+        child=raw.get("j", ""), signal=raw.get("s", ""), uploads=tuple(raw.get("u", ())), left_ms=raw.get("l", 0),
     )  # fmt: skip
 
 
@@ -101,6 +105,8 @@ def dump_item(item: Item) -> str:
             fields = {"k": "timer"}
         case ChildItem():
             fields = {"k": "child", "s": item.status, "d": item.result, "c": item.code, "m": item.message}
+        case SignalItem():
+            fields = {"k": "signal", "n": item.name, "d": item.data}
         case CancelItem():
             fields = {"k": "cancel"}
     return orjson.dumps(fields).decode()
@@ -117,6 +123,8 @@ def load_item(blob: bytes) -> Item:
             return TimerItem()
         case "child":
             return ChildItem(raw["s"], raw["d"], raw["c"], raw["m"])
+        case "signal":
+            return SignalItem(raw["n"], raw["d"])
         case _:
             return CancelItem()
 

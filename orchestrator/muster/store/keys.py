@@ -34,6 +34,7 @@ KEY_KINDS: Final = (
     KeyKind("lg:<job>", "zset", "live", "log: chunks by their first line's number; expires once the job is final"),
     KeyKind("sp:<job>", "hash", "live", "steps by task and index; expires once the job is final"),
     KeyKind("md:<job>", "hash", "live", "metadata that tasks told; expires once the job is final"),
+    KeyKind("sb:<job>", "hash", "live", "signals nobody waits for yet, by name and order; gone with the job's end"),
     KeyKind("jt:<job>", "set", "live", "numbers of a fan's live tasks (a single task is in the header)"),
     KeyKind("t:<task>", "hash", "live", "one live task"),
     KeyKind("q:<class>", "zset", "live", "flows with ready tasks, by band and virtual time"),

@@ -302,6 +302,18 @@ class RedisStore(JournalCalls, IndexCalls):
             return _turn(job, token, reply[1], reply[2])
         return Refused(Refusal(reply[0].decode()))
 
+    async def send(
+        self, job: JobId, name: str, item: str, history: str, token: str, signals_max: int
+    ) -> Turn | Refused | None:
+        args = (job, short_hash(name), item, history, signals_max, token, TURN_LEASE_MS)
+        try:
+            reply = await self._run("send", self._tag_of(job), *args)
+        except UnknownPartition:
+            return Refused(Refusal.GONE)
+        if reply[0] == b"turn":
+            return _turn(job, token, reply[1], reply[2])
+        return None if reply[0] == b"kept" else Refused(Refusal(reply[0].decode()))
+
     async def cancel(
         self, job: JobId, token: str, grace_ms: int, history: str, below: str = ""
     ) -> Turn | Refused | tuple[tuple[TaskId, str], ...]:
@@ -383,15 +395,9 @@ class RedisStore(JournalCalls, IndexCalls):
 
     async def tick(self, partition: int, token_prefix: str) -> Tick:
         next_due, leases, messages, turns = await self._run(
-            "tick",
-            self._tags[partition],
-            TICK_LEASES,
-            TICK_TIMERS,
-            TICK_TURNS,
-            token_prefix,
-            TURN_LEASE_MS,
-            TICK_HOLD_MS,
-        )
+            "tick", self._tags[partition],
+            TICK_LEASES, TICK_TIMERS, TICK_TURNS, token_prefix, TURN_LEASE_MS, TICK_HOLD_MS,
+        )  # fmt: skip
         return Tick(
             next_due_ms=int(next_due) if next_due else None,
             leases=tuple(_ended_lease(lease) for lease in leases),
@@ -555,7 +561,11 @@ def _commit_args(c: Commit, replica: str) -> list[bytes | str | int]:
     args.append(len(c.drops))
     for low, high in c.drops:
         args += (low, high)
-    args += [c.parting, *([0] if c.child is None else [1, *_job_args(c.child)])]
+    args += [
+        short_hash(c.signal) if c.signal else "",
+        c.parting,
+        *([0] if c.child is None else [1, *_job_args(c.child)]),
+    ]
     args += [0] if c.claim is None else [1, *_claim_args(c.claim)]
     return args
 

@@ -84,9 +84,7 @@ def commit(part: Partition, c: Commit, replica: str = "") -> Committed | Refused
         drops = (*drops, (job.record.next_task, job.record.spawned_to))
     _start_wave(part, job, c)
     _write(part, job, c, context)
-    job.child = None
-    if c.child is not None and not cancelling:
-        job.child = _make_job(part, c.child, "", part.now()).id
+    _wait_for(part, job, c, cancelling=cancelling)
     made, claimed = part.add_tasks(job, c.wave, c.tasks, None if cancelling else c.claim)
     for message in c.messages:
         part.outbox[message.id] = Outgoing(message.body)
@@ -108,6 +106,15 @@ def commit(part: Partition, c: Commit, replica: str = "") -> Committed | Refused
     if not c.status.is_final and (job.need <= 0 or cancelling):
         return Committed(job.record.updated_at, claimed, part.lease_turn(job, c.next_token))
     return Committed(job.record.updated_at, claimed)
+
+
+def _wait_for(part: Partition, job: Job, c: Commit, *, cancelling: bool) -> None:
+    """What else but tasks the job waits for. A job to be cancelled waits for nothing more."""
+    job.awaited, job.child = c.signal, None
+    if c.signal and not cancelling:
+        _take_signal(job)
+    if c.child is not None and not cancelling:
+        job.child = _make_job(part, c.child, "", part.now()).id
 
 
 def _checked(context: Context) -> Context:
@@ -149,6 +156,7 @@ def _finish(part: Partition, job: Job, c: Commit, replica: str) -> None:
     _deliver_end(part, job, c.parting)
     part.ledger.count(job, job.record.updated_at if c.status is JobStatus.FINISHED else None)
     part.announce_end(job, replica)
+    job.signals = []
     job.expires_at = part.now() + c.retention_ms
     job.record = replace(
         job.record,
@@ -208,6 +216,40 @@ def signal(part: Partition, job_id: JobId, wave: int, item: str, history: str, t
     job.mailbox.append(item)
     part.note(job, history)
     return part.lease_turn(job, token)
+
+
+SENDERS_KEPT = 16
+
+
+def send(
+    part: Partition, job_id: JobId, name: str, item: str, history: str, token: str, signals_max: int
+) -> Turn | Refused | None:
+    job = part.job(job_id)
+    if job is None:
+        return Refused(Refusal.GONE)
+    if token in job.sent_by:
+        return part.turn(job) if job.turn_token == token else None
+    if job.is_final:
+        return Refused(Refusal.FINAL)
+    awaited = job.awaited == name and job.need > 0 and not job.turn_token and not job.record.cancel_requested
+    if not awaited and len(job.signals) >= signals_max:
+        return Refused(Refusal.FULL)
+    job.sent_by = [token, *job.sent_by][:SENDERS_KEPT]
+    part.note(job, history)
+    if not awaited:
+        job.signals.append((name, item))
+        return None
+    job.need = 0
+    job.mailbox.append(item)
+    return part.lease_turn(job, token)
+
+
+def _take_signal(job: Job) -> None:
+    """The oldest of the awaited name, if one came before."""
+    place = next((i for i, (name, _) in enumerate(job.signals) if name == job.awaited), None)
+    if place is not None:
+        job.mailbox.append(job.signals.pop(place)[1])
+        job.need = 0
 
 
 def cancel(

@@ -30,6 +30,12 @@ class Job:
     current_task: int | None = None
     child: JobId | None = None
     """The job this one waits for."""
+    awaited: str = ""
+    """Name of the signal that ends the wait."""
+    signals: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    """Name and item of those that nobody waits for yet, oldest first."""
+    sent_by: list[str] = field(default_factory=list[str])
+    """Tokens of the newest signals."""
     committed_by: str = ""
     signalled_by: str = ""
     watchers: list[str] = field(default_factory=list[str])

@@ -142,6 +142,12 @@ class MemoryStore:
     async def signal(self, job: JobId, wave: int, item: str, history: str, token: str) -> Turn | Refused:
         return jobs.signal(self._home(job), job, wave, item, history, token)
 
+    async def send(
+        self, job: JobId, name: str, item: str, history: str, token: str, signals_max: int
+    ) -> Turn | Refused | None:
+        part = self._of(job)
+        return Refused(Refusal.GONE) if part is None else jobs.send(part, job, name, item, history, token, signals_max)
+
     async def cancel(
         self, job: JobId, token: str, grace_ms: int, history: str, below: str = ""
     ) -> Turn | Refused | tuple[tuple[TaskId, str], ...]:

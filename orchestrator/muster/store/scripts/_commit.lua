@@ -38,7 +38,7 @@ local function read_commit()
   c.tasks = read_tasks()
   for i = 1, int() do c.messages[i] = { arg(), arg() } end
   for i = 1, int() do c.drops[i] = arg() .. '|' .. arg() end
-  c.parting = arg()
+  c.signal, c.parting = arg(), arg()
   c.child = arg() == '1' and read_job() or nil
   c.claim = arg() == '1' and read_claim() or nil
   return c
@@ -116,6 +116,7 @@ local function end_job(jid, job, flow, c, watchers, readers, parent)
   announce(jid, watchers, c.replica)   -- the caller tells its own watchers itself
   announce(jid, readers, nil, 'l')
   call('HDEL', job, 'aw', 'ac', 'al')
+  call('UNLINK', T .. 'sb:' .. jid)
   call('PEXPIRE', job, c.retention)
   for _, kind in ipairs({ 'h:', 'jt:', 'lg:', 'sp:', 'md:', 'fa:' }) do call('PEXPIRE', T .. kind .. jid, c.retention) end
 end
@@ -132,6 +133,20 @@ local function settle_mailbox(jid, c, spawn_wave, failed_early)
   local early = call('LLEN', T .. 'e:' .. jid)
   if early > 0 then call('RENAME', T .. 'e:' .. jid, T .. 'i:' .. jid) end
   return (c.policy == 'ff' and failed_early == '1') and 0 or need - early
+end
+
+-- The oldest signal of the name that came before the job waited for it. Of at most a hundred.
+local function take_signal(jid, name)
+  local kept, oldest = T .. 'sb:' .. jid, nil
+  for _, field in ipairs(call('HKEYS', kept)) do
+    local known, place = string.match(field, '^([^|]+)|(%d+)$')
+    if known == name and (not oldest or tonumber(place) < oldest) then oldest = tonumber(place) end
+  end
+  if not oldest then return nil end
+  local field = name .. '|' .. oldest
+  local item = call('HGET', kept, field)
+  call('HDEL', kept, field)
+  return item
 end
 
 local function set_timers(jid, job, c, old)
@@ -165,6 +180,11 @@ local function commit(jid, c)
   -- What this turn itself spawned is unknown to the caller's record; nobody will wait for it.
   if c.final and j[10] ~= '0' then c.drops[#c.drops + 1] = j[15] .. '|' .. j[16] end
   local need = settle_mailbox(jid, c, j[10], j[12])
+  local came = c.signal ~= '' and not cancelling and take_signal(jid, c.signal)
+  if came then
+    call('RPUSH', T .. 'i:' .. jid, came)
+    need = 0
+  end
   local timer = set_timers(jid, job, c, j[8])
   local claimed, ready, order, seat = make_tasks(jid, flow, c, entries, cancelling)
   if c.child and not cancelling then make_job(c.child, '', 0, '') end
@@ -174,7 +194,7 @@ local function commit(jid, c)
     'pol', c.policy, 'wv', c.wave, 'nt', c.next_task, 'cur', c.current, 'ut', now, 'tf', 0, 'sw', 0, 'spn', 0,
     'pg', '', 'pm', '', 'need', need, 'ef', '', 'tmr', timer, 'nl', tonumber(j[13]) + #claimed,
     'sa', begun and j[7] == '' and now or j[7], 'cx', c.clear_cancel and '0' or j[6],
-    'ch', c.child and not cancelling and c.child.id or '')
+    'ch', c.child and not cancelling and c.child.id or '', 'ws', c.signal)
   call('ZREM', T .. 'D', jid)
   count_status(j[4], c.status)
   if c.final then end_job(jid, job, flow, c, j[14], j[17], j[18]) end
