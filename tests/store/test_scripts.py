@@ -72,6 +72,7 @@ async def everything(deployment: Deployment) -> None:
     store = (await deployment.replica("r1")).store
     await store.register("w1", HOUR_MS, {"id": "w1"})
     await store.touch(HOUR_MS, ["w1"])
+    await store.watch_tenant("a", "r1", HOUR_MS)
     await store.beat("w1", HOUR_MS, {})
     await store.ask_cancel("w1", ["t"])
     await store.secret("s")
@@ -141,7 +142,7 @@ async def test_every_kind_of_key_is_in_the_table_and_carries_the_tag(deployment:
     assert None not in kinds
     seen = {kind.pattern.partition(":")[0] for kind in kinds}
     assert seen >= {"j", "h", "jt", "t", "q", "f", "V", "vt", "cls", "n", "L", "D", "tm", "ob", "k", "xr", "xf", "meta"}
-    assert seen >= {"fa", "up", "fq", "bp", "w", "wc", "ws", "wt", "lg", "sp", "md"}
+    assert seen >= {"fa", "tw", "up", "fq", "bp", "w", "wc", "ws", "wt", "lg", "sp", "md"}
 
 
 async def test_user_strings_never_appear_in_a_key(deployment: Deployment) -> None:

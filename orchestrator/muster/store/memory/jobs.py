@@ -38,6 +38,8 @@ def submit(part: Partition, new: NewJob, token: str, first: Commit | None, repli
         known = part.jobs[new.id] = _fresh_job(part, new, token)
         part.note(known, new.history)
         part.counts[JobStatus.PENDING] += 1
+        if first is None:
+            part.announce_to_tenant(known, 0)
     if first is not None:
         reply = commit(part, first, replica)
         return reply if isinstance(reply, Committed) else Committed(UnixMs(part.now()))

@@ -61,7 +61,9 @@ def append(part: Partition, events: TaskEvents) -> Appended | Refused:
     changed = _begin_attempt(job, task, line_before) if attempt_before not in (0, task.attempt) else False
     changed |= _keep_steps(job, task, events, line_before + int(missing > 0), counted=changed)
     if _keep_facts(job, task, events) or changed:
-        part.changed(job)
+        part.changed(job, line_before)
+    elif job.last_line != line_before:
+        part.announce_to_tenant(job, line_before)
     return Appended(events.last + 1, cancelling=cancelling)
 
 

@@ -32,6 +32,7 @@ from muster.store.base import (
     Turn,
 )
 from muster.store.journal import Appended, Known, LiveRead, LogRead, StoredSteps, TaskEvents
+from muster.store.keys import short_hash
 from muster.store.memory import jobs, journal, tasks, ticks
 from muster.store.memory.files import MemoryFileRecords
 from muster.store.memory.model import Delivery, Job
@@ -144,6 +145,11 @@ class MemoryStore:
             if watcher not in told:
                 told[:] = [watcher, *told][:WATCHERS_MAX]
         return _with_worker(part, found)
+
+    async def watch_tenant(self, tenant: str, watcher: str, ttl_ms: int) -> bool:
+        flow = short_hash(tenant)
+        known = [part.watch_tenant(flow, watcher, ttl_ms) for part in self._state.partitions]
+        return all(known)
 
     async def history(self, job: JobId) -> tuple[RawEvent, ...]:
         found = self._home(job).job(job)

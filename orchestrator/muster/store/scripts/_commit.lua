@@ -136,6 +136,7 @@ local function commit(jid, c)
   count_status(j[4], c.status)
   if c.final then end_job(jid, job, flow, c, j[14], j[17]) end
   announce(jid, j[9])
+  announce_to_tenant(jid, flow)
 
   if c.claim and c.claim.seats[seat] then
     for _, got in ipairs(take(c.claim, seat)) do

@@ -10,7 +10,7 @@ TWICE {'asked', ...} again, or {'turn'} again while the caller holds the turn; t
 -- @include _queue
 local jid, token, ttl, grace, entry = arg(), arg(), int(), int(), arg()
 local job = T .. 'j:' .. jid
-local j = call('HMGET', job, 'fin', 'cx', 'tl', 'nl', 'ac', 'cur')
+local j = call('HMGET', job, 'fin', 'cx', 'tl', 'nl', 'ac', 'cur', 'fl')
 if not j[1] then return { 'gone' } end
 if j[1] == '1' then return { 'final' } end
 if j[3] == token then
@@ -22,6 +22,7 @@ if j[2] ~= '1' then
   call('HINCRBY', job, 'pv', 1)
   note(jid, entry)
   announce(jid, j[5])
+  announce_to_tenant(jid, j[7])
   if tonumber(j[4]) > 0 then call('ZADD', T .. 'tm', now + grace, 'c|' .. jid) end
   if tonumber(j[4]) <= 0 and j[3] == '' then
     call('HSET', job, 'need', 0)

@@ -37,4 +37,5 @@ call('ZADD', T .. 'xr:' .. flow, now, jid)
 call('HINCRBY', T .. 'n', status, 1)
 if first then return commit(jid, first) end
 call('ZADD', T .. 'D', now + ttl, jid)
+announce_to_tenant(jid, flow, 0)
 return { 'created' }
