@@ -9,6 +9,7 @@ class ErrorCode(StrEnum):
     INVALID_BODY = "invalid_body"
     INVALID_PARAMETER = "invalid_parameter"
     INVALID_INPUT = "invalid_input"
+    UNPROCESSABLE = "unprocessable"
     UNAUTHENTICATED = "unauthenticated"
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"
@@ -17,6 +18,7 @@ class ErrorCode(StrEnum):
     WORKER_NOT_FOUND = "worker_not_found"
     BLUEPRINT_NOT_FOUND = "blueprint_not_found"
     FILE_NOT_FOUND = "file_not_found"
+    FILE_EXPIRED = "file_expired"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     BODY_TOO_LARGE = "body_too_large"
     SIGNATURE_REFUSED = "signature_refused"
@@ -30,7 +32,9 @@ class ErrorCode(StrEnum):
     WEBHOOK_URL_REFUSED = "webhook_url_refused"
     STORE_UNAVAILABLE = "store_unavailable"
     STORE_FULL = "store_full"
+    FILE_STORAGE_UNAVAILABLE = "file_storage_unavailable"
     SHUTTING_DOWN = "shutting_down"
+    NO_CLIENT_CONFIGURED = "no_client_configured"
     INTERNAL = "internal"
 
 
@@ -39,6 +43,7 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.INVALID_BODY: 400,
     ErrorCode.INVALID_PARAMETER: 400,
     ErrorCode.INVALID_INPUT: 400,
+    ErrorCode.UNPROCESSABLE: 422,
     ErrorCode.UNAUTHENTICATED: 401,
     ErrorCode.FORBIDDEN: 403,
     ErrorCode.NOT_FOUND: 404,
@@ -47,6 +52,7 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.WORKER_NOT_FOUND: 404,
     ErrorCode.BLUEPRINT_NOT_FOUND: 404,
     ErrorCode.FILE_NOT_FOUND: 404,
+    ErrorCode.FILE_EXPIRED: 410,
     ErrorCode.METHOD_NOT_ALLOWED: 405,
     ErrorCode.BODY_TOO_LARGE: 413,
     ErrorCode.SIGNATURE_REFUSED: 403,
@@ -60,7 +66,9 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.WEBHOOK_URL_REFUSED: 400,
     ErrorCode.STORE_UNAVAILABLE: 503,
     ErrorCode.STORE_FULL: 503,
+    ErrorCode.FILE_STORAGE_UNAVAILABLE: 503,
     ErrorCode.SHUTTING_DOWN: 503,
+    ErrorCode.NO_CLIENT_CONFIGURED: 500,
     ErrorCode.INTERNAL: 500,
 }
 

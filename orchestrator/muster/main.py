@@ -14,6 +14,7 @@ from aiohttp import web
 
 from muster.api.app import create_app
 from muster.api.auth import Credentials
+from muster.api.routes import OPERATIONS
 from muster.blueprint.builtin import BUILTIN
 from muster.blueprint.problems import BlueprintError
 from muster.blueprint.registry import Registry
@@ -24,6 +25,7 @@ from muster.observe.metrics import Metrics
 from muster.settings import Settings
 from muster.store.redis import RedisStore
 from muster.store.topology import inspect, locator
+from muster.surfaces.table import envelopes_of, operations_of
 from muster.version import product_version
 
 log = logging.getLogger("muster.main")
@@ -61,7 +63,13 @@ async def serve(
     configure_logs(level=settings.log_level, log_format=settings.log_format)
     async with AsyncExitStack() as stack:
         engine = await stack.enter_async_context(running_engine(settings))
-        app = create_app(engine, settings, Credentials.load(settings))
+        app = create_app(
+            engine,
+            settings,
+            Credentials.load(settings),
+            operations=(*OPERATIONS, *operations_of(settings.mounted_surfaces)),
+            envelopes=envelopes_of(settings.mounted_surfaces),
+        )
         url = await stack.enter_async_context(_listening(app, settings))
         gc.freeze()  # what start-up made stays: later collections need not walk it
         if settings.reload:
@@ -169,6 +177,11 @@ def engine_settings(settings: Settings, replica: str) -> EngineSettings:
             upload_bytes_max=settings.max_upload_bytes,
             artifact_bytes_max=settings.max_artifact_bytes,
             quota_bytes=settings.files_quota_bytes,
+            bucket_url=settings.files_url,
+            upload_folder=settings.own_folder(settings.upload_dir),
+            artifact_folder=settings.own_folder(settings.artifact_dir),
+            artifact_ttl_ms=None if settings.results_ttl_seconds is None else ms(settings.results_ttl_seconds),
+            clean_every_ms=ms(settings.clean_interval_seconds),
             upload_ttl_ms=ms(settings.upload_ttl_seconds),
         ),
     )

@@ -221,6 +221,13 @@ class FakeEngine:
         more = str(start + limit) if len(found) > start + limit else None
         return JobPage(tuple(found[start : start + limit]), more)
 
+    async def tagged(self, tenant: str, tag: str, *, limit: int, cursor: str | None = None) -> JobPage:
+        page = await self.jobs(tenant, limit=limit, cursor=cursor, statuses=None, blueprint=None)
+        return JobPage(tuple(record for record in page.items if tag in record.submission.tags), page.next)
+
+    async def delete(self, tenant: str, job_id: str) -> None:
+        del self.records[(await self.job(tenant, job_id)).id]
+
     async def history(self, tenant: str, job_id: str) -> list[HistoryEvent]:
         record = await self.job(tenant, job_id)
         return [HistoryEvent("e1", record.id, NOW, "job_created", state="start", details={"by": "test"})]

@@ -183,6 +183,7 @@ async def test_the_owner_of_a_waiting_job_sees_the_question_and_its_token(http: 
         "decisions": ["approved", "rejected"],
         "deadline_at": None,
         "approval_token": f"approve-{job}",
+        "child_id": None,
     }
 
 

@@ -100,6 +100,29 @@ def test_every_word_that_leads_to_a_state_is_a_label() -> None:
     }
 
 
+def test_the_edges_of_a_child_carry_the_name_of_its_blueprint_where_the_code_shows_it() -> None:
+    def write(b: AnyBlueprint) -> None:
+        @b.start
+        async def first(job: Job) -> Next:
+            if job.input.get("again"):
+                return job.child(several, {}, ok=finished, error=second)
+            return job.child("report", {}, ok=second)
+
+        @b.state
+        async def second(job: Job) -> Next:
+            started = job.child(job.input["name"], {}, ok=finished, cancelled=failed, tags=["a"])
+            job.data["id"] = started.id
+            return started
+
+    assert built(write) == {
+        ("first", "several: success", "finished"),
+        ("first", "several: failure", "second"),
+        ("first", "report: success", "second"),
+        ("second", "child: success", "finished"),
+        ("second", "child: cancelled", "failed"),
+    }
+
+
 def built(write: Callable[[AnyBlueprint], Any]) -> set[tuple[str, str, str]]:
     blueprint = Blueprint("built")
     write(blueprint)

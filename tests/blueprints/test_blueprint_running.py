@@ -10,8 +10,10 @@ import pytest
 from muster import Blueprint, Decision, Job, Next, TaskError, failed, finished
 from muster.blueprint.facts import JobFacts
 from muster.blueprint.problems import BlueprintError, InputInvalid
+from muster.blueprint.state import State
 from muster.blueprint.testing import job_for
-from muster.core.decisions import Ask, Done, Fail, Fan, Go, Quarantine, Run, Sleep, TaskSpec
+from muster.core.decisions import Ask, Child, Done, Fail, Fan, Go, Quarantine, Run, Sleep, TaskSpec
+from muster.core.ids import JobId, is_job_id, partition_of
 from muster.core.json import JsonObject
 from muster_worker.contracts import task
 from pydantic import BaseModel
@@ -353,3 +355,26 @@ async def test_a_cancelled_wait_leads_to_a_state_that_takes_nothing() -> None:
     assert job_for({}).ask("?", yes=finished, cancelled=failed) == Ask("?", edges)
     with pytest.raises(ValueError, match="at least one choice"):
         job_for({}).ask("?", cancelled=failed)
+
+
+async def test_a_child_is_a_job_to_be_in_its_parents_partition_and_its_id_is_known_at_once() -> None:
+    def write(b: Blueprint[Any, Any]) -> State[Any]:
+        @b.start
+        async def first(job: Job) -> Next:
+            return job.child(orders_like, Order(id="o-1"), ok=finished, error=failed, tags=["a", "b"])
+
+        return first
+
+    orders_like: Blueprint[Any, Any] = Blueprint("orders_like")
+    decided = await write(Blueprint("parent")).call(job_for({}))
+    assert isinstance(decided, Child)
+    edges = {"success": "finished", "failure": "failed"}
+    assert decided == Child("orders_like", {"id": "o-1", "lines": []}, edges, JobId(""), ("a", "b"))
+    assert is_job_id(decided.id)
+    assert partition_of(decided.id) == partition_of(JobId(job_for({}).id))
+
+
+@pytest.mark.parametrize("value", [None, 7, ["a"], "text"])
+def test_the_input_of_a_child_is_an_object(value: object) -> None:
+    with pytest.raises(TypeError, match="the input of a job is an object, not "):
+        job_for({}).child("orders", value, ok=finished)

@@ -39,6 +39,7 @@ def waiting(wait: Wait, **changes: Any) -> JobRecord:
         "tasks": JobStatus.WAITING_FOR_PARALLEL_TASKS,
         "human": JobStatus.WAITING_FOR_HUMAN,
         "timer": JobStatus.WAITING,
+        "child": JobStatus.WAITING,
     }[wait.kind]
     fields: dict[str, Any] = {
         "status": status,
@@ -66,6 +67,13 @@ def for_person(**edges: str) -> JobRecord:
 
 def for_time() -> JobRecord:
     return waiting(Wait("timer", {}, target="later", argument="tea"))
+
+
+CHILD = JobId("018f0000-0000-7005-8000-000000000002")
+
+
+def for_child(**edges: str) -> JobRecord:
+    return waiting(Wait("child", {"success": "shipped", **edges}, child=CHILD))
 
 
 def ended(number: int = 0, status: str = "success", **fields: Any) -> TaskItem:

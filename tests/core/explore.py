@@ -10,14 +10,14 @@ from typing import Final, TypeAlias
 
 from muster.core import decide as core
 from muster.core.advance import End, Enter, Move, advance, why
-from muster.core.decisions import Ask, Decision, Done, Fail, Fan, Go, Quarantine, Run, Sleep, TaskSpec
+from muster.core.decisions import Ask, Child, Decision, Done, Fail, Fan, Go, Quarantine, Run, Sleep, TaskSpec
 from muster.core.ids import UnixMs
 from muster.core.limits import FAN_WIDTH_MAX
-from muster.core.record import DecisionItem, Item, JobRecord, TaskItem, TimerItem, Wait
+from muster.core.record import ChildItem, DecisionItem, Item, JobRecord, TaskItem, TimerItem, Wait
 from muster.core.status import JobStatus
 from muster.core.transitions import JobEvent
 
-from tests.core.build import NOW, pending
+from tests.core.build import CHILD, NOW, pending
 
 HOPS_MAX: Final = 3
 """In place of TURN_HOPS_MAX: the loop is the same, the exploration shorter."""
@@ -45,6 +45,8 @@ def decisions() -> tuple[Decision, ...]:
     found += [Fan((SPEC,) * (FAN_WIDTH_MAX + 1), {"success": "next"})]
     found += [Ask("?", edges, within_ms=1_000) for edges in _edges("approved", ("late", "cancelled"))]
     found += [Ask("?", {"approved": "next"})]
+    for edges in _edges("success", ("failure", "cancelled")):
+        found += [Child("report", {}, edges, CHILD), Child("unheard of", {}, edges, CHILD)]
     for target in ("next", "finished", "failed"):
         found += [Sleep(1_000, target), Go(target, "x")]
     return (*found, Done({"a": 1}), Done("text"), Done(), Fail("no"), Fail(""), Quarantine("odd"), Quarantine(""))
@@ -63,6 +65,8 @@ def mailboxes(wait: Wait | None) -> Iterator[tuple[Item, ...]]:
             if wait.deadline_at is not None:
                 yield (TimerItem(),)
                 yield from ((TimerItem(), answer) for answer in answers)
+        case Wait(kind="child"):
+            yield from ((ChildItem(status, message="why"),) for status in JobStatus if status.is_final)
         case Wait(kind="task"):
             yield from ((item,) for item in _ends(wait.first))
         case Wait(kind="tasks"):
@@ -105,11 +109,18 @@ def turn(record: JobRecord, items: tuple[Item, ...], answer: Decision) -> Step:
         if isinstance(move, End):
             return Step(event, core.finish(draft, move))
         draft = core.enter(draft, move)
-        outcome = core.decide(draft, answer, {"kept": True}, NOW)
+        outcome = core.decide(draft, answer, {"kept": True}, NOW, _start(answer))
         if isinstance(outcome, core.Rest):
             return Step(event, outcome)
         move = outcome
     return Step(event, core.finish(draft, move) if isinstance(move, End) else core.save(draft, move))
+
+
+def _start(answer: Decision) -> core.ChildStart | core.ChildRefused | None:
+    if not isinstance(answer, Child):
+        return None
+    known = answer.blueprint == "report"
+    return core.ChildStart(answer, "1:0", "begin") if known else core.ChildRefused("BLUEPRINT_NOT_FOUND", "none such")
 
 
 def given_up(record: JobRecord) -> Step:
@@ -157,7 +168,8 @@ def turns_of(record: JobRecord, answers: tuple[Decision, ...]) -> Iterator[Step]
 def _shape(record: JobRecord) -> str:
     """What decides how a job can go on; counters and payloads do not."""
     wait = record.context.wait
-    return repr((record.status, None if wait is None else (wait.edges, wait.target, wait.deadline_at is not None)))
+    timed = wait is not None and wait.deadline_at is not None
+    return repr((record.status, None if wait is None else (wait.kind, wait.edges, wait.target, timed)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from muster.core.invariants import problems
 from muster.core.record import Context, JobRecord, Wait
 from muster.core.status import JobStatus
 
-from tests.core.build import NOW, for_person, for_task, for_tasks, for_time, pending
+from tests.core.build import NOW, for_child, for_person, for_task, for_tasks, for_time, pending
 
 
 def finished(**changes: Any) -> JobRecord:
@@ -19,7 +19,9 @@ def finished(**changes: Any) -> JobRecord:
     return pending(**fields)
 
 
-@pytest.mark.parametrize("record", [pending(), for_task(), for_tasks(3), for_person(late="x"), for_time(), finished()])
+@pytest.mark.parametrize(
+    "record", [pending(), for_task(), for_tasks(3), for_person(late="x"), for_time(), for_child(), finished()]
+)
 def test_a_sound_job_has_no_problems(record: JobRecord) -> None:
     assert problems(record) == []
 
@@ -29,7 +31,7 @@ SLEEPING = Wait("timer", {}, target="later")
 BROKEN = [
     (replace(pending(), context=Context(wait=SLEEPING)), "is pending and waits for timer, not None"),
     (replace(for_task(), context=Context()), "is waiting_for_worker and waits for None, not task"),
-    (replace(for_task(), status=JobStatus.WAITING), "is waiting and waits for task, not timer"),
+    (replace(for_task(), status=JobStatus.WAITING), "is waiting and waits for task, not child or timer"),
     (replace(for_time(), current_worker="w1"), "worker 'w1' has its task"),
     (replace(for_task(), next_task=5), "but the next number is 5"),
     (replace(for_tasks(1), context=Context(wait=Wait("tasks", {"success": "x"}))), "waits for 0 tasks"),
@@ -40,6 +42,8 @@ BROKEN = [
     (replace(for_time(), context=Context(wait=replace(SLEEPING, count=1))), "has task numbers"),
     (replace(for_time(), context=Context(wait=replace(SLEEPING, message="?"))), "only a question"),
     (replace(for_task(), context=Context(wait=Wait("task", {"success": "x"}, 0, 1, target="y"))), "only a timer"),
+    (replace(for_child(), context=Context(wait=Wait("child", {"success": "x"}))), "its child is ''"),
+    (replace(for_child(), context=Context(wait=Wait("child", {}, child="x"))), "child cannot succeed"),
     (finished(finished_at=None), "is finished and finished_at is None"),
     (replace(for_task(), finished_at=NOW), "is waiting_for_worker and finished_at is"),
     (finished(started_at=None), "ended before it started"),

@@ -9,7 +9,7 @@ from muster.core.record import TimerItem
 from muster.core.status import FINAL, JobStatus
 from muster.core.transitions import JOB_MOVES, JobEvent
 
-from tests.core.build import for_person, for_task
+from tests.core.build import for_child, for_person, for_task
 from tests.core.explore import Explored, explore
 
 
@@ -53,6 +53,11 @@ def test_a_move_that_is_not_drawn_is_refused() -> None:
 def test_a_mailbox_that_does_not_fit_the_wait_raises_and_decides_nothing() -> None:
     from muster.core.advance import advance
 
-    for record, items in ((for_task(), ()), (for_person(), ()), (for_task(), (TimerItem(),))):
+    for record, items in (
+        (for_task(), ()),
+        (for_person(), ()),
+        (for_task(), (TimerItem(),)),
+        (for_child(), (TimerItem(),)),
+    ):
         with pytest.raises((StopIteration, KeyError)):
             advance(record, items)

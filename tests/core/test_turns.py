@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from muster.core import decide as core
 from muster.core.advance import End, Enter, advance, go, why
-from muster.core.decisions import Ask, Done, Fail, Fan, Go, Quarantine, Run, Sleep, TaskSpec
+from muster.core.decisions import Ask, Child, Done, Fail, Fan, Go, Quarantine, Run, Sleep, TaskSpec
 from muster.core.limits import FAN_WIDTH_MAX
-from muster.core.record import Context, DecisionItem, Item, TimerItem
+from muster.core.record import ChildItem, Context, DecisionItem, Item, TimerItem
 from muster.core.status import JobStatus
 from muster.core.transitions import JobEvent
 
-from tests.core.build import NOW, ended, for_person, for_task, for_tasks, for_time, pending
+from tests.core.build import CHILD, NOW, ended, for_child, for_person, for_task, for_tasks, for_time, pending
 
 SPEC = TaskSpec("pack", {"sku": "tea"})
 
@@ -173,10 +173,69 @@ def test_a_sleep_wakes_in_its_target_with_its_argument() -> None:
     assert (rest.status, rest.deadline_ms) == (JobStatus.WAITING, 9_000)
 
 
+# Children
+
+START = core.ChildStart(Child("report", {}, {"success": "shipped"}, CHILD), "1:0", "begin")
+
+
+def test_a_finished_childs_result_is_the_next_states_argument_and_stays_its_own() -> None:
+    move = advance(for_child(), [ChildItem("finished", {"pages": 3})])
+    assert move == Enter("shipped", {"pages": 3}, {})
+
+
+@pytest.mark.parametrize(
+    ("item", "code", "message"),
+    [
+        (ChildItem("failed", None, "COMMAND_FAILED", "status 7"), "COMMAND_FAILED", "status 7"),
+        (ChildItem("failed", None, "", "no stock"), "CHILD_FAILED", "no stock"),
+        (ChildItem("quarantined", None, "", ""), "CHILD_QUARANTINED", "no reason given"),
+    ],
+)
+def test_a_child_that_does_not_finish_is_answered_like_a_failed_task(item: ChildItem, code: str, message: str) -> None:
+    error: dict[str, Any] = {
+        "code": code, "message": message, "worker": "", "attempt": 1, "task": 0, "child": CHILD,
+    }  # fmt: skip
+    assert advance(for_child(failure="mend"), [item]) == Enter("mend", error)
+    move = advance(for_child(), [item])
+    assert isinstance(move, End)
+    assert (move.status, move.error) == (JobStatus.FAILED, f"job {CHILD}, which this one started: {message}")
+    assert move.details == error
+
+
+def test_a_cancelled_child_leads_where_the_state_says_or_cancels_its_parent() -> None:
+    assert advance(for_child(cancelled="tidy"), [ChildItem("cancelled")]) == Enter("tidy", None)
+    move = advance(for_child(), [ChildItem("cancelled")])
+    assert isinstance(move, End)
+    assert (move.status, move.error) == (JobStatus.CANCELLED, f"job {CHILD}, which this one started, was cancelled")
+
+
+def test_a_child_that_cannot_be_started_is_a_failure_and_makes_none() -> None:
+    refused = core.ChildRefused("CHILD_TOO_DEEP", "8 jobs are above this one: it may start no other")
+    draft = core.begin(pending())
+    end = core.decide(draft, Child("report", {}, {"success": "shipped"}, CHILD), None, NOW, refused)
+    assert isinstance(end, End)
+    assert (end.status, end.error) == (JobStatus.FAILED, refused.message)
+    assert (end.details or {})["code"] == "CHILD_TOO_DEEP"
+    goes_on = core.decide(
+        draft, Child("report", {}, {"success": "x", "failure": "mend"}, CHILD), None, NOW, refused
+    )  # fmt: skip
+    assert isinstance(goes_on, Enter)
+    assert goes_on.state == "mend"
+
+
+def test_a_started_child_is_named_in_the_wait_and_in_the_history() -> None:
+    rest = core.decide(core.begin(pending()), START.child, None, NOW, START)
+    assert isinstance(rest, core.Rest)
+    assert (rest.status, rest.child, rest.tasks, rest.need) == (JobStatus.WAITING, START, (), 1)
+    assert rest.draft.context.wait is not None
+    assert rest.draft.context.wait.child == CHILD
+    assert rest.draft.events[-1] == {"e": "child_started", "s": "check", "d": {"job": CHILD, "blueprint": "report"}}
+
+
 # Cancelling
 
 
-@pytest.mark.parametrize("record", [pending(), for_task(), for_tasks(3), for_person(), for_time()])
+@pytest.mark.parametrize("record", [pending(), for_task(), for_tasks(3), for_person(), for_time(), for_child()])
 def test_a_job_without_a_way_for_it_is_cancelled_where_it_stands(record: Any) -> None:
     move = advance(replace(record, cancel_requested=True), [])
     assert isinstance(move, End)
@@ -184,7 +243,13 @@ def test_a_job_without_a_way_for_it_is_cancelled_where_it_stands(record: Any) ->
 
 
 @pytest.mark.parametrize(
-    "record", [for_task(cancelled="tidy"), for_tasks(3, cancelled="tidy"), for_person(cancelled="tidy")]
+    "record",
+    [
+        for_task(cancelled="tidy"),
+        for_tasks(3, cancelled="tidy"),
+        for_person(cancelled="tidy"),
+        for_child(cancelled="tidy"),
+    ],
 )
 def test_a_state_that_declares_a_way_for_cancelling_gets_it(record: Any) -> None:
     assert advance(replace(record, cancel_requested=True), []) == Enter("tidy", None)

@@ -34,7 +34,7 @@ async def test_the_blueprints_of_the_guide_load_without_a_problem_and_its_tests_
     place.write_text("\n\n".join(blocks("docs/blueprints.md", "python")))
     loaded = load_blueprints(place)
     assert loaded.problems == []
-    assert [blueprint.name for blueprint in loaded.blueprints] == ["shop", "nightly"]
+    assert [blueprint.name for blueprint in loaded.blueprints] == ["shop", "nightly", "twice"]
     assert [problem for blueprint in loaded.blueprints for problem in problems_of(blueprint)] == []
     tests = [value for name, value in vars(module_of(place)).items() if name.startswith("test_")]
     assert len(tests) == 2

@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from muster.core.ids import JobId, UnixMs, new_job_id
-from muster.core.record import JobRecord
-from muster.core.status import JobStatus
+from muster.core.record import JobRecord, Parent, Submission
+from muster.core.status import FINAL, JobStatus
 from muster.store.base import (
     Claim,
     Claimed,
@@ -29,6 +29,7 @@ from muster.store.base import (
     LeaseRef,
     Message,
     Mode,
+    NewJob,
     NewTask,
     Refused,
     Seat,
@@ -47,6 +48,7 @@ from tests.support.waiting import until
 
 LONG = os.environ.get("MUSTER_LONG") == "1"
 TYPES = ("work", "other")
+TAG = "red"
 JOBS_MAX = 4
 DELAYS = st.sampled_from([0, HOUR_MS])
 WORKERS = ("w1", "w2")
@@ -178,15 +180,25 @@ class StoreMachine(RuleBasedStateMachine):
             asyncio.gather(*(store.read_steps(job) for job in jobs)),
             asyncio.gather(*(store.read_live(job, known) for job in jobs for known in (Known(), Known(3, 2)))),
             store.queue(0),
+            self.found(store),
             *(store.jobs(tenant, None, 50) for tenant in "ab"),
             store.publish("r1", mark),
         )
-        records, histories, live, logs, steps, stories, queue, *listed = found
+        records, histories, live, logs, steps, stories, queue, lists, *listed = found
         await until(lambda: mark in side.texts)
         counts = {status: count for status, count in queue.jobs.items() if count}
         blobs = [[event.blob for event in events] for events in histories]
         ids = [sorted(record.id for record in page) for page in listed[:2]]
-        return records, blobs, live, logs, steps, stories, queue.ready, queue.leased, counts, ids
+        return records, blobs, live, logs, steps, stories, queue.ready, queue.leased, counts, ids, lists
+
+    async def found(self, store: Store) -> Any:
+        """By tag and by status; jobs of one millisecond may be in either order."""
+        page = await store.tagged("a", TAG, None, 50)
+        searches = await asyncio.gather(
+            *(store.glances("a", tag=tag, statuses=some, most=500) for tag in (None, TAG) for some in (None, FINAL))
+        )
+        glances = [sorted((glance.job, glance.status) for glance in search) for search in searches]
+        return sorted(record.id for record in page.items), glances
 
     def check_wakes(self) -> None:
         model, real = [sorted(text for text in side.texts if text.startswith("c|")) for side in self.sides]
@@ -232,6 +244,7 @@ class StoreMachine(RuleBasedStateMachine):
             "drops": self.leftovers(held),
         }
         tasks: tuple[NewTask, ...] = ()
+        fields["parting"] = '{"k":"child","s":"finished","d":null,"c":"","m":""}'
         match kind:
             case "tasks":
                 tasks = self.some_tasks(first, count, pick)
@@ -245,12 +258,25 @@ class StoreMachine(RuleBasedStateMachine):
                 fields |= {"status": JobStatus.WAITING_FOR_HUMAN, "need": 1, "deadline_ms": delay_ms}
             case "sleep":
                 fields |= {"status": JobStatus.WAITING, "need": 1, "deadline_ms": delay_ms}
+            case "child":
+                fields |= {"status": JobStatus.WAITING, "need": 1, "child": self.a_child(record)}
             case "go":
                 fields |= {"status": JobStatus.RUNNING, "need": 0}
             case _:
                 fields |= {"result": {"n": pick}}
         turn = Turn("", record, ())
         return commit_of(turn, tasks, **fields)
+
+    def a_child(self, record: JobRecord) -> NewJob:
+        self.serial += 1
+        depth = 0 if record.parent is None else record.parent.depth
+        parent = Parent(record.id, max(record.wave, record.spawn_wave) + 1, depth + 1)
+        return new_job(id=new_job_id(FIRST_MS, 0, self.serial), tenant=record.tenant, parent=parent)
+
+    def know_child(self, commit: Commit) -> None:
+        if commit.child is not None and commit.child.id in self.partition.jobs:
+            self.jobs.append(commit.child.id)
+            self.succeeded["child"] += 1
 
     def leftovers(self, held: Held) -> tuple[tuple[int, int], ...]:
         """All numbers of past waits: dropping what has ended already does nothing."""
@@ -264,7 +290,11 @@ class StoreMachine(RuleBasedStateMachine):
     def submit(self, tenant: str, key: str, twice: bool) -> None:
         self.serial += 1
         new = new_job(
-            id=new_job_id(FIRST_MS, 0, self.serial), tenant=tenant, idempotency_key=key, fingerprint=f"f{key}"
+            id=new_job_id(FIRST_MS, 0, self.serial),
+            tenant=tenant,
+            idempotency_key=key,
+            fingerprint=f"f{key}",
+            submission=Submission({}, tags=(TAG, key) if key else ()),
         )
         token = self.fresh("turn")
         self.jobs.append(new.id)
@@ -275,7 +305,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: len(self.jobs) - len(self.final) < JOBS_MAX)
     @rule(
-        kind=st.sampled_from(["tasks", "tasks", "human", "final"]),
+        kind=st.sampled_from(["tasks", "tasks", "human", "child", "final"]),
         count=st.integers(1, 3),
         pick=st.integers(0, 99),
         seats=st.integers(0, 2),
@@ -286,18 +316,20 @@ class StoreMachine(RuleBasedStateMachine):
 
     def submit_decided(self, kind: str, count: int, pick: int, seats: int, twice: bool) -> None:
         self.serial += 1
-        new = new_job(id=new_job_id(FIRST_MS, 0, self.serial), tenant="ab"[pick % 2])
+        submission = Submission({}, tags=(TAG,) * (pick % 4 < 2))
+        new = new_job(id=new_job_id(FIRST_MS, 0, self.serial), tenant="ab"[pick % 2], submission=submission)
         record = replace(_pending(new.id), tenant=new.tenant)
         token = self.fresh("turn")
         claim = self.a_claim(seats) if seats else None
         first = replace(self.a_commit(Held(record, ("", "")), kind, count, pick, claim, HOUR_MS), token=token)
         self.jobs.append(new.id)
         self.both("submit with first", lambda store, _: store.submit(new, token, first), twice)
+        self.know_child(first)
 
     @precondition(lambda self: self.turns)
     @rule(
         which=st.integers(0, 99),
-        kind=st.sampled_from(["tasks", "tasks", "tasks", "human", "sleep", "go", "final"]),
+        kind=st.sampled_from(["tasks", "tasks", "tasks", "human", "sleep", "child", "child", "go", "final"]),
         count=st.integers(1, 4),
         pick=st.integers(0, 99),
         seats=st.integers(0, 3),
@@ -308,7 +340,10 @@ class StoreMachine(RuleBasedStateMachine):
         held = self.some_turn(which)
         claim = self.a_claim(seats, swap=pick % 3 == 0, register=pick % 4 == 0) if seats else None
         commit = self.a_commit(held, kind, count, pick, claim, delay_ms)
+        known = len(self.partition.jobs)
         self.both("commit", lambda store, i: store.commit(replace(commit, token=held.tokens[i])), twice)
+        if len(self.partition.jobs) > known:
+            self.know_child(commit)
 
     @precondition(lambda self: self.turns)
     @rule(which=st.integers(0, 99), count=st.integers(1, 3), pick=st.integers(0, 99), twice=st.booleans())
@@ -354,7 +389,7 @@ class StoreMachine(RuleBasedStateMachine):
         job, token = self.jobs[which % len(self.jobs)], self.fresh("cancel")
 
         async def call(store: Store, _: int) -> Any:
-            reply = await store.cancel(job, token, grace_ms, "cancel asked")
+            reply = await store.cancel(job, token, grace_ms, "cancel asked", "cancel passed down")
             return {"asked": sorted(reply)} if isinstance(reply, tuple) else reply
 
         self.both("cancel", call, twice)
@@ -382,6 +417,23 @@ class StoreMachine(RuleBasedStateMachine):
             self.both("commit", lambda store, i: store.commit(replace(commit, token=held.tokens[i])))
         end = end_of(task.claimed, worker=task.worker, token=self.fresh("turn"))
         self.both("complete", lambda store, _: store.complete(end), progress)
+
+    @precondition(lambda self: len(self.jobs) > 2)
+    @rule(which=st.integers(0, 99), luck=st.integers(0, 3), twice=st.booleans())
+    def delete(self, which: int, luck: int, twice: bool) -> None:
+        """Whatever its state. Who holds its turn or a task comes back as a zombie."""
+        if luck:
+            return
+        job = self.jobs[which % len(self.jobs)]
+
+        async def call(store: Store, _: int) -> str:
+            await store.delete(job)
+            assert await store.read(job) is None
+            return "deleted"
+
+        self.both("delete", call, twice)
+        self.jobs.remove(job)
+        self.final.discard(job)
 
     # Tasks
 
@@ -611,8 +663,18 @@ def tour(machine: StoreMachine) -> None:
     for which in (-1, -2):
         machine.a_job_is_cancelled_under_its_worker(which, "final", progress=False)
     machine.cancel(len(machine.jobs) - 1, 0, twice=True)
+    machine.submit_decided("child", 0, 1, 0, twice=True)
+    machine.tick(twice=False)
+    for kind in ("child", "final"):  # the child of the child ends, and each end makes the turn above due
+        machine.commit(3, kind, 1, 3, 0, 0, twice=True)
+        machine.tick(twice=False)
+    machine.submit_decided("child", 0, 1, 0, twice=False)
+    machine.cancel(len(machine.jobs) - 2, 0, twice=True)
     for which in range(1, 5):  # zombies
         machine.commit(which, "final", 1, 1, 0, 0, twice=False)
+    for _ in range(2):
+        machine.delete(0, 0, twice=True)
+    machine.commit(-1, "tasks", 1, 1, 0, 0, twice=True)
     for what in ("register", "beat", "touch", "ask_cancel", "forget_cancel"):
         machine.worker_lives("w1", what, twice=True)
     machine.teardown()
@@ -624,6 +686,7 @@ MUST_HAPPEN = (
     "turns", "settle", "register", "beat", "touch", "ask_cancel", "forget_cancel", "complete refused: gone",
     "complete refused: stale", "complete refused: foreign", "complete refused: final", "commit refused: stale",
     "signal refused: conflict", "cancel refused: final", "append", "append refused: stale", "append refused: foreign",
+    "delete", "child",
 )  # fmt: skip
 
 

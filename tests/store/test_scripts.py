@@ -5,10 +5,12 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from muster.core.file_record import NewFile, PlannedUpload, artifact_id
+from muster.core.file_record import NewFile, PlannedUpload, artifact_id, attached_id
 from muster.core.ids import UnixMs, partition_of
+from muster.core.limits import TAG_JOBS_MAX
+from muster.core.record import Submission
 from muster.core.status import JobStatus
-from muster.store.base import Committed, Completed, Message, Mode, Turn
+from muster.store.base import Committed, Completed, Message, Mode, Refusal, Refused, Turn
 from muster.store.journal import Known, Line, Meta, Step, TaskEvents
 from muster.store.keys import SLOTS, crc16, global_tag, partition_tags, short_hash
 from muster.store.redis import RedisStore
@@ -29,6 +31,7 @@ from tests.support.samples import (
     end_of,
     first_turn,
     fresh,
+    fresh_job_id,
     job_of,
     new_job,
     new_tasks,
@@ -103,6 +106,8 @@ async def everything(deployment: Deployment) -> None:
     await store.files.forget(short_hash("acme"), "two")
     made = NewFile(artifact_id(three.task, "a"), "acme", "a", 1, "", "b", "one", three.task)
     await store.files.keep_artifact(three.task, 1, "f2", made, 2)
+    own = NewFile(attached_id(job_of(three), 1), "acme", "b", 1, "", "b", "two")
+    await store.files.attach(job_of(three), own, 2)
     await store.complete(end_of(three))
     asking = await asking_job(store, deadline_ms=HOUR_MS)
     answered = await store.signal(asking.record.id, 1, decision(), "decided", fresh())
@@ -115,6 +120,11 @@ async def everything(deployment: Deployment) -> None:
     await store.queue(0)
     await store.read(asking.record.id, "r1", changes=True)
     await store.jobs("a", None, 10)
+    tagged = await first_turn(store, submission=Submission({}, tags=("one", "two")))
+    await first_turn(store, submission=Submission({}, tags=("one",)))
+    await committed(store, commit_of(tagged))
+    await store.glances("acme", tag="one", statuses=None, most=10)
+    await store.delete((await first_turn(store)).record.id)
     await store.workers()
     await store.claim(0, claim_of(1, replica="r1", classes=("idle",), register=True))
 
@@ -142,7 +152,7 @@ async def test_every_kind_of_key_is_in_the_table_and_carries_the_tag(deployment:
     assert None not in kinds
     seen = {kind.pattern.partition(":")[0] for kind in kinds}
     assert seen >= {"j", "h", "jt", "t", "q", "f", "V", "vt", "cls", "n", "L", "D", "tm", "ob", "k", "xr", "xf", "meta"}
-    assert seen >= {"fa", "tw", "up", "fq", "bp", "w", "wc", "ws", "wt", "lg", "sp", "md"}
+    assert seen >= {"fa", "tw", "up", "fq", "bp", "w", "wc", "ws", "wt", "lg", "sp", "md", "xl", "xt"}
 
 
 async def test_user_strings_never_appear_in_a_key(deployment: Deployment) -> None:
@@ -199,6 +209,37 @@ async def test_a_job_is_forgotten_after_its_retention_and_leaves_nothing(deploym
     assert await store.jobs("acme", None, 10) == ()
     assert deployment.server is not None
     assert not [key for key in read_all(deployment.server.client).entries if turn.record.id in key]
+
+
+async def test_a_tag_keeps_its_newest_ten_thousand_jobs(deployment: Deployment) -> None:
+    store = (await deployment.replica()).store
+    assert deployment.server is not None
+    client = deployment.server.client
+    for kind in ("xl", "xt"):
+        key = f"{deployment.tags[0]}{kind}:{short_hash('acme')}:{short_hash('big')}"
+        client.zadd(key, {fresh_job_id(): number for number in range(TAG_JOBS_MAX)})
+    first = await first_turn(store, submission=Submission({}, tags=("big",)))
+    assert client.zcard(key.replace("xt:", "xl:")) == TAG_JOBS_MAX
+    await committed(store, commit_of(first))
+    assert (client.zcard(key), client.zcount(key, 0, 0)) == (TAG_JOBS_MAX, 0)
+    page = await store.tagged("acme", "big", None, 100)
+    assert [record.id for record in page.items] == [first.record.id]
+    assert client.zcard(key) < TAG_JOBS_MAX, "who is gone is cleared away"
+    client.delete(key, key.replace("xt:", "xl:"))
+
+
+async def test_what_a_broken_off_deletion_leaves_expires(deployment: Deployment) -> None:
+    store = (await deployment.replica()).store
+    assert isinstance(store, RedisStore)
+    job = await waiting_job(store, 90)
+    (one, two) = await store.claim(0, claim_of(2))
+    assert (await store._run("delete", deployment.tags[0], job, 0, 1, HOUR_MS))[0] == b"more"
+    entries = deployment.dump().under(deployment.tags[0]).entries
+    assert all(entry.ttl_ms is not None for key, entry in entries.items() if key.endswith(job))
+    assert await store.complete(end_of(two)) == Refused(Refusal.FINAL)
+    assert await store.claim(0, claim_of(5)) == ()
+    assert await store.delete(job) == ()
+    assert await store.complete(end_of(one)) == Refused(Refusal.GONE, -1)
 
 
 async def test_a_flush_leaves_foreign_keys_alone(deployment: Deployment) -> None:

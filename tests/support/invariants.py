@@ -23,6 +23,7 @@ def violations(dump: Dump) -> list[str]:
         *scan.unexplained_keys(),
         *scan.jobs_in_the_wrong_place(),
         *scan.stuck_jobs(),
+        *scan.lost_children(),
         *scan.tasks_in_the_wrong_place(),
         *scan.dangling_members(),
         *scan.wrong_counts(),
@@ -89,6 +90,8 @@ class Scan:
         for job, fields in self.jobs.items():
             if self.is_final(job) or job in self.turns:
                 continue
+            if self.live_child(job):
+                continue
             if fields["cx"] == "1":
                 if f"c|{job}" not in self.timers:
                     yield f"cancelled job {job} has no grace that ends"
@@ -97,6 +100,20 @@ class Scan:
             timed = f"j|{job}|{fields['wv']}" in self.timers
             if len(ours) < int(fields["need"]) and not timed and fields["st"] not in UNPROMPTED:
                 yield f"job {job} needs {fields['need']} results, but {len(ours)} tasks are left"
+
+    def live_child(self, job: str) -> bool:
+        child = self.jobs[job].get("ch", "")
+        return child in self.jobs and not self.is_final(child)
+
+    def lost_children(self) -> Iterator[str]:
+        """No job ends before its child, and each waits for the one it started."""
+        for job, fields in self.jobs.items():
+            if "pa" not in fields or self.is_final(job):
+                continue
+            parent, wave, _ = fields["pa"].split("|")
+            known = self.jobs.get(parent, {})
+            if known.get("fin") != "0" or known.get("wv") != wave or known.get("ch") != job:
+                yield f"child {job} runs, and {parent} does not wait for it"
 
     # I2, I3: a live task is gated, ready or leased, and found there
 
@@ -134,8 +151,9 @@ class Scan:
         for message, _ in self.dump.of("ob:"):
             if f"o|{message}" not in self.timers:
                 yield f"message {message} would never be sent"
-        for tenant, entry in self.dump.of("xr:"):
-            yield from (f"{job} is listed as live for {tenant}" for job in entry.value if self._is_over(job))
+        for prefix in ("xr:", "xl:"):
+            for index, entry in self.dump.of(prefix):
+                yield from (f"{job} is listed as live in {prefix}{index}" for job in entry.value if self._is_over(job))
 
     def _is_over(self, job: str) -> bool:
         return job not in self.jobs or self.is_final(job)
@@ -185,7 +203,7 @@ class Scan:
         for prefix in ("j:", "i:", "e:", "h:", "jt:", "fa:", "lg:", "sp:", "md:"):
             for job, entry in self.dump.of(prefix):
                 yield from self._wrong_lifetime(prefix, job, entry)
-        for prefix in ("t:", "q:", "f:", "ob:", "xr:"):
+        for prefix in ("t:", "q:", "f:", "ob:", "xr:", "xl:"):
             for name, entry in self.dump.of(prefix):
                 if entry.ttl_ms is not None:
                     yield f"{prefix}{name} expires"

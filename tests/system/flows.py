@@ -86,6 +86,19 @@ async def review(job: Job, result: Any) -> Next:
     return job.ask("Is this right?", approved=finished, rejected=failed)
 
 
+tidy = Blueprint("tidy", description="Cleans up by another task when it is cancelled.")
+
+
+@tidy.start
+async def make_a_mess(job: Job) -> Next:
+    return job.run(job.input["type"], {}, ok=finished, cancelled=clean_up)
+
+
+@tidy.state
+async def clean_up(job: Job) -> Next:
+    return job.run(job.input["after"], {}, ok=finished)
+
+
 ask = Blueprint("ask", description="A question.")
 
 
@@ -240,3 +253,40 @@ hoards = Blueprint("hoards", description="Keeps more than a job may.")
 async def hoard(job: Job) -> Next:
     job.data["pile"] = "x" * 3_000_000
     return job.ask("Keep it?", approved=finished)
+
+
+family = Blueprint("family", description="Starts another job and answers for it.")
+
+
+@family.start
+async def start_child(job: Job) -> Next:
+    return job.child(
+        job.input["blueprint"],
+        job.input.get("input", {}),
+        ok=child_is_done,
+        error=child_is_broken if job.input.get("mends") else None,
+        cancelled=tidy_up if job.input.get("tidies") else None,
+    )
+
+
+@family.state
+async def child_is_done(job: Job, result: Any) -> Next:
+    return job.done({"child": result})
+
+
+@family.state
+async def child_is_broken(job: Job, error: TaskError) -> Next:
+    return job.done({"code": error.code, "message": error.message})
+
+
+@family.state
+async def tidy_up(job: Job) -> Next:
+    return job.done({"tidied": True})
+
+
+endless = Blueprint("endless", description="Starts itself.")
+
+
+@endless.start
+async def once_more(job: Job) -> Next:
+    return job.child("endless", {}, ok=finished)

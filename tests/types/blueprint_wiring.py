@@ -85,6 +85,28 @@ async def begin(job: Job) -> Next:
 
 
 @loose.state
+async def with_a_child(job: Job) -> Next:
+    child = job.child(orders, {"id": "1"}, ok=anything, error=no_child, tags=["night"])
+    job.data["child"] = child.id
+    return child
+
+
+@loose.state
+async def no_child(job: Job, error: TaskError) -> Next:
+    return job.child("orders", {"id": error.code}, ok=finished, cancelled=failed)
+
+
+@loose.state
+async def child_fails_to_a_number(job: Job) -> Next:
+    return job.child("orders", {}, ok=finished, error=takes_number)  # WRONG
+
+
+@loose.state
+async def takes_number(job: Job, number: int) -> Next:
+    return job.done(number)
+
+
+@loose.state
 async def anything(job: Job, result: dict[str, Any]) -> Next:
     return job.done(result["n"])
 

@@ -28,6 +28,8 @@ WAIT_S_MAX: Final = 30.0
 """One request is held this long; longer waits are made of several."""
 OUTAGE_S_MAX: Final = 60.0
 """How long waiting for a job outlasts orchestrators that do not answer."""
+DELETE_S_MAX: Final = 90.0
+"""An active job is cancelled first, and its worker has some time for that."""
 ANSWER_MARGIN_S: Final = 10.0
 FINAL_STATUSES: Final = frozenset({"finished", "failed", "cancelled", "quarantined"})
 
@@ -42,6 +44,7 @@ class WaitingFor(BaseModel):
     decisions: list[str] = []
     deadline_at: datetime | None = None
     approval_token: str | None = None
+    child_id: str | None = None
 
 
 class JobState(BaseModel):
@@ -68,6 +71,8 @@ class JobState(BaseModel):
     current_task_id: str | None = None
     task_worker_id: str | None = None
     batch_id: str | None = None
+    tags: list[str] = []
+    parent_id: str | None = None
     created_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -170,6 +175,7 @@ class Client:
         *,
         webhook_url: str | None = None,
         idempotency_key: str | None = None,
+        tags: Sequence[str] = (),
     ) -> str:
         """Start a job and return its id.
 
@@ -178,8 +184,9 @@ class Client:
             input: a model, dataclass or dict; it becomes the job's initial data.
             webhook_url: told when the job ends.
             idempotency_key: the same key with the same input returns the same job.
+            tags: words by which the job can be found, 8 at most.
         """
-        answer = await self._post_job(blueprint, input, webhook_url, idempotency_key, wait_s=0)
+        answer = await self._post_job(blueprint, input, webhook_url, idempotency_key, tags, wait_s=0)
         return read_answer(_STARTED, answer.body).job_id
 
     async def run(
@@ -192,7 +199,7 @@ class Client:
         """Start a job and wait for its end, whatever that is. Raises TimeoutError; the job goes on then."""
         deadline_s = _deadline_s(timeout_s)
         wait_s = _next_wait_s(deadline_s)
-        answer = await self._post_job(blueprint, input, None, None, wait_s=wait_s)
+        answer = await self._post_job(blueprint, input, None, None, (), wait_s=wait_s)
         if answer.status == 200:  # final in time
             state = read_answer(_JOB, answer.body)
             if state.is_final:
@@ -224,13 +231,16 @@ class Client:
         blueprint: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
+        tag: str | None = None,
     ) -> JobList:
-        """Newest first."""
+        """Newest first. A tag is asked for by itself, without status or blueprint."""
         query: dict[str, str | int] = {"limit": limit}
         if statuses := ",".join([status] if isinstance(status, str) else status):
             query["status"] = statuses
         if blueprint:
             query["blueprint"] = blueprint
+        if tag:
+            query["tag"] = tag
         if cursor:
             query["cursor"] = cursor
         return read_answer(_JOBS, (await self._get(f"/api/v1/jobs?{urlencode(query)}")).body)
@@ -239,6 +249,10 @@ class Client:
         """Returns `cancellation_request_sent` (the worker was told) or `cancellation_request_accepted`."""
         answer = await self._transport.request("POST", f"{_job_path(job_id)}/cancel")
         return read_answer(_STATUS, answer.body).status
+
+    async def delete(self, job_id: str) -> None:
+        """Cancel the job if it is active, wait for its end, and forget it with everything of it."""
+        await self._transport.request("DELETE", _job_path(job_id), timeout_s=DELETE_S_MAX)
 
     async def history(self, job_id: str) -> list[dict[str, Any]]:
         """Events, oldest first."""
@@ -323,7 +337,14 @@ class Client:
         return (await self._get(path)).body.decode()
 
     async def _post_job(
-        self, blueprint: str, data: object, webhook_url: str | None, key: str | None, *, wait_s: float
+        self,
+        blueprint: str,
+        data: object,
+        webhook_url: str | None,
+        key: str | None,
+        tags: Sequence[str],
+        *,
+        wait_s: float,
     ) -> Answer:
         # Every job gets a key: a request that is sent again after a lost answer must not make a second job.
         headers = {"Idempotency-Key": key or uuid.uuid4().hex}
@@ -332,6 +353,8 @@ class Client:
         order: dict[str, Any] = {"initial_data": {} if data is None else to_jsonable_python(data)}
         if webhook_url is not None:
             order["webhook_url"] = webhook_url
+        if tags:
+            order["tags"] = list(tags)
         endpoint = quote(blueprint.strip("/")) if "/" in blueprint else f"jobs/{quote(blueprint, safe='')}"
         return await self._transport.request(
             "POST",

@@ -1,12 +1,13 @@
 """The aiohttp application: one dispatcher over the table of operations, middlewares around it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from aiohttp import web
 
-from muster.api.auth import Credentials, authenticate_client, authenticate_worker, authorize_worker
+from muster.api.auth import Credentials, authenticate_caller, authenticate_worker, authorize_worker
 from muster.api.body import parse_object, read_bytes, validated
-from muster.api.call import EDGE, Call, Edge
+from muster.api.call import EDGE, Call, Edge, Envelope
 from muster.api.middleware import ROUTE, explain_errors, name_request, observe_request, share_with_origins
 from muster.api.openapi import Reference
 from muster.api.operations import Auth, Operation, Router
@@ -17,6 +18,9 @@ from muster.core.ids import is_job_id, is_worker_id
 from muster.errors import ErrorCode, MusterError
 from muster.settings import Settings
 
+_INVALID: Final = frozenset({ErrorCode.INVALID_BODY, ErrorCode.INVALID_PARAMETER, ErrorCode.INVALID_INPUT})
+"""Well-formed but wrong, as opposed to MALFORMED_JSON."""
+
 
 def create_app(
     engine: Engine,
@@ -24,6 +28,7 @@ def create_app(
     credentials: Credentials,
     *,
     operations: Sequence[Operation] = OPERATIONS,
+    envelopes: Mapping[str, Envelope] | None = None,
 ) -> web.Application:
     """The server's application. Run it with `handler_cancellation=True`: a poller that leaves frees its wait.
 
@@ -44,6 +49,7 @@ def create_app(
         metrics=engine.counters,
         router=router,
         reference=Reference(shown, engine.blueprints, settings.api_key_header),
+        envelopes=envelopes or {},
     )
     for path in dict.fromkeys(row.path for row in shown if "{" not in row.path):
         app.router.add_route("*", path, _dispatch)  # found faster than by the pattern below
@@ -59,6 +65,18 @@ async def _dispatch(request: web.Request) -> web.StreamResponse:
     operation = match.operation
     request[ROUTE] = operation.path
     call = Call(request, edge, operation, match.path)
+    if not operation.unprocessable:
+        return await _answer(call)
+    try:
+        return await _answer(call)
+    except MusterError as error:
+        if error.code in _INVALID:
+            raise MusterError(ErrorCode.UNPROCESSABLE, error.detail, hint=error.hint, extra=error.extra) from error
+        raise
+
+
+async def _answer(call: Call) -> web.StreamResponse:
+    operation = call.operation
     if operation.auth is not Auth.NONE:
         _authenticate(call)
     if operation.guard is not None:
@@ -71,8 +89,8 @@ async def _dispatch(request: web.Request) -> web.StreamResponse:
 
 def _authenticate(call: Call) -> None:
     edge = call.edge
-    if call.operation.auth is Auth.CLIENT:
-        call.client = authenticate_client(call.request, edge.credentials, edge.settings.api_key_header)
+    if call.operation.auth.is_client:
+        call.client = authenticate_caller(call.request, edge.credentials, edge.settings, call.operation.auth)
         return
     call.identity = authenticate_worker(call.request, edge.credentials)
     worker_id = call.path.get("worker_id")

@@ -18,6 +18,8 @@ from pydantic import (
     model_validator,
 )
 
+from muster.core.limits import TAG_CHARACTERS_MAX, TAGS_MAX
+
 URL_CHARACTERS_MAX: Final = 2048
 _FLAT: Final = ("status", "data", "error")
 
@@ -34,6 +36,7 @@ def _absolute_http_url(text: str) -> str:
 
 
 HttpUrlText = Annotated[StrictStr, Field(max_length=URL_CHARACTERS_MAX), AfterValidator(_absolute_http_url)]
+TagText = Annotated[StrictStr, Field(min_length=1, max_length=TAG_CHARACTERS_MAX)]
 DecisionText = Annotated[StrictStr, Field(min_length=1, max_length=256)]
 
 
@@ -50,6 +53,7 @@ class CreateJob(Request):
     webhook_url: Annotated[
         HttpUrlText | None, Field(description="Told by POST when the job ended.", examples=["https://example.org/hook"])
     ] = None
+    tags: Annotated[list[TagText], Field(max_length=TAGS_MAX, description="Words by which the job can be found.")] = []
 
 
 class Decide(Request):
@@ -124,11 +128,12 @@ class JobAccepted(Answer):
 class Waiting(Answer):
     """What a job waits for."""
 
-    kind: Literal["task", "tasks", "human", "timer"]
+    kind: Literal["task", "tasks", "human", "timer", "child"]
     message: str
     decisions: list[str]
     deadline_at: AwareDatetime | None
     approval_token: Annotated[str | None, Field(description="For one answer to this question.")]
+    child_id: Annotated[str | None, Field(description="The job whose end it waits for.")]
 
 
 class Job(Answer):
@@ -158,7 +163,9 @@ class Job(Answer):
     current_task_id: str | None
     task_worker_id: str | None
     retry_count: int
-    batch_id: str | None
+    batch_id: Annotated[str | None, Field(description="Of its tag `batch:…`, where it has one.")]
+    tags: list[str]
+    parent_id: Annotated[str | None, Field(description="The job that started this one and waits for its end.")]
     version: Annotated[int, Field(description="Grows with every change; see `since`.")]
     progress: float | None
     progress_message: str | None
@@ -201,7 +208,7 @@ class Artifact(Answer):
 
     artifact_id: str
     job_id: str
-    task_id: str
+    task_id: str | None
     step: str | None
     description: str
     name: str

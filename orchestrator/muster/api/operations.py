@@ -29,7 +29,17 @@ class Auth(StrEnum):
 
     NONE = "none"
     CLIENT = "client"
+    CLIENT_IF_ANY = "client_if_any"
+    """As CLIENT; where no client token is configured at all, anybody, as the anonymous tenant."""
+    CLIENT_OR_BROKEN = "client_or_broken"
+    """As CLIENT; where no client token is configured at all, the server says that it is not set up (500)."""
+    MONITOR = "monitor"
+    """As CLIENT; without any credential the anonymous tenant, where MUSTER_STEPFLOW_AUTH_ENABLED is off."""
     WORKER = "worker"
+
+    @property
+    def is_client(self) -> bool:
+        return self not in {Auth.NONE, Auth.WORKER}
 
 
 class Tag(StrEnum):
@@ -42,6 +52,12 @@ class Tag(StrEnum):
     FLEET = "fleet"
     WORKERS = "workers"
     HEALTH = "health"
+    CLI = "cli"
+    WS = "ws"
+    SYSTEM = "system"
+    EXECUTIONS = "executions"
+    CONNECTIONS = "connections"
+    MONITOR = "monitor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +108,8 @@ class Operation:
     """A GET that HEAD may ask for: it changes nothing."""
     open_to_blueprints: bool = False
     """POST on this path may be a blueprint's endpoint."""
+    unprocessable: bool = False
+    """A body or parameter that is well-formed but not valid is answered with 422, as FastAPI servers do, not 400."""
     hidden: bool = False
     """Left out of the reference: files of the docs page."""
 

@@ -8,7 +8,20 @@ from typing import Final
 
 from muster_worker import event_wire, wire
 
-from muster.api import client, docs, events, files, health, log_socket, logs, public, socket, worker, worker_files
+from muster.api import (
+    client,
+    client_socket,
+    docs,
+    events,
+    files,
+    health,
+    log_socket,
+    logs,
+    public,
+    socket,
+    worker,
+    worker_files,
+)
 from muster.api import models as m
 from muster.api.operations import KIBIBYTE, Answer, Auth, Operation, Tag
 from muster.api.parameters import seconds_parameter, text_parameter, whole_parameter
@@ -80,13 +93,16 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
               parameters=(whole_parameter("limit", "Jobs per page, 50 if not given, 200 at most.", minimum=1),
                           text_parameter("cursor", "`next` of the page before."),
                           text_parameter("status", "Only these statuses, separated by commas."),
-                          text_parameter("blueprint", "Only jobs of this blueprint."))),
+                          text_parameter("blueprint", "Only jobs of this blueprint."),
+                          text_parameter("tag", "Only jobs of this tag, newest created first; by itself."))),
     Operation("GET", "/api/v1/jobs/{job_id}", client.get_job, "A job", Tag.JOBS,
               (Answer(200, "The job as it is now.", m.Job),), Auth.CLIENT, errors=(E.INVALID_PARAMETER, *_JOB),
               parameters=(seconds_parameter("wait",
                                             "Answer once the job has ended, after so many seconds (60) at the latest."),
                           whole_parameter("since", "With `wait`: answer already when `version` is greater.")),
               open_to_blueprints=True),
+    Operation("DELETE", "/api/v1/jobs/{job_id}", client.delete_job, "Delete a job", Tag.JOBS,
+              (Answer(204, "Gone: the job, its logs, steps, history and artifacts."),), Auth.CLIENT, errors=_JOB),
     Operation("POST", "/api/v1/jobs/{job_id}/cancel", client.cancel_job, "Cancel a job", Tag.JOBS,
               (Answer(200, "On its way.", m.CancelAnswer),), Auth.CLIENT, errors=(E.JOB_FINAL, *_JOB)),
     Operation("POST", "/api/v1/jobs/{job_id}/decision", client.decide, "Answer one's job's question", Tag.JOBS,
@@ -105,7 +121,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     Operation("GET", "/api/v1/jobs/{job_id}/logs/socket", log_socket.follow_log, "The same, live (WebSocket)", Tag.JOBS,
               (Answer(101, "Frames `lines` with `items`, `dropped`, and at last `end` with the job's `status`. "
                            "A wrong key: close code 1008."),),
-              guard=log_socket.refuse_plain_requests, errors=(E.INVALID_PARAMETER, *_JOB), head=False,
+              guard=client_socket.refuse_plain_requests, errors=(E.INVALID_PARAMETER, *_JOB), head=False,
               parameters=(whole_parameter("after", "Lines after the one of this `seq`."),
                           text_parameter("stream", "Only `stdout` or `stderr`."),
                           text_parameter("api_key", "The client's token, where headers are not possible."))),

@@ -17,7 +17,7 @@ from muster.blueprint.problems import BlueprintError, InputInvalid, Problem, poi
 from muster.blueprint.state import Owner, Shape, State, Targets, shape_of
 from muster.blueprint.threads import in_thread
 from muster.blueprint.transitions import Transitions, place_of, transitions_of
-from muster.core.decisions import Ask, Done, Fail, Fan, Go, Quarantine, Run, Sleep
+from muster.core.decisions import Ask, Child, Done, Fail, Fan, Go, Quarantine, Run, Sleep
 from muster.core.decisions import Decision as Next
 from muster.core.graph import Graph
 from muster.core.json import JsonObject, JsonValue
@@ -25,7 +25,7 @@ from muster.core.json import JsonObject, JsonValue
 ArgT = TypeVar("ArgT")
 Deciding: TypeAlias = Next | Awaitable[Next]
 
-_DECISIONS = (Run, Fan, Ask, Sleep, Go, Done, Fail, Quarantine)
+_DECISIONS = (Run, Fan, Ask, Sleep, Child, Go, Done, Fail, Quarantine)
 
 
 class Decorator(Generic[InT, DataT]):
@@ -258,7 +258,7 @@ AnyBlueprint: TypeAlias = Blueprint[Any, Any]
 def _targets_of(decision: Next) -> tuple[str, ...]:
     """States a decision may lead to; `done`, `fail` and `quarantine` are allowed to every state."""
     match decision:
-        case Run() | Fan() | Ask():
+        case Run() | Fan() | Ask() | Child():
             return tuple(decision.edges.values())
         case Sleep() | Go():
             return (decision.target,)

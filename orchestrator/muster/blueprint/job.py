@@ -1,7 +1,9 @@
 """What a state function gets: its job, and the ways to say what comes next."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, Generic, cast, overload
+import secrets
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Generic, Protocol, cast, overload
 
 from muster_worker.contracts import Call, TaskContract
 from muster_worker.durations import Duration, parse_duration_ms
@@ -17,6 +19,7 @@ from muster.core.decisions import (
     LATE,
     SUCCESS,
     Ask,
+    Child,
     Done,
     Fail,
     Fan,
@@ -27,6 +30,7 @@ from muster.core.decisions import (
     TaskSpec,
 )
 from muster.core.decisions import Decision as Next
+from muster.core.ids import JobId, UnixMs, new_job_id, partition_of
 from muster.core.json import JsonValue
 from muster.core.limits import FAN_WIDTH_MAX, PRIORITY_MAX, PRIORITY_MIN
 
@@ -42,6 +46,13 @@ D = TypeVar("D")
 E = TypeVar("E")
 
 _UNREAD: Final[Any] = object()
+
+
+class Named(Protocol):
+    """A blueprint, where only its name counts."""
+
+    @property
+    def name(self) -> str: ...
 
 
 class Job(Generic[InT, DataT]):
@@ -230,6 +241,32 @@ class Job(Generic[InT, DataT]):
         if cancelled is not None:
             edges[CANCELLED] = self._name(cancelled)
         return Ask(message, edges, None if within is None else parse_duration_ms(within))
+
+    def child(
+        self,
+        blueprint: Named | str,
+        input: object,  # noqa: A002 - the word users know
+        /,
+        *,
+        ok: State[Any],
+        error: State[TaskError] | None = None,
+        cancelled: State[None] | None = None,
+        tags: Sequence[str] = (),
+    ) -> Child:
+        """Start a job of the same client and wait for its end; *ok* gets its result.
+
+        *error* gets a TaskError where it failed, was put aside or could not be started; without it this job fails.
+        *cancelled* is entered when the child, or this job, was cancelled; without it this job ends as cancelled. A
+        wish to cancel this job goes to the child first. The value's `id` is the id the child will have.
+        """
+        name = blueprint if isinstance(blueprint, str) else blueprint.name
+        value = _json(input)
+        if not isinstance(value, Mapping):
+            raise TypeError(f"the input of a job is an object, not {type(value).__name__}")
+        job_id = new_job_id(
+            UnixMs(int(time.time() * 1000)), partition_of(JobId(self.id)), secrets.randbits(62)
+        )  # in the partition of this job: both are written at once
+        return Child(name, value, self._edges(ok, error, cancelled, None), job_id, tuple(tags))
 
     @overload
     def sleep(self, duration: Duration, /, *, then: State[None]) -> Next: ...

@@ -21,8 +21,8 @@ from muster.core.decisions import CANCELLED, FAILURE, SUCCESS
 GO: Final = "go"
 ENDINGS: Final = frozenset({"done", "fail", "quarantine"})
 _WORDS: Final = {"ok": SUCCESS, "error": FAILURE}
-_DECIDING: Final = frozenset({"run", "map", "together", "ask", "sleep", "go"})
-_NO_TARGET: Final = frozenset({"on", "within", "argument", "timeout", "retries", "priority"})
+_DECIDING: Final = frozenset({"run", "map", "together", "ask", "sleep", "child", "go"})
+_NO_TARGET: Final = frozenset({"on", "within", "argument", "timeout", "retries", "priority", "tags"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,15 @@ class _Reader:
         for keyword in node.keywords:
             word = keyword.arg if method == "ask" else _WORDS.get(keyword.arg or "", keyword.arg)
             found += self._visit(keyword.value, word)
-        return self._typed(node, method, found) if method else found
+        found = self._typed(node, method, found) if method else found
+        return self._of_child(node, found) if method == "child" else found
+
+    def _of_child(self, node: ast.Call, references: list[Reference]) -> list[Reference]:
+        """Edges of a child carry its blueprint's name, where the code shows it: `report: success`."""
+        first = node.args[0] if node.args else None
+        named = _word(first) or getattr(self._scope.value(first), "name", None) if first is not None else None
+        who = named if isinstance(named, str) else "child"
+        return [replace(r, label=f"{who}: {r.label}" if r.label else None) for r in references]
 
     def _method(self, node: ast.Call) -> str | None:
         """`run` of `job.run(...)`, else None."""
@@ -188,11 +196,13 @@ class _Reader:
         if method == "ask":
             return [replace(r, given=type(None) if r.label == CANCELLED else Decision) for r in references]
         given = {SUCCESS: self._result_type(node, method), FAILURE: TaskError, CANCELLED: type(None)}
-        if method not in {"run", "map", "together"}:
+        if method not in {"run", "map", "together", "child"}:
             return references
         return [replace(r, given=given.get(r.label or "", UNKNOWN)) for r in references]
 
     def _result_type(self, node: ast.Call, method: str) -> Any:
+        if method == "child":
+            return UNKNOWN
         if method == "together":
             outputs = [self._called_output(arg) for arg in node.args]
             return UNKNOWN if any(output is UNKNOWN for output in outputs) else GenericAlias(tuple, tuple(outputs))

@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, assert_never
+from typing import Any, Final, TypeAlias, assert_never
 
 from muster.core.decisions import CANCELLED, FAILURE, LATE, SUCCESS
 from muster.core.graph import FAILED, FINISHED
 from muster.core.json import JsonValue
-from muster.core.record import DecisionItem, Item, JobRecord, TaskItem, TimerItem, Wait
+from muster.core.record import ChildItem, DecisionItem, Item, JobRecord, TaskItem, TimerItem, Wait
 from muster.core.retry import status_without_edge
 from muster.core.status import JobStatus
 from muster.core.transitions import JobEvent
+
+NO_REASON: Final = "no reason given"
+"""A job that did not finish always says why, even where the blueprint's words are empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,8 @@ def why(record: JobRecord, items: Sequence[Item]) -> JobEvent:
         return JobEvent.TASK_ENDED
     if wait.kind == "tasks":
         return JobEvent.TASKS_ENDED
+    if wait.kind == "child":
+        return JobEvent.CHILD_ENDED
     # The first answer wins, as in `_answered`: a decision that comes after the deadline did not make the turn due.
     first = next((item for item in items if isinstance(item, DecisionItem | TimerItem)), None)
     return JobEvent.DECIDED if isinstance(first, DecisionItem) else JobEvent.TIME_CAME
@@ -69,6 +74,8 @@ def advance(record: JobRecord, items: Sequence[Item]) -> Move:
             return _answered(record, wait, items)
         case "timer":
             return go(record.state, wait.target, wait.argument)
+        case "child":
+            return _child_ended(record, wait, items)
         case _:
             assert_never(wait.kind)
 
@@ -143,6 +150,30 @@ def _not_taken(record: JobRecord, wait: Wait, item: TaskItem) -> Move:
     if FAILURE in wait.edges:
         return go(record.state, wait.edges[FAILURE], error, merge)
     return End(status_without_edge(item.code), record.state, error=str(error["message"]), details=error, merge=merge)
+
+
+def _child_ended(record: JobRecord, wait: Wait, items: Sequence[Item]) -> Move:
+    item = next(item for item in items if isinstance(item, ChildItem))
+    if item.status == JobStatus.FINISHED:
+        return go(record.state, wait.edges[SUCCESS], item.result)
+    if item.status == JobStatus.CANCELLED:
+        if CANCELLED in wait.edges:
+            return go(record.state, wait.edges[CANCELLED], None)
+        return End(JobStatus.CANCELLED, record.state, error=f"job {wait.child}, which this one started, was cancelled")
+    code = item.code or f"CHILD_{item.status}".upper()
+    return without_child(record.state, wait.edges, wait.child, code, item.message)
+
+
+def without_child(state: str, edges: Mapping[str, str], child: str, code: str, message: str) -> Move:
+    """A child did not finish, or could not be started (*child* is empty then)."""
+    error: dict[str, JsonValue] = {
+        "code": code, "message": message or NO_REASON, "worker": "", "attempt": 1 if child else 0, "task": 0,
+        "child": child or None,
+    }  # fmt: skip
+    if FAILURE in edges:
+        return go(state, edges[FAILURE], error)
+    who = f"job {child}, which this one started: " if child else ""
+    return End(JobStatus.FAILED, state, error=f"{who}{error['message']}", details=error)
 
 
 def _answered(record: JobRecord, wait: Wait, items: Sequence[Item]) -> Move:

@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, assert_never
+from typing import Any, assert_never
 
 from muster.core import events as ev
-from muster.core.advance import End, Enter, Move, go
+from muster.core.advance import NO_REASON, End, Enter, Move, go, without_child
 from muster.core.decisions import (
     CANCELLED,
     LATE,
     SUCCESS,
     Ask,
+    Child,
     Decision,
     Done,
     Fail,
@@ -29,9 +30,6 @@ from muster.core.record import Context, JobRecord, Wait
 from muster.core.status import JobStatus
 from muster.core.transitions import JOB_MOVES, JobEvent
 
-NO_REASON: Final = "no reason given"
-"""A job that did not finish always says why, even where the blueprint's words are empty."""
-
 
 @dataclass(frozen=True, slots=True)
 class Draft:
@@ -44,12 +42,30 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
+class ChildStart:
+    """A child that can be started: what its blueprint says of it."""
+
+    child: Child
+    version: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChildRefused:
+    """A child that cannot be started, and why."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Rest:
     """Where a turn leaves the job."""
 
     status: JobStatus
     draft: Draft
     tasks: tuple[TaskSpec, ...] = ()
+    child: ChildStart | None = None
     need: int = 1
     deadline_ms: int | None = None
     result: JsonValue = None
@@ -99,8 +115,13 @@ def finish(draft: Draft, end: End) -> Rest:
     )
 
 
-def decide(draft: Draft, decision: Decision, data: JsonValue, now: UnixMs) -> Rest | Move:
-    """Answer *decision* of the state that *draft* is in. A move means: go on within the turn."""
+def decide(
+    draft: Draft, decision: Decision, data: JsonValue, now: UnixMs, start: ChildStart | ChildRefused | None = None
+) -> Rest | Move:
+    """Answer *decision* of the state that *draft* is in. A move means: go on within the turn.
+
+    *start* goes with a `Child`: whether it can be started.
+    """
     draft = replace(draft, context=replace(draft.context, data=data))
     match decision:
         case Run():
@@ -112,6 +133,9 @@ def decide(draft: Draft, decision: Decision, data: JsonValue, now: UnixMs) -> Re
         case Sleep():
             wait = Wait("timer", {}, target=decision.target, argument=decision.argument)
             return Rest(JobStatus.WAITING, _waiting(draft, wait), deadline_ms=decision.duration_ms)
+        case Child():
+            assert start is not None, "somebody must have looked at the child's blueprint"
+            return _wait_for_child(draft, decision, start)
         case Go():
             return go(draft.state, decision.target, decision.argument)
         case Done():
@@ -160,6 +184,14 @@ def _wait_for_person(draft: Draft, ask: Ask, now: UnixMs) -> Rest:
     choices = sorted(word for word in ask.edges if word not in {LATE, CANCELLED})
     event = ev.event(ev.APPROVAL_REQUESTED, state=draft.state, details={"message": ask.message, "decisions": choices})
     return Rest(JobStatus.WAITING_FOR_HUMAN, _waiting(draft, wait, event), deadline_ms=ask.within_ms)
+
+
+def _wait_for_child(draft: Draft, child: Child, start: ChildStart | ChildRefused) -> Rest | Move:
+    if isinstance(start, ChildRefused):
+        return without_child(draft.state, child.edges, "", start.code, start.message)
+    wait = Wait("child", child.edges, child=child.id)
+    event = ev.event(ev.CHILD_STARTED, state=draft.state, details={"job": child.id, "blueprint": child.blueprint})
+    return Rest(JobStatus.WAITING, _waiting(draft, wait, event), child=start)
 
 
 def save(draft: Draft, move: Enter) -> Rest:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from muster.core.json import JsonValue
+from muster.core.ids import JobId
+from muster.core.json import JsonObject, JsonValue
 
 SUCCESS: Final = "success"
 FAILURE: Final = "failure"
@@ -58,6 +59,18 @@ class Sleep:
 
 
 @dataclass(frozen=True, slots=True)
+class Child:
+    """Start another job of the same client and wait for its end. The edges are `success`, `failure`, `cancelled`."""
+
+    blueprint: str
+    input: JsonObject
+    edges: Edges
+    id: JobId = field(compare=False)
+    """Of the job to be. Drawn when decided; it is taken by the commit, or by nobody."""
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Go:
     target: str
     argument: JsonValue = None
@@ -80,4 +93,4 @@ class Quarantine:
     details: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
 
 
-Decision: TypeAlias = Run | Fan | Ask | Sleep | Go | Done | Fail | Quarantine
+Decision: TypeAlias = Run | Fan | Ask | Sleep | Child | Go | Done | Fail | Quarantine

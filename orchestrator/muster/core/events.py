@@ -10,6 +10,7 @@ TASK_FINISHED: Final = "task_finished"
 TASK_RETRIED: Final = "task_retried"
 APPROVAL_REQUESTED: Final = "approval_requested"
 APPROVAL_RECEIVED: Final = "approval_received"
+CHILD_STARTED: Final = "child_started"
 CANCEL_REQUESTED: Final = "cancel_requested"
 
 Event = dict[str, Any]

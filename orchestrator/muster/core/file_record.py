@@ -26,6 +26,9 @@ class NewFile:
     task_id: str = ""
     step: str = ""
     description: str = ""
+    tags: tuple[str, ...] = ()
+    kind: str = ""
+    """What a client says it is, in the words of its API; empty where it did not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,11 @@ def artifact_id(task: TaskId, name: str) -> str:
         f"{parts[1]}\0{name}".encode("utf-8", "surrogatepass"), digest_size=_NAME_HASH_BYTES
     ).hexdigest()
     return parts[0].replace("-", "") + tail
+
+
+def attached_id(job: JobId, drawn: int) -> str:
+    """The id of an artifact that a client adds to *job*; *drawn* is a random number of 64 bits."""
+    return f"{job.replace('-', '')}{drawn:016x}"
 
 
 def job_of_artifact(text: str) -> JobId | None:

@@ -8,11 +8,11 @@ from muster.core.limits import FAN_WIDTH_MAX, TRANSITIONS_MAX, TURN_FAILURES_MAX
 from muster.core.record import JobRecord, Wait, WaitKind
 from muster.core.status import JobStatus
 
-WAIT_OF: Final[Mapping[JobStatus, WaitKind]] = {
-    JobStatus.WAITING_FOR_WORKER: "task",
-    JobStatus.WAITING_FOR_PARALLEL_TASKS: "tasks",
-    JobStatus.WAITING_FOR_HUMAN: "human",
-    JobStatus.WAITING: "timer",
+WAITS_OF: Final[Mapping[JobStatus, frozenset[WaitKind | None]]] = {
+    JobStatus.WAITING_FOR_WORKER: frozenset({"task"}),
+    JobStatus.WAITING_FOR_PARALLEL_TASKS: frozenset({"tasks"}),
+    JobStatus.WAITING_FOR_HUMAN: frozenset({"human"}),
+    JobStatus.WAITING: frozenset({"timer", "child"}),
 }
 """The status says what the job waits for, and nothing else waits."""
 
@@ -24,10 +24,10 @@ def problems(record: JobRecord) -> list[str]:
 
 
 def _of_the_wait(record: JobRecord) -> Iterator[str]:
-    wait, expected = record.context.wait, WAIT_OF.get(record.status)
+    wait, expected = record.context.wait, WAITS_OF.get(record.status, frozenset({None}))
     kind = None if wait is None else wait.kind
-    if kind != expected:
-        yield f"is {record.status} and waits for {kind}, not {expected}"
+    if kind not in expected:
+        yield f"is {record.status} and waits for {kind}, not {' or '.join(sorted(map(str, expected)))}"
     if record.current_worker is not None and record.status is not JobStatus.WAITING_FOR_WORKER:
         yield f"is {record.status}, and yet worker {record.current_worker!r} has its task"
     if wait is None:
@@ -44,8 +44,10 @@ def _of_the_edges(wait: Wait) -> Iterator[str]:
         yield "a timer has one target and no edges"
     if wait.kind == "human" and not wait.edges.keys() - {LATE, CANCELLED}:
         yield "a question without an answer"
-    if wait.kind in {"task", "tasks"} and SUCCESS not in wait.edges:
-        yield "its tasks cannot succeed: no edge for it"
+    if wait.kind in {"task", "tasks", "child"} and SUCCESS not in wait.edges:
+        yield f"its {wait.kind} cannot succeed: no edge for it"
+    if (wait.kind == "child") != bool(wait.child):
+        yield f"waits for {wait.kind}, and its child is {wait.child!r}"
     if wait.kind != "timer" and wait.target:
         yield "only a timer has a target"
     if wait.kind != "human" and (wait.message or wait.deadline_at is not None):

@@ -27,6 +27,8 @@ TASK_TIMEOUT_MS: Final = 300_000
 """Start to close, where the task names no timeout."""
 CANCEL_GRACE_MS: Final = 30_000
 """How long a cancelled task's worker may take to answer before the job is cancelled without it."""
+CHILD_DEPTH_MAX: Final = 8
+"""Jobs above a job. A blueprint that starts itself is stopped here; a cancel walks the whole way down in one script."""
 CONTEXT_BYTES_MAX: Final = 2_097_152
 """What a job may carry between states (argument, data, history of results)."""
 HISTORY_EVENTS_MAX: Final = 1_000
@@ -35,6 +37,13 @@ JSON_DEPTH_MAX: Final = 64
 """Deeper nesting is refused at the edge: some readers recurse."""
 WORKER_TASKS_MAX: Final = 256
 """Task types one worker may offer."""
+TAGS_MAX: Final = 8
+"""Tags of one job: each is one more index to write."""
+TAG_CHARACTERS_MAX: Final = 200
+TAG_JOBS_MAX: Final = 10_000
+"""Jobs kept per tag, the newest; of live and of final ones each, in every partition."""
+FIND_JOBS_MAX: Final = 100_000
+"""Jobs of a tenant that a search looks at; about 2 us of the store's time each."""
 WEBHOOK_TRIES: Final = 4
 """A webhook is tried this often, 10 s each, with back-off in between."""
 PRIORITY_MIN: Final = -31

@@ -8,7 +8,7 @@ from muster.core.ids import JobId, UnixMs
 from muster.core.json import JsonObject, JsonValue
 from muster.core.status import JobStatus
 
-WaitKind: TypeAlias = Literal["task", "tasks", "human", "timer"]
+WaitKind: TypeAlias = Literal["task", "tasks", "human", "timer", "child"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Wait:
     """What a job waits for, and where each outcome leads.
 
     `first` and `count` are the numbers of its tasks; `target` and `argument` belong to a timer;
-    `message` and `deadline_at` to a question.
+    `message` and `deadline_at` to a question; `child` is the id of the job that was started.
     """
 
     kind: WaitKind
@@ -27,6 +27,7 @@ class Wait:
     deadline_at: UnixMs | None = None
     target: str = ""
     argument: JsonValue = None
+    child: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,16 @@ class Submission:
     initial_data: JsonObject
     webhook_url: str | None = None
     trace: Mapping[str, str] = field(default_factory=dict[str, str])
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """The job that started this one, in which wave; `depth` is how many jobs are above this one."""
+
+    id: JobId
+    wave: int
+    depth: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +95,12 @@ class JobRecord:
     current_worker: str | None = None
     progress: float | None = None
     progress_message: str | None = None
+    parent: Parent | None = None
+
+    @property
+    def parent_id(self) -> JobId | None:
+        """The job that waits for this one's end, if any."""
+        return None if self.parent is None else self.parent.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +131,18 @@ class TimerItem:
 
 
 @dataclass(frozen=True, slots=True)
+class ChildItem:
+    """The end of the job that was started. `code` and `message` are its error's."""
+
+    status: str
+    result: JsonValue = None
+    code: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CancelItem:
     """The owner asked for the job's end."""
 
 
-Item: TypeAlias = TaskItem | DecisionItem | TimerItem | CancelItem
+Item: TypeAlias = TaskItem | DecisionItem | TimerItem | ChildItem | CancelItem

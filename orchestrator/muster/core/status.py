@@ -12,7 +12,7 @@ class JobStatus(StrEnum):
     WAITING_FOR_WORKER = "waiting_for_worker"
     WAITING_FOR_PARALLEL_TASKS = "waiting_for_parallel_tasks"
     WAITING_FOR_HUMAN = "waiting_for_human"
-    WAITING = "waiting"  # a timer; later a signal or a child
+    WAITING = "waiting"  # a timer or a child
     PAUSED = "paused"
     FINISHED = "finished"
     FAILED = "failed"

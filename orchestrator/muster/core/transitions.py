@@ -17,6 +17,7 @@ class JobEvent(StrEnum):
     TASKS_ENDED = "tasks ended"
     DECIDED = "decided"
     TIME_CAME = "time came"
+    CHILD_ENDED = "child ended"
     CANCEL_ASKED = "cancel asked"
     TURN_FAILED = "turn failed for good"
 
@@ -55,7 +56,8 @@ JOB_MOVES: Final[Mapping[tuple[J, JobEvent], frozenset[J]]] = {
     (J.WAITING_FOR_HUMAN, JobEvent.CANCEL_ASKED): RESTS | {J.CANCELLED},
     (J.WAITING_FOR_HUMAN, JobEvent.TURN_FAILED): _ENDS,
     (J.WAITING, JobEvent.TIME_CAME): RESTS,
-    (J.WAITING, JobEvent.CANCEL_ASKED): frozenset({J.CANCELLED}),
+    (J.WAITING, JobEvent.CHILD_ENDED): RESTS | {J.CANCELLED},
+    (J.WAITING, JobEvent.CANCEL_ASKED): RESTS | {J.CANCELLED},
     (J.WAITING, JobEvent.TURN_FAILED): _ENDS,
 }
 

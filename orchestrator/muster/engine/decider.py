@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from muster.blueprint.facts import JobFacts
-from muster.blueprint.problems import BlueprintError
+from muster.blueprint.problems import BlueprintError, InputInvalid
 from muster.blueprint.registry import Registry
 from muster.core import decide as core
 from muster.core.advance import End, Enter, Move, advance
+from muster.core.decisions import Child
 from muster.core.ids import UnixMs
-from muster.core.limits import TRANSITIONS_MAX, TURN_HOPS_MAX, TURN_TIMEOUT_MS
+from muster.core.limits import CHILD_DEPTH_MAX, TRANSITIONS_MAX, TURN_HOPS_MAX, TURN_TIMEOUT_MS
 from muster.core.record import Item, JobRecord
 from muster.core.status import JobStatus
 from muster.engine.guard import TurnBlocked, TurnGuard
@@ -92,7 +93,23 @@ class Decider:
         now = UnixMs(int(time.time() * 1000))
         # `job.data` outlives the state also where the turn goes on to the next one.
         draft = replace(draft, context=replace(draft.context, data=entered.data))
-        return draft, core.decide(draft, entered.decision, entered.data, now)
+        start = self._start(record, entered.decision) if isinstance(entered.decision, Child) else None
+        return draft, core.decide(draft, entered.decision, entered.data, now, start)
+
+    def _start(self, record: JobRecord, child: Child) -> core.ChildStart | core.ChildRefused:
+        """Whether the job may start *child*: the checks of a client's order, which nobody else makes for it."""
+        if record.parent is not None and record.parent.depth >= CHILD_DEPTH_MAX:
+            text = f"{CHILD_DEPTH_MAX} jobs are above this one: it may start no other"
+            return core.ChildRefused("CHILD_TOO_DEEP", text)
+        blueprint = self._blueprints.get(child.blueprint)
+        if blueprint is None:
+            return core.ChildRefused("BLUEPRINT_NOT_FOUND", f"there is no blueprint {child.blueprint!r}")
+        try:
+            blueprint.validate_input(child.input)
+        except InputInvalid as error:
+            text = f"the input does not fit blueprint {child.blueprint!r}: {error}"
+            return core.ChildRefused("INVALID_INPUT", text)
+        return core.ChildStart(child, blueprint.version, blueprint.graph.start)
 
 
 def _said(error: Exception) -> str:

@@ -14,6 +14,8 @@ from muster.blueprint.registry import Registry
 from muster.core.ids import JobId, UnixMs, partition_of
 from muster.core.status import JobStatus
 from muster.engine.background import Background
+from muster.engine.catalog import Catalog
+from muster.engine.deletion import Deletion
 from muster.engine.dispatch import Dispatcher
 from muster.engine.files import Files
 from muster.engine.fleet import Fleet
@@ -65,13 +67,16 @@ class Engine:
             store, blueprints, turns, watchers, fleet, background, metrics, settings, tokens, self._hint
         )
         self.files = Files(store, settings.files, self._secret)
-        self._pruning = Pruning(store, self.files)
+        catalog = Catalog(store)
+        deletion = Deletion(store, jobs, watchers, self.files, cancel_grace_ms=settings.cancel_grace_ms)
+        self._pruning = Pruning(store, self.files, settings.files)
         self._journal = journal = Journal(store, settings)
         self._live = live = Live(store, settings)
         self._work = work = Work(store, turns, dispatcher, fleet, background, metrics, settings, self._hint)
 
         self.submit, self.job, self.jobs, self.wait = jobs.submit, jobs.job, jobs.jobs, jobs.wait
         self.history, self.cancel, self.decide = jobs.history, jobs.cancel, jobs.decide
+        self.tagged, self.find, self.delete = catalog.tagged, catalog.find, deletion.delete
         self.approval_token = jobs.approval_token
         self.poll, self.report, self.report_all = work.poll, work.report, work.report_all
         self.heartbeat, self.progress = work.heartbeat, work.progress

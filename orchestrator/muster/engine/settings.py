@@ -13,6 +13,14 @@ class FileSettings:
     artifact_bytes_max: int = 5_368_709_120
     quota_bytes: int = 53_687_091_200
     """Per tenant."""
+    bucket_url: str | None = None
+    """Where files lie instead: `s3://bucket/path`; `folder` is for those on their way in."""
+    upload_folder: Path | None = None
+    artifact_folder: Path | None = None
+    """Where the two kinds lie, where not both under `folder`."""
+    artifact_ttl_ms: int | None = None
+    """Less than their job's; None: as long as that."""
+    clean_every_ms: int = 300_000
     upload_ttl_ms: int = 86_400_000
     signed_upload_ms: int = 3_600_000
 

@@ -14,6 +14,7 @@ import orjson
 
 from muster.blueprint.registry import Registry
 from muster.core import decide as core
+from muster.core import events as ev
 from muster.core.advance import End, why
 from muster.core.decisions import TaskSpec
 from muster.core.events import Event
@@ -22,7 +23,7 @@ from muster.core.limits import (
     TASKS_PER_COMMIT_MAX,
     TURN_FAILURES_MAX,
 )
-from muster.core.record import JobRecord, TaskItem
+from muster.core.record import ChildItem, Context, JobRecord, Parent, Submission, TaskItem
 from muster.core.status import JobStatus
 from muster.core.transitions import JobEvent
 from muster.engine.decider import Decider, StateFailed, VersionMissing
@@ -30,6 +31,7 @@ from muster.engine.dispatch import Dispatcher, Reservation, Waiter
 from muster.engine.messages import approval_message, final_message
 from muster.observe.metrics import Metrics
 from muster.store.base import Commit, Committed, ContextTooLarge, Existing, NewJob, NewTask, Refused, Store, Turn
+from muster.store.codec import dump_item
 from muster.store.keys import short_hash
 
 log = logging.getLogger("muster.turns")
@@ -182,8 +184,13 @@ class Turns:
         if rest.status.is_final:
             self._metrics.jobs_finished.labels(record.blueprint, rest.status).inc()
             self._tell_the_end(record, rest, reply.at)
-        if rest.deadline_ms is not None and self.on_timer is not None:
-            self.on_timer(record.id, rest.deadline_ms)
+        if self.on_timer is not None:
+            if rest.deadline_ms is not None:
+                self.on_timer(record.id, rest.deadline_ms)
+            if rest.child is not None or (rest.status.is_final and record.parent is not None):
+                self.on_timer(record.id, 0)  # the child's first turn, the parent's next one: in this partition, due now
+        if rest.child is not None and reply.turn is None:  # else a wish to cancel came first, and none was made
+            self._metrics.jobs.labels(rest.child.child.blueprint).inc()
         return reply.turn
 
     def _tell_the_end(self, record: JobRecord, rest: core.Rest, at: UnixMs) -> None:
@@ -239,7 +246,24 @@ class Turns:
             tasks=tuple(tasks),
             messages=self._messages(record, rest, wave),
             drops=_leftovers(turn),
+            child=None if rest.child is None else self._new_child(record, rest.child, wave),
+            parting=_parting(rest) if rest.status.is_final and record.parent is not None else "",
             claim=None if reservation is None else reservation.claim,
+        )
+
+    def _new_child(self, record: JobRecord, start: core.ChildStart, wave: int) -> NewJob:
+        child, depth = start.child, 0 if record.parent is None else record.parent.depth
+        created = ev.event(ev.JOB_CREATED, state=start.state, details={"parent": record.id})
+        return NewJob(
+            id=child.id,
+            tenant=record.tenant,
+            blueprint=child.blueprint,
+            blueprint_version=start.version,
+            state=start.state,
+            submission=Submission(child.input, trace=record.submission.trace),
+            context=Context(),
+            history=orjson.dumps(created).decode() if self._rules.history else "",
+            parent=Parent(record.id, wave, depth + 1),
         )
 
     def _messages(self, record: JobRecord, rest: core.Rest, wave: int) -> tuple[Any, ...]:
@@ -293,6 +317,12 @@ def _leftovers(turn: Turn) -> tuple[tuple[int, int], ...]:
     if record.spawned_to > record.next_task:
         drops.append((record.next_task, record.spawned_to))
     return tuple(drops)
+
+
+def _parting(rest: core.Rest) -> str:
+    """What the job that started this one is told of its end."""
+    code = (rest.details or {}).get("code")
+    return dump_item(ChildItem(rest.status, rest.result, code if isinstance(code, str) else "", rest.error or ""))
 
 
 def _blobs(events: Sequence[Event]) -> tuple[str, ...]:

@@ -10,8 +10,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from muster.core.ids import JobId, TaskId, UnixMs
-from muster.core.record import Context, Item, JobRecord, Submission
+from muster.core.record import Context, Item, JobRecord, Parent, Submission
 from muster.core.status import JobStatus
+from muster.store.index import IndexStore
 from muster.store.journal import JournalStore
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class NewJob:
     idempotency_ttl_ms: int = 86_400_000
     fingerprint: str = ""
     watcher: str = ""
+    parent: Parent | None = None
 
     def record(self, now: UnixMs) -> JobRecord:
         """The job as it is before its first turn."""
@@ -73,6 +75,7 @@ class NewJob:
             context=self.context,
             created_at=now,
             updated_at=now,
+            parent=self.parent,
         )
 
 
@@ -234,6 +237,10 @@ class Commit:
     messages: tuple[Message, ...] = ()
     drops: tuple[tuple[int, int], ...] = ()
     """Half-open ranges of task numbers nobody waits for any more."""
+    child: NewJob | None = None
+    """A job to make, in the same partition, whose end this one waits for. None is made for a job to be cancelled."""
+    parting: str = ""
+    """With a final status: the mailbox item for the job that started this one."""
     claim: Claim | None = None
 
 
@@ -315,7 +322,7 @@ class RawEvent:
     blob: str
 
 
-class Store(JournalStore, Protocol):
+class Store(JournalStore, IndexStore, Protocol):
     """See the module. Every method may raise `StoreUnavailable`; those that add data, `StoreFull`."""
 
     @property
@@ -352,9 +359,13 @@ class Store(JournalStore, Protocol):
     async def signal(self, job: JobId, wave: int, item: str, history: str, token: str) -> Turn | Refused: ...
 
     async def cancel(
-        self, job: JobId, token: str, grace_ms: int, history: str
+        self, job: JobId, token: str, grace_ms: int, history: str, below: str = ""
     ) -> Turn | Refused | tuple[tuple[TaskId, str], ...]:
-        """Ask for the job's end. A tuple: tasks still leased, with their workers."""
+        """Ask for the job's end, and for that of its child, its child's child and so on; no job ends before its child.
+
+        The last of them acts: a turn is its turn; a tuple names its tasks still leased, with their workers. *history*
+        is noted for the job itself, *below* for the others.
+        """
         ...
 
     async def tick(self, partition: int, token_prefix: str) -> Tick: ...
@@ -376,10 +387,6 @@ class Store(JournalStore, Protocol):
     async def live_task(self, job: JobId, number: int) -> LiveTask | None: ...
 
     async def history(self, job: JobId) -> tuple[RawEvent, ...]: ...
-
-    async def jobs(self, tenant: str, before: Position | None, limit: int) -> tuple[JobRecord, ...]:
-        """Jobs of *tenant* below *before*, newest first."""
-        ...
 
     async def queue(self, partition: int) -> QueueState: ...
 

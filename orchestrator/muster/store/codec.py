@@ -8,10 +8,12 @@ import orjson
 from muster.core.ids import JobId, UnixMs
 from muster.core.record import (
     CancelItem,
+    ChildItem,
     Context,
     DecisionItem,
     Item,
     JobRecord,
+    Parent,
     Submission,
     TaskItem,
     TimerItem,
@@ -25,12 +27,13 @@ def dump(value: object) -> bytes:
 
 
 def dump_submission(submission: Submission) -> bytes:
-    return dump({"i": submission.initial_data, "w": submission.webhook_url, "t": dict(submission.trace)})
+    tags = {"g": submission.tags} if submission.tags else {}
+    return dump({"i": submission.initial_data, "w": submission.webhook_url, "t": dict(submission.trace), **tags})
 
 
 def load_submission(blob: bytes) -> Submission:
     raw = orjson.loads(blob)
-    return Submission(initial_data=raw["i"], webhook_url=raw["w"], trace=raw["t"])
+    return Submission(initial_data=raw["i"], webhook_url=raw["w"], trace=raw["t"], tags=tuple(raw.get("g", ())))
 
 
 def dump_context(context: Context) -> bytes:
@@ -55,6 +58,7 @@ def _wait_fields(wait: Wait) -> dict[str, Any]:
         "d": wait.deadline_at,
         "t": wait.target,
         "a": wait.argument,
+        "j": wait.child,
     }
 
 
@@ -62,14 +66,20 @@ def load_context(blob: bytes) -> Context:
     raw = orjson.loads(blob)
     wait = raw["w"]
     return Context(
-        wait=None
-        if wait is None
-        else Wait(wait["k"], wait["e"], wait["f"], wait["c"], wait["m"], wait["d"], wait["t"], wait["a"]),
+        wait=None if wait is None else _load_wait(wait),
         argument=raw["a"],
         data=raw["d"],
         results=raw["r"],
         transitions=raw["n"],
     )
+
+
+def _load_wait(raw: Mapping[str, Any]) -> Wait:
+    """What an older server stored has fewer members."""
+    return Wait(
+        raw["k"], raw["e"], raw["f"], raw["c"], raw["m"], raw["d"], raw["t"], raw["a"],
+        child=raw.get("j", ""),
+    )  # fmt: skip
 
 
 def dump_item(item: Item) -> str:
@@ -89,6 +99,8 @@ def dump_item(item: Item) -> str:
             fields = {"k": "decision", "d": item.decision, "b": item.by, "m": item.note}
         case TimerItem():
             fields = {"k": "timer"}
+        case ChildItem():
+            fields = {"k": "child", "s": item.status, "d": item.result, "c": item.code, "m": item.message}
         case CancelItem():
             fields = {"k": "cancel"}
     return orjson.dumps(fields).decode()
@@ -103,6 +115,8 @@ def load_item(blob: bytes) -> Item:
             return DecisionItem(raw["d"], raw["b"], raw["m"])
         case "timer":
             return TimerItem()
+        case "child":
+            return ChildItem(raw["s"], raw["d"], raw["c"], raw["m"])
         case _:
             return CancelItem()
 
@@ -112,7 +126,7 @@ def load_record(job: JobId, header: Sequence[bytes | None], task: Sequence[bytes
     (
         tenant, blueprint, version_of, status, state, version, wave, next_task, submission, context, created, updated,
         started, ended, result, error, details, retries, cancel, failures, spawn_wave, spawned, progress, message, _,
-        extra_revisions,
+        extra_revisions, parent,
     ) = header  # fmt: skip
     leased = bool(task) and task[0] == b"L"
     return JobRecord(
@@ -143,7 +157,19 @@ def load_record(job: JobId, header: Sequence[bytes | None], task: Sequence[bytes
         current_worker=_text(task[1]) if leased else None,
         progress=float(progress) if progress else None,
         progress_message=message.decode() if message else None,
+        parent=_parent(parent),
     )
+
+
+def dump_parent(parent: Parent | None) -> str:
+    return "" if parent is None else f"{parent.id}|{parent.wave}|{parent.depth}"
+
+
+def _parent(stored: bytes | None) -> Parent | None:
+    if not stored:
+        return None
+    job, wave, depth = stored.decode().split("|")
+    return Parent(JobId(job), int(wave), int(depth))
 
 
 def _text(value: bytes | None) -> str:

@@ -66,6 +66,13 @@ class FileRecords(Protocol):
         """
         ...
 
+    async def attach(self, job: JobId, file: NewFile, files_max: int) -> FileRecord | Refusal | None:
+        """Write a client's own artifact down, also of a job that has ended.
+
+        Refusal.GONE where there is no such job; None where it has *files_max* artifacts.
+        """
+        ...
+
     async def artifacts(self, job: JobId) -> tuple[FileRecord, ...]:
         """Oldest first."""
         ...

@@ -51,6 +51,8 @@ KEY_KINDS: Final = (
     KeyKind("xr:<tenant>", "zset", "live", "index of live jobs by creation"),
     KeyKind("xf:<day>:<tenant>", "zset", "expires", "index of final jobs by end"),
     KeyKind("tw:<tenant>", "string", "expires", "replicas that are told of every change of the tenant's jobs"),
+    KeyKind("xl:<tenant>:<tag>", "zset", "live", "index of live jobs of a tag by creation"),
+    KeyKind("xt:<tenant>:<tag>", "zset", "expires", "index of final jobs of a tag by creation"),
     KeyKind("fa:<job>", "hash", "live", "artifacts of the job; expires once it is final"),
     KeyKind("up:<upload>", "hash", "expires", "a client's upload (global tag)"),
     KeyKind("fq:<tenant>", "hash", "structure", "sizes of the tenant's files and their sum; bounded (global tag)"),

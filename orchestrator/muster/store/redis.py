@@ -27,7 +27,6 @@ from muster.store.base import (
     LiveTask,
     NewJob,
     NewTask,
-    Position,
     QueueState,
     RawEvent,
     Refusal,
@@ -40,6 +39,7 @@ from muster.store.base import (
 from muster.store.keys import global_tag, partition_tags, short_hash, wake_channel
 from muster.store.link import CONNECT_TIMEOUT_S, Address, Link, LinkDown, ServerError, Traffic
 from muster.store.redis_files import RedisFileRecords
+from muster.store.redis_index import INDEX_DAY_MS, IndexCalls
 from muster.store.redis_journal import JournalCalls
 from muster.store.scripts import names, script
 from muster.store.topology import locator
@@ -61,7 +61,6 @@ TICK_HOLD_MS: Final = 5_000
 """An ended lease or a due message that its ticker did not settle comes again after this time."""
 SWEEP_CLASSES: Final = 1_000
 FLEET_PAGE: Final = 200
-INDEX_DAY_MS: Final = 86_400_000
 CANCEL_NOTE_MS: Final = 3_600_000
 """A worker that was told nothing for so long holds none of the tasks any more."""
 BAND_OF_PRIORITY_0: Final = 32
@@ -70,7 +69,7 @@ OnMessage = Callable[[int, str], None]
 """Partition and text of a message to this replica."""
 
 
-class RedisStore(JournalCalls):
+class RedisStore(JournalCalls, IndexCalls):
     """Connect with `await open()`. One link for commands, one for messages; both reconnect by themselves."""
 
     def __init__(
@@ -249,13 +248,10 @@ class RedisStore(JournalCalls):
     # Jobs
 
     async def submit(self, job: NewJob, token: str, first: Commit | None = None) -> Turn | Existing | Committed:
-        submission, context = codec.dump_submission(job.submission), codec.dump_context(job.context)
         idem = short_hash(f"{job.tenant}\0{job.idempotency_key}") if job.idempotency_key else ""
         reply = await self._run(
             "submit", self._tag_of(job.id),
-            job.id, job.tenant, short_hash(job.tenant), job.blueprint, job.blueprint_version, job.state,
-            submission, context, JobStatus.PENDING, idem, job.idempotency_ttl_ms, job.fingerprint,
-            token, TURN_LEASE_MS, job.watcher, job.history,
+            *_job_args(job), idem, job.idempotency_ttl_ms, job.fingerprint, token, TURN_LEASE_MS, job.watcher,
             *([0] if first is None else [1, *_commit_args(first, self._replica)[1:]]),
         )  # fmt: skip
         if reply[0] == b"exists":
@@ -286,11 +282,11 @@ class RedisStore(JournalCalls):
         return Refused(Refusal(reply[0].decode()))
 
     async def cancel(
-        self, job: JobId, token: str, grace_ms: int, history: str
+        self, job: JobId, token: str, grace_ms: int, history: str, below: str = ""
     ) -> Turn | Refused | tuple[tuple[TaskId, str], ...]:
-        reply = await self._run("cancel", self._tag_of(job), job, token, TURN_LEASE_MS, grace_ms, history)
+        reply = await self._run("cancel", self._tag_of(job), job, token, TURN_LEASE_MS, grace_ms, history, below)
         if reply[0] == b"turn":
-            return _turn(job, token, reply[1], reply[2])
+            return _turn(JobId(reply[1].decode()), token, reply[2], reply[3])
         if reply[0] == b"asked":
             flat = [text.decode() for text in reply[1:]]
             return tuple((TaskId(task), worker) for task, worker in zip(flat[::2], flat[1::2], strict=True))
@@ -312,35 +308,6 @@ class RedisStore(JournalCalls):
     async def history(self, job: JobId) -> tuple[RawEvent, ...]:
         entries = await self._call("LRANGE", f"{self._tag_of(job)}h:{job}", 0, -1)
         return tuple(_raw_event(entry.decode()) for entry in entries)
-
-    async def jobs(self, tenant: str, before: Position | None, limit: int) -> tuple[JobRecord, ...]:
-        pages = await asyncio.gather(*(self._listed(tag, short_hash(tenant), before, limit) for tag in self._tags))
-        # A job that ends meanwhile may be found among the live and the final ones.
-        newest = {place.job: place for page in pages for place in sorted(page)}
-        places = sorted(newest.values(), reverse=True)[:limit]
-        replies = await asyncio.gather(*(self.read(place.job) for place in places))
-        return tuple(record for record in replies if record is not None)
-
-    async def _listed(self, tag: str, tenant: str, before: Position | None, limit: int) -> list[Position]:
-        """The newest of one partition: live ones, and final ones by days. All is asked for in one round trip."""
-        newest = (int(time.time() * 1000) if before is None else before.at) // INDEX_DAY_MS
-        keys = [f"{tag}xr:{tenant}", *(f"{tag}xf:{day}:{tenant}" for day in range(newest, newest - INDEX_DAYS_MAX, -1))]
-        pages = await asyncio.gather(*(self._newest(key, before, limit) for key in keys))
-        return [place for page in pages for place in page]
-
-    async def _newest(self, key: str, before: Position | None, limit: int) -> list[Position]:
-        """Equal times are passed over page by page, so that none is lost at a page's edge."""
-        top: int | str = "+inf" if before is None else before.at
-        found: list[Position] = []
-        offset = 0
-        while True:
-            flat = await self._call("ZREVRANGEBYSCORE", key, top, "-inf", "WITHSCORES", "LIMIT", offset, limit)
-            pairs = zip(flat[::2], flat[1::2], strict=True)
-            page = [Position(UnixMs(int(score)), JobId(job.decode())) for job, score in pairs]
-            found += [place for place in page if before is None or place < before]
-            if len(page) < limit or len(found) >= limit:
-                return found[:limit]
-            offset += limit
 
     # Tasks
 
@@ -499,10 +466,6 @@ class RedisStore(JournalCalls):
                     break
 
 
-INDEX_DAYS_MAX: Final = 31
-"""Days of finished jobs a listing looks back, page by page."""
-
-
 class UnknownPartition(LookupError):
     """An id of a partition this deployment does not have: no such job can exist here."""
 
@@ -548,6 +511,15 @@ def _task_args(tasks: Sequence[NewTask]) -> list[bytes | str | int]:
     return args
 
 
+def _job_args(job: NewJob) -> list[bytes | str | int]:
+    """What `read_job` in scripts/_commit.lua takes."""
+    return [
+        job.id, job.tenant, short_hash(job.tenant), job.blueprint, job.blueprint_version, job.state,
+        codec.dump_submission(job.submission), codec.dump_context(job.context), JobStatus.PENDING,
+        codec.dump_parent(job.parent), job.history, ",".join(short_hash(tag) for tag in job.submission.tags),
+    ]  # fmt: skip
+
+
 def _commit_args(c: Commit, replica: str) -> list[bytes | str | int]:
     final = c.status.is_final
     context = codec.dump_context(c.context)
@@ -567,6 +539,7 @@ def _commit_args(c: Commit, replica: str) -> list[bytes | str | int]:
     args.append(len(c.drops))
     for low, high in c.drops:
         args += (low, high)
+    args += [c.parting, *([0] if c.child is None else [1, *_job_args(c.child)])]
     args += [0] if c.claim is None else [1, *_claim_args(c.claim)]
     return args
 

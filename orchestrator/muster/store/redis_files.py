@@ -90,6 +90,20 @@ class RedisFileRecords:
             case why:
                 return Refusal(why.decode())
 
+    async def attach(self, job: JobId, file: NewFile, files_max: int) -> FileRecord | Refusal | None:
+        try:
+            tag = self._tag_of(job)
+        except LookupError:
+            return Refusal.GONE
+        reply = await self._run("attach", tag, job, file.id, orjson.dumps(file), files_max)
+        match reply[0]:
+            case b"ok":
+                return FileRecord(file, UnixMs(int(reply[1])), line=int(reply[2]))
+            case b"full":
+                return None
+            case why:
+                return Refusal(why.decode())
+
     async def artifacts(self, job: JobId) -> tuple[FileRecord, ...]:
         key = self._key(job)
         if key is None:
@@ -162,5 +176,7 @@ def load_artifact(entry: bytes, expires_ms: int | None) -> FileRecord:
     """As `keep.lua` spells it."""
     head, _, record = entry.partition(b"|")
     stamp, line, _ = head.split(b",")
+    fields = orjson.loads(record)
+    fields["tags"] = tuple(fields.get("tags", ()))
     expires_at = None if expires_ms is None else UnixMs(expires_ms)
-    return FileRecord(NewFile(**orjson.loads(record)), UnixMs(int(stamp)), expires_at, int(line))
+    return FileRecord(NewFile(**fields), UnixMs(int(stamp)), expires_at, int(line))

@@ -98,6 +98,20 @@ class MemoryFileRecords:
         part.announce(job)
         return kept[file.id]
 
+    async def attach(self, job: JobId, file: NewFile, files_max: int) -> FileRecord | Refusal | None:
+        part = self._partition_of(job)
+        found = None if part is None else part.job(job)
+        if part is None or found is None:
+            return Refusal.GONE
+        kept = self._artifacts.setdefault(job, {})
+        if file.id not in kept and len(kept) >= files_max:
+            return None
+        found.newest_artifact += 1
+        self._numbers[file.id] = found.newest_artifact
+        kept[file.id] = FileRecord(file, UnixMs(self._now()), line=found.last_line)
+        part.announce(found)
+        return kept[file.id]
+
     def artifacts_since(self, job: JobId, number: int) -> list[FileRecord]:
         """Those that were kept after the artifact of this number."""
         return [record for record in self._artifacts.get(job, {}).values() if self._numbers[record.file.id] > number]
@@ -110,6 +124,10 @@ class MemoryFileRecords:
         expires_at = None if found.expires_at is None else UnixMs(found.expires_at)
         kept = [replace(record, expires_at=expires_at) for record in self._artifacts.get(job, {}).values()]
         return tuple(sorted(kept, key=lambda record: (record.created_at, record.file.id)))
+
+    def drop_artifacts(self, job: JobId) -> tuple[str, ...]:
+        """Forget what a deleted job had kept; returns the blobs."""
+        return tuple(record.file.blob for record in self._artifacts.pop(job, {}).values())
 
     async def artifact(self, artifact: str) -> FileRecord | None:
         job = job_of_artifact(artifact)

@@ -8,7 +8,7 @@ import orjson
 
 from muster.core.ids import JobId, TaskId, UnixMs
 from muster.core.limits import CONTEXT_BYTES_MAX, TURN_LEASE_MS
-from muster.core.record import Context, JobRecord
+from muster.core.record import Context
 from muster.core.status import JobStatus
 from muster.store import codec
 from muster.store.base import (
@@ -35,15 +35,13 @@ def submit(part: Partition, new: NewJob, token: str, first: Commit | None, repli
         existing = _known_by_key(part, new)
         if existing is not None:
             return existing
-        known = part.jobs[new.id] = _fresh_job(part, new, token)
-        part.note(known, new.history)
-        part.counts[JobStatus.PENDING] += 1
+        known = _make_job(part, new, token, part.now() + TURN_LEASE_MS)
         if first is None:
             part.announce_to_tenant(known, 0)
     if first is not None:
         reply = commit(part, first, replica)
         return reply if isinstance(reply, Committed) else Committed(UnixMs(part.now()))
-    record = _first_record(new, known.record.created_at)
+    record = new.record(known.record.created_at)
     return Turn(token, record, ())
 
 
@@ -58,23 +56,18 @@ def _known_by_key(part: Partition, new: NewJob) -> Existing | None:
     return None
 
 
-def _fresh_job(part: Partition, new: NewJob, token: str) -> Job:
-    record = _first_record(new, UnixMs(part.now()))
+def _make_job(part: Partition, new: NewJob, token: str, turn_at: int) -> Job:
+    record = new.record(UnixMs(part.now()))
     stored = replace(
         record,
         submission=codec.load_submission(codec.dump_submission(new.submission)),
         context=codec.load_context(codec.dump_context(new.context)),
     )
     watchers = [new.watcher] if new.watcher else []
-    return Job(stored, turn_token=token, turn_at=part.now() + TURN_LEASE_MS, watchers=watchers)
-
-
-def _first_record(new: NewJob, created_at: UnixMs) -> JobRecord:
-    return JobRecord(
-        id=new.id, tenant=new.tenant, blueprint=new.blueprint, blueprint_version=new.blueprint_version,
-        status=JobStatus.PENDING, state=new.state, version=0, revision=0, wave=0, next_task=0,
-        submission=new.submission, context=new.context, created_at=created_at, updated_at=created_at,
-    )  # fmt: skip
+    job = part.jobs[new.id] = Job(stored, turn_token=token, turn_at=turn_at, watchers=watchers)
+    part.note(job, new.history)
+    part.counts[JobStatus.PENDING] += 1
+    return job
 
 
 def commit(part: Partition, c: Commit, replica: str = "") -> Committed | Refused:
@@ -93,6 +86,11 @@ def commit(part: Partition, c: Commit, replica: str = "") -> Committed | Refused
         drops = (*drops, (job.record.next_task, job.record.spawned_to))
     _start_wave(part, job, c)
     _write(part, job, c, context)
+    job.child = None
+    if c.child is not None and not cancelling:
+        child = _make_job(part, c.child, "", part.now())
+        part.announce_to_tenant(child, 0)
+        job.child = child.id
     made, claimed = part.add_tasks(job, c.wave, c.tasks, None if cancelling else c.claim)
     for message in c.messages:
         part.outbox[message.id] = Outgoing(message.body)
@@ -152,6 +150,7 @@ def _write(part: Partition, job: Job, c: Commit, context: Context) -> None:
 
 def _finish(part: Partition, job: Job, c: Commit, replica: str) -> None:
     part.timers.pop(GraceEnd(job.id), None)
+    _deliver_end(part, job, c.parting)
     part.announce_end(job, replica)
     job.expires_at = part.now() + c.retention_ms
     job.record = replace(
@@ -161,6 +160,15 @@ def _finish(part: Partition, job: Job, c: Commit, replica: str) -> None:
         error=c.error or None,
         details=None if c.details is None else orjson.loads(codec.dump(c.details)),
     )
+
+
+def _deliver_end(part: Partition, job: Job, item: str) -> None:
+    """To the job that waits for this one, if it still does."""
+    known = None if job.record.parent is None else part.job(job.record.parent.id)
+    if known is None or job.record.parent is None or known.is_final or known.record.wave != job.record.parent.wave:
+        return
+    known.mailbox.append(item)
+    part.make_due(known)
 
 
 def spawn(part: Partition, job_id: JobId, version: int, token: str, wave: int, tasks: Sequence[NewTask]) -> bool:
@@ -196,7 +204,7 @@ def signal(part: Partition, job_id: JobId, wave: int, item: str, history: str, t
         return Refused(Refusal.GONE)
     if job.signalled_by == token:
         return part.turn(job) if job.turn_token == token else Refused(Refusal.TAKEN)
-    answered = job.turn_token or job.need <= 0
+    answered = job.turn_token or job.need <= 0 or job.child is not None  # only its end answers for a child
     if job.is_final or job.record.wave != wave or answered or job.record.cancel_requested:
         return Refused(Refusal.CONFLICT)
     job.signalled_by, job.need = token, 0
@@ -206,23 +214,36 @@ def signal(part: Partition, job_id: JobId, wave: int, item: str, history: str, t
 
 
 def cancel(
-    part: Partition, job_id: JobId, token: str, grace_ms: int, history: str
+    part: Partition, job_id: JobId, token: str, grace_ms: int, history: str, below: str
 ) -> Turn | Refused | tuple[tuple[TaskId, str], ...]:
     job = part.job(job_id)
     if job is None:
         return Refused(Refusal.GONE)
     if job.is_final:
         return Refused(Refusal.FINAL)
+    chain = _chain(part, job)
+    job = chain[-1]
     if job.turn_token == token:
         return part.turn(job)
     leased = part.leased_tasks(job)
-    if not job.record.cancel_requested:
-        job.record = replace(job.record, cancel_requested=True)
-        part.note(job, history)
-        part.changed(job)
+    asked_before = job.record.cancel_requested
+    for link in chain:
+        if not link.record.cancel_requested:
+            link.record = replace(link.record, cancel_requested=True)
+            part.note(link, history if link.id == job_id else below)
+            part.changed(link)
+    if not asked_before:
         if leased:
             part.timers[GraceEnd(job.id)] = part.now() + grace_ms
         elif not job.turn_token:
             job.need = 0
             return part.lease_turn(job, token)
     return tuple((task.id, task.worker) for task in leased)
+
+
+def _chain(part: Partition, job: Job) -> list[Job]:
+    """The job, its child, its child's child and so on, as far as they live."""
+    chain = [job]
+    while (child := chain[-1].child) is not None and (below := part.job(child)) is not None and not below.is_final:
+        chain.append(below)
+    return chain

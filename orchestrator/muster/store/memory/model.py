@@ -28,6 +28,8 @@ class Job:
     early_failed: bool = False
     fail_fast: bool = False
     current_task: int | None = None
+    child: JobId | None = None
+    """The job this one waits for."""
     committed_by: str = ""
     signalled_by: str = ""
     watchers: list[str] = field(default_factory=list[str])

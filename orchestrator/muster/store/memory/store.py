@@ -4,13 +4,12 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
-from muster.core.ids import JobId, TaskId, partition_of, split_task_id, task_id
+from muster.core.ids import JobId, TaskId, partition_of, split_task_id
 from muster.core.limits import CLAIM_MAX
 from muster.core.record import JobRecord
-from muster.core.status import TaskStatus
+from muster.core.status import JobStatus, TaskStatus
 from muster.store.base import (
     Claim,
     Claimed,
@@ -31,11 +30,12 @@ from muster.store.base import (
     Tick,
     Turn,
 )
+from muster.store.index import Glance, TagPage
 from muster.store.journal import Appended, Known, LiveRead, LogRead, StoredSteps, TaskEvents
 from muster.store.keys import short_hash
-from muster.store.memory import jobs, journal, tasks, ticks
+from muster.store.memory import index, jobs, journal, tasks, ticks
 from muster.store.memory.files import MemoryFileRecords
-from muster.store.memory.model import Delivery, Job
+from muster.store.memory.model import Delivery
 from muster.store.memory.partition import Partition
 from muster.store.memory.workers import Workers
 
@@ -61,7 +61,7 @@ class MemoryState:
 
     def erase(self) -> None:
         """Forget everything but who listens."""
-        self.partitions = [self._partition(index) for index in range(self.partition_count)]
+        self.partitions = [self._partition(number) for number in range(self.partition_count)]
         self.workers = Workers(self.now)
         self.files = MemoryFileRecords(self.now, self.partition_with)
         self.blueprints: dict[tuple[str, str], str] = {}
@@ -131,9 +131,9 @@ class MemoryStore:
         return jobs.signal(self._home(job), job, wave, item, history, token)
 
     async def cancel(
-        self, job: JobId, token: str, grace_ms: int, history: str
+        self, job: JobId, token: str, grace_ms: int, history: str, below: str = ""
     ) -> Turn | Refused | tuple[tuple[TaskId, str], ...]:
-        return jobs.cancel(self._home(job), job, token, grace_ms, history)
+        return jobs.cancel(self._home(job), job, token, grace_ms, history, below)
 
     async def read(self, job: JobId, watcher: str = "", *, changes: bool = False) -> JobRecord | None:
         part = self._of(job)
@@ -144,7 +144,7 @@ class MemoryStore:
             told = found.followers if changes else found.watchers
             if watcher not in told:
                 told[:] = [watcher, *told][:WATCHERS_MAX]
-        return _with_worker(part, found)
+        return index.with_worker(part, found)
 
     async def watch_tenant(self, tenant: str, watcher: str, ttl_ms: int) -> bool:
         flow = short_hash(tenant)
@@ -155,15 +155,25 @@ class MemoryStore:
         found = self._home(job).job(job)
         return () if found is None else tuple(found.history)
 
+    # Lists
+
     async def jobs(self, tenant: str, before: Position | None, limit: int) -> tuple[JobRecord, ...]:
-        found = {
-            Position.of(job.record): part
-            for part in self._state.partitions
-            for job_id in list(part.jobs)
-            if (job := part.job(job_id)) is not None and job.record.tenant == tenant
-        }
-        listed = sorted((place for place in found if before is None or place < before), reverse=True)
-        return tuple(_with_worker(found[place], found[place].jobs[place.job]) for place in listed[:limit])
+        return index.listed(self._state.partitions, tenant, before, limit)
+
+    async def tagged(self, tenant: str, tag: str, before: Position | None, limit: int) -> TagPage:
+        return index.tagged(self._state.partitions, tenant, tag, before, limit)
+
+    async def glances(
+        self, tenant: str, *, tag: str | None, statuses: frozenset[JobStatus] | None, most: int
+    ) -> Sequence[Glance]:
+        return index.glances(self._state.partitions, tenant, tag, statuses)[:most]
+
+    async def delete(self, job: JobId) -> tuple[str, ...]:
+        part = self._of(job)
+        if part is None:
+            return ()
+        index.delete(part, job)
+        return self.files.drop_artifacts(job)
 
     # Tasks
 
@@ -205,7 +215,7 @@ class MemoryStore:
         if part is None or found is None:
             return None
         artifacts = self._state.files.artifacts_since(job, known.artifacts)
-        return journal.read_live(found, _with_worker(part, found), artifacts, known, watcher)
+        return journal.read_live(found, index.with_worker(part, found), artifacts, known, watcher)
 
     async def tick(self, partition: int, token_prefix: str) -> Tick:
         return ticks.tick(self._state.partitions[partition], token_prefix)
@@ -276,10 +286,3 @@ class MemoryStore:
 
     async def flush(self) -> None:
         self._state.erase()
-
-
-def _with_worker(part: Partition, job: Job) -> JobRecord:
-    """The record, with the worker that has the job's current task."""
-    task = None if job.current_task is None else part.tasks.get(task_id(job.id, job.current_task))
-    leased = task is not None and task.status is TaskStatus.LEASED
-    return replace(job.record, current_worker=task.worker if task is not None and leased else None)

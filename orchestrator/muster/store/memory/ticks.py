@@ -58,7 +58,7 @@ def _fire(part: Partition, timer: Timer, order: Order, made: Counter[str], messa
                 part.make_due(job)
         case GraceEnd():
             job = part.job(timer.job)
-            if job is not None and not job.is_final and job.record.cancel_requested:
+            if job is not None and not job.is_final and job.record.cancel_requested and job.child is None:
                 part.make_due(job)
         case Drop():
             _drop(part, timer)

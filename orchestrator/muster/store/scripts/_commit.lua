@@ -1,4 +1,25 @@
 -- What a turn decided, and how it is written. Included by commit, and by submit for a job's first turn.
+local function read_job()
+  return { id = arg(), tenant = arg(), flow = arg(), blueprint = arg(), version = arg(), state = arg(), sub = arg(),
+    ctx = arg(), status = arg(), parent = arg(), entry = arg(), tags = arg() }
+end
+
+-- Write a new job. Its first turn is due in `ttl` ms, held by `token` until then; nil: its first commit comes at once.
+local function make_job(new, token, ttl, watcher)
+  call('HSET', T .. 'j:' .. new.id, 'ten', new.tenant, 'fl', new.flow, 'bp', new.blueprint, 'bv', new.version,
+    'st', new.status, 's', new.state, 'v', 0, 'wv', 0, 'nt', 0, 'sub', new.sub, 'ctx', new.ctx, 'ct', now, 'ut', now,
+    'sa', '', 'fin', '0', 'need', 0, 'tl', token, 'cx', '0', 'tf', 0, 'nl', 0, 'sw', 0, 'spn', 0, 'rc', 0, 'aw', watcher)
+  if new.parent ~= '' then call('HSET', T .. 'j:' .. new.id, 'pa', new.parent) end
+  note(new.id, new.entry)
+  call('ZADD', T .. 'xr:' .. new.flow, now, new.id)
+  if new.tags ~= '' then
+    call('HSET', T .. 'j:' .. new.id, 'tg', new.tags)
+    for tag in each_tag(new.tags) do tag_job('xl:', new.flow, tag, now, new.id) end
+  end
+  if ttl then call('ZADD', T .. 'D', now + ttl, new.id) end
+  call('HINCRBY', T .. 'n', new.status, 1)
+end
+
 local function read_tasks()
   local tasks = {}
   for i = 1, int() do
@@ -16,6 +37,8 @@ local function read_commit()
   c.tasks = read_tasks()
   for i = 1, int() do c.messages[i] = { arg(), arg() } end
   for i = 1, int() do c.drops[i] = arg() .. '|' .. arg() end
+  c.parting = arg()
+  c.child = arg() == '1' and read_job() or nil
   c.claim = arg() == '1' and read_claim() or nil
   return c
 end
@@ -65,13 +88,29 @@ local function make_tasks(jid, flow, c, entries, cancelling)
   return claimed, ready, order, seat
 end
 
-local function end_job(jid, job, flow, c, watchers, readers)
+-- Put a child's end into the mailbox of the job that waits for it, if it still does, and make its turn due.
+local function deliver_end(parent, item)
+  local pid, wave = string.match(parent, '^([^|]+)|(%d+)|')
+  local p = call('HMGET', T .. 'j:' .. pid, 'fin', 'wv', 'tl')
+  if p[1] ~= '0' or p[2] ~= wave then return end
+  call('RPUSH', T .. 'i:' .. pid, item)
+  call('HSET', T .. 'j:' .. pid, 'need', 0)
+  if p[3] == '' then call('ZADD', T .. 'D', now, pid) end
+end
+
+local function end_job(jid, job, flow, c, watchers, readers, parent)
+  if parent and parent ~= '' then deliver_end(parent, c.parting) end
   call('HSET', job, 'fin', '1', 'ft', now, 'res', c.result, 'err', c.err, 'det', c.details)
   call('ZREM', T .. 'tm', 'c|' .. jid)
   call('ZREM', T .. 'xr:' .. flow, jid)
   local index = T .. 'xf:' .. c.day .. ':' .. flow
   call('ZADD', index, now, jid)
   call('PEXPIRE', index, c.day_ttl)
+  local made = call('HMGET', job, 'tg', 'ct')
+  for tag in each_tag(made[1]) do
+    call('ZREM', T .. 'xl:' .. flow .. ':' .. tag, jid)
+    call('PEXPIRE', tag_job('xt:', flow, tag, made[2], jid), c.day_ttl)
+  end
   announce(jid, watchers, c.replica)   -- the caller tells its own watchers itself
   announce(jid, readers, nil, 'l')
   call('HDEL', job, 'aw', 'ac', 'al')
@@ -109,7 +148,7 @@ end
 local function commit(jid, c)
   local job = T .. 'j:' .. jid
   local j = call('HMGET', job, 'v', 'tl', 'lc', 'st', 'fl', 'cx', 'sa', 'tmr', 'ac', 'sw', 'fin', 'ef', 'nl', 'aw',
-    'nt', 'spn', 'al')
+    'nt', 'spn', 'al', 'pa')
   if not j[1] then return { 'gone' } end
   if j[3] == c.token then
     if j[2] ~= c.next_token then return { 'ok', {}, tostring(now) } end
@@ -126,15 +165,20 @@ local function commit(jid, c)
   local need = settle_mailbox(jid, c, j[10], j[12])
   local timer = set_timers(jid, job, c, j[8])
   local claimed, ready, order, seat = make_tasks(jid, flow, c, entries, cancelling)
+  if c.child and not cancelling then
+    make_job(c.child, '', 0, '')
+    announce_to_tenant(c.child.id, c.child.flow, 0)
+  end
   note_all(jid, entries)
   local begun = c.started or #claimed > 0
   call('HSET', job, 'v', tonumber(c.version) + 1, 'tl', '', 'lc', c.token, 'st', c.status, 's', c.state, 'ctx', c.ctx,
     'pol', c.policy, 'wv', c.wave, 'nt', c.next_task, 'cur', c.current, 'ut', now, 'tf', 0, 'sw', 0, 'spn', 0,
     'pg', '', 'pm', '', 'need', need, 'ef', '', 'tmr', timer, 'nl', tonumber(j[13]) + #claimed,
-    'sa', begun and j[7] == '' and now or j[7], 'cx', c.clear_cancel and '0' or j[6])
+    'sa', begun and j[7] == '' and now or j[7], 'cx', c.clear_cancel and '0' or j[6],
+    'ch', c.child and not cancelling and c.child.id or '')
   call('ZREM', T .. 'D', jid)
   count_status(j[4], c.status)
-  if c.final then end_job(jid, job, flow, c, j[14], j[17]) end
+  if c.final then end_job(jid, job, flow, c, j[14], j[17], j[18]) end
   announce(jid, j[9])
   announce_to_tenant(jid, flow)
 

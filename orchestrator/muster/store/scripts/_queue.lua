@@ -4,6 +4,7 @@ local call = redis.call
 local BAND = 70368744177664   -- 2^46: a band's width in a score
 local STRIDE = 64             -- virtual time one task costs a flow
 local EPOCH = 1735689600      -- 2025-01-01; ages count from here in units of 10 microseconds
+local TAG_JOBS_MAX = 10000    -- newest jobs that an index of a tag keeps
 local POPS_MAX = 256          -- abandoned tasks a claim clears away before it gives up its turn
 local cursor = 0
 
@@ -33,6 +34,18 @@ end
 
 local function note(jid, blob, duration)
   if blob ~= '' then note_all(jid, { stamped(blob, duration) }) end
+end
+
+-- Put a job into the index of live (`xl:`) or final (`xt:`) jobs of a tag.
+local function tag_job(kind, flow, tag, created, jid)
+  local index = T .. kind .. flow .. ':' .. tag
+  call('ZADD', index, created, jid)
+  call('ZREMRANGEBYRANK', index, 0, -TAG_JOBS_MAX - 1)
+  return index
+end
+
+local function each_tag(tags)
+  return string.gmatch(tags or '', '[^,]+')
 end
 
 local function started(number, attempt, worker)
@@ -224,7 +237,7 @@ local function take(claim, first_seat)
 end
 
 local HEADER = { 'ten', 'bp', 'bv', 'st', 's', 'v', 'wv', 'nt', 'sub', 'ctx', 'ct', 'ut', 'sa', 'ft', 'res', 'err', 'det',
-  'rc', 'cx', 'tf', 'sw', 'spn', 'pg', 'pm', 'cur', 'pv' }
+  'rc', 'cx', 'tf', 'sw', 'spn', 'pg', 'pm', 'cur', 'pv', 'pa' }
 
 local function header(jid)
   return call('HMGET', T .. 'j:' .. jid, unpack(HEADER))

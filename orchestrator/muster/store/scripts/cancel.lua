@@ -1,39 +1,55 @@
 #!lua flags=allow-oom
 --[[
-cancel: ask for a job's end. With nothing leased the turn that ends it is leased at once; else the workers get a grace.
+cancel: ask for a job's end, and for that of its child and so on down: no job ends before its child. Where the last of
+them has nothing leased, the turn that ends it is leased at once; else its workers get a grace.
 
 KEYS  1 the partition's tag
-ARGV  job, turn token, turn ttl ms, grace ms, history entry
-OUT   {'turn', header, items} | {'asked', leased...} as (task, worker) pairs, at most 100 of them | {'final'} | {'gone'}
+ARGV  job, turn token, turn ttl ms, grace ms, history entry, history entry of the jobs below
+OUT   {'turn', job, header, items} | {'asked', leased...} as (task, worker) pairs, at most 100 of them
+      | {'final'} | {'gone'}
 TWICE {'asked', ...} again, or {'turn'} again while the caller holds the turn; the grace is not prolonged
 ]]
 -- @include _queue
-local jid, token, ttl, grace, entry = arg(), arg(), int(), int(), arg()
-local job = T .. 'j:' .. jid
-local j = call('HMGET', job, 'fin', 'cx', 'tl', 'nl', 'ac', 'cur', 'fl')
-if not j[1] then return { 'gone' } end
-if j[1] == '1' then return { 'final' } end
-if j[3] == token then
-  local reply = turn_reply(jid)
-  return { 'turn', reply[1], reply[2] }
+local jid, token, ttl, grace, entry, entry_below = arg(), arg(), int(), int(), arg(), arg()
+local DEPTH_MAX = 16   -- more than there can be
+local chain, below = {}, jid
+while below ~= '' and #chain < DEPTH_MAX do
+  local j = call('HMGET', T .. 'j:' .. below, 'fin', 'cx', 'tl', 'nl', 'ac', 'cur', 'ch', 'fl')
+  if j[1] ~= '0' then
+    if #chain == 0 then return { j[1] and 'final' or 'gone' } end
+    break
+  end
+  chain[#chain + 1] = { id = below, j = j }
+  below = j[7] or ''
 end
-if j[2] ~= '1' then
-  call('HSET', job, 'cx', '1')
-  call('HINCRBY', job, 'pv', 1)
-  note(jid, entry)
-  announce(jid, j[5])
-  announce_to_tenant(jid, j[7])
-  if tonumber(j[4]) > 0 then call('ZADD', T .. 'tm', now + grace, 'c|' .. jid) end
-  if tonumber(j[4]) <= 0 and j[3] == '' then
-    call('HSET', job, 'need', 0)
-    local reply = lease_turn(jid, token, ttl)
-    return { 'turn', reply[1], reply[2] }
+
+local last = chain[#chain]
+local job, j = T .. 'j:' .. last.id, last.j
+if j[3] == token then
+  local reply = turn_reply(last.id)
+  return { 'turn', last.id, reply[1], reply[2] }
+end
+for place, link in ipairs(chain) do
+  if link.j[2] ~= '1' then
+    call('HSET', T .. 'j:' .. link.id, 'cx', '1')
+    call('HINCRBY', T .. 'j:' .. link.id, 'pv', 1)
+    note(link.id, place == 1 and entry or entry_below)
+    announce(link.id, link.j[5])
+    announce_to_tenant(link.id, link.j[8])
   end
 end
-local out, numbers = { 'asked' }, call('SRANDMEMBER', T .. 'jt:' .. jid, 100)
+if j[2] ~= '1' then
+  if tonumber(j[4]) > 0 then call('ZADD', T .. 'tm', now + grace, 'c|' .. last.id) end
+  if tonumber(j[4]) <= 0 and j[3] == '' then
+    call('HSET', job, 'need', 0)
+    local reply = lease_turn(last.id, token, ttl)
+    return { 'turn', last.id, reply[1], reply[2] }
+  end
+end
+local out, numbers = { 'asked' }, call('SRANDMEMBER', T .. 'jt:' .. last.id, 100)
 if j[6] and j[6] ~= '' then numbers[#numbers + 1] = j[6] end
 for _, number in ipairs(numbers) do
-  local tid = jid .. '.' .. number
+  local tid = last.id .. '.' .. number
   local t = call('HMGET', T .. 't:' .. tid, 'st', 'w')
   if t[1] == 'L' then
     out[#out + 1] = tid

@@ -18,7 +18,7 @@ local tid = jid .. '.' .. number
 local key, job = T .. 't:' .. tid, T .. 'j:' .. jid
 
 local t = call('HMGET', key, 'st', 'at', 'nz', 'w', 'wv', 'q', 'fl', 'pw', 'bd', 'ca')
-local j = call('HMGET', job, 'fin', 'wv', 'tl', 'pol', 'cx', 'sw', 'nt', 'ac', 'nl', 'need', 'cur')
+local j = call('HMGET', job, 'fin', 'wv', 'tl', 'pol', 'cx', 'sw', 'nt', 'ac', 'nl', 'need', 'cur', 'ch')
 if not j[1] then return { 'gone', '-1' } end
 if not t[1] then
   if j[3] == token then
@@ -82,7 +82,7 @@ elseif t[5] == j[6] and j[3] ~= '' then
   call('RPUSH', T .. 'e:' .. jid, item)
   if failed == '1' then call('HSET', job, 'ef', '1') end
 end
-if cancelling then due = leased <= 0 end
+if cancelling then due = leased <= 0 and (j[12] or '') == '' end   -- with a child, its end makes the turn due
 local flag = cancelling and 'cancel' or ''
 if due and j[3] == '' then
   call('HSET', job, 'nl', leased, 'need', need, 'tl', token)

@@ -10,7 +10,7 @@ TWICE the same token: {'turn'} again while the caller holds the turn, else {'tak
 -- @include _queue
 local jid, wave, item, entry, token, ttl = arg(), arg(), arg(), arg(), arg(), int()
 local job = T .. 'j:' .. jid
-local j = call('HMGET', job, 'fin', 'wv', 'tl', 'sg', 'cx', 'need')
+local j = call('HMGET', job, 'fin', 'wv', 'tl', 'sg', 'cx', 'need', 'ch')
 if not j[1] then return { 'gone' } end
 if j[4] == token then
   if j[3] == token then
@@ -20,7 +20,7 @@ if j[4] == token then
   return { 'taken' }
 end
 -- Nothing needed any more: an answer or the deadline came first, and its turn is due or was deferred.
-local answered = j[3] ~= '' or tonumber(j[6]) <= 0
+local answered = j[3] ~= '' or tonumber(j[6]) <= 0 or (j[7] or '') ~= ''   -- only its end answers for a child
 if j[1] == '1' or j[2] ~= wave or answered or j[5] == '1' then return { 'conflict' } end
 call('HSET', job, 'sg', token, 'need', 0)
 call('RPUSH', T .. 'i:' .. jid, item)

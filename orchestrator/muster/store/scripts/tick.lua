@@ -46,8 +46,8 @@ local fire = {
   end,
   c = function(member, jid)
     call('ZREM', T .. 'tm', member)
-    local j = call('HMGET', T .. 'j:' .. jid, 'fin', 'cx', 'tl')
-    if j[1] == '0' and j[2] == '1' then
+    local j = call('HMGET', T .. 'j:' .. jid, 'fin', 'cx', 'tl', 'ch')
+    if j[1] == '0' and j[2] == '1' and (j[4] or '') == '' then   -- with a child, its end makes the turn due
       call('HSET', T .. 'j:' .. jid, 'need', 0)
       if j[3] == '' then call('ZADD', T .. 'D', now, jid) end
     end
