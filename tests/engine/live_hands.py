@@ -34,18 +34,24 @@ class Replica:
     def __init__(self, store: Store, live: Live) -> None:
         self.store = store
         self.live = live
+        self.is_deaf = False
+        self.unheard: list[str] = []
 
     @classmethod
     async def at(cls, deployment: Deployment, name: str) -> "Replica":
-        heard: list[Live] = []
+        made: list[Replica] = []
 
         def hear(partition: int, text: str) -> None:
-            if heard:
-                heard[0].hear(partition, text)
+            for place in made:
+                if place.is_deaf:
+                    place.unheard.append(text)
+                else:
+                    place.live.hear(partition, text)
 
         replica = await deployment.replica(name, hear)
-        heard.append(Live(replica.store, EngineSettings(name, partitions=deployment.partitions)))
-        return cls(replica.store, heard[0])
+        live = Live(replica.store, EngineSettings(name, partitions=deployment.partitions))
+        made.append(cls(replica.store, live))
+        return made[0]
 
     def follow(self, job: JobId, after: int = 0, quiet_s: float = 30) -> Any:
         return self.live.follow_job(TENANT, job, after=after, quiet_s=quiet_s)

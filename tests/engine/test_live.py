@@ -318,6 +318,6 @@ async def test_a_job_that_is_gone_ends_the_stream(deploy: MakeDeployment) -> Non
     following = one.follow(job)
     await anext(following)
     await one.store.flush()
-    one.live.announce(job)
+    one.live.hear(0, f"j|{job}")
     assert [event async for event in following] == []
     del task

@@ -12,6 +12,7 @@ from muster.core.metering import COST_KEPT_MS, DURATIONS_KEPT_MS, METER_FIELDS_M
 from muster.core.record import Submission
 from muster.core.status import JobStatus
 from muster.store.base import Committed, Completed, Message, Mode, Refusal, Refused, Turn
+from muster.store.connection_records import Slot
 from muster.store.journal import Known, Line, Meta, NotedLine, Step, TaskEvents
 from muster.store.keys import SLOTS, crc16, global_tag, partition_tags, short_hash
 from muster.store.redis import RedisStore
@@ -76,6 +77,7 @@ async def everything(deployment: Deployment) -> None:
     store = (await deployment.replica("r1")).store
     await store.register("w1", HOUR_MS, {"id": "w1"})
     await store.touch(HOUR_MS, ["w1"])
+    await store.watch_tenant("a", "r1", HOUR_MS)
     await store.beat("w1", HOUR_MS, {})
     await store.ask_cancel("w1", ["t"])
     await store.secret("s")
@@ -99,6 +101,12 @@ async def everything(deployment: Deployment) -> None:
     told = TaskEvents(job_of(three), number_of(three), "w1", 1, None, 0, (LINE, Step(0, b"{}"), Meta("k", "v")), 1000)
     await store.append(told)
     await store.note_line(NotedLine(job_of(three), 7, None, "stdout", "a line", 1000))
+    await store.figures.tally([job_of(three)])
+    await store.connections.save("acme", "kept", b"{}", "n1", is_new=True, most=3)
+    await store.connections.save("acme", "gone", b"{}", "n2", is_new=True, most=3)
+    await store.connections.delete("acme", "gone")
+    await store.connections.lead("r1", HOUR_MS)
+    await store.connections.note_slots("r1", {"acme/kept": Slot("0 * * * * UTC", UnixMs(3_600_000), "run", "a job")})
     await store.read_log(job_of(three), 1, "r1")
     await store.read_live(job_of(three), Known(), "r1")
     await store.files.plan_upload("ab" * 16, PlannedUpload("acme", "a", "b"), HOUR_MS)
@@ -154,7 +162,7 @@ async def test_every_kind_of_key_is_in_the_table_and_carries_the_tag(deployment:
     assert None not in kinds
     seen = {kind.pattern.partition(":")[0] for kind in kinds}
     assert seen >= {"j", "h", "jt", "t", "q", "f", "V", "vt", "cls", "n", "L", "D", "tm", "ob", "k", "xr", "xf", "meta"}
-    assert seen >= {"fa", "up", "fq", "bp", "w", "wc", "ws", "wt", "lg", "sp", "md", "sb", "xl", "xt", "co", "du"}
+    assert seen >= {"fa", "tw", "up", "fq", "bp", "w", "wc", "ws", "wt", "lg", "sp", "md", "sb", "xl", "xt", "co", "du"}
 
 
 async def test_user_strings_never_appear_in_a_key(deployment: Deployment) -> None:

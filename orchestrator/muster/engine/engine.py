@@ -94,6 +94,7 @@ class Engine:
         self.steps, self.job_status, self.note_line = journal.steps, journal.status, journal.note_line
         self.last_line = journal.last_line
         self.follow_job, self.follow_pages = live.follow_job, live.follow_pages
+        self.follow_tenant, self.follow_tenant_pages = live.follow_tenant, live.follow_tenant_pages
         self.workers = fleet.workers
         self.attach_socket, self.detach_socket = fleet.attach, fleet.detach
 
@@ -144,7 +145,8 @@ class Engine:
     def on_message(self, partition: int, text: str) -> None:
         """A message to this replica.
 
-        `c|class`: work is ready; `j|job`, `l|job`, `w|worker`: it, its log changed; `x|worker|task`: cancel.
+        `c|class`: work is ready; `j|job`, `l|job`, `w|worker`: it, its log changed; `t|…`: a job of a followed tenant
+        did; `x|worker|task`: cancel.
         """
         kind, _, rest = text.partition("|")
         self._live.hear(partition, text)
@@ -168,7 +170,7 @@ class Engine:
         self._dispatcher.forget_registrations()
         self._watchers.announce_all()
         self._journal.announce_all()
-        self._live.announce_all()
+        self._live.look_again()
 
     async def ready(self) -> bool:
         return not self._jobs.draining and await self._store.ping()

@@ -409,6 +409,14 @@ class Store(JournalStore, IndexStore, Protocol):
         """The job as it is. *watcher* is a replica that will be told of its end, and of every *changes* until then."""
         ...
 
+    async def watch_tenant(self, tenant: str, watcher: str, ttl_ms: int) -> bool:
+        """For so long tell replica *watcher* of every change of the tenant's jobs: `t|tenant's hash|job|line`.
+
+        The line is the newest of the job's log before the change. False: it was not being told, and may have missed
+        something.
+        """
+        ...
+
     async def live_task(self, job: JobId, number: int) -> LiveTask | None: ...
 
     async def history(self, job: JobId) -> tuple[RawEvent, ...]: ...

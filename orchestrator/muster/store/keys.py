@@ -51,6 +51,7 @@ KEY_KINDS: Final = (
     KeyKind("k:<key>", "string", "expires", "idempotency key to job"),
     KeyKind("xr:<tenant>", "zset", "live", "index of live jobs by creation"),
     KeyKind("xf:<day>:<tenant>", "zset", "expires", "index of final jobs by end"),
+    KeyKind("tw:<tenant>", "string", "expires", "replicas that are told of every change of the tenant's jobs"),
     KeyKind("xl:<tenant>:<tag>", "zset", "live", "index of live jobs of a tag by creation"),
     KeyKind("xt:<tenant>:<tag>", "zset", "expires", "index of final jobs of a tag by creation"),
     KeyKind("co:<day>:<tenant>", "hash", "expires", "jobs, ms run and cost by meter, of jobs created on the day"),

@@ -15,7 +15,21 @@ from muster.store.base import StoreFull, StoreUnavailable
 REFERENCE: Final = b"\0muster:"
 """No JSON begins so."""
 CARRIERS: Final = frozenset(
-    {"submit", "commit", "finish", "step", "complete", "signal", "spawn", "claim", "tick", "cancel", "watch", "live"}
+    {
+        "submit",
+        "commit",
+        "finish",
+        "step",
+        "complete",
+        "signal",
+        "send",
+        "spawn",
+        "claim",
+        "tick",
+        "cancel",
+        "watch",
+        "live",
+    }
 )
 """The scripts that take or give users' data. Log lines have a bound of their own and stay."""
 

@@ -332,6 +332,12 @@ class RedisStore(JournalCalls, IndexCalls):
             return None
         return codec.load_record(job, reply[0], reply[1]) if reply else None
 
+    async def watch_tenant(self, tenant: str, watcher: str, ttl_ms: int) -> bool:
+        replies = await asyncio.gather(
+            *(self._run("watch_tenant", tag, short_hash(tenant), watcher, ttl_ms) for tag in self._tags)
+        )
+        return all(reply[0] == b"known" for reply in replies)
+
     async def history(self, job: JobId) -> tuple[RawEvent, ...]:
         entries = await self._call("LRANGE", f"{self._tag_of(job)}h:{job}", 0, -1)
         return tuple(_raw_event(entry.decode()) for entry in entries)

@@ -36,6 +36,8 @@ def submit(part: Partition, new: NewJob, token: str, first: Commit | None, repli
         if existing is not None:
             return existing
         known = _make_job(part, new, token, part.now() + TURN_LEASE_MS)
+        if first is None:
+            part.announce_to_tenant(known, 0)
     if first is not None:
         reply = commit(part, first, replica)
         return reply if isinstance(reply, Committed) else Committed(UnixMs(part.now()))
@@ -114,7 +116,9 @@ def _wait_for(part: Partition, job: Job, c: Commit, *, cancelling: bool) -> None
     if c.signal and not cancelling:
         _take_signal(job)
     if c.child is not None and not cancelling:
-        job.child = _make_job(part, c.child, "", part.now()).id
+        child = _make_job(part, c.child, "", part.now())
+        part.announce_to_tenant(child, 0)
+        job.child = child.id
 
 
 def _checked(context: Context) -> Context:

@@ -64,7 +64,9 @@ def append(part: Partition, events: TaskEvents) -> Appended | Refused:
     changed = _begin_attempt(job, task, line_before) if attempt_before not in (0, task.attempt) else False
     changed |= _keep_steps(job, task, events, line_before + int(missing > 0), counted=changed)
     if _keep_facts(job, task, events) or changed:
-        part.changed(job)
+        part.changed(job, line_before)
+    elif job.last_line != line_before:
+        part.announce_to_tenant(job, line_before)
     return Appended(events.last + 1, cancelling=cancelling)
 
 
@@ -147,8 +149,9 @@ def note_line(part: Partition, line: NotedLine) -> bool | Refused:
     job.log.insert(place, dump_chunk(line.seq, line.task, 1, dump_lines((Line(at, line.stream, line.text),))))
     while sum(map(len, job.log)) > line.log_bytes_max and len(job.log) > 1:
         del job.log[0]
-    job.last_line = max(job.last_line, line.seq)
+    before, job.last_line = job.last_line, max(job.last_line, line.seq)
     part.announce_log(job)
+    part.announce_to_tenant(job, before)
     return True
 
 

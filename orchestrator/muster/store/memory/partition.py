@@ -40,6 +40,8 @@ class Partition:
         """To the job, the fingerprint and when it is forgotten."""
         self.counts: Counter[str] = Counter()
         self.ledger = Ledger()
+        self.tenant_watchers: dict[str, dict[str, int]] = {}
+        """Replicas that are told of every change of a tenant's jobs, newest last: until when."""
 
     # Jobs
 
@@ -63,14 +65,34 @@ class Partition:
         self.counts[status] += 1
         job.record = replace(job.record, status=status)
 
-    def changed(self, job: Job) -> None:
-        """Something changed that a watcher may see, without a commit."""
+    def changed(self, job: Job, line: int | None = None) -> None:
+        """Something changed that a watcher may see, without a commit. *line* was the newest one before."""
         job.record = replace(job.record, revision=job.record.revision + 1)
-        self.announce(job)
+        self.announce(job, line)
 
-    def announce(self, job: Job) -> None:
+    def announce(self, job: Job, line: int | None = None) -> None:
         for replica in job.followers:
             self._send(replica, f"j|{job.id}")
+        self.announce_to_tenant(job, job.last_line if line is None else line)
+
+    def announce_to_tenant(self, job: Job, line: int) -> None:
+        for replica in self._watching(job.flow):
+            self._send(replica, f"t|{job.flow}|{job.id}|{line}")
+
+    def is_watched(self, job: Job) -> bool:
+        return bool(self._watching(job.flow))
+
+    def _watching(self, flow: str) -> dict[str, int]:
+        now = self.now()
+        return {name: ends for name, ends in self.tenant_watchers.get(flow, {}).items() if ends > now}
+
+    def watch_tenant(self, flow: str, replica: str, ttl_ms: int) -> bool:
+        """Whether it was watching already."""
+        watching = self._watching(flow)
+        known = watching.pop(replica, None) is not None
+        kept = list(watching.items())[-7:]
+        self.tenant_watchers[flow] = {**dict(kept), replica: self.now() + ttl_ms}
+        return known
 
     def announce_end(self, job: Job, ended_by: str) -> None:
         """Who ended the job tells its own watchers itself."""
@@ -180,7 +202,7 @@ class Partition:
         if claim.history:
             event = f'{{"e":"task_started","n":{task.number},"a":{task.attempt},"w":"{seat.worker}"}}'
             self.note(job, event)
-        if job.followers:
+        if job.followers or self.is_watched(job):
             self.changed(job)
         return Claimed(place, task.id, task.attempt, task.body, now - task.ready_at)
 

@@ -33,6 +33,7 @@ from muster.store.base import (
 )
 from muster.store.index import DayCost, Glance, TagPage
 from muster.store.journal import Appended, Known, LiveRead, LogRead, NotedLine, StoredSteps, TaskEvents
+from muster.store.keys import short_hash
 from muster.store.memory import index, jobs, journal, tasks, ticks
 from muster.store.memory.connections import MemoryConnectionRecords
 from muster.store.memory.figures import MemoryFigures
@@ -163,6 +164,11 @@ class MemoryStore:
             if watcher not in told:
                 told[:] = [watcher, *told][:WATCHERS_MAX]
         return index.with_worker(part, found)
+
+    async def watch_tenant(self, tenant: str, watcher: str, ttl_ms: int) -> bool:
+        flow = short_hash(tenant)
+        known = [part.watch_tenant(flow, watcher, ttl_ms) for part in self._state.partitions]
+        return all(known)
 
     async def history(self, job: JobId) -> tuple[RawEvent, ...]:
         found = self._home(job).job(job)

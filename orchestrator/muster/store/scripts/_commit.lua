@@ -187,7 +187,10 @@ local function commit(jid, c)
   end
   local timer = set_timers(jid, job, c, j[8])
   local claimed, ready, order, seat = make_tasks(jid, flow, c, entries, cancelling)
-  if c.child and not cancelling then make_job(c.child, '', 0, '') end
+  if c.child and not cancelling then
+    make_job(c.child, '', 0, '')
+    announce_to_tenant(c.child.id, c.child.flow, 0)
+  end
   note_all(jid, entries)
   local begun = c.started or #claimed > 0
   call('HSET', job, 'v', tonumber(c.version) + 1, 'tl', '', 'lc', c.token, 'st', c.status, 's', c.state, 'ctx', c.ctx,
@@ -199,6 +202,7 @@ local function commit(jid, c)
   count_status(j[4], c.status)
   if c.final then end_job(jid, job, flow, c, j[14], j[17], j[18]) end
   announce(jid, j[9])
+  announce_to_tenant(jid, flow)
 
   if c.claim and c.claim.seats[seat] then
     for _, got in ipairs(take(c.claim, seat)) do

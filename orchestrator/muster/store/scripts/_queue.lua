@@ -70,6 +70,24 @@ local function announce(jid, watchers, except, kind)
   end
 end
 
+-- Replicas where somebody follows all jobs of a tenant: `<replica>@<ms until it is so>,...`, mostly nobody. One read
+-- for each tenant and script.
+local tenant_watchers = {}
+local function watchers_of_tenant(flow)
+  if tenant_watchers[flow] == nil then tenant_watchers[flow] = call('GET', T .. 'tw:' .. flow) end
+  return tenant_watchers[flow]
+end
+
+-- Tell them that the job changed, and how many lines its log had before.
+local function announce_to_tenant(jid, flow, line)
+  local watchers = watchers_of_tenant(flow)
+  if not watchers then return end
+  local message = 't|' .. flow .. '|' .. jid .. '|' .. (line or call('HGET', T .. 'j:' .. jid, 'sn') or '0')
+  for rid, ends in string.gmatch(watchers, '([^,@]+)@(%d+)') do
+    if tonumber(ends) > now then call('SPUBLISH', T .. '!' .. rid, message) end
+  end
+end
+
 -- Put `rid` into the job's list of watchers, once. The newest eight replicas are told; a crowd of dead ones must not
 -- pile up here.
 local function add_watcher(job, list, watchers, rid)
@@ -204,7 +222,7 @@ end
 -- Lease task `tid` to `seat`, or clear it away when its job no longer wants it. Returns the reply's entry or nil.
 local function lease_task(tid, seat, history)
   local key = T .. 't:' .. tid
-  local t = call('HMGET', key, 'st', 'at', 'to', 'pl', 'wv', 'ra', 'pr')
+  local t = call('HMGET', key, 'st', 'at', 'to', 'pl', 'wv', 'ra', 'pr', 'fl')
   if t[1] ~= 'R' then return nil end
   local jid, number = string.sub(tid, 1, 36), string.sub(tid, 38)
   local job = T .. 'j:' .. jid
@@ -222,9 +240,10 @@ local function lease_task(tid, seat, history)
   call('ZADD', T .. 'L', math.min(now + seat.lease, hard), tid)
   call('HSET', job, 'nl', tonumber(j[7]) + 1, 'sa', j[5] == '' and now or j[5])
   if history then note(jid, started(number, attempt, seat.worker)) end
-  if j[6] and j[6] ~= '' then
+  if watchers_of_tenant(t[8]) or (j[6] and j[6] ~= '') then
     call('HINCRBY', job, 'pv', 1)
     announce(jid, j[6])
+    announce_to_tenant(jid, t[8])
   end
   return { tid, tostring(attempt), t[4], tostring(now - tonumber(t[6])) }
 end

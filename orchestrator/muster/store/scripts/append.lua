@@ -18,7 +18,7 @@ local key, job, log = T .. 't:' .. tid, T .. 'j:' .. jid, T .. 'lg:' .. jid
 local DROPS_MAX, STEPS_MAX, METADATA_MAX = 256, 1000, 256
 
 local t = call('HMGET', key, 'st', 'at', 'nz', 'w', 'pw', 'ea', 'en')
-local j = call('HMGET', job, 'fin', 'cx', 'cur', 'ac', 'al', 'nt', 'spn', 'sn', 'lb')
+local j = call('HMGET', job, 'fin', 'cx', 'cur', 'ac', 'al', 'nt', 'spn', 'sn', 'lb', 'fl')
 if not j[1] then return { 'gone', '-1' } end
 if not t[1] then return { 'gone', tostring(math.max(tonumber(j[6]), tonumber(j[7]))) } end
 if t[1] ~= 'L' or t[4] ~= worker then
@@ -77,4 +77,5 @@ if changed then
   call('HINCRBY', job, 'pv', 1)
   announce(jid, j[4])
 end
+if changed or line ~= tonumber(j[8] or 0) then announce_to_tenant(jid, j[10], j[8] or 0) end
 return { 'ok', tostring(last + 1), j[2] }

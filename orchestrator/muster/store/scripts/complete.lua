@@ -69,6 +69,7 @@ if mode ~= 'deliver' and not cancelling then
   end
   call('HINCRBY', job, 'pv', 1)
   announce(jid, j[8])
+  announce_to_tenant(jid, t[7])
   return { 'retry', tostring(ran) }
 end
 

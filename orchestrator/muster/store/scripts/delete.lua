@@ -26,6 +26,7 @@ if j[1] == '0' then   -- from here on nobody may decide, claim, report or keep a
   announce(jid, j[7])
   announce(jid, j[8])
   announce(jid, j[9], nil, 'l')
+  announce_to_tenant(jid, flow)
 end
 
 local top = math.max(tonumber(j[5]), tonumber(j[6]))

@@ -11,7 +11,7 @@ TWICE the same record, written again
 local tid, attempt, fence, artifact, record, most = arg(), arg(), arg(), arg(), arg(), int()
 local jid = string.sub(tid, 1, 36)
 local job = T .. 'j:' .. jid
-local j = call('HMGET', job, 'fin', 'ac', 'sn')
+local j = call('HMGET', job, 'fin', 'ac', 'sn', 'fl')
 if not j[1] then return { 'gone' } end
 if j[1] == '1' then return { 'final' } end
 local t = call('HMGET', T .. 't:' .. tid, 'st', 'at', 'nz')
@@ -22,4 +22,5 @@ if call('HEXISTS', key, artifact) == 0 and call('HLEN', key) >= most then return
 local line = j[3] or '0'
 call('HSET', key, artifact, now .. ',' .. line .. ',' .. call('HINCRBY', job, 'av', 1) .. '|' .. record)
 announce(jid, j[2])
+announce_to_tenant(jid, j[4], line)
 return { 'ok', tostring(now), line }

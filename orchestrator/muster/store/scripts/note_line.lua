@@ -12,7 +12,7 @@ local jid, number, task, at, stream, text, bytes_max = arg(), arg(), arg(), arg(
 local job, log, n = T .. 'j:' .. jid, T .. 'lg:' .. jid, tonumber(number)
 local NOTHING, DROPS_MAX = '1|0|0|[]', 256   -- an empty chunk says that the numbers before the first line never were
 
-local j = call('HMGET', job, 'fin', 'al', 'sn', 'lb')
+local j = call('HMGET', job, 'fin', 'al', 'sn', 'lb', 'fl')
 if not j[1] then return { 'gone' } end
 if j[1] == '1' then return { 'final' } end
 local last, bytes = tonumber(j[3] or 0), tonumber(j[4] or 0)
@@ -33,4 +33,5 @@ for _ = 1, DROPS_MAX do
 end
 call('HSET', job, 'sn', math.max(last, n), 'lb', bytes)
 announce(jid, j[2], nil, 'l')
+announce_to_tenant(jid, j[5], last)
 return { 'new' }

@@ -31,4 +31,6 @@ end
 
 make_job(new, token, not first and ttl or nil, watcher)
 if idem ~= '' then call('SET', T .. 'k:' .. idem, jid .. '|' .. print, 'PX', idem_ttl) end
-return first and commit(jid, first) or { 'created' }
+if first then return commit(jid, first) end
+announce_to_tenant(jid, new.flow, 0)
+return { 'created' }
