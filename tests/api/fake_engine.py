@@ -416,7 +416,14 @@ class FakeEngine:
         return LogPage(items, items[-1].seq if items else after, self.log_dropped, is_end)
 
     async def follow_logs(
-        self, tenant: str, job_id: str, *, after: int, stream: Stream | None, quiet_s: float
+        self,
+        tenant: str,
+        job_id: str,
+        *,
+        after: int,
+        stream: Stream | None,
+        quiet_s: float,
+        late: bool = False,
     ) -> AsyncGenerator[LogPage, None]:
         while True:
             page = await self.logs(tenant, job_id, after=after, limit=10, stream=stream)

@@ -122,3 +122,49 @@ async def test_readers_are_told_of_a_noted_line_and_not_of_one_that_is_known(dep
     await two.store.note_line(noted(job, 4, "a"))
     await two.store.note_line(noted(job, 2, "b"))
     await until(lambda: one.texts == [f"l|{job}"] * 2)
+
+
+async def late_of(store: Store, job: JobId, known: int | None) -> tuple[list[int], int]:
+    """Numbers of the late lines after those that are known, and how many are known then."""
+    read = await store.read_log(job, 10**6, late_known=known)
+    assert read is not None
+    assert not read.has_more_late
+    return [chunk.first for chunk in read.late], read.late_known
+
+
+async def test_lines_below_the_newest_are_told_to_who_knows_the_ones_before_them(store: Store) -> None:
+    job = job_of(await running(store))
+    for seq in (9, 3, 5, 12):
+        await store.note_line(noted(job, seq, f"{seq}"))
+    assert await late_of(store, job, None) == ([], 2)
+    assert await late_of(store, job, 0) == ([3, 5], 2)
+    assert await late_of(store, job, 1) == ([5], 2)
+    await store.note_line(noted(job, 1, "1"))
+    await store.note_line(noted(job, 1, "again"))
+    assert await late_of(store, job, 2) == ([1], 3)
+    assert await late_of(store, job, 3) == ([], 3)
+
+
+async def test_of_many_late_lines_the_newest_are_told(store: Store) -> None:
+    job = job_of(await running(store))
+    await store.note_line(noted(job, 1000, "far"))
+    for seq in range(1, 301):
+        await store.note_line(noted(job, seq, "x"))
+    assert await late_of(store, job, 0) == (list(range(45, 301)), 300)
+    assert await late_of(store, job, 298) == ([299, 300], 300)
+
+
+async def test_late_lines_that_are_large_are_told_in_several_reads(store: Store) -> None:
+    job = job_of(await running(store))
+    await store.note_line(noted(job, 1000, "far"))
+    for seq in range(1, 11):
+        await store.note_line(noted(job, seq, "x" * 60_000))
+    told: list[int] = []
+    known = 0
+    while len(told) < 10:
+        read = await store.read_log(job, 10**6, late_known=known)
+        assert read is not None
+        assert read.has_more_late == (read.late_known < 10)
+        told += [chunk.first for chunk in read.late]
+        known = read.late_known
+    assert told == list(range(1, 11))

@@ -134,6 +134,7 @@ async def everything(deployment: Deployment) -> None:
     await first_turn(store, submission=Submission({}, tags=("one",)))
     await committed(store, commit_of(tagged))
     await store.glances("acme", tag="one", statuses=None, most=10)
+    await store.figures.tally([tagged.record.id])
     await store.delete((await first_turn(store)).record.id)
     await store.workers()
     await store.claim(0, claim_of(1, replica="r1", classes=("idle",), register=True))

@@ -157,13 +157,13 @@ class _Status(BaseModel):
     status: str
 
 
-class _Blueprints(BaseModel):
+class _Items(BaseModel):
     items: list[dict[str, Any]]
 
 
 _STARTED: Final = TypeAdapter(_Started)
 _STATUS: Final = TypeAdapter(_Status)
-_BLUEPRINTS: Final = TypeAdapter(_Blueprints)
+_ITEMS: Final = TypeAdapter(_Items)
 
 
 class Client:
@@ -362,7 +362,29 @@ class Client:
         return read_answer(_OBJECT, (await self._get("/api/v1/dashboard")).body)
 
     async def blueprints(self) -> list[dict[str, Any]]:
-        return read_answer(_BLUEPRINTS, (await self._get("/api/v1/blueprints")).body).items
+        return read_answer(_ITEMS, (await self._get("/api/v1/blueprints")).body).items
+
+    async def connections(self) -> list[dict[str, Any]]:
+        """Saved connections and those of the server, with their last runs."""
+        return read_answer(_ITEMS, (await self._get("/api/v1/connections")).body).items
+
+    async def connection(self, name: str) -> dict[str, Any]:
+        return read_answer(_OBJECT, (await self._get(_connection_path(name))).body)
+
+    async def save_connection(self, name: str, definition: Mapping[str, Any]) -> dict[str, Any]:
+        """Save a connection, in place of the one of that name if there is one."""
+        body = encode(definition)
+        return read_answer(_OBJECT, (await self._transport.request("PUT", _connection_path(name), body=body)).body)
+
+    async def delete_connection(self, name: str) -> None:
+        """Forget a connection; its runs stay."""
+        await self._transport.request("DELETE", _connection_path(name))
+
+    async def run_connection(self, name: str, *, idempotency_key: str | None = None) -> str:
+        """Start a run and return the id of its job."""
+        headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+        answer = await self._transport.request("POST", f"{_connection_path(name)}/run", headers=headers)
+        return read_answer(_STARTED, answer.body).job_id
 
     async def graph(self, name: str, format: str = "dot") -> str:  # noqa: A002 - as the route calls it
         """`dot`, `mermaid` or `json`."""
@@ -421,6 +443,10 @@ class Client:
                 if time.monotonic() > give_up_s:
                     raise
                 await asyncio.sleep(backoff.next_delay_s(error.retry_after_s))
+
+
+def _connection_path(name: str) -> str:
+    return f"/api/v1/connections/{quote(name, safe='')}"
 
 
 def _job_path(job_id: str) -> str:

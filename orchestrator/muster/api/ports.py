@@ -13,6 +13,7 @@ from muster.engine.figures import Figures
 from muster.engine.files import Files
 from muster.engine.journal import EventsReply, EventsReport, LogPage, Steps
 from muster.engine.story import Page
+from muster.engine.live_events import LiveEvent
 from muster.engine.views import (
     CommandSocket,
     Dashboard,
@@ -118,7 +119,17 @@ class Engine(Protocol):
     ) -> Found: ...
     async def costs(self, tenant: str, since: date, until: date) -> tuple[DayCost, ...]: ...
 
+    async def durations(self, tenant: str, meter: str) -> tuple[int, ...]: ...
+
     async def delete(self, tenant: str, job_id: str) -> None: ...
+
+    def follow_job(
+        self, tenant: str, job_id: str, *, after: int = 0, quiet_s: float
+    ) -> AsyncGenerator[LiveEvent | None, None]: ...
+
+    def follow_tenant(
+        self, tenant: str, *, quiet_s: float, since_ms: int | None = None
+    ) -> AsyncGenerator[LiveEvent | None, None]: ...
 
     async def history(self, tenant: str, job_id: str) -> list[HistoryEvent]: ...
 
@@ -169,7 +180,14 @@ class Engine(Protocol):
     async def logs(self, tenant: str, job_id: str, *, after: int, limit: int, stream: Stream | None) -> LogPage: ...
 
     def follow_logs(
-        self, tenant: str, job_id: str, *, after: int, stream: Stream | None, quiet_s: float
+        self,
+        tenant: str,
+        job_id: str,
+        *,
+        after: int,
+        stream: Stream | None,
+        quiet_s: float,
+        late: bool = False,
     ) -> AsyncGenerator[LogPage, None]: ...
 
     async def last_line(self, tenant: str, job_id: str) -> int:

@@ -21,6 +21,7 @@ _COMMANDS = {
     "server": ("muster.cli.server:server", "Run one orchestrator process."),
     "worker": ("muster.cli.worker:app", "Run workers and look at them."),
     "job": ("muster.cli.job:app", "Start, look at, watch and cancel jobs."),
+    "pipeline": ("muster.cli.pipeline:app", "Saved connections: list them, run them, see how they are."),
     "file": ("muster.cli.file:app", "Send, fetch and list files."),
     "cost": ("muster.cli.cost:cost", "Show what jobs cost."),
     "approve": ("muster.cli.approval:approve", "Answer a waiting job with `approved`, or another decision."),

@@ -28,8 +28,8 @@ READS_PER_PAGE: Final = 16
 """A page of a filtered log may be short: after so many reads it answers with what was found."""
 
 
-Place: TypeAlias = tuple[int, Stream | None]
-"""After which line a follower stands, and which lines it wants."""
+Place: TypeAlias = tuple[int, Stream | None, int | None]
+"""After which line a follower stands, which lines it wants, and how many late ones it knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,7 @@ class LogPage:
     """The job is final, and these were its last lines."""
     is_last: bool = False
     """There are no more lines now."""
+    late_known: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +135,8 @@ class Journal:
     ) -> bool:
         """Keep a line under the number that its teller chose; False where that has a line, which stays.
 
-        *tenant* None: a worker tells, whosever job it is. A line with a smaller number than the newest is there for
-        whoever reads the log again: followers that are past it are not told.
+        *tenant* None: a worker tells, whosever job it is. Followers that are past the number are told where they want
+        late lines.
 
         Raises:
             MusterError: JOB_NOT_FOUND, JOB_FINAL.
@@ -176,11 +177,19 @@ class Journal:
         return replace(page, items=tuple(found), dropped=dropped)
 
     async def follow_logs(
-        self, tenant: str, job_id: str, *, after: int, stream: Stream | None, quiet_s: float
+        self,
+        tenant: str,
+        job_id: str,
+        *,
+        after: int,
+        stream: Stream | None,
+        quiet_s: float,
+        late: bool = False,
     ) -> AsyncGenerator[LogPage, None]:
         """Pages of lines as they come, until the job is final; an empty one after *quiet_s* without any.
 
-        Ends early when this server shuts down: the last page has no `is_end` then.
+        Ends early when this server shuts down: the last page has no `is_end` then. With *late* also lines that come
+        under smaller numbers than one that was told before.
 
         Raises:
             MusterError: JOB_NOT_FOUND.
@@ -188,12 +197,14 @@ class Journal:
         job = (await self._job(tenant, job_id)).id
         loop = asyncio.get_running_loop()
         heard_at = loop.time()
+        late_known = None
         with self._following.follow(job) as woken:
             while not self._following.is_closed:
                 woken.clear()
-                place = (after, stream)
+                place = (after, stream, late_known)
                 page = await self._following.read(job, place, partial(self._read_page, job, place))
                 after = page.position
+                late_known = page.late_known if late else None
                 if page.items or page.dropped or page.is_end or loop.time() - heard_at >= quiet_s:
                     heard_at = loop.time()
                     yield page
@@ -252,8 +263,19 @@ class Journal:
         self._following.close()
 
     async def _read_page(self, job: JobId, place: Place) -> LogPage:
-        after, stream = place
-        return _page(job, await self._store.read_log(job, after + 1, self._settings.replica), after, stream, None)
+        after, stream, late_known = place
+        read = await self._store.read_log(job, after + 1, self._settings.replica, late_known=late_known)
+        page = _page(job, read, after, stream, None)
+        if read is None:
+            return page
+        late = [entry for entry in entries_of(job, read.late) if entry.seq <= after and stream in (None, entry.stream)]
+        return replace(
+            page,
+            items=(*late, *page.items),
+            is_last=page.is_last and not read.has_more_late,
+            is_end=page.is_end and not read.has_more_late,
+            late_known=read.late_known,
+        )
 
 
 def _rest(events: TaskEvents, known: Appended) -> TaskEvents:

@@ -118,11 +118,18 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class LogRead:
-    """Chunks from the one that holds the wanted line. `last` is the newest line's number, 0 without any."""
+    """Chunks from the one that holds the wanted line. `last` is the newest line's number, 0 without any.
+
+    Late lines came under smaller numbers than the newest line's. `late` are those after the ones that were known,
+    `late_known` is how many are known with them, `has_more_late` says that this was not all.
+    """
 
     is_final: bool
     last: int
     chunks: tuple[Chunk, ...]
+    late: tuple[Chunk, ...] = ()
+    late_known: int = 0
+    has_more_late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +201,13 @@ class JournalStore(Protocol):
         """Keep one line under its own number. False: that number has a line. Refused: FINAL, GONE."""
         ...
 
-    async def read_log(self, job: JobId, start: int, watcher: str = "") -> LogRead | None:
-        """The log from line *start* on. *watcher* is a replica that will be told when more comes."""
+    async def read_log(
+        self, job: JobId, start: int, watcher: str = "", *, late_known: int | None = None
+    ) -> LogRead | None:
+        """The log from line *start* on. *watcher* is a replica that will be told when more comes.
+
+        Of late lines those after the first *late_known*, the newest 256 at most; None: only how many there are.
+        """
         ...
 
     async def read_steps(self, job: JobId) -> StoredSteps: ...

@@ -71,14 +71,19 @@ class JournalCalls:
             case why:
                 return Refused(Refusal(why.decode()), -1)
 
-    async def read_log(self, job: JobId, start: int, watcher: str = "") -> LogRead | None:
+    async def read_log(
+        self, job: JobId, start: int, watcher: str = "", *, late_known: int | None = None
+    ) -> LogRead | None:
         tag = self._tag_or_none(job)
         if tag is None:
             return None
-        reply = await self._run("logs", tag, job, start, CHUNKS_PER_READ, BYTES_PER_READ, watcher)
+        known = "" if late_known is None else late_known
+        reply = await self._run("logs", tag, job, start, CHUNKS_PER_READ, BYTES_PER_READ, watcher, known)
         if not reply:
             return None
-        return LogRead(reply[0] == b"1", int(reply[1]), tuple(load_chunk(chunk) for chunk in reply[2]))
+        chunks, late = (tuple(load_chunk(chunk) for chunk in reply[place]) for place in (2, 5))
+        is_final, last, at, count = reply[0] == b"1", *(int(reply[place]) for place in (1, 3, 4))
+        return LogRead(is_final, last, chunks, late, at, has_more_late=at < count)
 
     async def read_steps(self, job: JobId) -> StoredSteps:
         tag = self._tag_or_none(job)

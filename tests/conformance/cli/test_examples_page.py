@@ -25,23 +25,26 @@ const behind = (element) => {
 const found = [];
 for (const element of document.querySelectorAll("body *")) {
   const says = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
-  if (!says || !element.checkVisibility({ visibilityProperty: true }) || element.closest(":disabled, noscript, .skip")) continue;
+  const shown = element.checkVisibility({ visibilityProperty: true }) && !element.closest(":disabled, noscript, .skip");
+  if (!says || !shown) continue;
   const [one, two] = [luminance(parsed(getComputedStyle(element).color).slice(0, 3)), luminance(behind(element))];
   const ratio = (Math.max(one, two) + 0.05) / (Math.min(one, two) + 0.05);
-  if (ratio < 4.5) found.push(`${element.tagName} ${element.className} ${element.textContent.slice(0, 30)}: ${ratio.toFixed(2)}`);
+  if (ratio < 4.5) found.push(`${element.tagName} ${element.textContent.slice(0, 30)}: ${ratio.toFixed(2)}`);
 }
 return found;
 """
 NAMELESS = """
-return [...document.querySelectorAll("input, select, textarea, button, progress")].filter((control) =>
-  !control.labels?.length && !control.getAttribute("aria-label") && !control.textContent.trim()).map((control) => control.outerHTML);
+const isNamed = (one) => one.labels?.length || one.getAttribute("aria-label") || one.textContent.trim();
+return [...document.querySelectorAll("input, select, textarea, button, progress")].filter((one) => !isNamed(one))
+  .map((one) => one.outerHTML);
 """
 TOO_WIDE = "return document.documentElement.scrollWidth - innerWidth;"
 DROP = """
 const given = new DataTransfer();
 given.items.add(new File(["dropped\\n"], "dropped.csv", { type: "text/csv" }));
+const how = { dataTransfer: given, bubbles: true, cancelable: true };
 for (const name of ["dragenter", "dragover", "drop"])
-  document.getElementById("drop").dispatchEvent(new DragEvent(name, { dataTransfer: given, bubbles: true, cancelable: true }));
+  document.getElementById("drop").dispatchEvent(new DragEvent(name, how));
 """
 
 

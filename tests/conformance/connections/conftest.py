@@ -50,7 +50,7 @@ command = { argv = ["sleep", "300"] }
 name = "talkative"
 enabled = false
 clients = ["special"]
-command = { argv = ["sh", "-c", "echo 'STEP_START:load'; echo META:rows_inserted:5; echo META:attempts:4; echo META:progress_counts:7"] }
+command = { argv = ["printf", "STEP_START:load\\nMETA:rows_inserted:5\\nMETA:attempts:4\\nMETA:progress_counts:7\\n"] }
 
 [[connections]]
 name = "counted"

@@ -180,6 +180,19 @@ async def test_numbers_may_have_gaps_and_come_in_any_order(quiet: Client, hands:
     assert (await quiet.log(made["execution_id"]))["dropped"] == 0, "a number that never was is no line that is gone"
 
 
+async def test_an_open_socket_is_told_of_every_line_whatever_its_number_once(quiet: Client, hands: PlainWorker) -> None:
+    made = await quiet.run(SCRIPT)
+    task = await hands.take()
+    async with quiet.session.ws_connect(quiet.log_url(made["execution_id"]), headers=quiet.headers) as socket:
+        for number in (7, 3, 5, 8, 0):
+            await tell(quiet, made, number, f"line {number}")
+            await tell(quiet, made, number, "again")
+            frame = orjson.loads(await asyncio.wait_for(socket.receive_str(), 10))
+            assert (frame["sequence_number"], frame["message"]) == (number, f"line {number}")
+        await hands.report(task, data={"exit_code": 0})
+        assert orjson.loads(await asyncio.wait_for(socket.receive_str(), 10))["type"] == "complete"
+
+
 async def test_values_may_stand_in_the_query(quiet: Client) -> None:
     made = await quiet.run(SCRIPT)
     path = f"/api/v1/executions/{made['execution_id']}/logs/stream"

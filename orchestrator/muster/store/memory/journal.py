@@ -35,6 +35,7 @@ from muster.store.memory.partition import Partition
 STEPS_MAX: Final = 1000
 METADATA_MAX: Final = 256
 WATCHERS_MAX: Final = 8
+LATE_MAX: Final = 256
 NOTHING: Final = dump_chunk(1, 0, 0, b"[]")
 """An empty chunk says that the numbers before the first line never were."""
 V = TypeVar("V")
@@ -149,18 +150,24 @@ def note_line(part: Partition, line: NotedLine) -> bool | Refused:
     job.log.insert(place, dump_chunk(line.seq, line.task, 1, dump_lines((Line(at, line.stream, line.text),))))
     while sum(map(len, job.log)) > line.log_bytes_max and len(job.log) > 1:
         del job.log[0]
+    if line.seq < job.last_line:
+        job.late.append(line.seq)
     before, job.last_line = job.last_line, max(job.last_line, line.seq)
     part.announce_log(job)
     part.announce_to_tenant(job, before)
     return True
 
 
-def read_log(part: Partition, job_id: JobId, start: int, watcher: str) -> LogRead | None:
+def read_log(part: Partition, job_id: JobId, start: int, watcher: str, late_known: int | None = None) -> LogRead | None:
     job = part.job(job_id)
     if job is None:
         return None
     _add_reader(job, watcher)
-    return LogRead(job.is_final, job.last_line, _chunks_from(job, start))
+    count = len(job.late)
+    known = count if late_known is None else max(late_known, count - LATE_MAX)
+    chunks = [load_chunk(blob) for blob in job.log]
+    late = tuple(chunk for number in job.late[known:] for chunk in chunks if chunk.lines and chunk.first == number)
+    return LogRead(job.is_final, job.last_line, _chunks_from(job, start), late, count)
 
 
 def _add_reader(job: Job, watcher: str) -> None:

@@ -45,6 +45,8 @@ class Job:
     log: list[bytes] = field(default_factory=list[bytes])
     """Chunks, oldest first."""
     last_line: int = 0
+    late: list[int] = field(default_factory=list[int])
+    """Numbers of lines that came when there was a greater one."""
     readers: list[str] = field(default_factory=list[str])
     """Replicas told when the log grows."""
     steps: dict[str, tuple[int, bytes]] = field(default_factory=dict[str, tuple[int, bytes]])

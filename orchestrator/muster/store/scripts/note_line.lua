@@ -10,9 +10,10 @@ TWICE {'known'}: a number that is there keeps its line
 -- @include _queue
 local jid, number, task, at, stream, text, bytes_max = arg(), arg(), arg(), arg(), arg(), arg(), int()
 local job, log, n = T .. 'j:' .. jid, T .. 'lg:' .. jid, tonumber(number)
-local NOTHING, DROPS_MAX = '1|0|0|[]', 256   -- an empty chunk says that the numbers before the first line never were
+local NOTHING = '1|0|0|[]'   -- an empty chunk says that the numbers before the first line never were
+local DROPS_MAX, LATE_MAX = 256, 256
 
-local j = call('HMGET', job, 'fin', 'al', 'sn', 'lb', 'fl')
+local j = call('HMGET', job, 'fin', 'al', 'sn', 'lb', 'lt', 'ln', 'fl')
 if not j[1] then return { 'gone' } end
 if j[1] == '1' then return { 'final' } end
 local last, bytes = tonumber(j[3] or 0), tonumber(j[4] or 0)
@@ -32,6 +33,12 @@ for _ = 1, DROPS_MAX do
   bytes = bytes - #call('ZPOPMIN', log)[1]
 end
 call('HSET', job, 'sn', math.max(last, n), 'lb', bytes)
+-- Followers may be past it: the newest such numbers, and how many there ever were.
+if n < last then
+  local late, count = (j[5] or '') .. number .. ',', tonumber(j[6] or 0) + 1
+  if count > LATE_MAX then late = string.match(late, ',(.*)$') end
+  call('HSET', job, 'lt', late, 'ln', count)
+end
 announce(jid, j[2], nil, 'l')
-announce_to_tenant(jid, j[5], last)
+announce_to_tenant(jid, j[7], last)
 return { 'new' }

@@ -32,12 +32,12 @@ async def cli_socket(call: Call) -> web.StreamResponse:
     async def talk(client: Client, socket: web.WebSocketResponse) -> int:
         try:
             record = await _job(call.engine, client.tenant, call.path["id"])
-        except MusterError as error:
+            return await _tell_all(call.engine, record, chosen(call.query("stream")), socket)
+        except MusterError as error:  # also of a job that is deleted while it is followed
             if error.code is not ErrorCode.JOB_NOT_FOUND:
                 raise
             await socket.send_str(_text({"error": error.detail}))
             return NOT_FOUND
-        return await _tell_all(call.engine, record, chosen(call.query("stream")), socket)
 
     return await tell(call, Auth.CLIENT_IF_ANY, talk)
 
@@ -93,8 +93,8 @@ async def _until_ended(engine: Engine, record: JobRecord) -> Batches:
         told = None
         async for page in pages:
             frames = [] if page is None else list(frames_of(page.events, has_markers=has_markers))
-            # A job changes in other ways than by its progress.
-            yield [frame for frame in frames if frame != told]
+            # A job changes in other ways than by its progress; a line that tells the same again is told again.
+            yield [frame for frame in frames if has_markers or frame != told]
             told = next((frame for frame in reversed(frames) if PROGRESS in frame), told)
 
 

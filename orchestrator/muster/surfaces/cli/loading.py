@@ -102,7 +102,7 @@ def _problems_of_argument(argument: Argument) -> Iterator[str]:
         yield "a positional argument has no flags"
     if argument.type == "bool" and (argument.positional or argument.nargs or argument.choices):
         yield "true or false can be neither positional nor have values of its own"
-    alone = Command(argv=("x",), args=(argument.model_copy(update={"required": False}),))
+    alone = Command(argv=("x",), args=(argument.model_copy(update={"required": False, "default": None}),))
     for what, value in (("default", argument.default), ("example", argument.example)):
         is_file = what == "example" and isinstance(value, str) and value.startswith("file_id:")
         try:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from muster.surfaces.cli.definition import Value
+from muster.surfaces.cli.definition import RunRequest, Value
 
 
 class RunCommand(BaseModel):
@@ -58,7 +58,7 @@ class StageAnswer(BaseModel):
 class ExampleAnswer(BaseModel):
     name: str
     description: str
-    request: RunCommand
+    request: RunRequest
     pipeline_config: dict[str, Any] | None = None
 
 

@@ -30,9 +30,12 @@ async def get_status(call: Call) -> web.Response:
     """The connection, and its newest run that has ended."""
     known = await call.engine.connections.find(call.tenant, call.path["name"])
     last = await call.engine.connections.last_ended(call.tenant, known)
+    entry = _entry(known, last)
+    if not call.edge.settings.history_enabled:
+        last = None
     return json_answer(
         {
-            **_entry(known, last),
+            **entry,
             "last_run_success": None if last is None else last.status is JobStatus.FINISHED,
             "last_run_error": None if last is None else error_of(last),
             "last_run_duration_ms": None if last is None else duration_ms(last),

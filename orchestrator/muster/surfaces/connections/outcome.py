@@ -48,7 +48,10 @@ def attempts_of(record: JobRecord) -> int | None:
     said = _count(figures_of(record), "attempts")
     if said is not None or record.started_at is None:
         return said
-    return max(1, record.next_task) if record.blueprint == COMMAND else 1
+    if record.blueprint != COMMAND:
+        return 1
+    # A job that nobody ever took begins when it ends.
+    return record.next_task if record.started_at != record.finished_at else None
 
 
 def error_of(record: JobRecord) -> str | None:

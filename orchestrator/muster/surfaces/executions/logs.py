@@ -48,7 +48,7 @@ async def _talk(call: Call, client: Client, socket: web.WebSocketResponse) -> in
         await socket.send_str(_error(execution_id, f"cursor={cursor[:100]!r} is not an integer from -1"))
         return WSCloseCode.POLICY_VIOLATION
     pages = call.engine.follow_logs(
-        client.tenant, execution_id, after=int(cursor) + 1, stream=None, quiet_s=client_socket.KEEP_ALIVE_S
+        client.tenant, execution_id, after=int(cursor) + 1, stream=None, quiet_s=client_socket.KEEP_ALIVE_S, late=True
     )
     try:
         async with aclosing(pages):
