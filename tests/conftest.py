@@ -30,7 +30,7 @@ async def deploy(servers: Servers) -> AsyncIterator[MakeDeployment]:
         await deployment.close()
 
 
-WHOLE_SYSTEMS = frozenset({"benchmarks", "chaos", "docs", "e2e", "surface", "system"})
+WHOLE_SYSTEMS = frozenset({"benchmarks", "chaos", "conformance", "docs", "e2e", "surface", "system"})
 """Folders whose tests run whole systems of processes: one after the other, so that they do not starve each other."""
 
 

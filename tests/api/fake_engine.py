@@ -12,12 +12,16 @@ from muster.core.graph import Edge, Graph
 from muster.core.ids import JobId, UnixMs, new_job_id, split_task_id, task_id
 from muster.core.record import Context, JobRecord, Submission, Wait
 from muster.core.status import JobStatus
+from muster.engine.figures import Figures
 from muster.engine.files import Files
 from muster.engine.journal import EventsReply, EventsReport, LogEntry, LogPage, Steps, StepView
+from muster.engine.live_events import JobChanged, JobEnded, LiveEvent
 from muster.engine.settings import FileSettings
+from muster.engine.story import Page
 from muster.engine.views import (
     CommandSocket,
     Dashboard,
+    Found,
     HeartbeatReply,
     HistoryEvent,
     JobOrder,
@@ -97,11 +101,17 @@ def blueprints() -> FakeBlueprints:
     )
 
 
+async def _nothing_to_prune() -> int:
+    return 0
+
+
 class FakeEngine:
     def __init__(self, registry: FakeBlueprints | None = None) -> None:
         self.blueprints = registry or blueprints()
         self.counters = Metrics(version="0")
-        self.files = Files(MemoryStore(MemoryState()), FileSettings(Path("/nonexistent")), b"secret")
+        store = MemoryStore(MemoryState())
+        self.files = Files(store, FileSettings(Path("/nonexistent")), b"secret")
+        self.figures = Figures(store, _nothing_to_prune)
         self.records: dict[str, JobRecord] = {}
         self.orders: list[JobOrder] = []
         self.keys: dict[tuple[str, str], JobId] = {}
@@ -227,6 +237,19 @@ class FakeEngine:
     async def tagged(self, tenant: str, tag: str, *, limit: int, cursor: str | None = None) -> JobPage:
         page = await self.jobs(tenant, limit=limit, cursor=cursor, statuses=None, blueprint=None)
         return JobPage(tuple(record for record in page.items if tag in record.submission.tags), page.next)
+
+    async def find(
+        self,
+        tenant: str,
+        *,
+        statuses: frozenset[JobStatus] | None,
+        limit: int,
+        offset: int,
+        begun: bool | None = None,
+    ) -> Found:
+        page = await self.jobs(tenant, limit=10_000, cursor=None, statuses=statuses, blueprint=None)
+        found = [record for record in page.items if begun in (None, record.has_begun)]
+        return Found(tuple(found[offset : offset + limit]), len(found))
 
     async def costs(self, tenant: str, since: date, until: date) -> tuple[DayCost, ...]:
         self._check()
@@ -414,6 +437,28 @@ class FakeEngine:
         items = tuple(fitting[:limit])
         is_end = record.status.is_final and len(items) == len(fitting)
         return LogPage(items, items[-1].seq if items else after, self.log_dropped, is_end)
+
+    async def last_line(self, tenant: str, job_id: str) -> int:
+        await self.job(tenant, job_id)
+        return max((entry.seq for entry in self.log), default=0)
+
+    async def follow_pages(
+        self, tenant: str, job_id: str, *, after: int = 0, quiet_s: float
+    ) -> AsyncGenerator[Page | None, None]:
+        await self.job(tenant, job_id)
+        yield None
+
+    async def follow_job(
+        self, tenant: str, job_id: str, *, after: int = 0, quiet_s: float
+    ) -> AsyncGenerator[LiveEvent | None, None]:
+        yield JobEnded(await self.job(tenant, job_id))
+
+    async def follow_tenant(
+        self, tenant: str, *, quiet_s: float, since_ms: int | None = None
+    ) -> AsyncGenerator[LiveEvent | None, None]:
+        for record in list(self.records.values()):
+            if record.tenant == tenant:
+                yield JobChanged(record)
 
     async def follow_logs(
         self,

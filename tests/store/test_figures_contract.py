@@ -8,7 +8,7 @@ from muster.core.ids import UnixMs
 from muster.core.status import JobStatus
 from muster.store.base import Store
 from muster.store.figures import StoreFacts, Tally
-from muster.store.journal import Line, Step, TaskEvents
+from muster.store.journal import Entry, Line, Step, TaskEvents
 from muster.store.keys import short_hash
 from muster.store.link import ServerError
 from muster.store.redis_figures import RedisFigures, parse_info
@@ -37,7 +37,10 @@ async def told(store: Store, steps: int, *, lines: int = 0) -> Any:
     """A claimed task that told of so many steps."""
     await waiting_job(store)
     (claimed,) = await store.claim(0, claim_of([seat(fence="f1")]))
-    entries = [*(Step(index, b"{}") for index in range(steps)), *(Line(UnixMs(1), "stdout", "x") for _ in range(lines))]
+    entries: list[Entry] = [
+        *(Step(index, b"{}") for index in range(steps)),
+        *(Line(UnixMs(1), "stdout", "x") for _ in range(lines)),
+    ]
     number = int(claimed.task.rpartition(".")[2])
     await store.append(TaskEvents(job_of(claimed), number, "w1", 1, None, 0, tuple(entries), 10_000))
     return claimed

@@ -100,11 +100,16 @@ class Reference:
 
     def _paths(self, blueprints: list[Blueprint], schemas: dict[str, Any]) -> dict[str, Any]:
         paths: dict[str, Any] = {}
+        ids: set[str] = set()
         for operation in self._operations:
             if operation.hidden:
                 continue
             if "…}" not in operation.path:
-                paths.setdefault(operation.path, {})[operation.method.lower()] = _described(operation, self._models)
+                row = _described(operation, self._models)
+                if operation.name in ids:  # two surfaces may call an operation the same
+                    row["operationId"] = f"{operation.tag.value}_{operation.name}"
+                ids.add(row["operationId"])
+                paths.setdefault(operation.path, {})[operation.method.lower()] = row
                 continue
             for blueprint in blueprints:
                 path = f"/api/{blueprint.api_version}/{blueprint.endpoint}"

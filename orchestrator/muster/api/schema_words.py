@@ -10,6 +10,8 @@ _NAMED: Final = frozenset({"properties", "schemas", "$defs", "patternProperties"
 """The keys below these are names that somebody chose, not words of JSON Schema."""
 _UNTOUCHED: Final = frozenset({"default", "enum", "const", "example", "examples"})
 """Values, not schemas."""
+_UNSPEAKABLE: Final = frozenset({"prefixItems", "$schema", "patternProperties", "propertyNames"})
+"""OpenAPI 3.0 has no words for these."""
 _BOUNDS: Final[Mapping[str, str]] = {"ge": "minimum", "le": "maximum"}
 
 
@@ -42,7 +44,7 @@ def _part(key: str, value: Any, rule: Rule) -> Any:
 
 
 def _old_words(schema: dict[str, Any]) -> dict[str, Any]:
-    old = {key: value for key, value in schema.items() if key not in {"prefixItems", "$schema", "patternProperties"}}
+    old = {key: value for key, value in schema.items() if key not in _UNSPEAKABLE}
     old = _nullable_choice(_nullable_type(old))
     if "const" in old:
         old["enum"] = [old.pop("const")]

@@ -87,7 +87,7 @@ class Connection(BaseModel):
     enabled: StrictBool = True
     schema_name: Annotated[Word, Field(alias="schema")] = ""
     command: CommandParams | None = None
-    blueprint: Annotated[StrictStr, Field(min_length=1, max_length=200)] | None = None
+    blueprint: Annotated[StrictStr, Field(min_length=1, max_length=64)] | None = None
     initial_data: dict[str, JsonValue] = {}
     attempts: Annotated[StrictInt, Field(ge=1, le=ATTEMPTS_MAX)] = 1
     schedule: StrictStr | None = None
@@ -103,7 +103,7 @@ class Connection(BaseModel):
         if "schema" not in words and isinstance(words.get("name"), str):
             words["schema"] = words["name"]
         if "type" not in words and isinstance(words.get("blueprint"), str):
-            words["type"] = words["blueprint"][:64]
+            words["type"] = words["blueprint"]
         return words
 
     @field_validator("command", mode="before")

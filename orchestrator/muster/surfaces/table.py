@@ -18,8 +18,8 @@ from muster.api.operations import Operation
 from muster.settings import Settings, SettingsRefused
 from muster.surfaces.cli import catalog as cli_catalog
 from muster.surfaces.cli import routes as cli
-from muster.surfaces.executions import routes as executions
 from muster.surfaces.connections import routes as connections
+from muster.surfaces.executions import routes as executions
 from muster.surfaces.monitor import routes as monitor
 
 OPERATIONS: Final[Mapping[str, tuple[Operation, ...]]] = {

@@ -138,6 +138,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             MUSTER_BLUEPRINTS=blueprints,
             MUSTER_CLI_FILE=str(cli_file),
             MUSTER_SYNC_WAIT_SECONDS="0.2",
+            MUSTER_MAX_UPLOAD_BYTES="1000",
             DATAVIZHUB_RESULTS_TTL_SECONDS="1",
             DATAVIZHUB_REQUIRE_KEY_FOR_EXAMPLES="1",
         )

@@ -76,8 +76,8 @@ def test_everything_that_makes_no_sense_is_told_with_its_place(tmp_path: Path) -
         "stages.a.one.argv: {missing} is no argument; for braces that are meant write {{missing}}.",
         "examples[1].request: there is no command 'two' of a stage 'a'.",
         "examples[2].request.args.name: is required.",
-        "examples[2].request.args.nam: is no argument of this command; it takes name, flag, loose, loose, count, at.",
         "examples[2].request.args.count: must be a whole number, not 'many'.",
+        "examples[2].request.args.nam: is no argument of this command; it takes name, flag, loose, loose, count, at.",
     ]
 
 
@@ -126,6 +126,6 @@ def test_a_server_does_not_start_with_a_file_that_is_wrong(cluster: Cluster, tmp
         cluster.orchestrators.remove(server)
 
 
-def test_a_server_in_production_serves_no_commands_unless_it_is_told_to(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_server_in_production_serves_no_commands_unless_it_is_told_to() -> None:
     assert Settings(mode="production").mounted_surfaces == ()
-    assert Settings(mode="production", surfaces=("cli",)).mounted_surfaces == ("cli",)  # type: ignore[arg-type]
+    assert Settings(mode="production", surfaces=("cli",)).mounted_surfaces == ("cli",)

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
+from muster.api.client_socket import KEEP_ALIVE_S
 from muster.core.ids import JobId, UnixMs
 from muster.engine.journal import LogEntry
 from muster.engine.live_events import LineCame
@@ -63,7 +64,7 @@ def test_lines_become_frames_and_lines_that_tell_a_progress_two() -> None:
 
 
 async def test_a_reader_who_is_sent_nothing_is_sent_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert live.KEEP_ALIVE_S == 15
+    assert KEEP_ALIVE_S == 15
     monkeypatch.setattr(live, "KEEP_ALIVE_S", 0.05)
     go_on = asyncio.Event()
 

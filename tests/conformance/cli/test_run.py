@@ -168,6 +168,14 @@ async def test_an_upload_without_the_part_file_is_422_and_one_that_is_no_form_40
     assert (reply.status, reply.body["code"]) == (400, "invalid_body")
 
 
+async def test_an_upload_that_is_too_large_is_413(strict: Cli) -> None:
+    form = aiohttp.FormData()
+    form.add_field("file", io.BytesIO(b"x" * 1001), filename="large.csv")
+    async with strict.session.post(f"{strict.url}/upload", data=form, headers=strict.headers) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (413, "body_too_large")
+    assert await strict.upload("fits.csv", b"x" * 1000)
+
+
 async def test_without_a_key_everything_is_401_where_one_is_configured(anybody: Cli) -> None:
     for method, path in (
         ("GET", "/cli/commands"),

@@ -116,7 +116,7 @@ class Pipelines(Api):
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """`a` has everything; at `b` nobody works and nobody waits long; `c` knows no client at all."""
+    """`a` has everything; at `b` nobody works and nobody waits long; the third knows no client, nor any connection."""
     folder = tmp_path_factory.mktemp("connections")
     clients = folder / "many-clients.toml"
     tenants: list[str | int] = [*range(CLIENTS), "special", "mixed", "scheduler"]
@@ -131,6 +131,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         lonely = {"MUSTER_NAMESPACE": "lonely", "MUSTER_SYNC_WAIT_SECONDS": "0.3", "MUSTER_HISTORY_ENABLED": "false"}
         cluster.add_orchestrator(**settings, **lonely, MUSTER_CONNECTIONS_FILE=str(CONFORMANCE))
         cluster.add_orchestrator(**{**settings, "MUSTER_CLIENTS_FILE": ""}, MUSTER_NAMESPACE="keyless")
+        cluster.add_orchestrator(**settings, MUSTER_NAMESPACE="unused")
         for orchestrator in cluster.orchestrators:
             orchestrator.wait_until_ready()
         add_command_worker(cluster, folder / "tasks")
@@ -186,6 +187,12 @@ def keyless(cluster: Cluster, http: aiohttp.ClientSession) -> Caller:
 
 def client_at(caller: Caller, tenant: str | int) -> Pipelines:
     return Pipelines(caller.session, caller.url, {"X-API-Key": key_of(tenant)}, tenant=_tenant(tenant))
+
+
+@pytest.fixture
+def lone_file(cluster: Cluster, http: aiohttp.ClientSession) -> Pipelines:
+    """At a server whose file has no connection that is enabled."""
+    return client_at(Caller(http, cluster.orchestrators[3].url), next(_number))
 
 
 @pytest.fixture

@@ -144,7 +144,7 @@ async def test_jobs_of_other_blueprints_are_no_executions_and_cost_nothing_here(
         "since=2024-01-02&until=2024-01-01",
         "since=9999-01-01",
         "until=0001-01-01",
-        "since=1970-01-01",
+        "since=1969-12-31",
         "since=",
     ],
 )
@@ -158,6 +158,8 @@ async def test_the_first_day_is_seven_days_before_the_last(quiet: Client) -> Non
     assert (body["start_date"], body["end_date"], body["by_date"]) == ("2024-01-08", "2024-01-15", [])
     one_day = await get(quiet, "/api/v1/cost?since=2024-01-15&until=2024-01-15")
     assert one_day["start_date"] == one_day["end_date"]
+    for query in ("since=1970-01-01", "until=9998-12-31", "since=9998-01-01&until=9998-12-31"):
+        assert (await get(quiet, f"/api/v1/cost?{query}"))["total_executions"] == 0
 
 
 # Estimates

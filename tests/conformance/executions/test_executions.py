@@ -160,7 +160,7 @@ async def test_short_names_of_runtimes_are_understood(client: Client, name: str)
         {"cached_input_refs": {"a": "executions/none/inputs/a"}},
         {"cached_input_refs": {"a": 1}},
     ],
-    ids=str,
+    ids=lambda wrong: str(wrong)[:60],
 )
 async def test_an_execution_that_makes_no_sense_is_422_and_not_made(client: Client, wrong: dict[str, Any]) -> None:
     body = {"script_content": SCRIPT, **wrong}

@@ -222,7 +222,7 @@ async def test_values_may_stand_in_the_query(quiet: Client) -> None:
         {"timestamp": 1},
         {"timestamp": "0001-01-01T00:00:00"},
     ],
-    ids=str,
+    ids=lambda wrong: str(wrong)[:60],
 )
 async def test_a_line_that_makes_no_sense_is_422(quiet: Client, wrong: dict[str, Any]) -> None:
     made = await quiet.run(SCRIPT)

@@ -114,7 +114,7 @@ class Frames:
     async def until(self, kind: str, **members: Any) -> list[dict[str, Any]]:
         """Messages up to the first of *kind* with these members of `data`, which is the last."""
         said = [await self.next()]
-        while said[-1]["type"] != kind or members.items() - said[-1]["data"].items():
+        while said[-1]["type"] != kind or any(said[-1]["data"].get(name) != members[name] for name in members):
             said.append(await self.next())
         return said
 

@@ -88,7 +88,7 @@ curl "http://localhost:8080/api/health/metrics"
 
 
 @contextmanager
-def reader_of(cluster: Cluster, folder: Path, *command: str) -> Iterator[Path]:
+def reader_of(folder: Path, *command: str) -> Iterator[Path]:
     """A program that goes on; gives the file of what it prints."""
     printed = folder / "printed.txt"
     with printed.open("wb") as output:
@@ -100,6 +100,12 @@ def reader_of(cluster: Cluster, folder: Path, *command: str) -> Iterator[Path]:
         program.wait(SECONDS_MAX)
 
 
+def typed(command: str, folder: Path) -> bytes:
+    """What a command of a shell prints."""
+    done = subprocess.run(["bash", "-euc", command], cwd=folder, capture_output=True, check=True, timeout=SECONDS_MAX)
+    return done.stdout
+
+
 def here(cluster: Cluster, text: str) -> str:
     ports = {"8080": cluster.a.port, "8765": cluster.a.variables["MUSTER_STEPFLOW_WS_PORT"]}
     for written, port in ports.items():
@@ -109,7 +115,7 @@ def here(cluster: Cluster, text: str) -> str:
 
 async def test_the_python_example_runs(cluster: Cluster, anybody: Monitor, tmp_path: Path) -> None:
     (tmp_path / "example.py").write_text(here(cluster, PYTHON))
-    with reader_of(cluster, tmp_path, sys.executable, "-u", "example.py") as printed:
+    with reader_of(tmp_path, sys.executable, "-u", "example.py") as printed:
         wait_until(lambda: "Received: connection_established" in printed.read_text(), "it is connected")
         await anybody.done(["sh", "-c", "echo STEP_START:a; echo hello"])
         wait_until(lambda: "Received: execution_completed" in printed.read_text(), "it was told of an end")
@@ -121,7 +127,7 @@ async def test_the_python_example_runs(cluster: Cluster, anybody: Monitor, tmp_p
 @pytest.mark.skipif(shutil.which("node") is None, reason="there is no node")
 async def test_the_javascript_example_runs(cluster: Cluster, anybody: Monitor, tmp_path: Path) -> None:
     (tmp_path / "example.mjs").write_text(here(cluster, A_PAGE_OF_THE_SERVER + JAVASCRIPT))
-    with reader_of(cluster, tmp_path, "node", "--experimental-websocket", "example.mjs") as printed:
+    with reader_of(tmp_path, "node", "--experimental-websocket", "example.mjs") as printed:
         wait_until(lambda: "Received: connection_established" in printed.read_text(), "it is connected")
         await anybody.done("echo hello")
         wait_until(lambda: "Received: execution_completed" in printed.read_text(), "it was told of an end")
@@ -134,10 +140,7 @@ async def test_the_curl_examples_run(cluster: Cluster, anybody: Monitor, tmp_pat
     details = await anybody.done(["sh", "-c", "echo '<p>' > report.html; echo ARTIFACT:report.html:it"])
     written = here(cluster, CURL).replace("artifact-uuid", details["artifacts"][0]["id"])
     written = written.replace("uuid-string", details["execution"]["id"])
-    answers = []
-    for example in written.strip().split("\n\n"):
-        done = subprocess.run(["bash", "-euc", example], cwd=tmp_path, capture_output=True, check=True, timeout=60)
-        answers.append(done.stdout)
+    answers = [typed(example, tmp_path) for example in written.strip().split("\n\n")]
     assert answers.pop(3) == b""
     assert (tmp_path / "report.html").read_text() == "<p>\n"
     listed, found, created, health, metrics = (orjson.loads(answer) for answer in answers)

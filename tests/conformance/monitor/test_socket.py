@@ -2,14 +2,20 @@
 
 import asyncio
 import secrets
+import signal
 import struct
+import sys
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
 import pytest
 
 from tests.conformance.monitor.conftest import NEVER, Frames, Monitor
-from tests.system.callers import session
+from tests.conformance.monitor.test_artifacts import Form, uploaded
+from tests.system.callers import session, until
 from tests.system.conftest import MakeCluster
 from tests.system.processes import SECONDS_MAX
 
@@ -17,6 +23,10 @@ SCRIPT = (
     "echo 'STEP_START:load'; echo one; echo two >&2; echo x > f.csv; echo 'ARTIFACT:f.csv:made'; "
     "echo 'STEP_COMPLETE:load'; echo three"
 )
+
+
+LINES = 20_000
+"""Of a kilobyte each: more than all buffers between the server and a client hold."""
 
 
 def shell(script: str) -> list[str]:
@@ -72,11 +82,9 @@ def _check_messages(said: list[dict[str, Any]], details: dict[str, Any]) -> None
     assert set(told) == {"execution_id", "artifact"}
     assert told["artifact"] == {name: artifact[name] for name in ("id", "name", "file_name", "download_url")}
     lines = of_kind(said, "log_entry")
-    assert {line["content"]: (line["level"], line["step_id"]) for line in lines} == {
-        "one": ("info", step["id"]),
-        "two": ("error", step["id"]),
-        "three": ("info", None),
-    }
+    assert {line["content"]: line["level"] for line in lines} == {"one": "info", "two": "error", "three": "info"}
+    steps_of = {line["content"]: line["step_id"] for line in lines}
+    assert (steps_of["one"], steps_of["three"]) == (step["id"], None)
     assert set(lines[0]) == {"execution_id", "step_id", "content", "timestamp", "level"}
     assert of_kind(said, "execution_completed") == [
         {
@@ -198,8 +206,22 @@ async def test_a_subscription_brings_up_to_date_without_lines(client: Monitor) -
         }
         await client.cancel(execution_id)
         said += await frames.until("execution_completed", execution_id=execution_id)
-        assert len(of_kind(said, "artifact_created")) == 1
         assert said[-1]["data"]["total_steps"] == 2
+
+
+async def test_an_uploaded_artifact_is_told_to_whoever_follows_its_execution(client: Monitor) -> None:
+    execution_id = await client.run("sleep 300")
+    async with client.socket() as of_all, client.socket() as of_one:
+        await client.reaches(execution_id, "running")
+        await of_one.subscribe(execution_id)
+        form = Form().text("execution_id", execution_id).text("name", "Output Report").file()
+        artifact = await uploaded(form, client)
+        for frames in (of_all, of_one):
+            said = await frames.until("artifact_created", execution_id=execution_id)
+            assert said[-1]["data"]["artifact"]["id"] == artifact["id"]
+            assert said[-1]["data"]["artifact"]["name"] == "Output Report"
+        await client.cancel(execution_id)
+        assert (await of_one.until("execution_completed"))[-1]["data"]["artifacts_count"] == 1
 
 
 async def test_a_subscription_to_an_execution_that_ended_tells_its_end(client: Monitor) -> None:
@@ -232,7 +254,7 @@ async def test_several_executions_may_be_subscribed_to(client: Monitor) -> None:
         await frames.subscribe(second)
         for execution_id in (first, second):
             await client.cancel(execution_id)
-        ended = set()
+        ended: set[str] = set()
         while ended != {first, second}:
             ended.add((await frames.until("execution_completed"))[-1]["data"]["execution_id"])
 
@@ -342,7 +364,7 @@ async def test_a_server_that_stops_closes_with_1001(make_cluster: MakeCluster) -
             await only_one.subscribe(job_id)
             await only_one.say("unsubscribe", job_id)
             await only_one.until("unsubscribed")
-            cluster.a.signal(15)
+            cluster.a.signal(signal.SIGTERM)
             for frames in (all_of_them, only_one):
                 while (await frames.socket.receive(SECONDS_MAX)).type is aiohttp.WSMsgType.TEXT:
                     pass
@@ -350,40 +372,42 @@ async def test_a_server_that_stops_closes_with_1001(make_cluster: MakeCluster) -
 
 
 async def test_a_client_that_does_not_read_is_dropped_with_1013(client: Monitor) -> None:
-    reader, writer = await _raw_socket(client)
-    line = "x" * 1000
-    execution_id = await client.run(["python3", "-c", f"for _ in range(30000): print('{line}')"], timeout=60)
-    await client.end_of(execution_id, 60)
+    async def connected() -> int:
+        return int((await client.data("GET", "/api/health/status"))["websocket"]["connected_clients"])
 
-    async def dropped() -> int:
-        while True:
-            code = await _next_close(reader)
-            if code is not None:
-                return code
+    async with _unread_socket(client) as reader:
+        before = await connected()
+        await client.run([sys.executable, "-c", f"for _ in range({LINES}): print('x' * 1000)"])
 
-    await asyncio.sleep(0)
-    # It reads again only when the server must have given up on it.
-    async with client.socket() as frames:
-        while (await client.data("GET", "/api/health/status"))["websocket"]["connected_clients"] > 1:
-            await frames.say("ping")
-            await frames.until("pong")
-    async with asyncio.timeout(SECONDS_MAX):
-        assert await dropped() == 1013
-    writer.close()
+        async def is_given_up() -> bool:
+            return await connected() < before
+
+        await until(is_given_up, "the server has given the client up", 2 * SECONDS_MAX)
+        # Whoever reads again finds what was under way, and then the reason.
+        async with asyncio.timeout(SECONDS_MAX):
+            while (code := await _next_close(reader)) is None:
+                pass
+        assert code == 1013
 
 
-async def _raw_socket(client: Monitor) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A WebSocket that takes only what the operating system takes for it."""
+@asynccontextmanager
+async def _unread_socket(client: Monitor) -> AsyncIterator[asyncio.StreamReader]:
+    """A WebSocket of which nothing is read beyond what the operating system takes."""
     host, port = client.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
-    key = secrets.token_urlsafe(12)
-    writer.write(
-        f"GET /ws HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"X-Client-Token: {client.headers['X-Client-Token']}\r\n"
-        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key[:16]}AAAAAA==\r\n\r\n".encode()
-    )
-    await reader.readuntil(b"\r\n\r\n")
-    return reader, writer
+    try:
+        key = b64encode(secrets.token_bytes(16)).decode()
+        writer.write(
+            f"GET /ws HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
+            f"X-Client-Token: {client.headers['X-Client-Token']}\r\n\r\n".encode()
+        )
+        assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+        yield reader
+    finally:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 async def _next_close(reader: asyncio.StreamReader) -> int | None:

@@ -12,6 +12,7 @@ from muster_worker.command.contract import COMMAND
 
 from muster.api.call import Call, json_answer
 from muster.api.parameters import refused, whole
+from muster.engine.costs import DAYS_MAX
 from muster.engine.views import WorkerView
 from muster.store.index import DayCost
 from muster.surfaces.executions.money import MICROS, display
@@ -19,7 +20,6 @@ from muster.surfaces.executions.runtimes import resolved
 
 DAYS: Final = 7
 """From the first to the last day of a breakdown, where the caller does not say."""
-DAYS_MAX: Final = 3_660
 ASSUMED_S: Final = 60
 """How long an execution takes of whose like none has finished yet."""
 FILES_MAX: Final = 10**15
@@ -35,9 +35,7 @@ async def get_cost(call: Call) -> web.Response:
     since = _day(call, "since", until - timedelta(days=DAYS))
     if since > until:
         raise refused("since", since.isoformat(), f"a day up to {until.isoformat()}, which is `until`")
-    if (until - since).days > DAYS_MAX:
-        raise refused("since", since.isoformat(), f"a day at most {DAYS_MAX} days before {until.isoformat()}")
-    rows = [row for row in await call.engine.costs(call.tenant, since, until) if _is_command(row.meter)]
+    rows = await _rows(call, since, until)
     by_date = [_day_object(day, [row for row in rows if row.day == day]) for day in _days_of(rows)]
     total_micros = sum(row.cost_micros for row in rows)
     return json_answer(
@@ -50,6 +48,14 @@ async def get_cost(call: Call) -> web.Response:
             "total_executions": sum(row.jobs for row in rows),
         }
     )
+
+
+async def _rows(call: Call, since: date, until: date) -> list[DayCost]:
+    """Sums are kept for some days only: there is nothing from before those, and nothing from the future."""
+    last = min(until, _today())
+    first = max(since, last - timedelta(days=DAYS_MAX - 1))
+    rows = await call.engine.costs(call.tenant, first, last) if first <= last else ()
+    return [row for row in rows if _is_command(row.meter)]
 
 
 async def get_estimate(call: Call) -> web.Response:

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from muster.api.wire import time_text
+from muster.core.ids import UnixMs
 from muster.core.record import JobRecord
+from muster.core.status import JobStatus
 from muster.surfaces.command_job import SURFACE as OF_SURFACE
 from muster.surfaces.command_job import exit_code_of, labels_of, run_ms
 from muster.surfaces.monitor.steps import SURFACE, StepsOf, is_command, progress_of
@@ -15,7 +17,6 @@ from muster.surfaces.words import word
 def execution_object(record: JobRecord, steps: StepsOf) -> dict[str, Any]:
     params = record.submission.initial_data if is_command(record) else {}
     labels = own_labels(record)
-    ran_ms = run_ms(record)
     return {
         "id": record.id,
         "name": execution_name(record),
@@ -25,15 +26,29 @@ def execution_object(record: JobRecord, steps: StepsOf) -> dict[str, Any]:
         "exit_code": exit_code_of(record),
         "error_message": record.error,
         "created_at": time_text(record.created_at),
-        "started_at": time_text(record.started_at),
+        "started_at": time_text(started_at(record)),
         "completed_at": time_text(record.finished_at),
         "environment": params.get("environment") or {},
         "user": record.tenant,
         "tags": labels.get("tags", list(record.submission.tags)),
-        "duration_seconds": None if ran_ms is None else ran_ms / 1000,
+        "duration_seconds": duration_s(record),
         "metadata": {**labels.get("metadata", {}), **steps.metadata},
         **progress_of(record, steps.items),
     }
+
+
+def started_at(record: JobRecord) -> UnixMs | None:
+    """When somebody began. A job that ends before that has its end noted as its start: such a run had none."""
+    only_ended = record.started_at == record.finished_at and (
+        record.status is JobStatus.CANCELLED or is_command(record)
+    )
+    return None if only_ended else record.started_at
+
+
+def duration_s(record: JobRecord) -> float | None:
+    """Of a run that is over."""
+    ran_ms = run_ms(record)
+    return None if ran_ms is None or started_at(record) is None else ran_ms / 1000
 
 
 def own_labels(record: JobRecord) -> Mapping[str, Any]:

@@ -180,16 +180,15 @@ class Conversation:
         except MusterError as error:
             if error.code is not ErrorCode.JOB_NOT_FOUND:
                 raise
-            for said in await teller.deleted(execution_id):
+            for said in await teller.deleted():
                 await self._outbox.put(said)
         self._of_one.pop(execution_id, None)
 
     async def _tell(self, teller: Teller, events: AsyncGenerator[LiveEvent | None, None]) -> None:
         async with aclosing(events):
             async for event in events:
-                if event is not None:
-                    for said in await teller.messages(event):
-                        await self._outbox.put(said)
+                for said in await (teller.deleted() if event is None else teller.messages(event)):
+                    await self._outbox.put(said)
 
 
 async def _end(*tasks: "asyncio.Task[None]") -> None:

@@ -13,15 +13,17 @@ from muster.core.record import JobRecord
 from muster.engine.journal import LogEntry, StepView
 from muster.engine.live_events import ArtifactKept, JobChanged, JobEnded, LineCame, LiveEvent, StepChanged
 from muster.errors import ErrorCode, MusterError
-from muster.surfaces.command_job import exit_code_of, run_ms
+from muster.surfaces.command_job import exit_code_of
 from muster.surfaces.monitor.artifact_view import download_url
 from muster.surfaces.monitor.envelope import now_text
-from muster.surfaces.monitor.execution_view import command_text, execution_name
+from muster.surfaces.monitor.execution_view import command_text, duration_s, execution_name, started_at
 from muster.surfaces.monitor.steps import FAILED, SURFACE, is_command, step_id, step_object, steps_of
 from muster.surfaces.words import word
 
 Message: TypeAlias = dict[str, Any]
 LEVELS: Final = {"stdout": "info", "stderr": "error", "notice": "warning"}
+LOOKED_FOR_MAX: Final = 100
+"""Executions under way that are looked for at a time, to see whether they were deleted."""
 EXECUTION_ERROR: Final = "EXECUTION_ERROR"
 
 
@@ -65,16 +67,23 @@ class Teller:
             case JobEnded(record):
                 return await self._ended(record)
 
-    async def deleted(self, execution_id: str) -> list[Message]:
-        """The end of an execution that was deleted before its end could be told."""
-        told = self._told.get(execution_id)
-        return [] if told is None else await self._ended(told.record)
+    async def deleted(self) -> list[Message]:
+        """The ends of executions that were deleted before their end could be told. Asked for when nothing happens."""
+        found: list[Message] = []
+        for told in list(self._told.values())[:LOOKED_FOR_MAX]:
+            try:
+                await self._engine.job(told.record.tenant, told.record.id)
+            except MusterError as error:
+                if error.code is not ErrorCode.JOB_NOT_FOUND:
+                    raise
+                found += await self._ended(told.record)
+        return found
 
     async def _changed(self, record: JobRecord) -> list[Message]:
         told = self._told.setdefault(record.id, _Told(record))
         told.record = record
         found: list[Message] = []
-        if record.started_at is not None and not told.started:
+        if started_at(record) is not None and not told.started:
             told.started = True
             found.append(_started(record))
         if told.started and not is_command(record):
@@ -134,13 +143,12 @@ class Teller:
             text = record.error or f"The execution was {record.status.value}."
             found.append(error_message(record.id, text, EXECUTION_ERROR))
         steps, artifacts = await self._counts(told)
-        ran_ms = run_ms(record)
         data = {
             "execution_id": record.id,
             "status": status,
             "exit_code": exit_code_of(record) if record.status.is_final else None,
             "completed_at": time_text(record.finished_at) or now_text(),
-            "duration_seconds": None if ran_ms is None else ran_ms / 1000,
+            "duration_seconds": duration_s(record),
             "total_steps": steps,
             "artifacts_count": artifacts,
         }
@@ -163,7 +171,7 @@ def _started(record: JobRecord) -> Message:
         "execution_id": record.id,
         "name": execution_name(record),
         "command": command_text(record),
-        "started_at": time_text(record.started_at),
+        "started_at": time_text(started_at(record)),
     }
     return message("execution_started", data)
 
