@@ -178,3 +178,21 @@ async def test_who_holds_a_task_is_told_with_what_it_was_given(store: Store) -> 
     assert await store.files.holding(TaskId(f"{fresh_job_id()}.0"), 1, "f1") is Refusal.GONE
     await store.complete(end_of(claimed))
     assert await store.files.holding(claimed.task, 1, "f1") is Refusal.STALE
+
+
+# Jobs that wait for planned uploads
+
+
+async def test_an_upload_knows_the_jobs_that_wait_for_it_from_its_plan_until_after_it_came(store: Store) -> None:
+    jobs = sorted(fresh_job_id() for _ in range(3))
+    planned = PlannedUpload("acme", "a.txt", "text/plain")
+    assert not await store.files.expect_upload(UPLOAD, jobs[0], 2)
+    assert await store.files.expecting(UPLOAD) == ()
+    await store.files.plan_upload(UPLOAD, planned, HOUR_MS)
+    for job in (*jobs, jobs[0]):
+        assert await store.files.expect_upload(UPLOAD, job, 2)
+    assert await store.files.expecting(UPLOAD) == tuple(jobs[:2])
+    assert await store.files.planned_upload(UPLOAD) == planned
+    await store.files.keep_upload(new_file(), HOUR_MS, planned=True)
+    assert not await store.files.expect_upload(UPLOAD, jobs[2], 9)
+    assert await store.files.expecting(UPLOAD) == tuple(jobs[:2])

@@ -17,6 +17,7 @@ from muster.engine.background import Background
 from muster.engine.dispatch import Dispatcher
 from muster.engine.files import Files
 from muster.engine.fleet import Fleet
+from muster.engine.inputs import Inputs
 from muster.engine.jobs import Jobs
 from muster.engine.journal import Journal
 from muster.engine.pruning import Pruning
@@ -65,6 +66,9 @@ class Engine:
             store, blueprints, turns, watchers, fleet, background, metrics, settings, tokens, self._hint
         )
         self.files = Files(store, settings.files, self._secret)
+        inputs = Inputs(store, turns, history=settings.history)
+        self.files.on_sent = lambda upload: background.spawn(inputs.came(upload))
+        turns.on_uploads = lambda job, uploads: background.spawn(inputs.expect(job, uploads))
         self._pruning = Pruning(store, self.files)
         self._journal = journal = Journal(store, settings)
         self._work = work = Work(store, turns, dispatcher, fleet, background, metrics, settings, self._hint)
