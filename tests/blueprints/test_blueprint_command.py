@@ -9,7 +9,7 @@ from muster.blueprint.check import problems_of
 from muster.blueprint.facts import JobFacts
 from muster.blueprint.problems import BlueprintError, InputInvalid
 from muster.blueprint.registry import Registry
-from muster.core.decisions import Decision, Done, Fail, Run, Sleep
+from muster.core.decisions import Decision, Done, Fail, Run, Sleep, WaitFor
 
 
 async def decide(state: str, argument: Any = None, *, data: Any = None, **given: Any) -> Decision:
@@ -68,3 +68,13 @@ async def test_attempts_come_to_an_end_and_are_for_commands_that_fail_alone() ->
 def test_input_that_cannot_be_run_is_refused() -> None:
     with pytest.raises(InputInvalid):
         command.validate_input({"argv": []})
+
+
+async def test_it_waits_an_hour_for_the_files_it_names_and_hands_its_task_out_then() -> None:
+    files = [{"name": "a", "file_id": "ab" * 16}, {"name": "b", "url": "https://example.org/b"}]
+    decided = await decide("start", inputs=files)
+    edges = {"success": "run", "late": "incomplete"}
+    assert decided == WaitFor("inputs", edges, within_ms=3_600_000, uploads=("ab" * 16,))
+    assert isinstance(await decide("run", inputs=files), Run)
+    assert isinstance(await decide("start", inputs=files[1:]), Run)
+    assert await decide("incomplete", inputs=files) == Fail("inputs did not arrive within 1 h")

@@ -253,6 +253,12 @@ def test_a_cancelled_child_leads_where_the_state_says_or_cancels_its_parent() ->
     move = advance(for_child(), [ChildItem("cancelled")])
     assert isinstance(move, End)
     assert (move.status, move.error) == (JobStatus.CANCELLED, f"job {CHILD}, which this one started, was cancelled")
+    mended = advance(for_child(failure="mend"), [ChildItem("cancelled", message="cancelled")])
+    assert isinstance(mended, Enter)
+    assert (mended.state, mended.argument) == (
+        "mend",
+        {"code": "CHILD_CANCELLED", "message": "cancelled", "worker": "", "attempt": 1, "task": 0, "child": CHILD},
+    )
 
 
 def test_a_child_that_cannot_be_started_is_a_failure_and_makes_none() -> None:

@@ -209,3 +209,21 @@ async def test_an_artifact_that_comes_twice_is_one_and_a_job_keeps_no_more_than_
 async def test_nothing_is_added_to_a_job_that_is_not_there(store: Store) -> None:
     nobody = fresh_job_id()
     assert await store.files.attach(nobody, new_file(attached_id(nobody, 1), "one"), 1) is Refusal.GONE
+
+
+# Jobs that wait for planned uploads
+
+
+async def test_an_upload_knows_the_jobs_that_wait_for_it_from_its_plan_until_after_it_came(store: Store) -> None:
+    jobs = sorted(fresh_job_id() for _ in range(3))
+    planned = PlannedUpload("acme", "a.txt", "text/plain")
+    assert not await store.files.expect_upload(UPLOAD, jobs[0], 2)
+    assert await store.files.expecting(UPLOAD) == ()
+    await store.files.plan_upload(UPLOAD, planned, HOUR_MS)
+    for job in (*jobs, jobs[0]):
+        assert await store.files.expect_upload(UPLOAD, job, 2)
+    assert await store.files.expecting(UPLOAD) == tuple(jobs[:2])
+    assert await store.files.planned_upload(UPLOAD) == planned
+    await store.files.keep_upload(new_file(), HOUR_MS, planned=True)
+    assert not await store.files.expect_upload(UPLOAD, jobs[2], 9)
+    assert await store.files.expecting(UPLOAD) == tuple(jobs[:2])

@@ -110,6 +110,7 @@ async def everything(deployment: Deployment) -> None:
     await store.read_log(job_of(three), 1, "r1")
     await store.read_live(job_of(three), Known(), "r1")
     await store.files.plan_upload("ab" * 16, PlannedUpload("acme", "a", "b"), HOUR_MS)
+    await store.files.expect_upload("ab" * 16, job_of(three), 1)
     await store.files.admit("acme", "one", 1, bytes_max=2, files_max=2)
     await store.files.admit("acme", "two", 1, bytes_max=2, files_max=2)
     await store.files.forget(short_hash("acme"), "two")

@@ -152,6 +152,30 @@ async def test_a_command_gets_files_and_leaves_files(a: Api, b: Api, commands: C
     assert found.raw.strip() == b"2"
 
 
+async def test_a_command_waits_for_the_files_that_are_still_to_be_sent_and_starts_with_the_last_one(
+    a: Api, b: Api, commands: CommandWorker
+) -> None:
+    plans = [(await a.call("POST", "/api/v1/files/signed-upload", {"name": name})).body for name in ("one", "two")]
+    inputs = [{"name": plan["file_id"][:4], "file_id": plan["file_id"]} for plan in plans]
+    job_id = await commands.start(b, "sh", "-c", "cat ./*", inputs=inputs)
+    for plan, api in zip(plans, (a, b), strict=True):
+        waiting = await b.is_(job_id, "waiting")
+        assert (waiting["waiting_for"]["signal"], commands.runs()) == ("inputs", [])
+        path = plan["upload_url"].removeprefix(a.url)
+        assert (await api.call("PUT", path, data=b"here")).status == 200
+    job = await a.end_of(job_id, 10)
+    assert (job["status"], job["error_message"]) == ("finished", None)
+    assert (await a.events(job_id)).count("signal_received") == 1
+
+
+async def test_a_file_that_another_tenant_is_still_to_send_is_not_waited_for(
+    a: Api, stranger: Api, commands: CommandWorker
+) -> None:
+    theirs = (await stranger.call("POST", "/api/v1/files/signed-upload", {"name": "x"})).body["file_id"]
+    job = await a.end_of(await commands.start(a, "true", inputs=[{"name": "x", "file_id": theirs}]))
+    assert (job["status"], "signal_awaited" in await a.events(job["id"])) == ("failed", False)
+
+
 async def test_a_file_of_another_tenant_is_no_input(a: Api, stranger: Api, commands: CommandWorker) -> None:
     theirs = (await stranger.call("POST", "/api/v1/files?name=in.csv", data=b"secret")).body["file_id"]
     job = await a.end_of(await commands.start(a, "true", inputs=[{"name": "x", "file_id": theirs}]))

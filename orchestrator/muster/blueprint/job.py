@@ -283,8 +283,9 @@ class Job(Generic[InT, DataT]):
         """Start a job of the same client and wait for its end; *ok* gets its result.
 
         *error* gets a TaskError where it failed, was put aside or could not be started; without it this job fails.
-        *cancelled* is entered when the child, or this job, was cancelled; without it this job ends as cancelled. A
-        wish to cancel this job goes to the child first. The value's `id` is the id the child will have.
+        *cancelled* is entered when the child, or this job, was cancelled; without it this job ends as cancelled, but a
+        child that was cancelled by itself goes to *error* where there is one. A wish to cancel this job goes to the
+        child first. The value's `id` is the id the child will have.
         """
         name = blueprint if isinstance(blueprint, str) else blueprint.name
         value = _json(input)

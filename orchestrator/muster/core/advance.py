@@ -163,7 +163,9 @@ def _child_ended(record: JobRecord, wait: Wait, items: Sequence[Item]) -> Move:
     if item.status == JobStatus.CANCELLED:
         if CANCELLED in wait.edges:
             return go(record.state, wait.edges[CANCELLED], None)
-        return End(JobStatus.CANCELLED, record.state, error=f"job {wait.child}, which this one started, was cancelled")
+        if FAILURE not in wait.edges:
+            error = f"job {wait.child}, which this one started, was cancelled"
+            return End(JobStatus.CANCELLED, record.state, error=error)
     code = item.code or f"CHILD_{item.status}".upper()
     return without_child(record.state, wait.edges, wait.child, code, item.message)
 

@@ -10,13 +10,15 @@ from muster.blueprint.facts import JobFacts
 from muster.blueprint.problems import BlueprintError, InputInvalid
 from muster.blueprint.registry import Registry
 from muster.core import decide as core
-from muster.core.advance import End, Enter, Move, advance
-from muster.core.decisions import Child
+from muster.core.advance import End, Enter, Move, advance, go
+from muster.core.decisions import SUCCESS, Child, WaitFor
 from muster.core.ids import UnixMs
 from muster.core.limits import CHILD_DEPTH_MAX, TRANSITIONS_MAX, TURN_HOPS_MAX, TURN_TIMEOUT_MS
-from muster.core.record import Item, JobRecord
+from muster.core.record import Item, JobRecord, SignalItem, TimerItem, Wait
 from muster.core.status import JobStatus
 from muster.engine.guard import TurnBlocked, TurnGuard
+from muster.engine.uploads import not_sent, still_planned
+from muster.store.file_records import FileRecords
 
 
 class VersionMissing(Exception):
@@ -32,8 +34,9 @@ class StateFailed(Exception):
 
 
 class Decider:
-    def __init__(self, blueprints: Registry) -> None:
+    def __init__(self, blueprints: Registry, files: FileRecords) -> None:
         self._blueprints = blueprints
+        self._files = files
         self._guard = TurnGuard()
 
     def close(self) -> None:
@@ -47,6 +50,11 @@ class Decider:
             StateFailed: the user's code failed.
         """
         draft = core.begin(record)
+        if record.context.wait is not None and record.context.wait.uploads and not record.cancel_requested:
+            looked = await self._look_again(draft, record.context.wait, items)
+            if isinstance(looked, core.Rest):
+                return looked
+            items = looked
         try:
             move: Move = advance(record, items)
         except (KeyError, StopIteration, TypeError) as error:
@@ -63,6 +71,15 @@ class Decider:
                 return outcome
             move = outcome
         return core.finish(draft, move) if isinstance(move, End) else core.save(draft, move)
+
+    async def _look_again(self, draft: core.Draft, wait: Wait, items: Sequence[Item]) -> core.Rest | Sequence[Item]:
+        """Where a slice of the wait for uploads is over: as if the signal came, or wait on for those still missing."""
+        if not items or not isinstance(items[0], TimerItem):
+            return items
+        missing = await not_sent(self._files, wait.uploads)
+        if not missing:
+            return (SignalItem(wait.signal, {}),)
+        return core.wait_on(draft, wait, missing) if wait.left_ms else items
 
     async def _enter(self, record: JobRecord, draft: core.Draft) -> tuple[core.Draft, core.Rest | Move]:
         blueprint = self._blueprints.find(record.blueprint, record.blueprint_version)
@@ -93,8 +110,14 @@ class Decider:
         now = UnixMs(int(time.time() * 1000))
         # `job.data` outlives the state also where the turn goes on to the next one.
         draft = replace(draft, context=replace(draft.context, data=entered.data))
-        start = self._start(record, entered.decision) if isinstance(entered.decision, Child) else None
-        return draft, core.decide(draft, entered.decision, entered.data, now, start)
+        decision = entered.decision
+        if isinstance(decision, WaitFor) and decision.uploads:
+            missing = await still_planned(self._files, record.tenant, decision.uploads)
+            if not missing:
+                return draft, go(draft.state, decision.edges[SUCCESS], {})
+            decision = replace(decision, uploads=missing)
+        start = self._start(record, decision) if isinstance(decision, Child) else None
+        return draft, core.decide(draft, decision, entered.data, now, start)
 
     def _start(self, record: JobRecord, child: Child) -> core.ChildStart | core.ChildRefused:
         """Whether the job may start *child*: the checks of a client's order, which nobody else makes for it."""

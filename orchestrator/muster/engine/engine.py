@@ -22,6 +22,7 @@ from muster.engine.dispatch import Dispatcher
 from muster.engine.figures import Figures
 from muster.engine.files import Files
 from muster.engine.fleet import Fleet
+from muster.engine.inputs import Inputs
 from muster.engine.jobs import Jobs
 from muster.engine.journal import Journal
 from muster.engine.live import Live
@@ -72,6 +73,9 @@ class Engine:
             store, blueprints, turns, watchers, fleet, background, metrics, settings, tokens, self._hint
         )
         self.files = Files(store, settings.files, self._secret)
+        inputs = Inputs(store, turns, history=settings.history)
+        self.files.on_sent = lambda upload: background.spawn(inputs.came(upload))
+        turns.on_uploads = lambda job, uploads: background.spawn(inputs.expect(job, uploads))
         catalog, costs = Catalog(store), Costs(store)
         deletion = Deletion(store, jobs, watchers, self.files, cancel_grace_ms=settings.cancel_grace_ms)
         self._pruning = pruning = Pruning(store, self.files, settings.files)

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -55,6 +55,8 @@ class Files:
         self._settings = settings
         self.blobs = _blobs(settings)
         self.signer = UrlSigner(secret)
+        self.on_sent: Callable[[str], object] | None = None
+        """Told of every planned upload that was sent here."""
 
     # Uploads of clients
 
@@ -86,7 +88,10 @@ class Files:
         planned = await self._store.files.planned_upload(upload) if is_upload_id(upload) else None
         if planned is None:
             raise _sent_before()
-        return await self._keep_upload(upload, planned, chunks, once=True)
+        record = await self._keep_upload(upload, planned, chunks, once=True)
+        if self.on_sent is not None:
+            self.on_sent(upload)
+        return record
 
     async def _keep_upload(self, upload: str, planned: PlannedUpload, chunks: Chunks, *, once: bool) -> FileRecord:
         async with self._receiving(self._settings.upload_bytes_max) as incoming:

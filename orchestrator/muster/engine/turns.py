@@ -64,13 +64,15 @@ class Turns:
         approval_token: "ApprovalTokens",
     ) -> None:
         self._store = store
-        self._decider = Decider(blueprints)
+        self._decider = Decider(blueprints, store.files)
         self._dispatcher = dispatcher
         self._metrics = metrics
         self._rules = rules
         self._approval_token = approval_token
         self.on_timer: Callable[[JobId, int], None] | None = None
         """Told of every timer this replica sets, so that it fires in time."""
+        self.on_uploads: Callable[[JobId, tuple[str, ...]], object] | None = None
+        """Told of every job that waits for uploads from here on."""
         self.on_final: Callable[[JobRecord], None] | None = None
 
     def close(self) -> None:
@@ -191,6 +193,9 @@ class Turns:
                 self.on_timer(record.id, 0)  # the child's first turn, the parent's next one: in this partition, due now
         if rest.child is not None and reply.turn is None:  # else a wish to cancel came first, and none was made
             self._metrics.jobs.labels(rest.child.child.blueprint).inc()
+        wait = rest.draft.context.wait
+        if wait is not None and wait.uploads and reply.turn is None and self.on_uploads is not None:
+            self.on_uploads(record.id, wait.uploads)
         return reply.turn
 
     def _tell_the_end(self, record: JobRecord, rest: core.Rest, at: UnixMs) -> None:

@@ -59,6 +59,14 @@ class FileRecords(Protocol):
         """
         ...
 
+    async def expect_upload(self, upload: str, job: JobId, jobs_max: int) -> bool:
+        """Note that *job* waits for a planned upload, as one of at most *jobs_max*. False: it is planned no more."""
+        ...
+
+    async def expecting(self, upload: str) -> tuple[JobId, ...]:
+        """Jobs that wait for it, or did when it came."""
+        ...
+
     async def upload(self, upload: str) -> FileRecord | None: ...
 
     async def keep_artifact(

@@ -71,6 +71,13 @@ class RedisFileRecords:
             raise AlreadySent(file.id)
         return FileRecord(file, UnixMs(int(reply[1])), UnixMs(int(reply[2])))
 
+    async def expect_upload(self, upload: str, job: JobId, jobs_max: int) -> bool:
+        return bool((await self._run("expect", self._global, upload, job, jobs_max))[0] == b"planned")
+
+    async def expecting(self, upload: str) -> tuple[JobId, ...]:
+        names = [name.decode() for name in await self._call("HKEYS", f"{self._global}up:{upload}")]
+        return tuple(sorted(JobId(name[2:]) for name in names if name.startswith("j|")))
+
     async def upload(self, upload: str) -> FileRecord | None:
         fields = await self._fields(upload)
         if not fields.get("bl"):

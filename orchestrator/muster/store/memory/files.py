@@ -1,7 +1,7 @@
 """File records in the model."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from muster.core.file_record import FileRecord, NewFile, PlannedUpload, job_of_artifact, jobs_of_blobs
 from muster.core.ids import JobId, TaskId, UnixMs, split_task_id
@@ -17,6 +17,8 @@ class Upload:
     expires_at: int
     planned: PlannedUpload | None = None
     record: FileRecord | None = None
+    jobs: set[JobId] = field(default_factory=set[JobId])
+    """That wait for it."""
 
 
 class MemoryFileRecords:
@@ -58,6 +60,18 @@ class MemoryFileRecords:
         known = self._known(upload)
         return None if known is None or known.record is not None else known.planned
 
+    async def expect_upload(self, upload: str, job: JobId, jobs_max: int) -> bool:
+        known = self._known(upload)
+        if known is None or known.record is not None:
+            return False
+        if len(known.jobs) < jobs_max:
+            known.jobs.add(job)
+        return True
+
+    async def expecting(self, upload: str) -> tuple[JobId, ...]:
+        known = self._known(upload)
+        return () if known is None else tuple(sorted(known.jobs))
+
     async def keep_upload(self, file: NewFile, ttl_ms: int, *, planned: bool) -> FileRecord:
         known = self._known(file.id)
         sent_before = known is not None and known.record is not None and known.record.file.blob != file.blob
@@ -65,7 +79,8 @@ class MemoryFileRecords:
             raise AlreadySent(file.id)
         now = self._now()
         record = FileRecord(file, UnixMs(now), UnixMs(now + ttl_ms))
-        self._uploads[file.id] = Upload(now + ttl_ms, record=record)
+        waiting = set[JobId]() if known is None else known.jobs
+        self._uploads[file.id] = Upload(now + ttl_ms, record=record, jobs=waiting)
         return record
 
     async def upload(self, upload: str) -> FileRecord | None:
