@@ -13,7 +13,9 @@ from muster.core.record import Context, JobRecord, Submission, Wait
 from muster.core.status import JobStatus
 from muster.engine.files import Files
 from muster.engine.journal import EventsReply, EventsReport, LogEntry, LogPage, Steps, StepView
+from muster.engine.live import CaughtUp, JobChanged, Page
 from muster.engine.settings import FileSettings
+from muster.engine.story import Place
 from muster.engine.views import (
     CommandSocket,
     Dashboard,
@@ -406,6 +408,17 @@ class FakeEngine:
             except BaseException:
                 self.follower_left.set()
                 raise
+
+    async def follow_pages(
+        self, tenant: str, job_id: str, *, after: int = 0, quiet_s: float
+    ) -> AsyncGenerator[Page | None, None]:
+        record = await self.job(tenant, job_id)
+        yield Page((JobChanged(record),), Place.after(after), is_last=True, is_end=False)
+
+    async def follow_tenant_pages(
+        self, tenant: str, *, quiet_s: float, since_ms: int | None = None
+    ) -> AsyncGenerator[Page | CaughtUp, None]:
+        yield CaughtUp(NOW, is_quiet=True)
 
     async def steps(self, tenant: str, job_id: str) -> Steps:
         record = await self.job(tenant, job_id)

@@ -8,6 +8,7 @@ from muster.core.record import JobRecord
 from muster.core.status import JobStatus
 from muster.engine.files import Files
 from muster.engine.journal import EventsReply, EventsReport, LogPage, Steps
+from muster.engine.live import CaughtUp, Page
 from muster.engine.views import (
     CommandSocket,
     Dashboard,
@@ -139,6 +140,14 @@ class Engine(Protocol):
     def follow_logs(
         self, tenant: str, job_id: str, *, after: int, stream: Stream | None, quiet_s: float
     ) -> AsyncGenerator[LogPage, None]: ...
+
+    def follow_pages(
+        self, tenant: str, job_id: str, *, after: int = 0, quiet_s: float
+    ) -> AsyncGenerator[Page | None, None]: ...
+
+    def follow_tenant_pages(
+        self, tenant: str, *, quiet_s: float, since_ms: int | None = None
+    ) -> AsyncGenerator[Page | CaughtUp, None]: ...
 
     async def steps(self, tenant: str, job_id: str) -> Steps: ...
 

@@ -21,6 +21,7 @@ _COMMANDS = {
     "server": ("muster.cli.server:server", "Run one orchestrator process."),
     "worker": ("muster.cli.worker:app", "Run workers and look at them."),
     "job": ("muster.cli.job:app", "Start, look at, watch and cancel jobs."),
+    "events": ("muster.cli.events:events", "Show what happens to jobs, as it happens."),
     "file": ("muster.cli.file:app", "Send, fetch and list files."),
     "approve": ("muster.cli.approval:approve", "Answer a waiting job with `approved`, or another decision."),
     "reject": ("muster.cli.approval:reject", "Answer a waiting job with `rejected`."),
