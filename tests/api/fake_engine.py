@@ -8,16 +8,19 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from muster.blueprint.registry import Registry
 from muster.core.graph import Edge, Graph
 from muster.core.ids import JobId, UnixMs, new_job_id, split_task_id, task_id
 from muster.core.record import Context, JobRecord, Submission, Wait
 from muster.core.status import JobStatus
+from muster.engine.connections import Connections
 from muster.engine.figures import Figures
 from muster.engine.files import Files
 from muster.engine.journal import EventsReply, EventsReport, LogEntry, LogPage, Steps, StepView
-from muster.engine.live_events import JobChanged, JobEnded, LiveEvent
+from muster.engine.live import CaughtUp, JobChanged, Page
+from muster.engine.live_events import JobEnded, LiveEvent
 from muster.engine.settings import FileSettings
-from muster.engine.story import Page
+from muster.engine.story import Place
 from muster.engine.views import (
     CommandSocket,
     Dashboard,
@@ -112,6 +115,7 @@ class FakeEngine:
         store = MemoryStore(MemoryState())
         self.files = Files(store, FileSettings(Path("/nonexistent")), b"secret")
         self.figures = Figures(store, _nothing_to_prune)
+        self.connections = Connections(store, Registry(), (), self.submit, self.tagged)
         self.records: dict[str, JobRecord] = {}
         self.orders: list[JobOrder] = []
         self.keys: dict[tuple[str, str], JobId] = {}
@@ -255,6 +259,10 @@ class FakeEngine:
         self._check()
         days = (since, until)
         return tuple(DayCost(day, "simple_flow", 1, 1500, 3000) for day in days)
+
+    async def durations(self, tenant: str, meter: str) -> tuple[int, ...]:
+        self._check()
+        return ()
 
     async def delete(self, tenant: str, job_id: str) -> None:
         del self.records[(await self.job(tenant, job_id)).id]
@@ -442,12 +450,6 @@ class FakeEngine:
         await self.job(tenant, job_id)
         return max((entry.seq for entry in self.log), default=0)
 
-    async def follow_pages(
-        self, tenant: str, job_id: str, *, after: int = 0, quiet_s: float
-    ) -> AsyncGenerator[Page | None, None]:
-        await self.job(tenant, job_id)
-        yield None
-
     async def follow_job(
         self, tenant: str, job_id: str, *, after: int = 0, quiet_s: float
     ) -> AsyncGenerator[LiveEvent | None, None]:
@@ -482,6 +484,17 @@ class FakeEngine:
             except BaseException:
                 self.follower_left.set()
                 raise
+
+    async def follow_pages(
+        self, tenant: str, job_id: str, *, after: int = 0, quiet_s: float
+    ) -> AsyncGenerator[Page | None, None]:
+        record = await self.job(tenant, job_id)
+        yield Page((JobChanged(record),), Place.after(after), is_last=True, is_end=False)
+
+    async def follow_tenant_pages(
+        self, tenant: str, *, quiet_s: float, since_ms: int | None = None
+    ) -> AsyncGenerator[Page | CaughtUp, None]:
+        yield CaughtUp(NOW, is_quiet=True)
 
     async def steps(self, tenant: str, job_id: str) -> Steps:
         record = await self.job(tenant, job_id)

@@ -1,6 +1,6 @@
 """The worker SDK and client of Muster: contracts, handlers, and talking to an orchestrator."""
 
-from muster_worker.client import Client, JobList, JobState, SignedUpload, WaitingFor
+from muster_worker.client import Client, JobList, JobState, LiveEvent, SignedUpload, WaitingFor
 from muster_worker.context import Ctx
 from muster_worker.contracts import Call, TaskContract, task
 from muster_worker.durations import parse_duration_ms
@@ -44,6 +44,7 @@ __all__ = [
     "JobState",
     "JobStep",
     "JobSteps",
+    "LiveEvent",
     "LogLine",
     "LogPage",
     "NotAllowed",

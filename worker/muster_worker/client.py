@@ -20,7 +20,8 @@ from muster_worker.codec import encode
 from muster_worker.errors import Unreachable
 from muster_worker.file_transfer import fetch_file, send_file
 from muster_worker.files import Artifact, UploadedFile
-from muster_worker.log_stream import JobSteps, LogLine, LogPage, follow
+from muster_worker.live_stream import follow_events
+from muster_worker.log_stream import JobStep, JobSteps, LogLine, LogPage, follow
 from muster_worker.settings import addresses, token_from
 from muster_worker.transport import Answer, Transport
 
@@ -107,6 +108,24 @@ class CostDays(BaseModel):
 
     days: list[CostOfDay]
     total_cost_micros: int
+
+
+class LiveEvent(BaseModel):
+    """Something that happened to a job. By its `type` one of `job`, `step`, `line` and `artifact` is there.
+
+    `job`: its state changed; its input and `state_history` are left out. `step`, `artifact`. `log`: a line, and the
+    index of the step of its task that was open. `end`: the last one of each job, with the job.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    job_id: str
+    job: JobState | None = None
+    step: JobStep | None = None
+    line: LogLine | None = None
+    step_index: int | None = None
+    artifact: Artifact | None = None
 
 
 class JobList(BaseModel):
@@ -294,6 +313,25 @@ class Client:
         async with aclosing(follow(self._transport, _job_path(job_id), after)) as lines:
             async for line in lines:
                 yield line
+
+    async def events(
+        self, job_id: str | None = None, *, after: int = 0, since: datetime | None = None
+    ) -> AsyncGenerator[LiveEvent, None]:
+        """All that happens to a job, in order, until it is over; without a job, to all of one's jobs, for ever.
+
+        Lost connections are made again. Of one job each line then comes once; states may come again. Of all jobs only
+        the states come of what happened in between. `after` is a line of the job; with `since` the state of the jobs
+        that changed since then comes first.
+        """
+        if job_id is None:
+            place = "" if since is None else str(int(since.timestamp() * 1000))
+            following = follow_events(self._transport, "/api/v1/events", "since", place, ends=False)
+        else:
+            path = f"{_job_path(job_id)}/events"
+            following = follow_events(self._transport, path, "after", str(after), ends=True)
+        async with aclosing(following) as events:
+            async for event in events:
+                yield LiveEvent.model_validate(event)
 
     async def steps(self, job_id: str) -> JobSteps:
         """The steps of the job's tasks, and what they told about the job as a whole."""

@@ -33,7 +33,7 @@ class Artifact(BaseModel):
 
     artifact_id: str
     job_id: str
-    task_id: str
+    task_id: str | None
     name: str
     size: int
     sha256: str

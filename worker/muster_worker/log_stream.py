@@ -62,9 +62,12 @@ class JobSteps(BaseModel):
 
 
 @dataclass(slots=True)
-class _Event:
+class SentEvent:
+    """One block of a stream; only an `id` where it has no data."""
+
     kind: str = ""
     data: bytes = b""
+    id: str = ""
 
 
 _LINE: Final = TypeAdapter(LogLine)
@@ -81,9 +84,11 @@ async def follow(transport: Transport, job_path: str, after: int) -> AsyncGenera
         try:
             path = f"{job_path}/logs?follow=1&after={after}"
             async with aclosing(transport.lines(path, silence_s=SILENCE_S_MAX)) as received:
-                async for event in _events(received):
+                async for event in sent_events(received):
                     backoff.reset()
                     give_up_s = time.monotonic() + OUTAGE_S_MAX
+                    if not event.data:
+                        continue
                     if event.kind == "end":
                         return
                     line = _line(event, after)
@@ -97,23 +102,25 @@ async def follow(transport: Transport, job_path: str, after: int) -> AsyncGenera
         await asyncio.sleep(delay_s)
 
 
-async def _events(received: AsyncIterator[bytes]) -> AsyncIterator[_Event]:
+async def sent_events(received: AsyncIterator[bytes]) -> AsyncIterator[SentEvent]:
     """Server-sent events (html.spec.whatwg.org, section 9.2): as much of them as our server uses."""
-    event = _Event()
+    event = SentEvent()
     async for line in received:
         if not line:
-            if event.data:
+            if event.data or event.id:
                 yield event
-            event = _Event()
+            event = SentEvent()
             continue
         name, _, value = line.partition(b":")
         if name == b"event":
             event.kind = value.strip().decode()
         elif name == b"data":
             event.data = value.strip()
+        elif name == b"id":
+            event.id = value.strip().decode()
 
 
-def _line(event: _Event, after: int) -> LogLine:
+def _line(event: SentEvent, after: int) -> LogLine:
     if event.kind != "dropped":
         return read_answer(_LINE, event.data)
     count = read_answer(_DROPPED, event.data).dropped

@@ -45,7 +45,7 @@ async def get_logs(call: Call) -> web.StreamResponse:
 
 async def get_steps(call: Call) -> web.Response:
     steps = await call.engine.steps(call.tenant, call.path["job_id"])
-    return json_answer({"items": [_step(view) for view in steps.items], "metadata": steps.metadata})
+    return json_answer({"items": [step_object(view) for view in steps.items], "metadata": steps.metadata})
 
 
 async def _stream(call: Call) -> web.StreamResponse:
@@ -105,7 +105,7 @@ def _clock(moment: UnixMs) -> str | None:
     return time_text(moment)
 
 
-def _step(view: StepView) -> dict[str, Any]:
+def step_object(view: StepView) -> dict[str, Any]:
     fields = dict(view.fields)
     for name in _TIMES:
         moment = fields.get(name)

@@ -12,7 +12,7 @@ from muster.engine.connections import Connections
 from muster.engine.figures import Figures
 from muster.engine.files import Files
 from muster.engine.journal import EventsReply, EventsReport, LogPage, Steps
-from muster.engine.story import Page
+from muster.engine.live import CaughtUp, Page
 from muster.engine.live_events import LiveEvent
 from muster.engine.views import (
     CommandSocket,
@@ -199,6 +199,10 @@ class Engine(Protocol):
     ) -> AsyncGenerator[Page | None, None]:
         """What happens to a job, until it is over; None after *quiet_s* of silence."""
         ...
+
+    def follow_tenant_pages(
+        self, tenant: str, *, quiet_s: float, since_ms: int | None = None
+    ) -> AsyncGenerator[Page | CaughtUp, None]: ...
 
     async def steps(self, tenant: str, job_id: str) -> Steps: ...
 

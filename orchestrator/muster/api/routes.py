@@ -17,6 +17,7 @@ from muster.api import (
     events,
     files,
     health,
+    live,
     log_socket,
     logs,
     public,
@@ -57,6 +58,7 @@ _HOLDER: Final = (
     text_parameter("X-Task-Fence", "Its `fence`.", header=True),
 )
 _BYTES: Final = Answer(200, "The bytes, with `Repr-Digest`.", media_type="application/octet-stream", example="")
+_AN_EVENT: Final = 'id: 1\ndata: {"type":"log","job_id":"018f…","line":{"seq":1,"text":"hello"},"step_index":0}\n\n'
 _NEXT: Final = whole_parameter("next", "Take up to so many new tasks along; never waits for any.")
 _FORMAT: Final = text_parameter("format", "`dot` (default), `mermaid` or `json`.")
 
@@ -137,6 +139,28 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
               guard=client_socket.refuse_plain_requests, errors=(E.INVALID_PARAMETER, *_JOB), head=False,
               parameters=(whole_parameter("after", "Lines after the one of this `seq`."),
                           text_parameter("stream", "Only `stdout` or `stderr`."),
+                          text_parameter("api_key", "The client's token, where headers are not possible."))),
+    Operation("GET", "/api/v1/jobs/{job_id}/events", live.job_events, "All that happens to a job, live", Tag.JOBS,
+              (Answer(200, "Server-sent events: its state, steps, lines and artifacts in order, at last `end`.",
+                      media_type="text/event-stream", example=_AN_EVENT),), Auth.CLIENT,
+              errors=(E.INVALID_PARAMETER, *_JOB), head=False,
+              parameters=(whole_parameter("after", "Lines after the one of this `seq`."),
+                          text_parameter("Last-Event-ID", "As `after`, and wins.", header=True))),
+    Operation("GET", "/api/v1/jobs/{job_id}/events/socket", live.job_events_socket, "The same (WebSocket)", Tag.JOBS,
+              (Answer(101, "A frame for each event. A wrong key: close code 1008."),),
+              guard=client_socket.refuse_plain_requests, errors=(E.INVALID_PARAMETER, *_JOB), head=False,
+              parameters=(whole_parameter("after", "Lines after the one of this `seq`."),
+                          text_parameter("api_key", "The client's token, where headers are not possible."))),
+    Operation("GET", "/api/v1/events", live.events, "All that happens to one's jobs, live", Tag.JOBS,
+              (Answer(200, "Server-sent events of all jobs from now on, also of those made later.",
+                      media_type="text/event-stream", example=_AN_EVENT),), Auth.CLIENT,
+              errors=(E.INVALID_PARAMETER, *_STORE), head=False,
+              parameters=(whole_parameter("since", "First the state of jobs that changed since (ms since 1970)."),
+                          text_parameter("Last-Event-ID", "As `since`, and wins.", header=True))),
+    Operation("GET", "/api/v1/events/socket", live.events_socket, "The same (WebSocket)", Tag.JOBS,
+              (Answer(101, "A frame for each event; `place` says where to go on. A wrong key: close code 1008."),),
+              guard=client_socket.refuse_plain_requests, errors=(E.INVALID_PARAMETER, *_STORE), head=False,
+              parameters=(whole_parameter("since", "First the state of jobs that changed since (ms since 1970)."),
                           text_parameter("api_key", "The client's token, where headers are not possible."))),
     Operation("GET", "/api/v1/jobs/{job_id}/steps", logs.get_steps, "The steps of a job's tasks", Tag.JOBS,
               (Answer(200, "Steps of the newest attempts, and the job's metadata.", m.JobSteps),), Auth.CLIENT,

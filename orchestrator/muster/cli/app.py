@@ -22,6 +22,7 @@ _COMMANDS = {
     "worker": ("muster.cli.worker:app", "Run workers and look at them."),
     "job": ("muster.cli.job:app", "Start, look at, watch and cancel jobs."),
     "pipeline": ("muster.cli.pipeline:app", "Saved connections: list them, run them, see how they are."),
+    "events": ("muster.cli.events:events", "Show what happens to jobs, as it happens."),
     "file": ("muster.cli.file:app", "Send, fetch and list files."),
     "cost": ("muster.cli.cost:cost", "Show what jobs cost."),
     "approve": ("muster.cli.approval:approve", "Answer a waiting job with `approved`, or another decision."),

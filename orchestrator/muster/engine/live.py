@@ -9,15 +9,15 @@ from typing import Final
 from muster.core.ids import JobId, is_job_id
 from muster.core.record import JobRecord
 from muster.engine.following import Following, set_within
-from muster.engine.live_events import ArtifactKept, JobChanged, JobEnded, LineCame, LiveEvent, StepChanged
+from muster.engine.live_events import ArtifactKept, CaughtUp, JobChanged, JobEnded, LineCame, LiveEvent, StepChanged
 from muster.engine.settings import EngineSettings
 from muster.engine.story import Page, Place, next_page
-from muster.engine.tenants import TenantFollower, Tenants
+from muster.engine.tenants import TenantFollower, Tenants, unix_ms
 from muster.errors import ErrorCode, MusterError
 from muster.store.base import Store
 from muster.store.journal import Known
 
-__all__ = ["ArtifactKept", "JobChanged", "JobEnded", "LineCame", "Live", "LiveEvent", "Page", "StepChanged"]
+__all__ = ["ArtifactKept", "CaughtUp", "JobChanged", "JobEnded", "LineCame", "Live", "LiveEvent", "Page", "StepChanged"]
 
 LOOK_AGAIN_S: Final = 5.0
 """A lost announcement costs a follower at most this long."""
@@ -93,15 +93,16 @@ class Live:
         """
         async with aclosing(self.follow_tenant_pages(tenant, quiet_s=quiet_s, since_ms=since_ms)) as pages:
             async for page in pages:
-                if page is None:
-                    yield None
+                if isinstance(page, CaughtUp):
+                    if page.is_quiet:
+                        yield None
                     continue
                 for event in page.events:
                     yield event
 
     async def follow_tenant_pages(
         self, tenant: str, *, quiet_s: float, since_ms: int | None = None
-    ) -> AsyncGenerator[Page | None, None]:
+    ) -> AsyncGenerator[Page | CaughtUp, None]:
         """The same by pages of one job each, which followers at the same place share."""
         loop = asyncio.get_running_loop()
         heard_at = loop.time()
@@ -115,9 +116,10 @@ class Live:
                     yield page
                     heard_at = loop.time()
                 if not follower.changed:
+                    yield CaughtUp(unix_ms(), is_quiet=False)
                     await set_within(follower.woken, quiet_s)
                     if loop.time() - heard_at >= quiet_s:
-                        yield None
+                        yield CaughtUp(unix_ms(), is_quiet=True)
                         heard_at = loop.time()
 
     async def _pages_of(self, follower: TenantFollower) -> list[Page]:

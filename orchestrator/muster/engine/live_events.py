@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from muster.core.file_record import FileRecord
-from muster.core.ids import JobId
+from muster.core.ids import JobId, UnixMs
 from muster.core.record import JobRecord
 from muster.engine.journal import LogEntry, StepView
 
@@ -44,6 +44,14 @@ class JobEnded:
     """The last event of a job."""
 
     record: JobRecord
+
+
+@dataclass(frozen=True, slots=True)
+class CaughtUp:
+    """All that happened to a tenant's jobs until then was told. `is_quiet`: nothing has happened for a while."""
+
+    at: UnixMs
+    is_quiet: bool
 
 
 LiveEvent: TypeAlias = JobChanged | StepChanged | LineCame | ArtifactKept | JobEnded

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from muster.core.ids import JobId
+from muster.core.ids import JobId, UnixMs
 from muster.engine.following import set_within
 from muster.engine.story import Place
 from muster.store.base import Store, StoreFull, StoreUnavailable
@@ -147,7 +147,7 @@ class Tenants:
         return [record.id for record in sorted(changed, key=lambda record: record.updated_at)]
 
     async def _watch(self, room: _Room) -> bool:
-        now_ms = int(time.time() * 1000)
+        now_ms = unix_ms()
         known = await self._store.watch_tenant(room.tenant, self._replica, WATCH_MS)
         if known or not room.heard_ms:
             room.heard_ms = now_ms
@@ -167,10 +167,14 @@ class Tenants:
                 await asyncio.sleep(1.0)
 
     async def _catch_up(self, room: _Room, since_ms: int) -> None:
-        now_ms = int(time.time() * 1000)
+        now_ms = unix_ms()
         jobs = await self.changed_since(room.tenant, since_ms)
         for follower in room.followers:
             follower.look_again()
             for job in jobs:
                 follower.announce(job, None)
         room.heard_ms = now_ms
+
+
+def unix_ms() -> UnixMs:
+    return UnixMs(int(time.time() * 1000))

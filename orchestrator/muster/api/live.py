@@ -1,0 +1,166 @@
+"""Live events of one job or of all, as server-sent events and over WebSockets. docs/events.md shows them."""
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from functools import lru_cache
+from typing import Any, Final, TypeAlias, assert_never
+
+import orjson
+from aiohttp import WSCloseCode, web
+
+from muster.api.auth import Client
+from muster.api.call import Call
+from muster.api.client_socket import tell
+from muster.api.logs import EVENT_STREAM, KEEP_ALIVE_S, after_line, line_object, step_object
+from muster.api.middleware import headers_of_stream
+from muster.api.operations import Auth
+from muster.api.parameters import whole
+from muster.api.wire import artifact_object, job_object
+from muster.core.record import JobRecord
+from muster.engine.live import ArtifactKept, CaughtUp, JobChanged, JobEnded, LineCame, LiveEvent, Page, StepChanged
+
+SINCE_MS_MAX: Final = 2**53 - 1
+PLACE_EVERY_S: Final = 1.0
+"""A stream of a busy tenant says so often where to go on."""
+_LARGE: Final = frozenset({"initial_data", "state_history"})
+"""Members of a job that its events leave out: they are sent with every change."""
+
+Told: TypeAlias = Page | CaughtUp | None
+Pages: TypeAlias = AsyncGenerator[Told, None]
+
+
+async def job_events(call: Call) -> web.StreamResponse:
+    after = after_line(call.request.headers.get("Last-Event-ID") or call.query("after"))
+    await call.engine.job(call.tenant, call.path["job_id"])  # refused before the stream has begun
+    return await _stream(call, _pages_of_job(call, call.tenant, after), of_job=True)
+
+
+async def job_events_socket(call: Call) -> web.StreamResponse:
+    after = after_line(call.query("after"))
+
+    async def send(client: Client, socket: web.WebSocketResponse) -> int:
+        return await _send(socket, _pages_of_job(call, client.tenant, after), of_job=True)
+
+    async def known(client: Client) -> None:
+        await call.engine.job(client.tenant, call.path["job_id"])
+
+    return await tell(call, Auth.CLIENT, send, known)
+
+
+async def events(call: Call) -> web.StreamResponse:
+    since_ms = _since_ms(call.request.headers.get("Last-Event-ID") or call.query("since"))
+    pages = call.engine.follow_tenant_pages(call.tenant, quiet_s=KEEP_ALIVE_S, since_ms=since_ms)
+    return await _stream(call, pages, of_job=False)
+
+
+async def events_socket(call: Call) -> web.StreamResponse:
+    since_ms = _since_ms(call.query("since"))
+
+    async def send(client: Client, socket: web.WebSocketResponse) -> int:
+        pages = call.engine.follow_tenant_pages(client.tenant, quiet_s=KEEP_ALIVE_S, since_ms=since_ms)
+        return await _send(socket, pages, of_job=False)
+
+    return await tell(call, Auth.CLIENT, send)
+
+
+async def _pages_of_job(call: Call, tenant: str, after: int) -> Pages:
+    pages = call.engine.follow_pages(tenant, call.path["job_id"], after=after, quiet_s=KEEP_ALIVE_S)
+    async with aclosing(pages):
+        async for page in pages:
+            yield page
+
+
+def _since_ms(text: str | None) -> int | None:
+    return None if not text else whole("since", text, minimum=0, maximum=SINCE_MS_MAX)
+
+
+async def _stream(call: Call, pages: Pages, *, of_job: bool) -> web.StreamResponse:
+    """A reader that is slow is read for slowly: nothing is held for it but the pages it is being sent."""
+    response = web.StreamResponse(headers={**headers_of_stream(call.request), "Content-Type": EVENT_STREAM})
+    await response.prepare(call.request)
+    await response.write(b"retry: 1000\n\n")
+    clock = _PlaceClock()
+    async with aclosing(pages):
+        async for told in pages:
+            if isinstance(told, Page):
+                await response.write(_frames(told, with_places=of_job))
+            elif isinstance(told, CaughtUp) and clock.is_due(told):
+                await response.write(b"id: %d\n\n" % told.at)
+            if told is None or (isinstance(told, CaughtUp) and told.is_quiet):
+                await response.write(b": still here\n\n")
+    await response.write_eof()
+    return response
+
+
+async def _send(socket: web.WebSocketResponse, pages: Pages, *, of_job: bool) -> int:
+    clock = _PlaceClock()
+    async with aclosing(pages):
+        async for told in pages:
+            if isinstance(told, CaughtUp):
+                if clock.is_due(told):
+                    await socket.send_str(_text({"type": "place", "since": told.at}))
+            elif told is not None:
+                for text in _texts(told):
+                    await socket.send_str(text)
+                if told.is_end and of_job:
+                    return WSCloseCode.OK
+    return WSCloseCode.GOING_AWAY
+
+
+class _PlaceClock:
+    """Says of a tenant's stream when it is time to tell again where to go on."""
+
+    def __init__(self) -> None:
+        self._told_s = float("-inf")
+
+    def is_due(self, told: CaughtUp) -> bool:
+        now_s = time.monotonic()
+        if not told.is_quiet and now_s - self._told_s < PLACE_EVERY_S:
+            return False
+        self._told_s = now_s
+        return True
+
+
+@lru_cache(maxsize=64)
+def _texts(page: Page) -> tuple[str, ...]:
+    """Followers at the same place share the page, and this; hence the small number that is remembered."""
+    return tuple(_text(event_object(event)) for event in page.events)
+
+
+@lru_cache(maxsize=64)
+def _frames(page: Page, *, with_places: bool) -> bytes:
+    """The place in a job's stream is its newest line; a tenant's stream tells its place by itself."""
+    return b"".join(
+        (_place(event) if with_places else b"") + b"data: " + text.encode() + b"\n\n"
+        for event, text in zip(page.events, _texts(page), strict=True)
+    )
+
+
+def _place(event: LiveEvent) -> bytes:
+    return b"id: %d\n" % event.entry.seq if isinstance(event, LineCame) else b""
+
+
+def event_object(event: LiveEvent) -> dict[str, Any]:
+    match event:
+        case JobChanged(record):
+            return {"type": "job", "job_id": record.id, "job": _job(record)}
+        case StepChanged(job, step):
+            return {"type": "step", "job_id": job, "step": step_object(step)}
+        case LineCame(job, entry, step):
+            index = None if step is None else step.index
+            return {"type": "log", "job_id": job, "line": line_object(entry), "step_index": index}
+        case ArtifactKept(job, file):
+            return {"type": "artifact", "job_id": job, "artifact": artifact_object(file)}
+        case JobEnded(record):
+            return {"type": "end", "job_id": record.id, "status": record.status.value, "job": _job(record)}
+        case _:
+            assert_never(event)
+
+
+def _job(record: JobRecord) -> dict[str, Any]:
+    return {name: value for name, value in job_object(record).items() if name not in _LARGE}
+
+
+def _text(frame: dict[str, Any]) -> str:
+    return orjson.dumps(frame).decode()
