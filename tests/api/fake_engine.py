@@ -114,7 +114,7 @@ class FakeEngine:
         self.counters = Metrics(version="0")
         store = MemoryStore(MemoryState())
         self.files = Files(store, FileSettings(Path("/nonexistent")), b"secret")
-        self.figures = Figures(store, _nothing_to_prune)
+        self.figures = Figures(store, _nothing_to_prune, asyncio.ensure_future)
         self.connections = Connections(store, Registry(), (), self.submit, self.tagged)
         self.records: dict[str, JobRecord] = {}
         self.orders: list[JobOrder] = []

@@ -291,3 +291,19 @@ async def test_a_server_that_stops_leaves_the_schedules_to_others_at_once() -> N
     await first.schedules.run()
     await second.schedules.turn()
     assert slots_of(await runs(second)) == [60]
+
+
+async def test_where_nobody_has_a_schedule_nobody_leads_and_a_new_one_is_found_all_the_same() -> None:
+    place = Place()
+    first, second = place.replica("r1"), place.replica("r2")
+    for _ in range(4):
+        for engine in (first, second):
+            assert await engine.schedules.turn() == POLL_S
+        place.pass_time(LEASE_MS)
+    assert (await first.connections._records.lead("r3", LEASE_MS)).is_mine
+    await first.connections._records.lead("r3", 0)
+    await second.connections.create("acme", {"name": "own", "blueprint": "quick", "schedule": "0 * * * *"})
+    place.pass_time(HOUR_MS)
+    for engine in (first, second):
+        await engine.schedules.turn()
+    assert len(await runs(first, "acme", "own")) == 1

@@ -80,6 +80,7 @@ async def test_every_change_is_counted(store: Store) -> None:
     await store.connections.delete("acme", "trello")
     counts.append((await store.connections.lead("r1", HOUR_MS)).changes)
     assert counts == [0, 1, 2, 3]
+    assert await store.connections.changes() == 3
 
 
 async def test_one_replica_runs_the_schedules_until_its_lease_ends_or_it_gives_up(store: Store) -> None:

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from muster_worker import Worker
 from muster_worker.settings import addresses, token_from, worker_settings
 
 
@@ -11,6 +12,15 @@ def test_arguments_win_over_the_environment() -> None:
     given = worker_settings(url="http://b/", token="u", worker_id="v", slots=4, drain_timeout="1m", env=env)
     assert (given.addresses, given.token, given.worker_id, given.slots) == (("http://b",), "u", "v", 4)
     assert given.drain_timeout_s == 60
+
+
+def test_the_price_of_a_second_comes_from_the_argument_the_worker_or_the_environment() -> None:
+    env = {"MUSTER_WORKER_TOKEN": "t", "MUSTER_WORKER_PRICE_PER_SECOND": "0.25"}
+    assert worker_settings(env={"MUSTER_WORKER_TOKEN": "t"}).price_per_second == 0
+    assert worker_settings(env=env).price_per_second == 0.25
+    assert worker_settings(price_per_second=0, env=env).price_per_second == 0
+    assert Worker(cost_per_second=2).settings(token="t").price_per_second == 2
+    assert Worker(cost_per_second=2).settings(token="t", price_per_second=3).price_per_second == 3
 
 
 def test_several_addresses_are_separated_by_commas() -> None:
@@ -35,6 +45,12 @@ def test_a_token_can_come_from_a_file(tmp_path: Path) -> None:
         ({"MUSTER_WORKER_TOKEN_FILE": "/nowhere"}, "MUSTER_WORKER_TOKEN_FILE names '/nowhere', which cannot be read"),
         ({"MUSTER_WORKER_TOKEN": "t", "MUSTER_WORKER_SLOTS": "many"}, "slots must be a whole number .* not 'many'"),
         ({"MUSTER_WORKER_TOKEN": "t", "MUSTER_WORKER_SLOTS": "0"}, "slots must be"),
+        (
+            {"MUSTER_WORKER_TOKEN": "t", "MUSTER_WORKER_PRICE_PER_SECOND": "free"},
+            "price per second must be .* not 'free'",
+        ),
+        ({"MUSTER_WORKER_TOKEN": "t", "MUSTER_WORKER_PRICE_PER_SECOND": "-1"}, "price per second must be"),
+        ({"MUSTER_WORKER_TOKEN": "t", "MUSTER_WORKER_PRICE_PER_SECOND": "nan"}, "price per second must be"),
         ({"MUSTER_WORKER_TOKEN": "t", "MUSTER_WORKER_ID": "a b"}, "'a b' is not a worker id"),
         ({"MUSTER_WORKER_TOKEN": "t", "MUSTER_URL": "localhost:8080"}, "'localhost:8080' is not the address"),
         ({"MUSTER_WORKER_TOKEN": "t", "MUSTER_URL": " , "}, "no orchestrator address"),

@@ -46,6 +46,17 @@ async def test_a_task_is_run_and_its_result_reported(fake: FakeOrchestrator, ser
     assert fake.registrations[0]["protocol"] == 1
 
 
+async def test_a_worker_says_what_it_costs_and_which_runtimes_it_has(fake: FakeOrchestrator, serving: Serving) -> None:
+    scripts, worker = Worker(), Worker(cost_per_second=0.5)
+    scripts.offer_runtimes(["python:3.11", "bash"])
+    worker.add("x", print)
+    worker.include(scripts)
+    worker.offer_runtimes(["bash", "ruby:3.2"])
+    async with serving(worker, fake):
+        said = fake.registrations[0]
+    assert (said["cost_per_second"], said["runtimes"]) == (0.5, ["python:3.11", "bash", "ruby:3.2"])
+
+
 async def test_plain_functions_run_in_threads_side_by_side(fake: FakeOrchestrator, serving: Serving) -> None:
     worker = Worker(slots=3)
     meeting = threading.Barrier(3, timeout=10)

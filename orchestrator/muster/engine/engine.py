@@ -79,7 +79,7 @@ class Engine:
         catalog, costs = Catalog(store), Costs(store)
         deletion = Deletion(store, jobs, watchers, self.files, cancel_grace_ms=settings.cancel_grace_ms)
         self._pruning = pruning = Pruning(store, self.files, settings.files)
-        self.figures = Figures(store, pruning.run_once)
+        self.figures = Figures(store, pruning.run_once, background.spawn)
         self.connections = Connections(store, blueprints, settings.connections, jobs.submit, catalog.tagged)
         self.schedules = Schedules(store, self.connections, jobs.submit, catalog.tagged, settings.replica)
         self._journal = journal = Journal(store, settings)

@@ -1,14 +1,19 @@
 """How much there is: of the store's server, of a tenant's jobs; and tidying up when somebody asks for it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 from muster.core.ids import UnixMs
 from muster.core.limits import FIND_JOBS_MAX
 from muster.core.status import JobStatus
+from muster.errors import ErrorCode, MusterError
+from muster.files.blobs import DiskFull, StorageFailed
 from muster.store.base import Store
 from muster.store.figures import StoreFacts
+
+Spawn: TypeAlias = Callable[[Coroutine[Any, Any, None]], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +37,13 @@ class Census:
 
 
 class Figures:
-    def __init__(self, store: Store, prune: Callable[[], Awaitable[int]]) -> None:
+    """*prune* removes files that nobody can read; *spawn* owns what outlives whoever asks."""
+
+    def __init__(self, store: Store, prune: Callable[[], Awaitable[int]], spawn: Spawn) -> None:
         self._store = store
         self._prune = prune
-        self._tidying: asyncio.Task[tuple[str, ...]] | None = None
+        self._spawn = spawn
+        self._tidied: asyncio.Future[int] | None = None
 
     async def facts(self) -> StoreFacts:
         return await self._store.figures.facts()
@@ -57,14 +65,27 @@ class Figures:
         return Census(counts, begun, tally.steps, tally.artifacts, min(created), max(created))
 
     async def tidy_up(self) -> tuple[str, ...]:
-        """What was done, in sentences. Who asks while it goes on gets the same answer."""
-        if self._tidying is None or self._tidying.done():
-            self._tidying = asyncio.get_running_loop().create_task(self._tidy_up())
-        return await asyncio.shield(self._tidying)
+        """What was done, in sentences. Who asks while it goes on gets the same answer.
 
-    async def _tidy_up(self) -> tuple[str, ...]:
-        removed = await self._prune()
-        return (
-            "Looked at every stored file",
-            f"Removed {removed} files of expired uploads, ended executions and broken transfers",
-        )
+        Raises:
+            MusterError: FILE_STORAGE_UNAVAILABLE.
+        """
+        if self._tidied is None or self._tidied.done():
+            self._tidied = asyncio.get_running_loop().create_future()
+            self._spawn(self._tidy_up(self._tidied))
+        try:
+            removed = await asyncio.shield(self._tidied)
+        except (StorageFailed, DiskFull, OSError) as error:
+            raise MusterError(
+                ErrorCode.FILE_STORAGE_UNAVAILABLE, "The server cannot reach the storage of its files."
+            ) from error
+        return ("Looked at every stored file", f"Removed {removed} that nobody can read any more")
+
+    async def _tidy_up(self, tidied: "asyncio.Future[int]") -> None:
+        try:
+            tidied.set_result(await self._prune())
+        except Exception as error:  # noqa: BLE001 -- whoever asked is told
+            tidied.set_exception(error)
+            tidied.exception()  # nobody may be left to ask
+        finally:
+            tidied.cancel()

@@ -102,6 +102,8 @@ class Schedules:
 
     async def turn(self) -> float:
         """Run what is due. Returns in how many seconds to look again."""
+        if self._changes is not None and not self._timed and await self._records.changes() == self._changes:
+            return POLL_S  # nobody has a schedule
         lead = await self._records.lead(self._replica, LEASE_MS)
         if not lead.is_mine:
             self._changes = None

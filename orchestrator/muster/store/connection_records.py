@@ -31,7 +31,7 @@ class SavedConnection:
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """Whether this replica runs the schedules; `changes` grows with every change of any saved connection."""
+    """Whether this replica runs the schedules, and how often any saved connection was changed."""
 
     is_mine: bool
     now: UnixMs
@@ -74,6 +74,10 @@ class ConnectionRecords(Protocol):
 
     async def tenants(self) -> tuple[str, ...]:
         """Those that have any, in order."""
+        ...
+
+    async def changes(self) -> int:
+        """How often any connection was saved or deleted: one plain read."""
         ...
 
     async def lead(self, replica: str, lease_ms: int) -> Lead:

@@ -46,6 +46,9 @@ class RedisConnectionRecords:
         fields = await self._call("HKEYS", f"{self._global}ct")
         return tuple(sorted(field.decode() for field in fields if field))
 
+    async def changes(self) -> int:
+        return int(await self._call("HGET", f"{self._global}ct", "") or 0)
+
     async def lead(self, replica: str, lease_ms: int) -> Lead:
         mine, now, changes = await self._run("lead", self._global, replica, lease_ms)
         return Lead(bool(mine), UnixMs(int(now)), int(changes))

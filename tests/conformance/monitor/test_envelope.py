@@ -9,11 +9,13 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from muster.api.app import create_app
+from muster.api.routes import OPERATIONS as CORE
 from muster.settings import Settings
 from muster.store.base import StoreUnavailable
 from muster.surfaces.monitor import outbox
 from muster.surfaces.monitor.outbox import NotReading, Outbox
 from muster.surfaces.monitor.routes import ENVELOPES, OPERATIONS
+from openapi_spec_validator import validate
 
 from tests.api.conftest import ALICE, credentials
 from tests.api.fake_engine import FakeEngine
@@ -54,6 +56,17 @@ async def test_a_store_that_is_away_is_503_in_the_envelope(engine: BrokenEngine,
     answer = await http.get("/api/executions/x", headers=ALICE)
     assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
     assert (await answer.json())["success"] is False
+
+
+async def test_the_reference_shows_every_operation_with_its_envelope() -> None:
+    app = create_app(FakeEngine(), Settings(), credentials(), operations=(*CORE, *OPERATIONS))
+    async with TestClient(TestServer(app)) as client:
+        document = await (await client.get("/openapi.json")).json()
+    validate(document)
+    assert {row.path for row in OPERATIONS} <= set(document["paths"])
+    schema = document["paths"]["/api/executions"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    envelope = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    assert list(envelope["properties"]) == ["success", "data", "error", "timestamp"]
 
 
 class SlowSocket:

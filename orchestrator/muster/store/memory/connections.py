@@ -51,6 +51,9 @@ class MemoryConnectionRecords:
     async def tenants(self) -> tuple[str, ...]:
         return tuple(sorted(self._saved))
 
+    async def changes(self) -> int:
+        return self._changes
+
     async def lead(self, replica: str, lease_ms: int) -> Lead:
         is_mine = self._holder() in {"", replica} and lease_ms > 0
         if is_mine:

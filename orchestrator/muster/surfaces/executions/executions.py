@@ -40,7 +40,7 @@ _STATUS_WORDS: Final = (QUEUED[SURFACE], RUNNING, *dict.fromkeys(FINAL_WORDS[SUR
 _METADATA: Final = "metadata["
 
 
-async def create_execution(call: Call) -> web.Response:
+async def make_execution(call: Call) -> web.Response:
     """Stored when this answers. With `input_files` it starts once all of them were sent to their `upload_urls`."""
     order = call.body(CreateExecution)
     runtime = resolved(order.runtime, call.edge.settings.runtimes)
@@ -68,7 +68,7 @@ async def create_execution(call: Call) -> web.Response:
     return await _just_made(call, submitted.job_id)
 
 
-async def get_execution(call: Call) -> web.Response:
+async def show_execution(call: Call) -> web.Response:
     """As it is now, with what it printed so far, 1 MiB of each stream at most."""
     record = await execution_of(call)
     around = Around(
@@ -80,7 +80,7 @@ async def get_execution(call: Call) -> web.Response:
     return json_answer(execution_object(record, around))
 
 
-async def list_executions(call: Call) -> web.Response:
+async def list_own_executions(call: Call) -> web.Response:
     """One's executions, newest first, without their output."""
     limit, status, metadata = _limit(call), _status(call), _metadata_of(call)
     found: list[JobRecord] = []

@@ -16,7 +16,7 @@ from muster.surfaces.command_job import submit_command
 from muster.surfaces.monitor.artifact_view import artifact_object
 from muster.surfaces.monitor.envelope import answer
 from muster.surfaces.monitor.execution_view import execution_object
-from muster.surfaces.monitor.models import CreateExecution
+from muster.surfaces.monitor.models import NAME_CHARACTERS_MAX, CreateExecution
 from muster.surfaces.monitor.parameters import one_of, page_of
 from muster.surfaces.monitor.steps import SURFACE, StepsOf, is_command, steps_of
 
@@ -62,7 +62,7 @@ async def create_execution(call: Call) -> web.Response:
         "environment": order.environment or {},
         "labels": {
             OF_SURFACE: SURFACE,
-            "name": order.name or order.text,
+            "name": order.name or order.text[:NAME_CHARACTERS_MAX],
             "command": order.text,
             "tags": order.tags or [],
             "metadata": order.metadata or {},

@@ -90,7 +90,8 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     Operation("GET", "/api/health/database", health.database, "What is kept for the caller", Tag.MONITOR,
               _answer(200, "Counts.", m.Database), Auth.MONITOR, errors=_STORE),
     Operation("POST", "/api/health/optimize", health.optimize, "Tidy up now", Tag.MONITOR,
-              _answer(200, "What was done, and the figures after it.", m.Optimized), Auth.MONITOR, errors=_STORE),
+              _answer(200, "What was done, and the figures after it.", m.Optimized), Auth.MONITOR,
+              errors=(E.FILE_STORAGE_UNAVAILABLE, *_STORE)),
     SOCKETS[1],
 )
 # fmt: on

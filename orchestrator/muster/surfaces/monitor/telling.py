@@ -42,6 +42,8 @@ class _Told:
 
     record: JobRecord
     started: bool = False
+    version: int = -1
+    """Of the record whose states were told: it grows with every state that is entered."""
     steps: dict[str, Message] = field(default_factory=dict[str, Message])
     views: dict[str, StepView] = field(default_factory=dict[str, StepView])
     artifacts: int = 0
@@ -86,7 +88,8 @@ class Teller:
         if started_at(record) is not None and not told.started:
             told.started = True
             found.append(_started(record))
-        if told.started and not is_command(record):
+        if told.started and told.version != record.version and not is_command(record):
+            told.version = record.version
             found += await self._states(told)
         return found
 
