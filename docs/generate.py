@@ -88,6 +88,7 @@ Processes of the SDK and the client read these instead:
 | `MUSTER_WORKER_TOKEN` | - | The worker's token; or `MUSTER_WORKER_TOKEN_FILE`. |
 | `MUSTER_WORKER_ID` | host, process and a random part | The worker's name. Two processes must never share one. |
 | `MUSTER_WORKER_SLOTS` | `10` | Tasks at a time. |
+| `MUSTER_WORKER_PRICE_PER_SECOND` | `0` | What a second of a running task costs, in EUR. |
 | `MUSTER_COMMANDS_FILE` | - | What a worker with `--commands` may run: [commands.md](commands.md). |
 """
 

@@ -9,6 +9,8 @@ class ErrorCode(StrEnum):
     INVALID_BODY = "invalid_body"
     INVALID_PARAMETER = "invalid_parameter"
     INVALID_INPUT = "invalid_input"
+    UNPROCESSABLE = "unprocessable"
+    UNKNOWN_COMMAND = "unknown_command"
     UNAUTHENTICATED = "unauthenticated"
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"
@@ -17,6 +19,7 @@ class ErrorCode(StrEnum):
     WORKER_NOT_FOUND = "worker_not_found"
     BLUEPRINT_NOT_FOUND = "blueprint_not_found"
     FILE_NOT_FOUND = "file_not_found"
+    FILE_EXPIRED = "file_expired"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     BODY_TOO_LARGE = "body_too_large"
     SIGNATURE_REFUSED = "signature_refused"
@@ -24,6 +27,7 @@ class ErrorCode(StrEnum):
     DISK_FULL = "disk_full"
     TASK_NOT_HELD = "task_not_held"
     JOB_FINAL = "job_final"
+    JOB_RUNNING = "job_running"
     NOT_WAITING_FOR_DECISION = "not_waiting_for_decision"
     UNKNOWN_DECISION = "unknown_decision"
     SIGNALS_FULL = "signals_full"
@@ -31,7 +35,15 @@ class ErrorCode(StrEnum):
     WEBHOOK_URL_REFUSED = "webhook_url_refused"
     STORE_UNAVAILABLE = "store_unavailable"
     STORE_FULL = "store_full"
+    FILE_STORAGE_UNAVAILABLE = "file_storage_unavailable"
     SHUTTING_DOWN = "shutting_down"
+    NO_CLIENT_CONFIGURED = "no_client_configured"
+    STILL_RUNNING = "still_running"
+    CONNECTION_NOT_FOUND = "connection_not_found"
+    CONNECTION_EXISTS = "connection_exists"
+    CONNECTION_CONFIGURED = "connection_configured"
+    TOO_MANY_CONNECTIONS = "too_many_connections"
+    RUN_FAILED = "run_failed"
     INTERNAL = "internal"
 
 
@@ -40,6 +52,8 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.INVALID_BODY: 400,
     ErrorCode.INVALID_PARAMETER: 400,
     ErrorCode.INVALID_INPUT: 400,
+    ErrorCode.UNPROCESSABLE: 422,
+    ErrorCode.UNKNOWN_COMMAND: 400,
     ErrorCode.UNAUTHENTICATED: 401,
     ErrorCode.FORBIDDEN: 403,
     ErrorCode.NOT_FOUND: 404,
@@ -48,6 +62,7 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.WORKER_NOT_FOUND: 404,
     ErrorCode.BLUEPRINT_NOT_FOUND: 404,
     ErrorCode.FILE_NOT_FOUND: 404,
+    ErrorCode.FILE_EXPIRED: 410,
     ErrorCode.METHOD_NOT_ALLOWED: 405,
     ErrorCode.BODY_TOO_LARGE: 413,
     ErrorCode.SIGNATURE_REFUSED: 403,
@@ -55,6 +70,7 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.DISK_FULL: 507,
     ErrorCode.TASK_NOT_HELD: 409,
     ErrorCode.JOB_FINAL: 409,
+    ErrorCode.JOB_RUNNING: 409,
     ErrorCode.NOT_WAITING_FOR_DECISION: 409,
     ErrorCode.UNKNOWN_DECISION: 400,
     ErrorCode.SIGNALS_FULL: 409,
@@ -62,7 +78,15 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.WEBHOOK_URL_REFUSED: 400,
     ErrorCode.STORE_UNAVAILABLE: 503,
     ErrorCode.STORE_FULL: 503,
+    ErrorCode.FILE_STORAGE_UNAVAILABLE: 503,
     ErrorCode.SHUTTING_DOWN: 503,
+    ErrorCode.NO_CLIENT_CONFIGURED: 500,
+    ErrorCode.STILL_RUNNING: 504,
+    ErrorCode.CONNECTION_NOT_FOUND: 404,
+    ErrorCode.CONNECTION_EXISTS: 409,
+    ErrorCode.CONNECTION_CONFIGURED: 409,
+    ErrorCode.TOO_MANY_CONNECTIONS: 409,
+    ErrorCode.RUN_FAILED: 500,
     ErrorCode.INTERNAL: 500,
 }
 

@@ -7,6 +7,7 @@ import secrets
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,16 +15,20 @@ from aiohttp import web
 
 from muster.api.app import create_app
 from muster.api.auth import Credentials
+from muster.api.routes import OPERATIONS
 from muster.blueprint.builtin import BUILTIN
 from muster.blueprint.problems import BlueprintError
 from muster.blueprint.registry import Registry
+from muster.engine.connection_file import load_connections
 from muster.engine.engine import Engine
 from muster.engine.settings import EngineSettings, FileSettings
+from muster.files.payloads import BlobPayloads
 from muster.observe.logs import configure_logs
 from muster.observe.metrics import Metrics
 from muster.settings import Settings
 from muster.store.redis import RedisStore
 from muster.store.topology import inspect, locator
+from muster.surfaces.table import envelopes_of, operations_of, prepare, sockets_of
 from muster.version import product_version
 
 log = logging.getLogger("muster.main")
@@ -52,8 +57,10 @@ async def serve(
 
     Raises:
         StartRefused: the store is not fit for the mode.
+        SettingsRefused: a file that a surface needs cannot be used.
         StoreUnavailable: nobody answers at `redis_url`.
         BlueprintError: every problem of every blueprint.
+        ConnectionsRefused: every problem of the file of connections.
         OSError: the port cannot be bound.
     """
     stop = stop or asyncio.Event()
@@ -61,8 +68,20 @@ async def serve(
     configure_logs(level=settings.log_level, log_format=settings.log_format)
     async with AsyncExitStack() as stack:
         engine = await stack.enter_async_context(running_engine(settings))
-        app = create_app(engine, settings, Credentials.load(settings))
-        url = await stack.enter_async_context(_listening(app, settings))
+        credentials = Credentials.load(settings)
+        app = create_app(
+            engine,
+            settings,
+            credentials,
+            operations=(*OPERATIONS, *operations_of(settings.mounted_surfaces)),
+            envelopes=envelopes_of(settings.mounted_surfaces),
+        )
+        prepare(app, settings)
+        url = await stack.enter_async_context(_listening(app, settings.host, settings.port))
+        sockets = sockets_of(settings.mounted_surfaces)
+        if settings.stepflow_ws_port is not None and sockets:
+            apart = create_app(engine, settings, credentials, operations=sockets)
+            await stack.enter_async_context(_listening(apart, settings.stepflow_ws_host, settings.stepflow_ws_port))
         gc.freeze()  # what start-up made stays: later collections need not walk it
         if settings.reload:
             stack.enter_context(_cancelled_at_exit(_reload_on_change(engine, settings)))
@@ -102,6 +121,7 @@ async def running_engine(settings: Settings) -> AsyncIterator[Engine]:
         registry.add(blueprint)
     for place in settings.blueprints:
         registry.load(place)
+    connections = load_connections(settings.connections_file, registry)
     replica = secrets.token_hex(6)
     wiring = _Wiring()
     store = RedisStore(
@@ -117,8 +137,10 @@ async def running_engine(settings: Settings) -> AsyncIterator[Engine]:
         check_store(await inspect(await locator(settings.redis_url)()), settings)
         secret = settings.secret.get_secret_value() if settings.secret else await store.secret(secrets.token_hex(32))
         metrics = Metrics(version=product_version())
-        engine = Engine(store, registry, engine_settings(settings, replica), metrics, secret)
+        rules = replace(engine_settings(settings, replica), connections=connections)
+        engine = Engine(store, registry, rules, metrics, secret)
         wiring.engine = engine
+        store.keep_large_values(BlobPayloads(engine.files.blobs), settings.payload_inline_bytes)
         metrics.count_store_traffic(store.traffic)
         await engine.publish_blueprints()
         engine.start()
@@ -169,6 +191,11 @@ def engine_settings(settings: Settings, replica: str) -> EngineSettings:
             upload_bytes_max=settings.max_upload_bytes,
             artifact_bytes_max=settings.max_artifact_bytes,
             quota_bytes=settings.files_quota_bytes,
+            bucket_url=settings.files_url,
+            upload_folder=settings.own_folder(settings.upload_dir),
+            artifact_folder=settings.own_folder(settings.artifact_dir),
+            artifact_ttl_ms=None if settings.results_ttl_seconds is None else ms(settings.results_ttl_seconds),
+            clean_every_ms=ms(settings.clean_interval_seconds),
             upload_ttl_ms=ms(settings.upload_ttl_seconds),
         ),
     )
@@ -202,7 +229,7 @@ def check_store(info: dict[str, str], settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def _listening(app: web.Application, settings: Settings) -> AsyncIterator[str]:
+async def _listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
     runner = web.AppRunner(
         app,
         handler_cancellation=True,
@@ -212,11 +239,11 @@ async def _listening(app: web.Application, settings: Settings) -> AsyncIterator[
     )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, settings.host, settings.port, backlog=1024)
+        site = web.TCPSite(runner, host, port, backlog=1024)
         await site.start()
-        port = runner.addresses[0][1] if runner.addresses else settings.port
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        yield f"http://{host}:{port}"
+        bound = runner.addresses[0][1] if runner.addresses else port
+        name = f"[{host}]" if ":" in host else host
+        yield f"http://{name}:{bound}"
     finally:
         await runner.cleanup()
 

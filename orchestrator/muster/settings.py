@@ -34,7 +34,7 @@ PUBLIC_TOKENS: Final = frozenset(
     {"secure-orchestrator-token", "secure-worker-token", "dev-client-token", "dev-worker-token", "changeme"}
 )
 """Tokens that stand in documents and examples: everybody knows them."""
-FROM_A_FILE: Final = ("client_token", "global_worker_token", "secret", "redis_url")
+FROM_A_FILE: Final = ("client_token", "global_worker_token", "secret", "redis_url", "datavizhub_key", "pipelines_key")
 """Settings that `MUSTER_<NAME>_FILE` may give, so that no secret need stand in an environment."""
 OF_OTHERS: Final = frozenset(
     {
@@ -45,6 +45,7 @@ OF_OTHERS: Final = frozenset(
         "MUSTER_CLIENT_TOKEN_FILE",
         "MUSTER_WORKER_ID",
         "MUSTER_WORKER_SLOTS",
+        "MUSTER_WORKER_PRICE_PER_SECOND",
         "MUSTER_COMMANDS_FILE",
         "MUSTER_WORKER_TYPE",
     }
@@ -52,6 +53,31 @@ OF_OTHERS: Final = frozenset(
 """Variables of the worker SDK, the client and the conformance profile share the prefix and are no mistake."""
 _OF_OTHERS_BEGIN: Final = ("MUSTER_TEST_", "MUSTER_BENCH_", "MUSTER_SERVICE_", "MUSTER_PORT_")
 """Tests and benchmarks; the last two are set by Kubernetes beside a Service that is called `muster`."""
+
+SURFACES: Final = ("cli", "executions", "connections", "monitor")
+"""The API documents that are served beside the core's, by the names of their packages in `muster.surfaces`."""
+DOCUMENT_VARIABLES: Final[Mapping[str, str]] = {
+    "DATAVIZHUB_API_KEY": "datavizhub_key",
+    "DATAVIZHUB_API_KEY_HEADER": "api_key_header",
+    "DATAVIZHUB_REQUIRE_KEY_FOR_EXAMPLES": "require_key_for_examples",
+    "DATAVIZHUB_CORS_ALLOW_ALL": "cors_allow_all",
+    "DATAVIZHUB_CORS_ORIGINS": "cors_origins",
+    "DATAVIZHUB_UPLOAD_DIR": "upload_dir",
+    "DATAVIZHUB_RESULTS_DIR": "artifact_dir",
+    "DATAVIZHUB_RESULTS_TTL_SECONDS": "results_ttl_seconds",
+    "DATAVIZHUB_RESULTS_CLEAN_INTERVAL_SECONDS": "clean_interval_seconds",
+    "DATAVIZHUB_REDIS_URL": "redis_url",
+    "DATAVIZHUB_QUEUE": "namespace",
+    "DATAPIPELINES_API_KEY": "pipelines_key",
+    "STEPFLOW_LOG_LEVEL": "log_level",
+    "STEPFLOW_STORAGE_PATH": "data_dir",
+    "STEPFLOW_WEBSOCKET_HOST": "stepflow_ws_host",
+    "STEPFLOW_WEBSOCKET_PORT": "stepflow_ws_port",
+    "STEPFLOW_AUTH_ENABLED": "stepflow_auth_enabled",
+}
+"""Variables that the documents name, and the settings they stand for. A setting's own variable wins."""
+USE_REDIS: Final = "DATAVIZHUB_USE_REDIS"
+"""`0`: DATAVIZHUB_REDIS_URL is not looked at, so the embedded engine serves. Else the address alone decides."""
 
 Origin: TypeAlias = Literal["flag", "environment", "file", "default"]
 Words: TypeAlias = Annotated[tuple[str, ...], NoDecode]
@@ -134,6 +160,9 @@ class Settings(BaseSettings):
     files_dir: Path | None = None
     """Folder of uploads and artifacts. Replicas on several machines must share it. Unset: `files` below the data
     folder."""
+    files_url: str | None = Field(default=None, pattern=r"^s3a?://[^\s/?#]+(/[^\s?#]*)?$")
+    """Bucket of uploads and artifacts instead of a folder, for example `s3://bucket/path`; needs the extra `s3`.
+    Credentials, region and endpoint come from the variables of every S3 client (`AWS_ACCESS_KEY_ID`, …)."""
     max_upload_bytes: int = Field(default=104_857_600, ge=1)
     """Largest file that a client may upload, in bytes."""
     max_artifact_bytes: int = Field(default=5_368_709_120, ge=1)
@@ -145,6 +174,9 @@ class Settings(BaseSettings):
     public_url: str | None = Field(default=None, pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")
     """How clients reach this server, for signed URLs, for example `https://muster.example.org`. Unset: as the
     request named it."""
+    payload_inline_bytes: int = Field(default=65_536, ge=1024, le=4_194_304)
+    """Largest value of a job (input, result, what it carries) that is kept in Redis, in bytes. Larger ones are kept
+    with the files, which all servers must share."""
     log_max_bytes: int = Field(default=67_108_864, ge=65_536, le=1_073_741_824)
     """Most that is kept of one job's log, in bytes of Redis memory. Beyond it the oldest lines go, and readers are
     told how many."""
@@ -167,6 +199,41 @@ class Settings(BaseSettings):
     cancel_grace_seconds: float = Field(default=30, gt=0, le=3600)
     """How long a worker may take to stop a cancelled task, in seconds; then the job is cancelled
     without it."""
+    surfaces: Words | None = None
+    """Which API documents are served beside the core's: any of `cli`, `executions`, `connections`, `monitor`.
+    Unset: all in development, none in production, as they let clients name the programs that workers run."""
+    cli_file: Path | None = None
+    """TOML file of the stages and commands of the `cli` surface."""
+    connections_file: Path | None = None
+    """TOML file of connections: saved, named jobs that may have a schedule."""
+    require_key_for_examples: bool = False
+    """Whether the page `/examples` needs a client token, where any is configured."""
+    datavizhub_key: SecretStr | None = None
+    """Token of a client `datavizhub`. Usually given as DATAVIZHUB_API_KEY."""
+    pipelines_key: SecretStr | None = None
+    """Token of a client `pipelines`. Usually given as DATAPIPELINES_API_KEY."""
+    stepflow_auth_enabled: bool | None = None
+    """Whether the `monitor` surface needs a client token. Unset: in production only. Without one, callers share the
+    tenant `anonymous`."""
+    stepflow_ws_host: str = "127.0.0.1"
+    """Address of the separate listener for the `monitor` surface's WebSocket."""
+    stepflow_ws_port: int | None = Field(default=None, ge=0, le=65535)
+    """Port of that listener. Unset: none; the socket is at `/ws` in any case."""
+    sync_wait_seconds: float = Field(default=300, gt=0, le=86_400)
+    """How long a request that runs a job and waits for it is held, in seconds; the job goes on."""
+    runtimes: Words = ("python:3.11",)
+    """Runtimes that the `executions` surface accepts, the first being its default, separated by commas. A worker that
+    offers one must be there for its executions to run."""
+    price_per_second: float = Field(default=0, ge=0, le=1_000_000)
+    """Price in EUR that estimates assume where no worker that is there declares one."""
+    upload_dir: Path | None = None
+    """Folder of uploads alone. Unset: with all files, see MUSTER_FILES_DIR."""
+    artifact_dir: Path | None = None
+    """Folder of artifacts alone. Unset: with all files, see MUSTER_FILES_DIR."""
+    results_ttl_seconds: float | None = Field(default=None, ge=1, le=31_536_000)
+    """How long artifacts are kept after they were made, in seconds. Unset: as long as their job."""
+    clean_interval_seconds: float = Field(default=300, ge=1, le=86_400)
+    """How often files that nobody can read any more are removed, in seconds."""
     reload: bool = False
     """Whether blueprints are loaded again when their files change. `muster dev` turns it on."""
 
@@ -178,6 +245,10 @@ class Settings(BaseSettings):
     def files_folder(self) -> Path:
         """One for each namespace: fleets that share a folder must not prune each other's files."""
         return (self.files_dir or self.data_dir / "files") / f"{self.namespace}-files"
+
+    def own_folder(self, chosen: Path | None) -> Path | None:
+        """For one kind of files: below *chosen*, apart from those of other fleets."""
+        return None if chosen is None else chosen / f"{self.namespace}-files"
 
     @property
     def registration_ttl_seconds(self) -> float:
@@ -196,6 +267,16 @@ class Settings(BaseSettings):
     def any_origin_allowed(self) -> bool:
         return not self.is_production if self.cors_allow_all is None else self.cors_allow_all
 
+    @property
+    def monitor_needs_key(self) -> bool:
+        return self.is_production if self.stepflow_auth_enabled is None else self.stepflow_auth_enabled
+
+    @property
+    def mounted_surfaces(self) -> tuple[str, ...]:
+        if self.surfaces is None:
+            return () if self.is_production else SURFACES
+        return self.surfaces
+
     def origin(self, name: str) -> Origin:
         """Where the value of setting *name* came from."""
         return self._origins.get(name, "default")
@@ -203,7 +284,22 @@ class Settings(BaseSettings):
     def remember_origins(self, origins: Mapping[str, Origin]) -> None:
         self._origins.update(origins)
 
-    @field_validator("blueprints", "cors_origins", mode="before")
+    @field_validator("surfaces")
+    @classmethod
+    def _known_surfaces(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        unknown = [name for name in value or () if name not in SURFACES]
+        if unknown:
+            raise ValueError(f"knows no surface {unknown[0]!r}; there are {', '.join(SURFACES)}")
+        return value
+
+    @field_validator("runtimes")
+    @classmethod
+    def _any_runtime(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("must name at least one runtime, for example python:3.11")
+        return value
+
+    @field_validator("blueprints", "cors_origins", "surfaces", "runtimes", mode="before")
     @classmethod
     def _split_at_commas(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -231,7 +327,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- no .env: it would be a second environment
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- replaced by _FILE variables
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, _SecretFiles(settings_cls)
+        return init_settings, env_settings, _SecretFiles(settings_cls), _DocumentVariables(settings_cls)
 
 
 class _SecretFiles(PydanticBaseSettingsSource):
@@ -242,6 +338,16 @@ class _SecretFiles(PydanticBaseSettingsSource):
 
     def __call__(self) -> dict[str, Any]:
         return {name: Path(file).read_text().strip() for name, file in _secret_files()}
+
+
+class _DocumentVariables(PydanticBaseSettingsSource):
+    """The variables of the API documents."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        return {name: os.environ[document] for name, document in _document_variables().items()}
 
 
 def load_settings(**flags: object) -> Settings:
@@ -405,12 +511,22 @@ def _secret_file_problems() -> list[str]:
     return problems
 
 
+def _document_variables() -> dict[str, str]:
+    """Setting to the document's variable that gives it. No address where Redis is not to be used."""
+    given = {name: document for document, name in DOCUMENT_VARIABLES.items() if os.environ.get(document)}
+    if os.environ.get(USE_REDIS) in {"0", "false", "no"}:
+        given.pop("redis_url", None)
+    return given
+
+
 def _origin(name: str, flags: Mapping[str, object]) -> Origin:
     if name in flags:
         return "flag"
     if os.environ.get(variable(name)):
         return "environment"
-    return "file" if name in dict(_secret_files()) else "default"
+    if name in dict(_secret_files()):
+        return "file"
+    return "environment" if name in _document_variables() else "default"
 
 
 _SOURCE: Final[Mapping[Origin, str]] = {
@@ -427,8 +543,9 @@ def _explain(error: ErrorDetails, flags: Mapping[str, object]) -> str:
         return f"{name} is not a setting."
     origin = _origin(name, flags)
     hidden = name in FROM_A_FILE
-    value = "…" if hidden else flags.get(name, os.environ.get(variable(name), ""))
-    typed = f"--{name.replace('_', '-')} {value}" if origin == "flag" else f"{variable(name)}={value}"
+    source = variable(name) if os.environ.get(variable(name)) else _document_variables().get(name, variable(name))
+    value = "…" if hidden else flags.get(name, os.environ.get(source, ""))
+    typed = f"--{name.replace('_', '-')} {value}" if origin == "flag" else f"{source}={value}"
     return f"{typed} is not valid: {_reason(error)}{_kubernetes_hint(name, str(value))}   {_SOURCE[origin]}"
 
 

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from muster.engine.views import (
 )
 from muster.errors import ErrorCode, MusterError
 from muster.observe.metrics import Metrics
+from muster.store.index import DayCost
 from muster.store.journal import Stream
 from muster.store.memory.store import MemoryState, MemoryStore
 from muster_worker.event_wire import StepFields
@@ -222,6 +224,18 @@ class FakeEngine:
         more = str(start + limit) if len(found) > start + limit else None
         return JobPage(tuple(found[start : start + limit]), more)
 
+    async def tagged(self, tenant: str, tag: str, *, limit: int, cursor: str | None = None) -> JobPage:
+        page = await self.jobs(tenant, limit=limit, cursor=cursor, statuses=None, blueprint=None)
+        return JobPage(tuple(record for record in page.items if tag in record.submission.tags), page.next)
+
+    async def costs(self, tenant: str, since: date, until: date) -> tuple[DayCost, ...]:
+        self._check()
+        days = (since, until)
+        return tuple(DayCost(day, "simple_flow", 1, 1500, 3000) for day in days)
+
+    async def delete(self, tenant: str, job_id: str) -> None:
+        del self.records[(await self.job(tenant, job_id)).id]
+
     async def history(self, tenant: str, job_id: str) -> list[HistoryEvent]:
         record = await self.job(tenant, job_id)
         return [HistoryEvent("e1", record.id, NOW, "job_created", state="start", details={"by": "test"})]
@@ -384,6 +398,16 @@ class FakeEngine:
         self.events.append(report)
         return EventsReply(report.first + len(report.entries) - 1, self.records[report.task_id[:36]].cancel_requested)
 
+    async def note_line(
+        self, job_id: str, *, tenant: str | None, seq: int, stream: Stream, text: str, at: UnixMs | None
+    ) -> bool:
+        await self.job(tenant or self.records[job_id].tenant, job_id)
+        if any(entry.seq == seq for entry in self.log):
+            return False
+        self.log.append(LogEntry(seq, at or NOW, stream, text, f"{job_id}.0"))
+        self.log_grew.set()
+        return True
+
     async def logs(self, tenant: str, job_id: str, *, after: int, limit: int, stream: Stream | None) -> LogPage:
         record = await self.job(tenant, job_id)
         fitting = [entry for entry in self.log if entry.seq > after and stream in (None, entry.stream)]
@@ -392,7 +416,14 @@ class FakeEngine:
         return LogPage(items, items[-1].seq if items else after, self.log_dropped, is_end)
 
     async def follow_logs(
-        self, tenant: str, job_id: str, *, after: int, stream: Stream | None, quiet_s: float
+        self,
+        tenant: str,
+        job_id: str,
+        *,
+        after: int,
+        stream: Stream | None,
+        quiet_s: float,
+        late: bool = False,
     ) -> AsyncGenerator[LogPage, None]:
         while True:
             page = await self.logs(tenant, job_id, after=after, limit=10, stream=stream)

@@ -29,7 +29,7 @@ JOB = "018f0000-0000-7000-8000-0000000000ff"
         ("POST", "/api/v1/dashboard", 405, "GET, HEAD"),
         ("POST", "/api/v1/jobs", 405, "GET, HEAD"),
         ("POST", f"/api/v1/jobs/{JOB}/history", 405, "GET, HEAD"),
-        ("DELETE", f"/api/v1/jobs/{JOB}", 405, "GET, HEAD"),
+        ("PUT", f"/api/v1/jobs/{JOB}", 405, "DELETE, GET, HEAD"),
         ("GET", f"/api/v1/jobs/{JOB}/cancel", 405, "POST"),
         ("DELETE", "/_public/status", 405, "GET, HEAD"),
         ("GET", "/_worker/tasks/result", 405, "POST"),

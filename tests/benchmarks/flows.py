@@ -30,6 +30,19 @@ async def third(job: Job[dict[str, Any]], result: dict[str, Any]) -> Next:
     return job.run("bench.noop", result, ok=finished)
 
 
+keep = Blueprint("keep")
+
+
+@keep.start
+async def keeping(job: Job[dict[str, Any]]) -> Next:
+    return job.run("bench.keep", job.input, ok=kept, timeout="1h")
+
+
+@keep.state
+async def kept(job: Job[dict[str, Any]], result: dict[str, Any]) -> Next:
+    return job.done(result)
+
+
 wide = Blueprint("wide")
 
 

@@ -68,11 +68,12 @@ class System:
 
 
 @contextmanager
-def running(workers: int) -> Iterator[System]:
+def running(workers: int, *, worker: Path = HERE / "noop_worker.py", **settings: str) -> Iterator[System]:
+    """The whole of it, with so many processes of *worker*; *settings* are variables of the server."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         engine = stack.enter_context(EmbeddedEngine(folder / "state"))
-        port = _free_port()
+        port = unused_port()
         url = f"http://127.0.0.1:{port}"
         env = {
             **os.environ,
@@ -82,43 +83,46 @@ def running(workers: int) -> Iterator[System]:
             "MUSTER_CLIENT_TOKEN": CLIENT_TOKEN,
             "MUSTER_GLOBAL_WORKER_TOKEN": WORKER_TOKEN,
             "MUSTER_LOG_LEVEL": "warning",
+            **settings,
         }
-        server = stack.enter_context(_process([sys.executable, "-m", "muster.cli.app", "server"], env))
+        server = stack.enter_context(process([sys.executable, "-m", "muster.cli.app", "server"], env))
         assert engine.pid is not None
         pids = {"client": os.getpid(), "orchestrator": server.pid, "store": engine.pid}
-        _wait_until_up(url, server)
+        wait_until_up(f"{url}/readyz", server)
         worker_env = {**os.environ, "MUSTER_URL": url, "MUSTER_WORKER_TOKEN": WORKER_TOKEN}
         for number in range(workers):
-            worker = stack.enter_context(_process([sys.executable, str(HERE / "noop_worker.py")], worker_env))
-            pids[f"worker {number}" if number else "worker"] = worker.pid
+            started = stack.enter_context(process([sys.executable, str(worker)], worker_env))
+            pids[f"worker {number}" if number else "worker"] = started.pid
         yield System(url, engine.url, pids)
 
 
 @contextmanager
-def _process(command: list[str], env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL)
+def process(command: list[str], env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that ends with the block; *env* is added to ours."""
+    started = subprocess.Popen(command, env={**os.environ, **env}, stderr=subprocess.DEVNULL)
     try:
-        yield process
+        yield started
     finally:
-        process.terminate()
+        started.terminate()
         try:
-            process.wait(20)
+            started.wait(20)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            started.kill()
+            started.wait()
 
 
-def _free_port() -> int:
+def unused_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _wait_until_up(url: str, server: subprocess.Popen[bytes]) -> None:
+def wait_until_up(url: str, server: subprocess.Popen[bytes], *, method: str = "GET") -> None:
+    """Until *url* answers well."""
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and server.poll() is None:
         try:
-            urllib.request.urlopen(url + "/readyz", timeout=1).close()
+            urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=1).close()
         except OSError:
             time.sleep(0.02)
         else:

@@ -7,6 +7,15 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
+def test_the_benchmark_of_files_runs() -> None:
+    few = ["--mib", "2", "--rounds", "1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.files", *few], cwd=ROOT, capture_output=True, text=True, timeout=50
+    )
+    assert done.returncode == 0, done.stderr
+    assert "server memory grew by" in done.stdout
+
+
 def test_the_benchmark_runs_and_loses_no_job() -> None:
     few = ["--jobs", "20", "--rounds", "1", "--latency", "5", "--idle", "10", "--idle-seconds", "0.5"]
     done = subprocess.run(

@@ -9,12 +9,12 @@ from muster.blueprint.check import problems_of
 from muster.blueprint.facts import JobFacts
 from muster.blueprint.problems import BlueprintError, InputInvalid
 from muster.blueprint.registry import Registry
-from muster.core.decisions import Decision, Done, Fail, Run, WaitFor
+from muster.core.decisions import Decision, Done, Fail, Run, Sleep, WaitFor
 
 
-async def decide(state: str, argument: Any = None, **given: Any) -> Decision:
-    entered = await command.enter(state, JobFacts("j", "t", "command", {"argv": ["true"], **given}), argument)
-    return entered.decision
+async def decide(state: str, argument: Any = None, *, data: Any = None, **given: Any) -> Decision:
+    facts = JobFacts("j", "t", "command", {"argv": ["true"], **given}, data=data)
+    return (await command.enter(state, facts, argument)).decision
 
 
 def test_it_has_no_problem_and_its_own_address() -> None:
@@ -49,6 +49,20 @@ async def test_it_ends_as_its_task_does() -> None:
     assert ended.result["exit_code"] == 0
     broken = await decide("broken", {"code": "COMMAND_FAILED", "message": "command exited with status 7"})
     assert broken == Fail("command exited with status 7", "COMMAND_FAILED")
+
+
+@pytest.mark.parametrize(("failures", "pause_ms"), [(0, 1_000), (1, 2_000), (8, 60_000)])
+async def test_a_command_with_attempts_is_run_again_after_a_growing_pause(failures: int, pause_ms: int) -> None:
+    error = {"code": "COMMAND_FAILED", "message": "command exited with status 7"}
+    decided = await decide("broken", error, data={"failures": failures}, attempts=10)
+    assert decided == Sleep(pause_ms, "start")
+
+
+async def test_attempts_come_to_an_end_and_are_for_commands_that_fail_alone() -> None:
+    failed = {"code": "COMMAND_FAILED", "message": "command exited with status 7"}
+    assert isinstance(await decide("broken", failed, data={"failures": 2}, attempts=3), Fail)
+    lost = {"code": "WORKER_LOST", "message": "gone"}
+    assert await decide("broken", lost, attempts=3) == Fail("gone", "WORKER_LOST")
 
 
 def test_input_that_cannot_be_run_is_refused() -> None:

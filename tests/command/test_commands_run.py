@@ -1,9 +1,11 @@
 """What a command gets, what it may print and leave, and how its end is told."""
 
 import asyncio
+import io
 import signal
 import sys
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -347,3 +349,29 @@ async def test_many_commands_run_at_once(bench: Bench) -> None:
     results = await asyncio.gather(*(bench.run(sys.executable, "-c", f"print({n})") for n in range(10)))
     assert [result.exit_code for result in results] == [0] * 10
     assert sorted(map(int, bench.ctx.lines())) == list(range(10))
+
+
+async def test_what_a_command_printed_can_be_kept_as_a_file(bench: Bench) -> None:
+    result = await bench.run("sh", "-c", "printf 'a\\nb'; echo err >&2", stdout_file="output.txt")
+    assert (result.output_file, result.artifacts) == ("output.txt", ["output.txt"])
+    assert bench.ctx.files.uploaded == {"output.txt": b"a\nb"}
+
+
+async def test_a_command_that_printed_nothing_leaves_no_file_of_it(bench: Bench) -> None:
+    result = await bench.run("sh", "-c", "echo err >&2", stdout_file="output.txt", collect="all")
+    assert (result.output_file, result.artifacts) == (None, [])
+
+
+async def test_a_folder_is_kept_as_a_zip(bench: Bench) -> None:
+    script = "mkdir -p out/deep; echo 1 > out/a.txt; echo 2 > out/deep/b.txt; ln -s /etc/passwd out/link"
+    result = await bench.run("sh", "-c", script, collect=["out/", "none/", "../"])
+    assert (result.output_file, result.artifacts) == ("out.zip", ["out.zip"])
+    with zipfile.ZipFile(io.BytesIO(bench.ctx.files.uploaded["out.zip"])) as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == {"a.txt": b"1\n", "deep/b.txt": b"2\n"}
+    assert [line for line in bench.ctx.lines("stderr") if "is not kept" in line][0].startswith("'none/'")
+
+
+async def test_it_is_told_where_the_inputs_lay(bench: Bench) -> None:
+    bench.ctx.files.stored["f" * 32] = b"x"
+    result = await bench.run("pwd", inputs=[{"name": "a.csv", "file_id": "f" * 32}])
+    assert result.input_paths == [f"{bench.ctx.lines()[0]}/a.csv"]

@@ -25,9 +25,11 @@ class CountingStore(MemoryStore):
     reads = 0
     gate: asyncio.Event | None = None
 
-    async def read_log(self, job: JobId, start: int, watcher: str = "") -> LogRead | None:
+    async def read_log(
+        self, job: JobId, start: int, watcher: str = "", *, late_known: int | None = None
+    ) -> LogRead | None:
         self.reads += 1
-        read = await super().read_log(job, start, watcher)
+        read = await super().read_log(job, start, watcher, late_known=late_known)
         if self.gate is not None:
             await self.gate.wait()
         return read

@@ -82,6 +82,7 @@ class Site:
 
 
 MakeSite = Callable[..., Awaitable[Site]]
+OF_THE_ENGINE = ("bucket_url", "upload_folder", "artifact_folder", "artifact_ttl_ms")
 
 
 @pytest.fixture
@@ -90,6 +91,7 @@ async def make_site(tmp_path: Path) -> AsyncIterator[MakeSite]:
     sites: list[Site] = []
 
     async def make(*, quota_bytes: int = 1 << 30, **settings: Any) -> Site:
+        own = {name: settings.pop(name) for name in OF_THE_ENGINE if name in settings}
         folder = tmp_path / f"files-{len(sites)}"
         state = MemoryState()
         store = MemoryStore(state, replica="r1")
@@ -97,7 +99,7 @@ async def make_site(tmp_path: Path) -> AsyncIterator[MakeSite]:
         registry = Registry()
         registry.load(str(FLOWS))
         chosen = Settings(files_dir=folder, **settings)
-        kept = FileSettings(folder, chosen.max_upload_bytes, chosen.max_artifact_bytes, quota_bytes)
+        kept = FileSettings(folder, chosen.max_upload_bytes, chosen.max_artifact_bytes, quota_bytes, **own)
         engine = Engine(store, registry, EngineSettings("r1", files=kept), Metrics(version="0"), "secret")
         engine.start()
         server = TestServer(create_app(engine, chosen, credentials()))
@@ -105,7 +107,8 @@ async def make_site(tmp_path: Path) -> AsyncIterator[MakeSite]:
         http: Http = TestClient(server)
         body = {"worker_id": "w1", "supported_tasks": ["work"], "protocol": 1}
         assert (await http.post("/_worker/workers/register", json=body, headers=ANY_WORKER)).status == 200
-        sites.append(Site(engine, http, folder, state, Pruning(store, engine.files, orphan_age_s=0)))
+        pruning = Pruning(store, engine.files, kept, orphan_age_s=0)
+        sites.append(Site(engine, http, folder, state, pruning))
         return sites[-1]
 
     yield make

@@ -19,7 +19,7 @@ LONG = "a-token-nobody-can-guess-0123456789"
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("MUSTER_")]:
+    for name in [name for name in os.environ if name.startswith(("MUSTER_", "DATAVIZHUB_", "STEPFLOW_"))]:
         monkeypatch.delenv(name)
 
 
@@ -196,3 +196,71 @@ def test_what_a_mode_implies_can_be_said_otherwise() -> None:
     assert not production.private_webhooks_allowed
     assert not production.any_origin_allowed
     assert safe_production(webhook_allow_private=True).private_webhooks_allowed
+
+
+# The documents' variables
+
+
+@pytest.mark.parametrize(
+    ("document", "value", "name", "meaning"),
+    [
+        ("DATAVIZHUB_API_KEY_HEADER", "X-Key", "api_key_header", "X-Key"),
+        ("DATAVIZHUB_REQUIRE_KEY_FOR_EXAMPLES", "1", "require_key_for_examples", True),
+        ("DATAVIZHUB_CORS_ALLOW_ALL", "1", "cors_allow_all", True),
+        ("DATAVIZHUB_CORS_ORIGINS", "http://a.test,http://b.test", "cors_origins", ("http://a.test", "http://b.test")),
+        ("DATAVIZHUB_UPLOAD_DIR", "/up", "upload_dir", Path("/up")),
+        ("DATAVIZHUB_RESULTS_DIR", "/results", "artifact_dir", Path("/results")),
+        ("DATAVIZHUB_RESULTS_TTL_SECONDS", "86400", "results_ttl_seconds", 86_400.0),
+        ("DATAVIZHUB_RESULTS_CLEAN_INTERVAL_SECONDS", "60", "clean_interval_seconds", 60.0),
+        ("DATAVIZHUB_REDIS_URL", "redis://there:6379/0", "redis_url", "redis://there:6379/0"),
+        ("DATAVIZHUB_QUEUE", "viz", "namespace", "viz"),
+        ("STEPFLOW_LOG_LEVEL", "WARNING", "log_level", "warning"),
+        ("STEPFLOW_STORAGE_PATH", "/data", "data_dir", Path("/data")),
+        ("STEPFLOW_WEBSOCKET_HOST", "127.0.0.2", "stepflow_ws_host", "127.0.0.2"),
+        ("STEPFLOW_WEBSOCKET_PORT", "8765", "stepflow_ws_port", 8765),
+        ("STEPFLOW_AUTH_ENABLED", "true", "stepflow_auth_enabled", True),
+    ],
+)
+def test_the_variables_of_the_documents_mean_our_settings(
+    monkeypatch: pytest.MonkeyPatch, document: str, value: str, name: str, meaning: object
+) -> None:
+    monkeypatch.setenv(document, value)
+    settings = load_settings()
+    assert getattr(settings, name) == meaning
+    assert settings.origin(name) == "environment"
+
+
+@pytest.mark.parametrize(
+    ("document", "name"), [("DATAVIZHUB_API_KEY", "datavizhub_key"), ("DATAPIPELINES_API_KEY", "pipelines_key")]
+)
+def test_a_key_of_a_document_is_a_secret(monkeypatch: pytest.MonkeyPatch, document: str, name: str) -> None:
+    monkeypatch.setenv(document, LONG)
+    settings = load_settings()
+    assert getattr(settings, name).get_secret_value() == LONG
+    assert shown(settings, name) == "(set, hidden)"
+
+
+def test_our_own_variable_wins_over_that_of_a_document(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATAVIZHUB_QUEUE", "viz")
+    monkeypatch.setenv("MUSTER_NAMESPACE", "ours")
+    assert load_settings().namespace == "ours"
+
+
+def test_redis_is_left_alone_where_the_document_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATAVIZHUB_REDIS_URL", "redis://there")
+    monkeypatch.setenv("DATAVIZHUB_USE_REDIS", "0")
+    assert load_settings().redis_url is None
+
+
+def test_a_wrong_value_is_named_by_the_variable_that_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEPFLOW_WEBSOCKET_PORT", "http")
+    (problem,) = problems_of()
+    assert problem.startswith("STEPFLOW_WEBSOCKET_PORT=http is not valid: must be a whole number")
+
+
+def test_surfaces_are_all_on_in_development_and_named_in_production() -> None:
+    assert load_settings().mounted_surfaces == ("cli", "executions", "connections", "monitor")
+    assert load_settings(mode="production").mounted_surfaces == ()
+    assert load_settings(mode="production", surfaces="cli, monitor").mounted_surfaces == ("cli", "monitor")
+    (problem,) = problems_of(surfaces="cli,stepflow")
+    assert "knows no surface 'stepflow'; there are cli, executions, connections, monitor" in problem

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from muster.core.file_record import FileRecord, NewFile, PlannedUpload, artifact_id
+from muster.core.file_record import FileRecord, NewFile, PlannedUpload, artifact_id, attached_id
 from muster.core.ids import JobId, TaskId
 from muster.store.base import Claimed, Refusal, Store
 from muster.store.file_records import AlreadySent, Holding
@@ -196,3 +196,34 @@ async def test_an_upload_knows_the_jobs_that_wait_for_it_from_its_plan_until_aft
     await store.files.keep_upload(new_file(), HOUR_MS, planned=True)
     assert not await store.files.expect_upload(UPLOAD, jobs[2], 9)
     assert await store.files.expecting(UPLOAD) == tuple(jobs[:2])
+
+
+# Artifacts that clients add
+
+
+async def test_a_client_adds_an_artifact_to_a_job_that_runs_and_to_one_that_has_ended(store: Store) -> None:
+    job = await waiting_job(store)
+    running = await store.files.attach(job, new_file(attached_id(job, 1), "one", tags=("a", "b"), kind="data"), 2)
+    assert isinstance(running, FileRecord)
+    assert (running.file.tags, running.file.kind) == (("a", "b"), "data")
+    assert [record.file for record in await store.files.artifacts(job)] == [running.file]
+    turn = await first_turn(store)
+    await committed(store, commit_of(turn))
+    ended = turn.record.id
+    added = await store.files.attach(ended, new_file(attached_id(ended, 2), "two"), 2)
+    assert isinstance(added, FileRecord)
+    (kept,) = await store.files.artifacts(ended)
+    assert kept.expires_at is not None, "it goes with its job"
+
+
+async def test_an_artifact_that_comes_twice_is_one_and_a_job_keeps_no_more_than_it_may(store: Store) -> None:
+    job = await waiting_job(store)
+    for _ in range(2):
+        assert isinstance(await store.files.attach(job, new_file(attached_id(job, 1), "one"), 1), FileRecord)
+    assert await store.files.attach(job, new_file(attached_id(job, 2), "two"), 1) is None
+    assert len(await store.files.artifacts(job)) == 1
+
+
+async def test_nothing_is_added_to_a_job_that_is_not_there(store: Store) -> None:
+    nobody = fresh_job_id()
+    assert await store.files.attach(nobody, new_file(attached_id(nobody, 1), "one"), 1) is Refusal.GONE

@@ -3,10 +3,23 @@
 from typing import Any
 
 import pytest
+from muster.core.file_record import NewFile, artifact_id
 from muster.core.ids import JobId, UnixMs
 from muster.core.status import JobStatus
-from muster.store.base import Claimed, Mode, Refusal, Refused, Store, Turn
-from muster.store.journal import Appended, Entry, Line, Meta, Progress, Step, TaskEvents
+from muster.store.base import Claimed, LeaseRef, Mode, Refusal, Refused, Store, Turn
+from muster.store.journal import (
+    Appended,
+    AttemptStart,
+    Entry,
+    Known,
+    Line,
+    Meta,
+    PlacedStep,
+    Progress,
+    Step,
+    TaskEvents,
+)
+from muster.store.keys import short_hash
 
 from tests.conftest import MakeDeployment
 from tests.support.deployment import Backend, Deployment
@@ -20,6 +33,7 @@ from tests.support.samples import (
     first_turn,
     fresh_job_id,
     job_of,
+    new_job,
     new_tasks,
     number_of,
     seat,
@@ -251,3 +265,139 @@ async def test_lines_of_two_tasks_of_a_job_share_one_numbering(store: Store, lin
         await store.append(events_of(task, said(*["x"] * lines), wanted.next))
     numbers = [number for number, _ in await lines_of(store, job_of(one))]
     assert numbers == list(range(1, 3 * lines + 1))
+
+
+# The story of a job
+
+
+async def test_a_step_and_an_artifact_say_between_which_lines_they_stand(store: Store) -> None:
+    task = await running(store, fence="f1")
+    await store.append(events_of(task, (*said("a"), Step(0, b"{}"), *said("b", "c"), Step(0, b"{ }", is_over=True))))
+    await keep(store, task, "one")
+    await store.append(events_of(task, (*said("d"), Step(1, b"[]")), 5))
+    read = await store.read_live(job_of(task), Known())
+    assert read is not None
+    assert read.steps == (PlacedStep(0, 0, 1, 1, 3, b"{ }"), PlacedStep(0, 1, 1, 4, None, b"[]"))
+    assert [(record.file.name, record.line) for record in read.artifacts] == [("one", 3)]
+    assert (read.last, sum(len(chunk.lines) for chunk in read.chunks), read.record.id) == (4, 4, job_of(task))
+
+
+async def test_a_story_is_read_from_where_one_was(store: Store) -> None:
+    task = await running(store, fence="f1")
+    await store.append(events_of(task, (*said("a"), Step(0, b"{}"))))
+    await keep(store, task, "one")
+    first = await store.read_live(job_of(task), Known())
+    assert first is not None
+    known = Known(first.last, first.newest_step, first.newest_artifact)
+    again = await store.read_live(job_of(task), known)
+    assert again is not None
+    assert (again.chunks, again.steps, again.artifacts) == ((), (), ())
+    await store.append(events_of(task, (*said("b"), Step(1, b"{}"), Step(0, b"{}", is_over=True)), 2))
+    await keep(store, task, "two")
+    read = await store.read_live(job_of(task), known)
+    assert read is not None
+    assert {(step.index, step.opened, step.closed) for step in read.steps} == {(0, 1, 2), (1, 2, None)}
+    assert [record.file.name for record in read.artifacts] == ["two"]
+    assert [chunk.first for chunk in read.chunks] == [2]
+    assert await store.read_live(fresh_job_id(), Known()) is None
+
+
+async def test_a_further_attempt_ends_what_the_earlier_one_left_open(store: Store) -> None:
+    task = await running(store)
+    await store.append(events_of(task, (Step(0, b"{}"), *said("a"), Step(1, b"{}"))))
+    await store.complete(end_of(task, mode=Mode.RETRY))
+    again = await claim_one(store)
+    await store.append(events_of(again, (*said("b"), Step(0, b"{}"))))
+    read = await store.read_live(job_of(task), Known())
+    assert read is not None
+    assert set(read.steps) == {PlacedStep(0, 0, 2, 2, None, b"{}"), PlacedStep(0, 1, 1, 1, None, b"{}")}
+    assert read.attempts == (AttemptStart(0, 2, 1),)
+
+
+async def test_who_reads_a_story_is_told_of_lines_changes_and_artifacts(deployment: Deployment) -> None:
+    one, two = await deployment.replica("r1"), await deployment.replica("r2")
+    task = await running(two.store, fence="f1")
+    job = job_of(task)
+    await one.store.read_live(job, Known(), "r1")
+    await one.store.read_live(job, Known(), "r1")
+    await two.store.append(events_of(task, said("a")))
+    await until(lambda: one.texts == [f"l|{job}"])
+    await keep(two.store, task, "one")
+    await until(lambda: one.texts == [f"l|{job}", f"j|{job}"])
+
+
+async def keep(store: Store, task: Claimed, name: str) -> None:
+    file = NewFile(artifact_id(task.task, name), "acme", name, 1, "", "text/plain", name)
+    await store.files.keep_artifact(task.task, task.attempt, "f1", file, 10)
+
+
+# Tenants
+
+
+async def test_who_watches_a_tenant_is_told_of_every_change_of_its_jobs_and_no_others(deployment: Deployment) -> None:
+    one, two = await deployment.replica("r1"), await deployment.replica("r2")
+    store = two.store
+    assert not await one.store.watch_tenant("acme", "r1", HOUR_MS)
+    assert await one.store.watch_tenant("acme", "r1", HOUR_MS)
+    heard: list[str] = []
+
+    async def told(*lines: int) -> None:
+        heard.extend(f"t|{short_hash('acme')}|{job}|{line}" for line in lines)
+        await until(lambda: one.texts == heard)
+
+    await waiting_job(store, tenant="another")
+    turn = await first_turn(store, tenant="acme")
+    job = turn.record.id
+    await told(0)
+    await committed(store, commit_of(turn, new_tasks(0, 1, type="mine"), current_task=0))
+    await told(0)
+    mine = claim((seat(fence="f1"),), classes=(short_hash("mine"),))
+    (task,) = await store.claim(0, mine)
+    await told(0)
+    await store.append(events_of(task, (*said("a", "b"), Meta("k", "v"))))
+    await told(0)
+    await store.append(events_of(task, (*said("c"), Progress(0.5, "")), 3))
+    await told(2)
+    await store.extend(0, "w1", HOUR_MS, [LeaseRef(task.task, progress=0.6)])
+    await told(3)
+    await keep(store, task, "one")
+    await told(3)
+    await store.complete(end_of(task, mode=Mode.RETRY))
+    await told(3)
+    (task,) = await store.claim(0, mine)
+    await told(3)
+    await store.cancel(job, "t", HOUR_MS, "")
+    await told(3)
+    done = await store.complete(end_of(task))
+    assert not isinstance(done, Refused)
+    assert done.turn is not None
+    await committed(store, commit_of(done.turn, status=JobStatus.CANCELLED, clear_cancel=True))
+    await told(3)
+
+
+async def test_a_job_whose_first_turn_is_decided_is_told_once(deployment: Deployment) -> None:
+    one = await deployment.replica("r1")
+    await one.store.watch_tenant("acme", "r1", HOUR_MS)
+    new, token = new_job(), "t1"
+    await one.store.submit(new, token, commit_of(Turn(token, new.record(UnixMs(1)), ()), new_tasks(0, 1)))
+    await one.store.publish("r1", "mark")
+    await until(lambda: "mark" in one.texts)
+    assert one.texts == [f"t|{short_hash('acme')}|{new.id}|0", "mark"]
+
+
+async def test_a_watch_ends_with_its_time_and_the_newest_eight_count(deployment: Deployment) -> None:
+    replicas = [await deployment.replica(f"r{i}") for i in range(10)]
+    for replica in replicas:
+        assert not await replica.store.watch_tenant("acme", replica.name, HOUR_MS)
+    late = await deployment.replica("late")
+    assert not await late.store.watch_tenant("acme", "late", 1)
+    assert not await late.store.watch_tenant("another", "late", 1)
+    while await late.store.watch_tenant("another", "late", 1):
+        pass
+    turn = await first_turn(late.store, tenant="acme")
+    await until(lambda: all(replica.texts for replica in replicas[3:]))
+    assert [replica.texts for replica in replicas[:3]] == [[], [], []]
+    assert replicas[9].texts == [f"t|{short_hash('acme')}|{turn.record.id}|0"]
+    assert late.texts == []
+    assert await replicas[9].store.watch_tenant("acme", "r9", HOUR_MS)
+    assert not await replicas[0].store.watch_tenant("acme", "r0", HOUR_MS)

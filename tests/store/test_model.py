@@ -9,6 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar
 
@@ -17,8 +18,8 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from muster.core.ids import JobId, UnixMs, new_job_id
-from muster.core.record import JobRecord, Parent
-from muster.core.status import JobStatus
+from muster.core.record import JobRecord, Parent, Submission
+from muster.core.status import FINAL, JobStatus
 from muster.store.base import (
     Claim,
     Claimed,
@@ -37,7 +38,7 @@ from muster.store.base import (
     Tick,
     Turn,
 )
-from muster.store.journal import Entry, Line, Meta, Progress, Step, TaskEvents
+from muster.store.journal import Entry, Known, Line, Meta, Progress, Step, TaskEvents
 from muster.store.keys import short_hash
 
 from tests.support.comparing import normal
@@ -48,6 +49,7 @@ from tests.support.waiting import until
 
 LONG = os.environ.get("MUSTER_LONG") == "1"
 TYPES = ("work", "other")
+TAG = "red"
 JOBS_MAX = 4
 DELAYS = st.sampled_from([0, HOUR_MS])
 WORKERS = ("w1", "w2")
@@ -177,16 +179,29 @@ class StoreMachine(RuleBasedStateMachine):
             asyncio.gather(*(store.live_task(job, number) for job in jobs for number in range(8))),
             asyncio.gather(*(store.read_log(job, start) for job in jobs for start in (1, 4))),
             asyncio.gather(*(store.read_steps(job) for job in jobs)),
+            asyncio.gather(*(store.read_live(job, known) for job in jobs for known in (Known(), Known(3, 2)))),
             store.queue(0),
+            self.found(store),
             *(store.jobs(tenant, None, 50) for tenant in "ab"),
             store.publish("r1", mark),
         )
-        records, histories, live, logs, steps, queue, *listed = found
+        records, histories, live, logs, steps, stories, queue, lists, *listed = found
         await until(lambda: mark in side.texts)
         counts = {status: count for status, count in queue.jobs.items() if count}
         blobs = [[event.blob for event in events] for events in histories]
         ids = [sorted(record.id for record in page) for page in listed[:2]]
-        return records, blobs, live, logs, steps, queue.ready, queue.leased, counts, ids
+        return records, blobs, live, logs, steps, stories, queue.ready, queue.leased, counts, ids, lists
+
+    async def found(self, store: Store) -> Any:
+        """By tag and by status; jobs of one millisecond may be in either order."""
+        page = await store.tagged("a", TAG, None, 50)
+        searches = await asyncio.gather(
+            *(store.glances("a", tag=tag, statuses=some, most=500) for tag in (None, TAG) for some in (None, FINAL))
+        )
+        glances = [sorted((glance.job, glance.status) for glance in search) for search in searches]
+        days = [datetime.now(UTC).date() - timedelta(days=back) for back in (-1, 0, 1)]
+        counted = Counter({cost.meter: cost.jobs for cost in await store.day_costs("a", days)})
+        return sorted(record.id for record in page.items), glances, counted, len(await store.durations("a", "orders"))
 
     def check_wakes(self) -> None:
         model, real = [sorted(text for text in side.texts if text.startswith("c|")) for side in self.sides]
@@ -207,7 +222,8 @@ class StoreMachine(RuleBasedStateMachine):
 
     def a_claim(self, seats: int, lease_ms: int = HOUR_MS, *, swap: bool = False, register: bool = False) -> Claim:
         self.last_seats = tuple(
-            seat(WORKERS[i % 2], fence=self.fresh("f"), lease_ms=lease_ms, patient=swap) for i in range(seats)
+            seat(WORKERS[i % 2], fence=self.fresh("f"), lease_ms=lease_ms, patient=swap, price=i % 2)
+            for i in range(seats)
         )
         classes = tuple(short_hash(kind) for kind in (reversed(TYPES) if swap else TYPES))
         return Claim("r1", classes, self.last_seats, register=register, history=swap)
@@ -280,7 +296,11 @@ class StoreMachine(RuleBasedStateMachine):
     def submit(self, tenant: str, key: str, twice: bool) -> None:
         self.serial += 1
         new = new_job(
-            id=new_job_id(FIRST_MS, 0, self.serial), tenant=tenant, idempotency_key=key, fingerprint=f"f{key}"
+            id=new_job_id(FIRST_MS, 0, self.serial),
+            tenant=tenant,
+            idempotency_key=key,
+            fingerprint=f"f{key}",
+            submission=Submission({}, tags=(TAG, key) if key else ()),
         )
         token = self.fresh("turn")
         self.jobs.append(new.id)
@@ -302,7 +322,8 @@ class StoreMachine(RuleBasedStateMachine):
 
     def submit_decided(self, kind: str, count: int, pick: int, seats: int, twice: bool) -> None:
         self.serial += 1
-        new = new_job(id=new_job_id(FIRST_MS, 0, self.serial), tenant="ab"[pick % 2])
+        submission = Submission({}, tags=(TAG,) * (pick % 4 < 2))
+        new = new_job(id=new_job_id(FIRST_MS, 0, self.serial), tenant="ab"[pick % 2], submission=submission)
         record = replace(_pending(new.id), tenant=new.tenant)
         token = self.fresh("turn")
         claim = self.a_claim(seats) if seats else None
@@ -418,6 +439,23 @@ class StoreMachine(RuleBasedStateMachine):
             self.both("commit", lambda store, i: store.commit(replace(commit, token=held.tokens[i])))
         end = end_of(task.claimed, worker=task.worker, token=self.fresh("turn"))
         self.both("complete", lambda store, _: store.complete(end), progress)
+
+    @precondition(lambda self: len(self.jobs) > 2)
+    @rule(which=st.integers(0, 99), luck=st.integers(0, 3), twice=st.booleans())
+    def delete(self, which: int, luck: int, twice: bool) -> None:
+        """Whatever its state. Who holds its turn or a task comes back as a zombie."""
+        if luck:
+            return
+        job = self.jobs[which % len(self.jobs)]
+
+        async def call(store: Store, _: int) -> str:
+            await store.delete(job)
+            assert await store.read(job) is None
+            return "deleted"
+
+        self.both("delete", call, twice)
+        self.jobs.remove(job)
+        self.final.discard(job)
 
     # Tasks
 
@@ -600,7 +638,7 @@ def _entry(kind: str, number: int, pick: int) -> Entry:
         case "line":
             return Line(FIRST_MS, "stderr" if pick % 2 else "stdout", f"line {number}")
         case "step":
-            return Step(pick % 3, b'{"n":%d}' % number)
+            return Step(pick % 3, b'{"n":%d}' % number, is_over=bool(number % 2))
         case "meta":
             return Meta(f"k{pick % 3}", str(number))
         case _:
@@ -616,7 +654,7 @@ def _pending(job: JobId) -> JobRecord:
     )  # fmt: skip
 
 
-def tour(machine: StoreMachine) -> None:
+def tour(machine: StoreMachine) -> None:  # noqa: C901 - a walk has many steps
     """One fixed walk past every operation: what random steps reach is a matter of luck."""
     machine.connect()
     for tenant in "aba":
@@ -661,6 +699,9 @@ def tour(machine: StoreMachine) -> None:
     machine.cancel(len(machine.jobs) - 2, 0, twice=True)
     for which in range(1, 5):  # zombies
         machine.commit(which, "final", 1, 1, 0, 0, twice=False)
+    for _ in range(2):
+        machine.delete(0, 0, twice=True)
+    machine.commit(-1, "tasks", 1, 1, 0, 0, twice=True)
     for what in ("register", "beat", "touch", "ask_cancel", "forget_cancel"):
         machine.worker_lives("w1", what, twice=True)
     machine.teardown()
@@ -672,7 +713,7 @@ MUST_HAPPEN = (
     "turns", "settle", "register", "beat", "touch", "ask_cancel", "forget_cancel", "complete refused: gone",
     "complete refused: stale", "complete refused: foreign", "complete refused: final", "commit refused: stale",
     "signal refused: conflict", "cancel refused: final", "append", "append refused: stale", "append refused: foreign",
-    "child", "send", "kept", "signalled", "send refused: full", "send refused: final",
+    "delete", "child", "send", "kept", "signalled", "send refused: full", "send refused: final",
 )  # fmt: skip
 
 

@@ -5,11 +5,15 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from muster.core.file_record import NewFile, PlannedUpload, artifact_id
+from muster.core.file_record import NewFile, PlannedUpload, artifact_id, attached_id
 from muster.core.ids import UnixMs, partition_of
+from muster.core.limits import TAG_JOBS_MAX
+from muster.core.metering import COST_KEPT_MS, DURATIONS_KEPT_MS, METER_FIELDS_MAX
+from muster.core.record import Submission
 from muster.core.status import JobStatus
-from muster.store.base import Committed, Completed, Message, Mode, Turn
-from muster.store.journal import Line, Meta, Step, TaskEvents
+from muster.store.base import Claimed, Committed, Completed, Message, Mode, Refusal, Refused, Store, Turn
+from muster.store.connection_records import Slot
+from muster.store.journal import Known, Line, Meta, NotedLine, Step, TaskEvents
 from muster.store.keys import SLOTS, crc16, global_tag, partition_tags, short_hash
 from muster.store.redis import RedisStore
 from muster.store.scripts import names, script
@@ -29,6 +33,7 @@ from tests.support.samples import (
     end_of,
     first_turn,
     fresh,
+    fresh_job_id,
     job_of,
     new_job,
     new_tasks,
@@ -72,6 +77,7 @@ async def everything(deployment: Deployment) -> None:
     store = (await deployment.replica("r1")).store
     await store.register("w1", HOUR_MS, {"id": "w1"})
     await store.touch(HOUR_MS, ["w1"])
+    await store.watch_tenant("a", "r1", HOUR_MS)
     await store.beat("w1", HOUR_MS, {})
     await store.ask_cancel("w1", ["t"])
     await store.secret("s")
@@ -94,14 +100,16 @@ async def everything(deployment: Deployment) -> None:
     await store.extend(0, "w1", HOUR_MS, [])
     told = TaskEvents(job_of(three), number_of(three), "w1", 1, None, 0, (LINE, Step(0, b"{}"), Meta("k", "v")), 1000)
     await store.append(told)
+    await store.note_line(NotedLine(job_of(three), 7, None, "stdout", "a line", 1000))
+    await store.figures.tally([job_of(three)])
+    await store.connections.save("acme", "kept", b"{}", "n1", is_new=True, most=3)
+    await store.connections.save("acme", "gone", b"{}", "n2", is_new=True, most=3)
+    await store.connections.delete("acme", "gone")
+    await store.connections.lead("r1", HOUR_MS)
+    await store.connections.note_slots("r1", {"acme/kept": Slot("0 * * * * UTC", UnixMs(3_600_000), "run", "a job")})
     await store.read_log(job_of(three), 1, "r1")
-    await store.files.plan_upload("ab" * 16, PlannedUpload("acme", "a", "b"), HOUR_MS)
-    await store.files.expect_upload("ab" * 16, job_of(three), 1)
-    await store.files.admit("acme", "one", 1, bytes_max=2, files_max=2)
-    await store.files.admit("acme", "two", 1, bytes_max=2, files_max=2)
-    await store.files.forget(short_hash("acme"), "two")
-    made = NewFile(artifact_id(three.task, "a"), "acme", "a", 1, "", "b", "one", three.task)
-    await store.files.keep_artifact(three.task, 1, "f2", made, 2)
+    await store.read_live(job_of(three), Known(), "r1")
+    await files_too(store, three)
     await store.complete(end_of(three))
     asking = await asking_job(store, deadline_ms=HOUR_MS)
     answered = await store.signal(asking.record.id, 1, decision(), "decided", fresh())
@@ -115,8 +123,27 @@ async def everything(deployment: Deployment) -> None:
     await store.queue(0)
     await store.read(asking.record.id, "r1", changes=True)
     await store.jobs("a", None, 10)
+    tagged = await first_turn(store, submission=Submission({}, tags=("one", "two")))
+    await first_turn(store, submission=Submission({}, tags=("one",)))
+    await committed(store, commit_of(tagged))
+    await store.glances("acme", tag="one", statuses=None, most=10)
+    await store.figures.tally([tagged.record.id])
+    await store.delete((await first_turn(store)).record.id)
     await store.workers()
     await store.claim(0, claim_of(1, replica="r1", classes=("idle",), register=True))
+
+
+async def files_too(store: Store, three: Claimed) -> None:
+    """The part of files: `three` is a task that is held."""
+    await store.files.plan_upload("ab" * 16, PlannedUpload("acme", "a", "b"), HOUR_MS)
+    await store.files.expect_upload("ab" * 16, job_of(three), 1)
+    await store.files.admit("acme", "one", 1, bytes_max=2, files_max=2)
+    await store.files.admit("acme", "two", 1, bytes_max=2, files_max=2)
+    await store.files.forget(short_hash("acme"), "two")
+    made = NewFile(artifact_id(three.task, "a"), "acme", "a", 1, "", "b", "one", three.task)
+    await store.files.keep_artifact(three.task, 1, "f2", made, 2)
+    own = NewFile(attached_id(job_of(three), 1), "acme", "b", 1, "", "b", "two")
+    await store.files.attach(job_of(three), own, 2)
 
 
 async def test_every_script_was_exercised(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,7 +169,7 @@ async def test_every_kind_of_key_is_in_the_table_and_carries_the_tag(deployment:
     assert None not in kinds
     seen = {kind.pattern.partition(":")[0] for kind in kinds}
     assert seen >= {"j", "h", "jt", "t", "q", "f", "V", "vt", "cls", "n", "L", "D", "tm", "ob", "k", "xr", "xf", "meta"}
-    assert seen >= {"fa", "up", "fq", "bp", "w", "wc", "ws", "wt", "lg", "sp", "md", "sb"}
+    assert seen >= {"fa", "tw", "up", "fq", "bp", "w", "wc", "ws", "wt", "lg", "sp", "md", "sb", "xl", "xt", "co", "du"}
 
 
 async def test_user_strings_never_appear_in_a_key(deployment: Deployment) -> None:
@@ -199,6 +226,62 @@ async def test_a_job_is_forgotten_after_its_retention_and_leaves_nothing(deploym
     assert await store.jobs("acme", None, 10) == ()
     assert deployment.server is not None
     assert not [key for key in read_all(deployment.server.client).entries if turn.record.id in key]
+
+
+async def test_a_tag_keeps_its_newest_ten_thousand_jobs(deployment: Deployment) -> None:
+    store = (await deployment.replica()).store
+    assert deployment.server is not None
+    client = deployment.server.client
+    for kind in ("xl", "xt"):
+        key = f"{deployment.tags[0]}{kind}:{short_hash('acme')}:{short_hash('big')}"
+        client.zadd(key, {fresh_job_id(): number for number in range(TAG_JOBS_MAX)})
+    first = await first_turn(store, submission=Submission({}, tags=("big",)))
+    assert client.zcard(key.replace("xt:", "xl:")) == TAG_JOBS_MAX
+    await committed(store, commit_of(first))
+    assert (client.zcard(key), client.zcount(key, 0, 0)) == (TAG_JOBS_MAX, 0)
+    page = await store.tagged("acme", "big", None, 100)
+    assert [record.id for record in page.items] == [first.record.id]
+    assert client.zcard(key) < TAG_JOBS_MAX, "who is gone is cleared away"
+    client.delete(key, key.replace("xt:", "xl:"))
+
+
+async def test_a_tenant_cannot_fill_a_day_with_meters(deployment: Deployment) -> None:
+    store = (await deployment.replica()).store
+    await committed(store, commit_of(await first_turn(store)))
+    assert deployment.server is not None
+    (key,) = [key for key in deployment.dump().entries if "}co:" in key]
+    deployment.server.client.hset(key, mapping={f"j|x{number}": 1 for number in range(METER_FIELDS_MAX)})
+    for runtime in ("a", "b", "x|y"):
+        turn = await first_turn(store, submission=Submission({"runtime": runtime}))
+        await committed(store, commit_of(turn))
+    fields = deployment.dump().value(key)
+    assert fields["j|orders"] == "4"
+    assert not [field for field in fields if field.startswith("j|orders|")]
+
+
+async def test_sums_and_times_have_their_time_to_live(deployment: Deployment) -> None:
+    store = (await deployment.replica()).store
+    await committed(store, commit_of(await first_turn(store)))
+    lives = {key.partition("}")[2][:3]: entry.ttl_ms for key, entry in deployment.dump().entries.items()}
+    sums, times = lives["co:"], lives["du:"]
+    assert sums is not None
+    assert times is not None
+    assert COST_KEPT_MS - 60_000 < sums <= COST_KEPT_MS
+    assert DURATIONS_KEPT_MS < times <= DURATIONS_KEPT_MS + 86_400_000
+
+
+async def test_what_a_broken_off_deletion_leaves_expires(deployment: Deployment) -> None:
+    store = (await deployment.replica()).store
+    assert isinstance(store, RedisStore)
+    job = await waiting_job(store, 90)
+    (one, two) = await store.claim(0, claim_of(2))
+    assert (await store._run("delete", deployment.tags[0], job, 0, 1, HOUR_MS))[0] == b"more"
+    entries = deployment.dump().under(deployment.tags[0]).entries
+    assert all(entry.ttl_ms is not None for key, entry in entries.items() if key.endswith(job))
+    assert await store.complete(end_of(two)) == Refused(Refusal.FINAL)
+    assert await store.claim(0, claim_of(5)) == ()
+    assert await store.delete(job) == ()
+    assert await store.complete(end_of(one)) == Refused(Refusal.GONE, -1)
 
 
 async def test_a_flush_leaves_foreign_keys_alone(deployment: Deployment) -> None:

@@ -47,10 +47,10 @@ class Deployment:
     def is_real(self) -> bool:
         return self.server is not None
 
-    async def replica(self, name: str = "") -> Replica:
-        """A connected replica. Without a name it gets no messages."""
+    async def replica(self, name: str = "", hear: Callable[[int, str], None] | None = None) -> Replica:
+        """A connected replica. Without a name it gets no messages; *hear* gets them in place of its list."""
         messages: list[tuple[int, str]] = []
-        store = self._new_store(name, lambda partition, text: messages.append((partition, text)))
+        store = self._new_store(name, hear or (lambda partition, text: messages.append((partition, text))))
         await store.open()
         self._stores[name or secrets.token_hex(4)] = store
         return Replica(name, store, messages)

@@ -111,7 +111,9 @@ class Scan:
             if "pa" not in fields or self.is_final(job):
                 continue
             parent, wave, _ = fields["pa"].split("|")
-            known = self.jobs.get(parent, {})
+            known = self.jobs.get(parent)
+            if known is None:  # deleted
+                continue
             if known.get("fin") != "0" or known.get("wv") != wave or known.get("ch") != job:
                 yield f"child {job} runs, and {parent} does not wait for it"
 
@@ -151,8 +153,9 @@ class Scan:
         for message, _ in self.dump.of("ob:"):
             if f"o|{message}" not in self.timers:
                 yield f"message {message} would never be sent"
-        for tenant, entry in self.dump.of("xr:"):
-            yield from (f"{job} is listed as live for {tenant}" for job in entry.value if self._is_over(job))
+        for prefix in ("xr:", "xl:"):
+            for index, entry in self.dump.of(prefix):
+                yield from (f"{job} is listed as live in {prefix}{index}" for job in entry.value if self._is_over(job))
 
     def _is_over(self, job: str) -> bool:
         return job not in self.jobs or self.is_final(job)
@@ -202,7 +205,7 @@ class Scan:
         for prefix in ("j:", "i:", "e:", "h:", "jt:", "fa:", "lg:", "sp:", "md:", "sb:"):
             for job, entry in self.dump.of(prefix):
                 yield from self._wrong_lifetime(prefix, job, entry)
-        for prefix in ("t:", "q:", "f:", "ob:", "xr:"):
+        for prefix in ("t:", "q:", "f:", "ob:", "xr:", "xl:"):
             for name, entry in self.dump.of(prefix):
                 if entry.ttl_ms is not None:
                     yield f"{prefix}{name} expires"

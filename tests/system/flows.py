@@ -86,6 +86,19 @@ async def review(job: Job, result: Any) -> Next:
     return job.ask("Is this right?", approved=finished, rejected=failed)
 
 
+tidy = Blueprint("tidy", description="Cleans up by another task when it is cancelled.")
+
+
+@tidy.start
+async def make_a_mess(job: Job) -> Next:
+    return job.run(job.input["type"], {}, ok=finished, cancelled=clean_up)
+
+
+@tidy.state
+async def clean_up(job: Job) -> Next:
+    return job.run(job.input["after"], {}, ok=finished)
+
+
 ask = Blueprint("ask", description="A question.")
 
 

@@ -70,3 +70,22 @@ async def test_an_orchestrator_killed_mid_upload_costs_a_retry_elsewhere(
     (kept,) = await artifacts_of(api, job_id)
     assert kept[0] == "made.bin"
     assert kept[1] in {1000, LARGE}
+
+
+async def test_a_job_with_large_values_runs_as_any_other_and_redis_holds_none_of_them(
+    make_cluster: MakeCluster, http: aiohttp.ClientSession
+) -> None:
+    cluster = make_cluster(replicas=2, **QUICK)
+    api, other = api_at(http, cluster.a.url), api_at(http, cluster.b.url)
+    cluster.add_worker("k")
+    text = "a large value " * 20_000
+    job_id = await api.start("one", type="k.echo", params={"text": text})
+    job = await other.end_of(job_id)
+    assert job["status"] == "finished"
+    assert job["state_history"] == job["initial_data"]["params"] == {"text": text}
+    with cluster.store.client() as client:
+        info = client.info("memory")
+        assert isinstance(info, dict)
+        assert max(client.memory_usage(key, samples=0) or 0 for key in client.scan_iter()) < len(text)
+    assert (await api.call("DELETE", f"/api/v1/jobs/{job_id}")).status == 204
+    assert (await other.call("GET", f"/api/v1/jobs/{job_id}")).status == 404

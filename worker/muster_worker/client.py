@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
@@ -28,6 +28,8 @@ WAIT_S_MAX: Final = 30.0
 """One request is held this long; longer waits are made of several."""
 OUTAGE_S_MAX: Final = 60.0
 """How long waiting for a job outlasts orchestrators that do not answer."""
+DELETE_S_MAX: Final = 90.0
+"""An active job is cancelled first, and its worker has some time for that."""
 ANSWER_MARGIN_S: Final = 10.0
 FINAL_STATUSES: Final = frozenset({"finished", "failed", "cancelled", "quarantined"})
 
@@ -70,7 +72,9 @@ class JobState(BaseModel):
     current_task_id: str | None = None
     task_worker_id: str | None = None
     batch_id: str | None = None
+    tags: list[str] = []
     parent_id: str | None = None
+    cost_micros: int = 0
     created_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -86,6 +90,25 @@ class JobState(BaseModel):
         return self.status == "finished"
 
 
+class CostOfDay(BaseModel):
+    """Jobs of one meter that were created on the day and are over. A million micros are 1 EUR."""
+
+    model_config = ConfigDict(extra="allow")
+
+    date: date
+    meter: str
+    jobs: int
+    run_ms: int
+    cost_micros: int
+
+
+class CostDays(BaseModel):
+    """Newest day first."""
+
+    days: list[CostOfDay]
+    total_cost_micros: int
+
+
 class JobList(BaseModel):
     """One page of jobs. `next` is the cursor of the page after it, None on the last."""
 
@@ -97,6 +120,7 @@ _OBJECTS: Final = TypeAdapter(list[dict[str, Any]])
 _OBJECT: Final = TypeAdapter(dict[str, Any])
 _JOB: Final = TypeAdapter(JobState)
 _JOBS: Final = TypeAdapter(JobList)
+_COST_DAYS: Final = TypeAdapter(CostDays)
 
 
 _LOG: Final = TypeAdapter(LogPage)
@@ -133,13 +157,13 @@ class _Status(BaseModel):
     status: str
 
 
-class _Blueprints(BaseModel):
+class _Items(BaseModel):
     items: list[dict[str, Any]]
 
 
 _STARTED: Final = TypeAdapter(_Started)
 _STATUS: Final = TypeAdapter(_Status)
-_BLUEPRINTS: Final = TypeAdapter(_Blueprints)
+_ITEMS: Final = TypeAdapter(_Items)
 
 
 class Client:
@@ -173,6 +197,7 @@ class Client:
         *,
         webhook_url: str | None = None,
         idempotency_key: str | None = None,
+        tags: Sequence[str] = (),
     ) -> str:
         """Start a job and return its id.
 
@@ -181,8 +206,9 @@ class Client:
             input: a model, dataclass or dict; it becomes the job's initial data.
             webhook_url: told when the job ends.
             idempotency_key: the same key with the same input returns the same job.
+            tags: words by which the job can be found, 8 at most.
         """
-        answer = await self._post_job(blueprint, input, webhook_url, idempotency_key, wait_s=0)
+        answer = await self._post_job(blueprint, input, webhook_url, idempotency_key, tags, wait_s=0)
         return read_answer(_STARTED, answer.body).job_id
 
     async def run(
@@ -195,7 +221,7 @@ class Client:
         """Start a job and wait for its end, whatever that is. Raises TimeoutError; the job goes on then."""
         deadline_s = _deadline_s(timeout_s)
         wait_s = _next_wait_s(deadline_s)
-        answer = await self._post_job(blueprint, input, None, None, wait_s=wait_s)
+        answer = await self._post_job(blueprint, input, None, None, (), wait_s=wait_s)
         if answer.status == 200:  # final in time
             state = read_answer(_JOB, answer.body)
             if state.is_final:
@@ -227,13 +253,16 @@ class Client:
         blueprint: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
+        tag: str | None = None,
     ) -> JobList:
-        """Newest first."""
+        """Newest first. A tag is asked for by itself, without status or blueprint."""
         query: dict[str, str | int] = {"limit": limit}
         if statuses := ",".join([status] if isinstance(status, str) else status):
             query["status"] = statuses
         if blueprint:
             query["blueprint"] = blueprint
+        if tag:
+            query["tag"] = tag
         if cursor:
             query["cursor"] = cursor
         return read_answer(_JOBS, (await self._get(f"/api/v1/jobs?{urlencode(query)}")).body)
@@ -242,6 +271,10 @@ class Client:
         """Returns `cancellation_request_sent` (the worker was told) or `cancellation_request_accepted`."""
         answer = await self._transport.request("POST", f"{_job_path(job_id)}/cancel")
         return read_answer(_STATUS, answer.body).status
+
+    async def delete(self, job_id: str) -> None:
+        """Cancel the job if it is active, wait for its end, and forget it with everything of it."""
+        await self._transport.request("DELETE", _job_path(job_id), timeout_s=DELETE_S_MAX)
 
     async def history(self, job_id: str) -> list[dict[str, Any]]:
         """Events, oldest first."""
@@ -316,6 +349,12 @@ class Client:
         path = f"{_job_path(job_id)}/signals/{quote(name, safe='')}"
         await self._transport.request("POST", path, body=encode(dict(data or {})))
 
+    async def costs(self, since: date | None = None, until: date | None = None) -> CostDays:
+        """What jobs created on these days cost, both included; the last week if not given."""
+        given = {"since": since, "until": until}
+        query = {name: day.isoformat() for name, day in given.items() if day is not None}
+        return read_answer(_COST_DAYS, (await self._get(f"/api/v1/cost/days?{urlencode(query)}")).body)
+
     async def workers(self) -> list[dict[str, Any]]:
         return read_answer(_OBJECTS, (await self._get("/api/v1/workers")).body)
 
@@ -323,7 +362,29 @@ class Client:
         return read_answer(_OBJECT, (await self._get("/api/v1/dashboard")).body)
 
     async def blueprints(self) -> list[dict[str, Any]]:
-        return read_answer(_BLUEPRINTS, (await self._get("/api/v1/blueprints")).body).items
+        return read_answer(_ITEMS, (await self._get("/api/v1/blueprints")).body).items
+
+    async def connections(self) -> list[dict[str, Any]]:
+        """Saved connections and those of the server, with their last runs."""
+        return read_answer(_ITEMS, (await self._get("/api/v1/connections")).body).items
+
+    async def connection(self, name: str) -> dict[str, Any]:
+        return read_answer(_OBJECT, (await self._get(_connection_path(name))).body)
+
+    async def save_connection(self, name: str, definition: Mapping[str, Any]) -> dict[str, Any]:
+        """Save a connection, in place of the one of that name if there is one."""
+        body = encode(definition)
+        return read_answer(_OBJECT, (await self._transport.request("PUT", _connection_path(name), body=body)).body)
+
+    async def delete_connection(self, name: str) -> None:
+        """Forget a connection; its runs stay."""
+        await self._transport.request("DELETE", _connection_path(name))
+
+    async def run_connection(self, name: str, *, idempotency_key: str | None = None) -> str:
+        """Start a run and return the id of its job."""
+        headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+        answer = await self._transport.request("POST", f"{_connection_path(name)}/run", headers=headers)
+        return read_answer(_STARTED, answer.body).job_id
 
     async def graph(self, name: str, format: str = "dot") -> str:  # noqa: A002 - as the route calls it
         """`dot`, `mermaid` or `json`."""
@@ -331,7 +392,14 @@ class Client:
         return (await self._get(path)).body.decode()
 
     async def _post_job(
-        self, blueprint: str, data: object, webhook_url: str | None, key: str | None, *, wait_s: float
+        self,
+        blueprint: str,
+        data: object,
+        webhook_url: str | None,
+        key: str | None,
+        tags: Sequence[str],
+        *,
+        wait_s: float,
     ) -> Answer:
         # Every job gets a key: a request that is sent again after a lost answer must not make a second job.
         headers = {"Idempotency-Key": key or uuid.uuid4().hex}
@@ -340,6 +408,8 @@ class Client:
         order: dict[str, Any] = {"initial_data": {} if data is None else to_jsonable_python(data)}
         if webhook_url is not None:
             order["webhook_url"] = webhook_url
+        if tags:
+            order["tags"] = list(tags)
         endpoint = quote(blueprint.strip("/")) if "/" in blueprint else f"jobs/{quote(blueprint, safe='')}"
         return await self._transport.request(
             "POST",
@@ -373,6 +443,10 @@ class Client:
                 if time.monotonic() > give_up_s:
                     raise
                 await asyncio.sleep(backoff.next_delay_s(error.retry_after_s))
+
+
+def _connection_path(name: str) -> str:
+    return f"/api/v1/connections/{quote(name, safe='')}"
 
 
 def _job_path(job_id: str) -> str:

@@ -16,6 +16,8 @@ DEFAULT_URL: Final = "http://127.0.0.1:8080"
 DEFAULT_SLOTS: Final = 10
 DEFAULT_DRAIN_TIMEOUT: Final = "25s"
 SLOTS_MAX: Final = 10_000
+PRICE_MAX: Final = 1_000_000.0
+"""EUR per second; more is a mistake."""
 WORKER_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 Environment = Mapping[str, str]
@@ -23,13 +25,18 @@ Environment = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """Attributes: `addresses` without trailing slash, tried in order; `drain_timeout_s` from SIGTERM to the end."""
+    """How a worker runs.
+
+    Attributes: `addresses` without trailing slash, tried in order; `drain_timeout_s` from SIGTERM to the end;
+    `price_per_second` in EUR.
+    """
 
     addresses: tuple[str, ...]
     token: str
     worker_id: str
     slots: int
     drain_timeout_s: float
+    price_per_second: float = 0.0
 
 
 def worker_settings(
@@ -39,9 +46,10 @@ def worker_settings(
     worker_id: str | None = None,
     slots: int | None = None,
     drain_timeout: Duration | None = None,
+    price_per_second: float | None = None,
     env: Environment = os.environ,
 ) -> WorkerSettings:
-    """Arguments win over MUSTER_URL, MUSTER_WORKER_TOKEN, MUSTER_WORKER_ID and MUSTER_WORKER_SLOTS.
+    """Arguments win over MUSTER_URL and MUSTER_WORKER_TOKEN, _ID, _SLOTS, _PRICE_PER_SECOND.
 
     Raises ValueError naming the setting and what it should be.
     """
@@ -51,6 +59,9 @@ def worker_settings(
         worker_id=_worker_id(worker_id or env.get("MUSTER_WORKER_ID") or default_worker_id()),
         slots=_slots(slots if slots is not None else env.get("MUSTER_WORKER_SLOTS", DEFAULT_SLOTS)),
         drain_timeout_s=parse_duration_ms(DEFAULT_DRAIN_TIMEOUT if drain_timeout is None else drain_timeout) / 1000,
+        price_per_second=_price(
+            price_per_second if price_per_second is not None else env.get("MUSTER_WORKER_PRICE_PER_SECOND") or 0
+        ),
     )
 
 
@@ -109,3 +120,13 @@ def _slots(given: Any) -> int:
     if not 1 <= slots <= SLOTS_MAX:
         raise ValueError(f"slots must be a whole number from 1 to {SLOTS_MAX}, not {given!r}")
     return slots
+
+
+def _price(given: Any) -> float:
+    try:
+        price = float(given)
+    except (TypeError, ValueError):
+        price = -1.0
+    if not 0 <= price <= PRICE_MAX:
+        raise ValueError(f"the price per second must be a number of EUR from 0 to {PRICE_MAX:g}, not {given!r}")
+    return price

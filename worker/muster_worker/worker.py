@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, overload
@@ -50,7 +50,7 @@ class Worker:
         worker_id: default MUSTER_WORKER_ID, else host, process and a random part.
         slots: tasks at a time (default MUSTER_WORKER_SLOTS, else 10). Plain handlers get as many threads.
         drain_timeout: what running tasks get after SIGTERM.
-        cost_per_second: in EUR, for placing and for accounts.
+        cost_per_second: in EUR, for accounts (default MUSTER_WORKER_PRICE_PER_SECOND, else 0).
         worker_type, resources, capabilities: shown in the list of workers.
     """
 
@@ -62,7 +62,7 @@ class Worker:
         *,
         slots: int | None = None,
         drain_timeout: Duration | None = None,
-        cost_per_second: float = 0,
+        cost_per_second: float | None = None,
         worker_type: str | None = None,
         resources: Mapping[str, Any] = MappingProxyType({}),
         capabilities: Mapping[str, Any] = MappingProxyType({}),
@@ -72,8 +72,9 @@ class Worker:
         self._worker_id = worker_id
         self._slots = slots
         self._drain_timeout = drain_timeout
+        self._cost_per_second = cost_per_second
+        self._runtimes: tuple[str, ...] = ()
         self._description = {
-            "cost_per_second": cost_per_second,
             "worker_type": worker_type,
             "resources": dict(resources),
             "capabilities": {"websockets": True, **capabilities},
@@ -114,6 +115,16 @@ class Worker:
         """Take over the handlers of another worker, for example of another module."""
         for handler in other.handlers.values():
             self._add(handler)
+        self.offer_runtimes(other.runtimes)
+
+    @property
+    def runtimes(self) -> tuple[str, ...]:
+        """Interpreters for scripts that it says it has, such as `python:3.11`."""
+        return self._runtimes
+
+    def offer_runtimes(self, names: Iterable[str]) -> None:
+        """Say that it has these too. Estimates take the prices of workers that offer a runtime."""
+        self._runtimes = tuple(dict.fromkeys((*self._runtimes, *names)))
 
     def _add(self, handler: Handler) -> None:
         name = handler.contract.name
@@ -129,6 +140,7 @@ class Worker:
         worker_id: str | None = None,
         slots: int | None = None,
         drain_timeout: Duration | None = None,
+        price_per_second: float | None = None,
     ) -> WorkerSettings:
         """What the worker would run with: these arguments, then the constructor's, then the environment.
 
@@ -140,6 +152,7 @@ class Worker:
             worker_id=worker_id or self._worker_id,
             slots=slots if slots is not None else self._slots,
             drain_timeout=drain_timeout if drain_timeout is not None else self._drain_timeout,
+            price_per_second=price_per_second if price_per_second is not None else self._cost_per_second,
         )
 
     def run(self, settings: WorkerSettings | None = None) -> None:
@@ -170,6 +183,8 @@ class Worker:
             **self._description,
             "supported_tasks": sorted(self._handlers),
             "max_concurrent_tasks": settings.slots,
+            "cost_per_second": settings.price_per_second,
+            "runtimes": list(self._runtimes),
         }
         async with Transport(settings.addresses, worker_headers(settings.token)) as transport:
             api = WorkerApi(transport, settings.worker_id, registration)

@@ -1,15 +1,17 @@
 """The aiohttp application: one dispatcher over the table of operations, middlewares around it."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
-from muster.api.auth import Credentials, authenticate_client, authenticate_worker, authorize_worker
+from muster.api.auth import Credentials, authenticate_caller, authenticate_worker, authorize_worker
 from muster.api.body import parse_object, read_bytes, validated
-from muster.api.call import EDGE, Call, Edge
+from muster.api.call import EDGE, Call, Edge, Envelope
+from muster.api.client_socket import close_client_sockets
 from muster.api.middleware import ROUTE, explain_errors, name_request, observe_request, share_with_origins
 from muster.api.openapi import Reference
-from muster.api.operations import Auth, Operation, Router
+from muster.api.operations import INVALID, Auth, Operation, Router
 from muster.api.ports import Engine
 from muster.api.routes import OPERATIONS
 from muster.api.socket import close_sockets
@@ -24,6 +26,7 @@ def create_app(
     credentials: Credentials,
     *,
     operations: Sequence[Operation] = OPERATIONS,
+    envelopes: Mapping[str, Envelope] | None = None,
 ) -> web.Application:
     """The server's application. Run it with `handler_cancellation=True`: a poller that leaves frees its wait.
 
@@ -44,6 +47,7 @@ def create_app(
         metrics=engine.counters,
         router=router,
         reference=Reference(shown, engine.blueprints, settings.api_key_header),
+        envelopes=envelopes or {},
     )
     for path in dict.fromkeys(row.path for row in shown if "{" not in row.path):
         app.router.add_route("*", path, _dispatch)  # found faster than by the pattern below
@@ -59,6 +63,18 @@ async def _dispatch(request: web.Request) -> web.StreamResponse:
     operation = match.operation
     request[ROUTE] = operation.path
     call = Call(request, edge, operation, match.path)
+    if not operation.unprocessable:
+        return await _answer(call)
+    try:
+        return await _answer(call)
+    except MusterError as error:
+        if error.code in INVALID:
+            raise MusterError(ErrorCode.UNPROCESSABLE, error.detail, hint=error.hint, extra=error.extra) from error
+        raise
+
+
+async def _answer(call: Call) -> web.StreamResponse:
+    operation = call.operation
     if operation.auth is not Auth.NONE:
         _authenticate(call)
     if operation.guard is not None:
@@ -71,8 +87,8 @@ async def _dispatch(request: web.Request) -> web.StreamResponse:
 
 def _authenticate(call: Call) -> None:
     edge = call.edge
-    if call.operation.auth is Auth.CLIENT:
-        call.client = authenticate_client(call.request, edge.credentials, edge.settings.api_key_header)
+    if call.operation.auth.is_client:
+        call.client = authenticate_caller(call.request, edge.credentials, edge.settings, call.operation.auth)
         return
     call.identity = authenticate_worker(call.request, edge.credentials)
     worker_id = call.path.get("worker_id")
@@ -100,4 +116,4 @@ def _refuse_impossible_ids(call: Call) -> None:
 
 
 async def _close_sockets(app: web.Application) -> None:
-    await close_sockets(app[EDGE])
+    await asyncio.gather(close_sockets(app[EDGE]), close_client_sockets(app[EDGE]))

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 from aiohttp import hdrs, web
 from pydantic import SecretStr
 
+from muster.api.operations import Auth
 from muster.core.ids import is_worker_id
 from muster.errors import ErrorCode, MusterError
 from muster.settings import PUBLIC_TOKENS, TOKEN_BYTES_MIN, Settings
@@ -20,6 +21,8 @@ CLIENT_HEADER: Final = "X-Client-Token"
 WORKER_HEADER: Final = "X-Worker-Token"
 APPROVAL_HEADER: Final = "X-Approval-Token"
 DEFAULT_TENANT: Final = "default"
+ANONYMOUS: Final = "anonymous"
+"""The tenant of callers without a credential, where that is allowed."""
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _TENANT: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SECRET_KEYS: Final = ("token", "token_sha256")
@@ -125,6 +128,34 @@ def authenticate_client(
     return client
 
 
+def authenticate_caller(
+    request: web.Request, credentials: Credentials, settings: Settings, auth: Auth, *, key_in_url: bool = False
+) -> Client:
+    """The client who calls an operation of *auth*. A wrong credential is never taken for none.
+
+    Raises:
+        MusterError: as `authenticate_client`; NO_CLIENT_CONFIGURED.
+    """
+    if credentials.client_count == 0 and auth is Auth.CLIENT_OR_BROKEN:
+        raise MusterError(
+            ErrorCode.NO_CLIENT_CONFIGURED,
+            "This server has no API key configured.",
+            hint="Whoever runs it must set DATAPIPELINES_API_KEY, MUSTER_CLIENT_TOKEN or MUSTER_CLIENTS_FILE.",
+        )
+    if not _carries_key(request, settings.api_key_header, key_in_url=key_in_url):
+        open_to_all = (auth is Auth.CLIENT_IF_ANY and credentials.client_count == 0) or (
+            auth is Auth.MONITOR and not settings.monitor_needs_key
+        )
+        if open_to_all:
+            return Client(ANONYMOUS, ANONYMOUS)
+    return authenticate_client(request, credentials, settings.api_key_header, key_in_url=key_in_url)
+
+
+def _carries_key(request: web.Request, api_key_header: str, *, key_in_url: bool) -> bool:
+    in_header = any(name in request.headers for name in (CLIENT_HEADER, api_key_header, hdrs.AUTHORIZATION))
+    return in_header or (key_in_url and "api_key" in request.query)
+
+
 def authenticate_worker(request: web.Request, credentials: Credentials) -> WorkerIdentity:
     """What the request's worker token proves.
 
@@ -220,6 +251,12 @@ class _Loader:
         default = Client(DEFAULT_TENANT, DEFAULT_TENANT)
         for digest in self._setting("MUSTER_CLIENT_TOKEN", settings.client_token):
             self._clients[digest] = default
+        for variable, name, key in (
+            ("DATAVIZHUB_API_KEY", "datavizhub", settings.datavizhub_key),
+            ("DATAPIPELINES_API_KEY", "pipelines", settings.pipelines_key),
+        ):
+            for digest in self._setting(variable, key):
+                self._clients[digest] = Client(name, name)
         shared = list(self._setting("MUSTER_GLOBAL_WORKER_TOKEN", settings.global_worker_token))
         if self._problems:
             raise CredentialsError(self._problems)

@@ -1,9 +1,9 @@
 """One request on its way to its handler: what the edge already knows about it."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 import orjson
 from aiohttp import web
@@ -13,6 +13,8 @@ from muster.api.auth import Client, Credentials, WorkerIdentity
 from muster.api.openapi import Reference
 from muster.api.operations import Operation, Router
 from muster.api.ports import Engine
+from muster.api.problems import problem_response
+from muster.errors import MusterError
 from muster.observe.metrics import Metrics
 from muster.settings import Settings
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from muster.api.socket import WorkerSocket
 
 M = TypeVar("M", bound=BaseModel)
+Envelope: TypeAlias = Callable[[MusterError, str], web.Response]
+"""Makes the answer that tells an error on a path, in the shape that a surface documents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +37,17 @@ class Edge:
     router: Router
     reference: Reference
     sockets: set["WorkerSocket"] = field(default_factory=set["WorkerSocket"])
+    client_sockets: set[web.WebSocketResponse] = field(default_factory=set[web.WebSocketResponse])
     background: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     """Closings under way: held so that they are not collected half done."""
+    envelopes: Mapping[str, Envelope] = field(default_factory=dict[str, Envelope])
+    """By the beginning of the path: who tells errors there. Elsewhere they are problem documents."""
+
+    def error_answer(self, error: MusterError, path: str) -> web.Response:
+        for prefix, envelope in self.envelopes.items():
+            if path == prefix or path.startswith(prefix + "/"):
+                return envelope(error, path)
+        return problem_response(error, path)
 
 
 EDGE: Final = web.AppKey("edge", Edge)

@@ -53,6 +53,7 @@ async def create_job(call: Call) -> web.Response:
             webhook_url=body.webhook_url,
             trace=_trace(call.request),
             idempotency_key=_idempotency_key(call.request),
+            tags=tuple(body.tags),
             wait_ms=wait_seconds * 1000,
         )
     )
@@ -81,14 +82,21 @@ async def list_jobs(call: Call) -> web.Response:
     cursor = call.query("cursor")
     if cursor is not None and not 0 < len(cursor) <= CURSOR_CHARACTERS_MAX:
         raise refused("cursor", cursor, "the `next` of an earlier page")
-    page = await call.engine.jobs(
-        call.tenant,
-        limit=PAGE_SIZE if limit is None else whole("limit", limit, minimum=1, maximum=PAGE_SIZE_MAX),
-        cursor=cursor,
-        statuses=_statuses(call.query("status")),
-        blueprint=call.query("blueprint") or None,
-    )
+    size = PAGE_SIZE if limit is None else whole("limit", limit, minimum=1, maximum=PAGE_SIZE_MAX)
+    statuses, blueprint, tag = _statuses(call.query("status")), call.query("blueprint") or None, call.query("tag")
+    if tag:
+        if statuses is not None or blueprint is not None:
+            raise refused("tag", tag, "possible together with `status` or `blueprint`: ask for one of them")
+        page = await call.engine.tagged(call.tenant, tag, limit=size, cursor=cursor)
+    else:
+        page = await call.engine.jobs(call.tenant, limit=size, cursor=cursor, statuses=statuses, blueprint=blueprint)
     return json_answer({"items": [await _shown(call, record) for record in page.items], "next": page.next})
+
+
+async def delete_job(call: Call) -> web.Response:
+    """Cancel the job if it is active, wait for its end, and forget it with everything of it."""
+    await call.engine.delete(call.tenant, call.path["job_id"])
+    return web.Response(status=204)
 
 
 async def cancel_job(call: Call) -> web.Response:

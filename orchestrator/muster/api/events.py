@@ -1,7 +1,7 @@
 """Where workers tell what their running tasks print and how far they are."""
 
 import time
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from aiohttp import web
@@ -20,6 +20,8 @@ from muster.api.call import Call, worker_answer
 from muster.core.ids import UnixMs
 from muster.engine.journal import EventsReport
 from muster.store.journal import Entry, Line, Meta, Progress, Step
+
+_OVER: Final = frozenset({"completed", "failed", "skipped"})
 
 
 async def take_events(call: Call) -> web.Response:
@@ -49,7 +51,7 @@ def _entry(event: LogEvent | ProgressEvent | StepEvent | MetaEvent | DroppedEven
         case ProgressEvent():
             return Progress(float(event.fraction), event.message)
         case StepEvent():
-            return Step(event.step.index, _stored(event.step, attempt))
+            return Step(event.step.index, _stored(event.step, attempt), event.step.status in _OVER)
         case MetaEvent():
             return Meta(event.key, event.value)
         case DroppedEvent():

@@ -15,6 +15,8 @@ STALL_S: Final = 60.0
 PIECE_BYTES: Final = 64 * 1024
 OTHER_PARTS_MAX: Final = 16
 OTHER_PART_BYTES_MAX: Final = 64 * 1024
+FORM_PARTS_MAX: Final = 128
+"""Of a form that says something about its file."""
 FILE_PART: Final = "file"
 _CUT_SHORT: Final = (
     PayloadEncodingError,
@@ -37,6 +39,14 @@ class SentFile:
     name: str
     media_type: str | None
     chunks: AsyncIterator[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class SentField:
+    """A part of a form that is text."""
+
+    name: str
+    value: str
 
 
 async def sent_file(request: web.Request, bytes_max: int) -> SentFile:
@@ -64,12 +74,47 @@ async def raw_chunks(request: web.Request, bytes_max: int) -> AsyncIterator[byte
         raise _cut_short()
 
 
-async def _file_of_form(request: web.Request, bytes_max: int) -> SentFile:
-    _refuse_at_once(request, bytes_max + OTHER_PARTS_MAX * OTHER_PART_BYTES_MAX)
+async def form_parts(request: web.Request, bytes_max: int) -> AsyncIterator[SentField | SentFile]:
+    """The parts of a form as they come; the chunks of the one file must be read before the next part is asked for.
+
+    Raises:
+        MusterError: INVALID_BODY, BODY_TOO_LARGE.
+    """
+    if not request.content_type.startswith("multipart/"):
+        raise MusterError(
+            ErrorCode.INVALID_BODY,
+            f"The body is {request.content_type}, and must be a form.",
+            hint="Send multipart/form-data, for example with curl -F file=@report.html.",
+        )
+    reader = await _form(request, bytes_max + FORM_PARTS_MAX * OTHER_PART_BYTES_MAX)
+    files = 0
+    for _ in range(FORM_PARTS_MAX):
+        part = await _next_part(reader)
+        if part is None:
+            break
+        if part.name != FILE_PART:
+            yield SentField(part.name or "", await _text(part))
+            continue
+        files += 1
+        if files > 1:
+            raise MusterError(ErrorCode.INVALID_BODY, f"The form has two parts called {FILE_PART!r}.")
+        yield SentFile(part.filename or "", part.headers.get(hdrs.CONTENT_TYPE), _bytes_of(part))
+    if not reader.at_eof():
+        raise _cut_short()
+    if not files:
+        raise _no_file()
+
+
+async def _form(request: web.Request, bytes_max: int) -> MultipartReader:
+    _refuse_at_once(request, bytes_max)
     try:
-        reader = await request.multipart()
+        return await request.multipart()
     except _CUT_SHORT:
         raise MusterError(ErrorCode.INVALID_BODY, "The form has no usable boundary.") from None
+
+
+async def _file_of_form(request: web.Request, bytes_max: int) -> SentFile:
+    reader = await _form(request, bytes_max + OTHER_PARTS_MAX * OTHER_PART_BYTES_MAX)
     for _ in range(OTHER_PARTS_MAX):
         part = await _next_part(reader)
         if part is None:
@@ -77,15 +122,11 @@ async def _file_of_form(request: web.Request, bytes_max: int) -> SentFile:
         if part.name == FILE_PART:
             return SentFile(part.filename or "", part.headers.get(hdrs.CONTENT_TYPE), _chunks_of(part, reader))
         await _skip(part)
-    raise MusterError(
-        ErrorCode.INVALID_BODY,
-        f"The form has no part called {FILE_PART!r}.",
-        hint="Send the file as that part, for example with curl -F file=@data.csv.",
-    )
+    raise _no_file()
 
 
 async def _chunks_of(part: BodyPartReader, reader: MultipartReader) -> AsyncIterator[bytes]:
-    while chunk := await _next(part.read_chunk(PIECE_BYTES)):
+    async for chunk in _bytes_of(part):
         yield chunk
     for _ in range(OTHER_PARTS_MAX):
         after = await _next_part(reader)
@@ -109,12 +150,30 @@ async def _next_part(reader: MultipartReader) -> BodyPartReader | None:
     return part
 
 
-async def _skip(part: BodyPartReader) -> None:
-    size = 0
+async def _bytes_of(part: BodyPartReader) -> AsyncIterator[bytes]:
     while chunk := await _next(part.read_chunk(PIECE_BYTES)):
+        yield chunk
+
+
+async def _skip(part: BodyPartReader) -> None:
+    async for _ in _small_part(part):
+        pass
+
+
+async def _text(part: BodyPartReader) -> str:
+    try:
+        return b"".join([chunk async for chunk in _small_part(part)]).decode()
+    except UnicodeDecodeError:
+        raise MusterError(ErrorCode.INVALID_BODY, f"The part {part.name!r} of the form is not UTF-8.") from None
+
+
+async def _small_part(part: BodyPartReader) -> AsyncIterator[bytes]:
+    size = 0
+    async for chunk in _bytes_of(part):
         size += len(chunk)
         if size > OTHER_PART_BYTES_MAX:
             raise MusterError(ErrorCode.INVALID_BODY, f"The part {part.name!r} of the form is too large.")
+        yield chunk
 
 
 async def _next(reading: Awaitable[bytes]) -> bytes:
@@ -138,6 +197,15 @@ def _refuse_at_once(request: web.Request, bytes_max: int) -> None:
         raise MusterError(
             ErrorCode.BODY_TOO_LARGE, f"The file is larger than {bytes_max} bytes.", extra={"bytes_max": bytes_max}
         )
+
+
+def _no_file() -> MusterError:
+    return MusterError(
+        ErrorCode.INVALID_BODY,
+        f"The form has no part called {FILE_PART!r}.",
+        hint="Send the file as that part, for example with curl -F file=@data.csv.",
+        extra={"missing": FILE_PART},
+    )
 
 
 def _cut_short() -> MusterError:

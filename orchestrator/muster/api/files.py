@@ -1,7 +1,6 @@
 """Files of clients, and whoever holds a signed URL. Answers never let a browser run what somebody uploaded."""
 
 import time
-from base64 import b64encode
 from typing import Final
 
 from aiohttp import web
@@ -9,15 +8,15 @@ from aiohttp import web
 from muster.api.call import Call, json_answer
 from muster.api.file_body import raw_chunks, sent_file
 from muster.api.models import PlanUpload
+from muster.api.stored_file import stored_file
 from muster.api.wire import artifact_object, time_text, upload_object
-from muster.core.file_record import FileRecord
+from muster.core.file_record import FileRecord, job_of_artifact
 from muster.core.ids import UnixMs
 from muster.engine.files import Files
 from muster.errors import ErrorCode, MusterError
 from muster.files.names import safe_name
 
 SIGNED_DOWNLOAD_S: Final = 7200
-SEND_BYTES: Final = 256 * 1024
 _SAFETY: Final = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; sandbox",
@@ -37,7 +36,7 @@ async def plan_upload(call: Call) -> web.Response:
     """A URL by which somebody without a token can send one file, once, with a plain PUT."""
     order = call.body(PlanUpload)
     upload, until = await call.engine.files.plan_upload(call.tenant, order.name, order.media_type)
-    url = _signed_url(call, "PUT", upload, until // 1000)
+    url = signed_url(call, "PUT", upload, until // 1000)
     return json_answer({"file_id": upload, "upload_url": url, "expires_at": time_text(until)}, status=201)
 
 
@@ -45,7 +44,7 @@ async def sign_download(call: Call) -> web.Response:
     """A URL by which somebody without a token can fetch the file for two hours."""
     record = await call.engine.files.find(call.tenant, _file_id(call))
     expires_s = int(time.time()) + SIGNED_DOWNLOAD_S
-    url = _signed_url(call, "GET", record.file.id, expires_s)
+    url = signed_url(call, "GET", record.file.id, expires_s)
     return json_answer({"download_url": url, "expires_at": time_text(UnixMs(expires_s * 1000))})
 
 
@@ -116,26 +115,15 @@ def refuse_unsigned(call: Call) -> None:
         )
 
 
-def file_answer(files: Files, record: FileRecord) -> web.FileResponse:
+def file_answer(files: Files, record: FileRecord) -> web.StreamResponse:
     """The bytes of *record*, as something to save and never to show."""
-    file = record.file
-    digest = b64encode(bytes.fromhex(file.sha256)).decode()
-    return web.FileResponse(
-        files.path(record),
-        chunk_size=SEND_BYTES,
-        headers={
-            **_SAFETY,
-            "Content-Type": file.media_type,
-            "Content-Disposition": _attachment(file.name),
-            "Repr-Digest": f"sha-256=:{digest}:",
-        },
-    )
+    return stored_file(files, record, {**_SAFETY, "Content-Disposition": _attachment(record.file.name)})
 
 
 async def _artifact(call: Call) -> FileRecord:
     job = await call.engine.job(call.tenant, call.path["job_id"])
     record = await call.engine.files.find(call.tenant, call.path["artifact_id"])
-    if not record.file.task_id.startswith(f"{job.id}."):
+    if job_of_artifact(record.file.id) != job.id:
         raise MusterError(ErrorCode.FILE_NOT_FOUND, "File not found")
     return record
 
@@ -144,7 +132,8 @@ def _file_id(call: Call) -> str:
     return call.path.get("file_id") or call.path["artifact_id"]
 
 
-def _signed_url(call: Call, method: str, file_id: str, expires_s: int) -> str:
+def signed_url(call: Call, method: str, file_id: str, expires_s: int) -> str:
+    """An absolute URL for *method*, GET or PUT, on the file; until *expires_s* it needs no header."""
     base = call.edge.settings.public_url or f"{call.request.scheme}://{call.request.host}"
     path = _signed_path(file_id)
     return f"{base.rstrip('/')}{path}?{call.engine.files.signer.query(method, path, expires_s)}"

@@ -12,7 +12,7 @@ from aiohttp import hdrs, web
 
 from muster.api.auth import APPROVAL_HEADER, CLIENT_HEADER
 from muster.api.call import EDGE, Edge
-from muster.api.problems import from_http, from_store, problem_response, unexpected
+from muster.api.problems import from_http, from_store, unexpected
 from muster.errors import ErrorCode, MusterError
 from muster.observe import names
 from muster.store.base import StoreFull, StoreUnavailable
@@ -91,19 +91,19 @@ async def explain_errors(request: web.Request, handler: Next) -> web.StreamRespo
     except MusterError as error:
         if error.code in {ErrorCode.UNAUTHENTICATED, ErrorCode.FORBIDDEN}:
             _log.info(names.AUTH_REFUSED, route=request.get(ROUTE, UNMATCHED), reason=error.detail)
-        return problem_response(error, request.path)
+        return request.app[EDGE].error_answer(error, request.path)
     except (StoreUnavailable, StoreFull) as trouble:
         _log.warning(names.STORE_LOST, route=request.get(ROUTE, UNMATCHED), error=repr(trouble))
-        return problem_response(from_store(trouble), request.path)
+        return request.app[EDGE].error_answer(from_store(trouble), request.path)
     except web.HTTPException as refusal:
-        return problem_response(from_http(refusal), request.path)
+        return request.app[EDGE].error_answer(from_http(refusal), request.path)
     except ConnectionError:
         raise  # the caller went away while we wrote: there is nobody to answer
     except Exception as error:  # noqa: BLE001 -- the last line of defence; it is logged with its traceback
         request_id = request[REQUEST_ID]
         _log.exception(names.HTTP_FAILED, route=request.get(ROUTE, UNMATCHED), request_id=request_id)
         development = not request.app[EDGE].settings.is_production
-        return problem_response(unexpected(error, request_id, show_traceback=development), request.path)
+        return request.app[EDGE].error_answer(unexpected(error, request_id, show_traceback=development), request.path)
 
 
 def headers_of_stream(request: web.Request) -> dict[str, str]:

@@ -19,6 +19,8 @@ from pydantic import (
     model_validator,
 )
 
+from muster.core.limits import TAG_CHARACTERS_MAX, TAGS_MAX
+
 URL_CHARACTERS_MAX: Final = 2048
 _FLAT: Final = ("status", "data", "error")
 
@@ -35,6 +37,7 @@ def _absolute_http_url(text: str) -> str:
 
 
 HttpUrlText = Annotated[StrictStr, Field(max_length=URL_CHARACTERS_MAX), AfterValidator(_absolute_http_url)]
+TagText = Annotated[StrictStr, Field(min_length=1, max_length=TAG_CHARACTERS_MAX)]
 DecisionText = Annotated[StrictStr, Field(min_length=1, max_length=256)]
 
 
@@ -51,6 +54,7 @@ class CreateJob(Request):
     webhook_url: Annotated[
         HttpUrlText | None, Field(description="Told by POST when the job ended.", examples=["https://example.org/hook"])
     ] = None
+    tags: Annotated[list[TagText], Field(max_length=TAGS_MAX, description="Words by which the job can be found.")] = []
 
 
 class Decide(Request):
@@ -165,8 +169,10 @@ class Job(Answer):
     current_task_id: str | None
     task_worker_id: str | None
     retry_count: int
-    batch_id: str | None
+    batch_id: Annotated[str | None, Field(description="Of its tag `batch:…`, where it has one.")]
+    tags: list[str]
     parent_id: Annotated[str | None, Field(description="The job that started this one and waits for its end.")]
+    cost_micros: Annotated[int, Field(description="Of all runs of its tasks so far; a million are 1 EUR.")]
     version: Annotated[int, Field(description="Grows with every change; see `since`.")]
     progress: float | None
     progress_message: str | None
@@ -209,7 +215,7 @@ class Artifact(Answer):
 
     artifact_id: str
     job_id: str
-    task_id: str
+    task_id: str | None
     step: str | None
     description: str
     name: str
@@ -329,6 +335,21 @@ class DashboardAnswer(Answer):
     jobs: dict[str, int]
     tasks: dict[str, int]
     timestamp: AwareDatetime
+
+
+class CostOfDay(Answer):
+    """One's jobs of one meter that were created on the day and are over."""
+
+    date: str
+    meter: Annotated[str, Field(description="The blueprint's name, or `blueprint|runtime`.")]
+    jobs: int
+    run_ms: Annotated[int, Field(description="Of all their tasks' attempts.")]
+    cost_micros: int
+
+
+class CostDays(Answer):
+    days: list[CostOfDay]
+    total_cost_micros: int
 
 
 class WebhookSecret(Answer):

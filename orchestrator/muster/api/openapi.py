@@ -5,36 +5,45 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import orjson
-from pydantic import BaseModel, TypeAdapter
-from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from muster.api.auth import CLIENT_HEADER, WORKER_HEADER
+from muster.api.model_schemas import REF, ModelSchemas
 from muster.api.models import CreateJob, Problem
-from muster.api.operations import JSON, Answer, Auth, Operation, Tag, reason
+from muster.api.operations import INVALID, JSON, Answer, Auth, Operation, Tag, reason
 from muster.api.ports import Blueprint, Blueprints
 from muster.api.problems import MEDIA_TYPE
-from muster.api.schema_words import as_3_0, bounds_in_words, rewritten
+from muster.api.schema_words import as_3_0
 from muster.errors import STATUS_OF, ErrorCode
 from muster.version import product_version
 
 OPENAPI_3_1: Final = "3.1.0"
 OPENAPI_3_0: Final = "3.0.3"
 """What the docs page is given: the packaged Swagger UI does not read 3.1."""
-_REF: Final = "#/components/schemas/{model}"
 _TAGS: Final[Mapping[Tag, str]] = {
     Tag.PUBLIC: "No credentials.",
     Tag.JOBS: "Start jobs, follow them, end them. Needs a client token.",
     Tag.BLUEPRINTS: "What can be started. Needs a client token.",
     Tag.FILES: "Uploads, and what tasks kept. Needs a client token, or a signed URL.",
+    Tag.COST: "What jobs cost. Needs a client token.",
     Tag.FLEET: "Workers and counts. Needs a client token.",
     Tag.WORKERS: "What workers call. Needs a worker token.",
     Tag.HEALTH: "Probes for load balancers and supervisors.",
+    Tag.CLI: "Commands that this server's owner declared: find them, run them. Needs a client token.",
+    Tag.WS: "Live messages over a WebSocket. The client token is the parameter `api_key`.",
+    Tag.SYSTEM: "Whether the server answers, and whether it can work.",
+    Tag.CONNECTIONS: "Saved, named jobs: run them by name, by schedule, or all in a row. Needs a client token.",
+    Tag.EXECUTIONS: "Run scripts, alone and in batches, and what they cost. Needs a client token.",
 }
 _COMMON_ERRORS: Final = (ErrorCode.INTERNAL,)
 _OF_AUTH: Final[Mapping[Auth, tuple[ErrorCode, ...]]] = {
+    **{auth: (ErrorCode.UNAUTHENTICATED, ErrorCode.INVALID_PARAMETER) for auth in Auth if auth.is_client},
     Auth.NONE: (),
-    Auth.CLIENT: (ErrorCode.UNAUTHENTICATED, ErrorCode.INVALID_PARAMETER),
     Auth.WORKER: (ErrorCode.UNAUTHENTICATED, ErrorCode.INVALID_PARAMETER, ErrorCode.FORBIDDEN),
+}
+_FORM: Final = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {"file": {"type": "string", "format": "binary"}},
 }
 _OF_BODY: Final = (ErrorCode.MALFORMED_JSON, ErrorCode.INVALID_BODY, ErrorCode.BODY_TOO_LARGE)
 
@@ -46,7 +55,7 @@ class Reference:
         self._operations = operations
         self._blueprints = blueprints
         self._schemes = _security_schemes(api_key_header)
-        self._schemas = _model_schemas(operations)
+        self._models = ModelSchemas(operations)
         self._described: list[Blueprint] | None = None
         self._documents: dict[str, dict[str, Any]] = {}
         self._json: dict[str, bytes] = {}
@@ -75,7 +84,7 @@ class Reference:
         self._described = now
 
     def _document(self, blueprints: list[Blueprint]) -> dict[str, Any]:
-        schemas = dict(self._schemas)
+        schemas = dict(self._models.named)
         return {
             "openapi": OPENAPI_3_1,
             "info": {
@@ -95,27 +104,29 @@ class Reference:
             if operation.hidden:
                 continue
             if "…}" not in operation.path:
-                paths.setdefault(operation.path, {})[operation.method.lower()] = _described(operation)
+                paths.setdefault(operation.path, {})[operation.method.lower()] = _described(operation, self._models)
                 continue
             for blueprint in blueprints:
                 path = f"/api/{blueprint.api_version}/{blueprint.endpoint}"
-                paths.setdefault(path, {})["post"] = _described_endpoint(operation, blueprint, schemas)
+                paths.setdefault(path, {})["post"] = _described_endpoint(operation, blueprint, self._models, schemas)
         return paths
 
 
 def errors_of(operation: Operation) -> tuple[ErrorCode, ...]:
     """Every error that *operation* can answer, those of its kind included."""
     codes = (*_OF_AUTH[operation.auth], *(_OF_BODY if operation.body else ()), *operation.errors, *_COMMON_ERRORS)
+    if operation.unprocessable:
+        codes = tuple(ErrorCode.UNPROCESSABLE if code in INVALID else code for code in codes)
     return tuple(dict.fromkeys(codes))
 
 
-def _described(operation: Operation) -> dict[str, Any]:
+def _described(operation: Operation, models: ModelSchemas) -> dict[str, Any]:
     row: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
         "tags": [operation.tag.value],
         "security": _security(operation.auth),
-        "responses": {**_answers(operation.answers), **_problems(errors_of(operation))},
+        "responses": {**_answers(operation.answers, models), **_problems(errors_of(operation), models)},
     }
     description = (operation.handler.__doc__ or "").strip()
     if description:
@@ -124,19 +135,23 @@ def _described(operation: Operation) -> dict[str, Any]:
     if parameters:
         row["parameters"] = parameters
     if operation.body is not None:
-        schema = {"$ref": _REF.format(model=operation.body.__name__)}
+        schema = models.body(operation.body)
         row["requestBody"] = {"required": _has_required(operation), "content": {JSON: {"schema": schema}}}
+    elif operation.takes_form:
+        row["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}
     elif operation.takes_file:
         row["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}
     return row
 
 
-def _described_endpoint(operation: Operation, blueprint: Blueprint, schemas: dict[str, Any]) -> dict[str, Any]:
-    row = _described(operation)
+def _described_endpoint(
+    operation: Operation, blueprint: Blueprint, models: ModelSchemas, schemas: dict[str, Any]
+) -> dict[str, Any]:
+    row = _described(operation, models)
     prefix = f"{_identifier(blueprint.name)}_input"
     schemas[prefix] = _relocated(dict(blueprint.input_schema()), prefix, schemas)
-    body = dict(schemas[CreateJob.__name__])
-    body["properties"] = {**body["properties"], "initial_data": {"$ref": _REF.format(model=prefix)}}
+    body = dict(models.written_out(CreateJob))
+    body["properties"] = {**body["properties"], "initial_data": {"$ref": REF.format(model=prefix)}}
     row["operationId"] = f"start_{_identifier(blueprint.name)}"
     row["summary"] = f"Start a job of {blueprint.name}"
     row["description"] = blueprint.description or ""
@@ -145,16 +160,16 @@ def _described_endpoint(operation: Operation, blueprint: Blueprint, schemas: dic
     return row
 
 
-def _answers(answers: Iterable[Answer]) -> dict[str, Any]:
-    return {str(answer.status): _answer(answer) for answer in answers}
+def _answers(answers: Iterable[Answer], models: ModelSchemas) -> dict[str, Any]:
+    return {str(answer.status): _answer(answer, models) for answer in answers}
 
 
-def _answer(answer: Answer) -> dict[str, Any]:
+def _answer(answer: Answer, models: ModelSchemas) -> dict[str, Any]:
     if answer.model is None and answer.example is None:
         return {"description": answer.description}
     content: dict[str, Any] = {}
     if answer.model is not None:
-        content["schema"] = _schema_of(answer.model)
+        content["schema"] = models.answer(answer.model)
     else:
         content["schema"] = {"type": "string"}
     if answer.example is not None:
@@ -162,22 +177,14 @@ def _answer(answer: Answer) -> dict[str, Any]:
     return {"description": answer.description, "content": {answer.media_type: content}}
 
 
-def _schema_of(model: Any) -> dict[str, Any]:
-    if isinstance(model, type) and issubclass(model, BaseModel):
-        return {"$ref": _REF.format(model=model.__name__)}
-    schema = TypeAdapter(model).json_schema(ref_template=_REF, mode="serialization")
-    schema.pop("$defs", None)
-    return schema
-
-
-def _problems(codes: Iterable[ErrorCode]) -> dict[str, Any]:
+def _problems(codes: Iterable[ErrorCode], models: ModelSchemas) -> dict[str, Any]:
     by_status: dict[int, list[str]] = {}
     for code in codes:
         by_status.setdefault(STATUS_OF[code], []).append(str(code))
     return {
         str(status): {
             "description": f"{reason(status)}: {', '.join(words)}",
-            "content": {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model=Problem.__name__)}}},
+            "content": {MEDIA_TYPE: {"schema": models.answer(Problem)}},
         }
         for status, words in sorted(by_status.items())
     }
@@ -222,29 +229,6 @@ def _security_schemes(api_key_header: str) -> dict[str, Any]:
     }
 
 
-def _model_schemas(operations: Iterable[Operation]) -> dict[str, Any]:
-    requests = [operation.body for operation in operations if operation.body is not None]
-    answers = [answer.model for operation in operations for answer in operation.answers]
-    wanted = _unique([(model, "validation") for model in requests])
-    wanted |= _unique([(model, "serialization") for model in _plain_models([*answers, Problem])])
-    _, definitions = models_json_schema(list(wanted), ref_template=_REF)
-    found: dict[str, Any] = definitions.get("$defs", {})
-    return {name: rewritten(schema, bounds_in_words) for name, schema in found.items()}
-
-
-def _unique(pairs: list[tuple[type[BaseModel], JsonSchemaMode]]) -> dict[tuple[type[BaseModel], JsonSchemaMode], None]:
-    return dict.fromkeys(pairs)
-
-
-def _plain_models(answers: Iterable[Any]) -> list[type[BaseModel]]:
-    """`list[Worker]` is `Worker` here: arrays are written in place."""
-    models: list[type[BaseModel]] = []
-    for answer in answers:
-        arguments = getattr(answer, "__args__", None)
-        models += [answer] if arguments is None else list(arguments)
-    return [model for model in models if isinstance(model, type) and issubclass(model, BaseModel)]
-
-
 def _identifier(name: str) -> str:
     return "".join(character if character.isascii() and character.isalnum() else "_" for character in name)
 
@@ -265,5 +249,5 @@ def _repointed(value: Any, prefix: str) -> Any:
     moved = {key: _repointed(item, prefix) for key, item in value.items()}
     target = value.get("$ref")
     if isinstance(target, str) and target.startswith("#/$defs/"):
-        moved["$ref"] = _REF.format(model=f"{prefix}_{_identifier(target.removeprefix('#/$defs/'))}")
+        moved["$ref"] = REF.format(model=f"{prefix}_{_identifier(target.removeprefix('#/$defs/'))}")
     return moved

@@ -21,6 +21,8 @@ Guard: TypeAlias = "Callable[[Call], None]"
 Schema: TypeAlias = Mapping[str, Any]
 
 JSON: Final = "application/json"
+INVALID: Final = frozenset({ErrorCode.INVALID_BODY, ErrorCode.INVALID_PARAMETER, ErrorCode.INVALID_INPUT})
+"""Well-formed but wrong, as opposed to MALFORMED_JSON."""
 KIBIBYTE: Final = 1024
 
 
@@ -29,7 +31,17 @@ class Auth(StrEnum):
 
     NONE = "none"
     CLIENT = "client"
+    CLIENT_IF_ANY = "client_if_any"
+    """As CLIENT; where no client token is configured at all, anybody, as the anonymous tenant."""
+    CLIENT_OR_BROKEN = "client_or_broken"
+    """As CLIENT; where no client token is configured at all, the server says that it is not set up (500)."""
+    MONITOR = "monitor"
+    """As CLIENT; without any credential the anonymous tenant, where MUSTER_STEPFLOW_AUTH_ENABLED is off."""
     WORKER = "worker"
+
+    @property
+    def is_client(self) -> bool:
+        return self not in {Auth.NONE, Auth.WORKER}
 
 
 class Tag(StrEnum):
@@ -39,9 +51,16 @@ class Tag(StrEnum):
     JOBS = "jobs"
     BLUEPRINTS = "blueprints"
     FILES = "files"
+    COST = "cost"
     FLEET = "fleet"
     WORKERS = "workers"
     HEALTH = "health"
+    CLI = "cli"
+    WS = "ws"
+    SYSTEM = "system"
+    EXECUTIONS = "executions"
+    CONNECTIONS = "connections"
+    MONITOR = "monitor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +100,8 @@ class Operation:
     """Tighter than the setting `max_body_bytes`, where nothing large is ever sent."""
     takes_file: bool = False
     """The body is a file, which the handler reads piece by piece."""
+    takes_form: bool = False
+    """The file is the part `file` of a form, and nothing else will do."""
     empty_body_is_none: bool = False
     """An empty body is told from `{}` (else it means the same)."""
     parameters: tuple[Parameter, ...] = ()
@@ -92,6 +113,8 @@ class Operation:
     """A GET that HEAD may ask for: it changes nothing."""
     open_to_blueprints: bool = False
     """POST on this path may be a blueprint's endpoint."""
+    unprocessable: bool = False
+    """A body or parameter that is well-formed but not valid is answered with 422, as FastAPI servers do, not 400."""
     hidden: bool = False
     """Left out of the reference: files of the docs page."""
 

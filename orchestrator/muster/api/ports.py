@@ -1,16 +1,23 @@
 """What the edge needs of the engine, and nothing more. All methods raise MusterError."""
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from datetime import date
 from typing import Any, Protocol
 
 from muster.core.graph import Graph
+from muster.core.ids import UnixMs
 from muster.core.record import JobRecord
 from muster.core.status import JobStatus
+from muster.engine.connections import Connections
+from muster.engine.figures import Figures
 from muster.engine.files import Files
 from muster.engine.journal import EventsReply, EventsReport, LogPage, Steps
+from muster.engine.story import Page
+from muster.engine.live_events import LiveEvent
 from muster.engine.views import (
     CommandSocket,
     Dashboard,
+    Found,
     HeartbeatReply,
     HistoryEvent,
     JobOrder,
@@ -25,6 +32,7 @@ from muster.engine.views import (
     WorkerView,
 )
 from muster.observe.metrics import Metrics
+from muster.store.index import DayCost
 from muster.store.journal import Stream
 
 
@@ -76,6 +84,12 @@ class Engine(Protocol):
     @property
     def files(self) -> Files: ...
 
+    @property
+    def figures(self) -> Figures: ...
+
+    @property
+    def connections(self) -> Connections: ...
+
     async def submit(self, order: JobOrder) -> Submitted: ...
 
     async def job(self, tenant: str, job_id: str) -> JobRecord: ...
@@ -91,6 +105,31 @@ class Engine(Protocol):
         statuses: frozenset[JobStatus] | None,
         blueprint: str | None,
     ) -> JobPage: ...
+
+    async def tagged(self, tenant: str, tag: str, *, limit: int, cursor: str | None = None) -> JobPage: ...
+
+    async def find(
+        self,
+        tenant: str,
+        *,
+        statuses: frozenset[JobStatus] | None,
+        limit: int,
+        offset: int,
+        begun: bool | None = None,
+    ) -> Found: ...
+    async def costs(self, tenant: str, since: date, until: date) -> tuple[DayCost, ...]: ...
+
+    async def durations(self, tenant: str, meter: str) -> tuple[int, ...]: ...
+
+    async def delete(self, tenant: str, job_id: str) -> None: ...
+
+    def follow_job(
+        self, tenant: str, job_id: str, *, after: int = 0, quiet_s: float
+    ) -> AsyncGenerator[LiveEvent | None, None]: ...
+
+    def follow_tenant(
+        self, tenant: str, *, quiet_s: float, since_ms: int | None = None
+    ) -> AsyncGenerator[LiveEvent | None, None]: ...
 
     async def history(self, tenant: str, job_id: str) -> list[HistoryEvent]: ...
 
@@ -132,11 +171,34 @@ class Engine(Protocol):
 
     async def take_events(self, report: EventsReport) -> EventsReply: ...
 
+    async def note_line(
+        self, job_id: str, *, tenant: str | None, seq: int, stream: Stream, text: str, at: UnixMs | None
+    ) -> bool:
+        """A line under a number of its teller's; False where that has one. Without *tenant* a worker tells it."""
+        ...
+
     async def logs(self, tenant: str, job_id: str, *, after: int, limit: int, stream: Stream | None) -> LogPage: ...
 
     def follow_logs(
-        self, tenant: str, job_id: str, *, after: int, stream: Stream | None, quiet_s: float
+        self,
+        tenant: str,
+        job_id: str,
+        *,
+        after: int,
+        stream: Stream | None,
+        quiet_s: float,
+        late: bool = False,
     ) -> AsyncGenerator[LogPage, None]: ...
+
+    async def last_line(self, tenant: str, job_id: str) -> int:
+        """The number of the newest line, 0 where there is none."""
+        ...
+
+    def follow_pages(
+        self, tenant: str, job_id: str, *, after: int = 0, quiet_s: float
+    ) -> AsyncGenerator[Page | None, None]:
+        """What happens to a job, until it is over; None after *quiet_s* of silence."""
+        ...
 
     async def steps(self, tenant: str, job_id: str) -> Steps: ...
 

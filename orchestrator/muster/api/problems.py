@@ -29,7 +29,7 @@ def problem_response(error: MusterError, instance: str) -> web.Response:
     return web.Response(
         status=error.status,
         body=orjson.dumps(problem_document(error, instance), default=str),
-        headers=_headers(error),
+        headers=error_headers(error),
     )
 
 
@@ -83,7 +83,8 @@ def unexpected(error: BaseException, request_id: str, *, show_traceback: bool) -
     )
 
 
-def _headers(error: MusterError) -> dict[str, str]:
+def error_headers(error: MusterError) -> dict[str, str]:
+    """What an error says beside its body."""
     headers = {"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store"}
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"

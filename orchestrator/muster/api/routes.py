@@ -8,7 +8,23 @@ from typing import Final
 
 from muster_worker import event_wire, wire
 
-from muster.api import client, docs, events, files, health, log_socket, logs, public, socket, worker, worker_files
+from muster.api import (
+    client,
+    client_socket,
+    connections,
+    costs,
+    docs,
+    events,
+    files,
+    health,
+    log_socket,
+    logs,
+    public,
+    socket,
+    worker,
+    worker_files,
+)
+from muster.api import connection_models as cm
 from muster.api import models as m
 from muster.api.operations import KIBIBYTE, Answer, Auth, Operation, Tag
 from muster.api.parameters import seconds_parameter, text_parameter, whole_parameter
@@ -28,6 +44,8 @@ _START: Final = (
     E.SHUTTING_DOWN,
     *_STORE,
 )
+_CONNECTION: Final = (E.CONNECTION_NOT_FOUND, *_STORE)
+_SAVE: Final = (E.CONNECTION_CONFIGURED, E.TOO_MANY_CONNECTIONS, E.STORE_FULL, *_STORE)
 _FILE: Final = (E.FILE_NOT_FOUND, *_STORE)
 _SEND: Final = (E.INVALID_BODY, E.BODY_TOO_LARGE, E.QUOTA_EXCEEDED, E.DISK_FULL, E.STORE_FULL, *_STORE)
 _HOLD: Final = (E.TASK_NOT_FOUND, E.TASK_NOT_HELD)
@@ -63,6 +81,10 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
                       example="<!doctype html>"),)),
     Operation("GET", "/_public/docs/{file}", docs.docs_file, "A file of the page", Tag.PUBLIC,
               (Answer(200, "The file."),), errors=(E.NOT_FOUND,), hidden=True),
+    *(Operation("GET", path, docs.docs_page, "This reference, interactive", Tag.PUBLIC,
+                (Answer(200, "The same page."),), hidden=True) for path in ("/docs", "/redoc")),
+    Operation("GET", "/docs/{file}", docs.docs_file, "A file of the page", Tag.PUBLIC,
+              (Answer(200, "The file."),), errors=(E.NOT_FOUND,), hidden=True),
     Operation("GET", "/openapi.json", docs.openapi_json, "This reference, for machines", Tag.PUBLIC,
               (Answer(200, "OpenAPI 3.1.", dict),)),
 
@@ -80,13 +102,16 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
               parameters=(whole_parameter("limit", "Jobs per page, 50 if not given, 200 at most.", minimum=1),
                           text_parameter("cursor", "`next` of the page before."),
                           text_parameter("status", "Only these statuses, separated by commas."),
-                          text_parameter("blueprint", "Only jobs of this blueprint."))),
+                          text_parameter("blueprint", "Only jobs of this blueprint."),
+                          text_parameter("tag", "Only jobs of this tag, newest created first; by itself."))),
     Operation("GET", "/api/v1/jobs/{job_id}", client.get_job, "A job", Tag.JOBS,
               (Answer(200, "The job as it is now.", m.Job),), Auth.CLIENT, errors=(E.INVALID_PARAMETER, *_JOB),
               parameters=(seconds_parameter("wait",
                                             "Answer once the job has ended, after so many seconds (60) at the latest."),
                           whole_parameter("since", "With `wait`: answer already when `version` is greater.")),
               open_to_blueprints=True),
+    Operation("DELETE", "/api/v1/jobs/{job_id}", client.delete_job, "Delete a job", Tag.JOBS,
+              (Answer(204, "Gone: the job, its logs, steps, history and artifacts."),), Auth.CLIENT, errors=_JOB),
     Operation("POST", "/api/v1/jobs/{job_id}/cancel", client.cancel_job, "Cancel a job", Tag.JOBS,
               (Answer(200, "On its way.", m.CancelAnswer),), Auth.CLIENT, errors=(E.JOB_FINAL, *_JOB)),
     Operation("POST", "/api/v1/jobs/{job_id}/decision", client.decide, "Answer one's job's question", Tag.JOBS,
@@ -109,7 +134,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     Operation("GET", "/api/v1/jobs/{job_id}/logs/socket", log_socket.follow_log, "The same, live (WebSocket)", Tag.JOBS,
               (Answer(101, "Frames `lines` with `items`, `dropped`, and at last `end` with the job's `status`. "
                            "A wrong key: close code 1008."),),
-              guard=log_socket.refuse_plain_requests, errors=(E.INVALID_PARAMETER, *_JOB), head=False,
+              guard=client_socket.refuse_plain_requests, errors=(E.INVALID_PARAMETER, *_JOB), head=False,
               parameters=(whole_parameter("after", "Lines after the one of this `seq`."),
                           text_parameter("stream", "Only `stdout` or `stderr`."),
                           text_parameter("api_key", "The client's token, where headers are not possible."))),
@@ -125,10 +150,35 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     Operation("GET", "/api/v1/webhooks/secret", client.get_webhook_secret, "The secret of one's webhooks", Tag.JOBS,
               (Answer(200, "Verify the `webhook-signature` of deliveries with it.", m.WebhookSecret,
                       example={"secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}),), Auth.CLIENT),
+    Operation("GET", "/api/v1/cost/days", costs.get_cost_days, "What one's jobs cost, by day", Tag.COST,
+              (Answer(200, "Newest day first; only jobs that are over.", m.CostDays),), Auth.CLIENT,
+              errors=(E.INVALID_PARAMETER, *_STORE),
+              parameters=(text_parameter("since", "First day of creation, `YYYY-MM-DD` in UTC; a week before `until`."),
+                          text_parameter("until", "Last day, today if not given; at most 400 days."))),
     Operation("GET", "/api/v1/workers", client.list_workers, "Workers that are there", Tag.FLEET,
               (Answer(200, "All active workers.", list[m.Worker]),), Auth.CLIENT, errors=_STORE),
     Operation("GET", "/api/v1/dashboard", client.get_dashboard, "Counts of the fleet", Tag.FLEET,
               (Answer(200, "Counts, no names.", m.DashboardAnswer),), Auth.CLIENT, errors=_STORE),
+
+    # ---- connections
+    Operation("GET", "/api/v1/connections", connections.list_connections, "Connections, by their definitions",
+              Tag.CONNECTIONS, (Answer(200, "All that the caller sees.", cm.Connections),), Auth.CLIENT, errors=_STORE),
+    Operation("POST", "/api/v1/connections", connections.create_connection, "Save a connection", Tag.CONNECTIONS,
+              (Answer(201, "Saved.", cm.SavedConnection),), Auth.CLIENT, body=cm.SaveConnection,
+              body_bytes_max=256 * KIBIBYTE, errors=(E.CONNECTION_EXISTS, *_SAVE)),
+    Operation("GET", "/api/v1/connections/{name}", connections.get_connection, "A connection", Tag.CONNECTIONS,
+              (Answer(200, "As it is now.", cm.SavedConnection),), Auth.CLIENT, errors=_CONNECTION),
+    Operation("PUT", "/api/v1/connections/{name}", connections.put_connection, "Save or replace a connection",
+              Tag.CONNECTIONS, (Answer(200, "Saved.", cm.SavedConnection),), Auth.CLIENT, body=cm.SaveConnection,
+              body_bytes_max=256 * KIBIBYTE, errors=_SAVE),
+    Operation("DELETE", "/api/v1/connections/{name}", connections.delete_connection, "Forget a connection",
+              Tag.CONNECTIONS, (Answer(204, "Gone."),), Auth.CLIENT, errors=(E.CONNECTION_CONFIGURED, *_CONNECTION)),
+    Operation("POST", "/api/v1/connections/{name}/run", connections.start_connection, "Start a run of it",
+              Tag.CONNECTIONS, (Answer(202, "The run is a job.", cm.StartedRun),), Auth.CLIENT,
+              errors=(E.INVALID_PARAMETER, E.IDEMPOTENCY_CONFLICT, E.RUN_FAILED, E.STORE_FULL, E.SHUTTING_DOWN,
+                      *_CONNECTION),
+              parameters=(text_parameter("Idempotency-Key", "The same key makes the same run, for a day.",
+                                         header=True),)),
 
     # ---- files
     Operation("POST", "/api/v1/files", files.upload_file, "Upload a file", Tag.FILES,

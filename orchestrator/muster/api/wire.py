@@ -7,7 +7,7 @@ from typing import Any, Final
 from muster_worker.wire import ErrorReport, Heartbeat, Registration, Result
 
 from muster.core.decisions import CANCELLED, FAILURE, LATE
-from muster.core.file_record import FileRecord
+from muster.core.file_record import FileRecord, job_of_artifact
 from muster.core.ids import UnixMs, task_id
 from muster.core.record import JobRecord, Wait
 from muster.core.status import JobStatus
@@ -23,6 +23,7 @@ from muster.engine.views import (
     WorkerView,
 )
 
+BATCH_TAG: Final = "batch:"
 IGNORED: Final = "ignored"
 DEFAULT_ERROR_CODE: Final = "TRANSIENT_ERROR"
 _FACTS: Final = (
@@ -64,8 +65,8 @@ def artifact_object(record: FileRecord) -> dict[str, Any]:
     uploaded = upload_object(record)
     return {
         "artifact_id": uploaded.pop("file_id"),
-        "job_id": record.file.task_id.partition(".")[0],
-        "task_id": record.file.task_id,
+        "job_id": job_of_artifact(record.file.id),
+        "task_id": record.file.task_id or None,
         "step": record.file.step or None,
         "description": record.file.description,
         **uploaded,
@@ -90,8 +91,10 @@ def job_object(record: JobRecord, approval_token: str | None = None) -> dict[str
         "current_task_id": task_id(record.id, wait.first) if wait is not None and wait.kind == "task" else None,
         "task_worker_id": record.current_worker,
         "retry_count": record.retries,
-        "batch_id": None,
+        "batch_id": batch_of(record),
+        "tags": record.submission.tags,
         "parent_id": record.parent_id,
+        "cost_micros": record.cost_micros,
         "version": record.revision,
         "progress": record.progress,
         "progress_message": record.progress_message,
@@ -102,6 +105,12 @@ def job_object(record: JobRecord, approval_token: str | None = None) -> dict[str
         "finished_at": time_text(record.finished_at),
         "updated_at": time_text(record.updated_at),
     }
+
+
+def batch_of(record: JobRecord) -> str | None:
+    """The batch that the job belongs to, by its tag."""
+    tags = record.submission.tags
+    return next((tag.removeprefix(BATCH_TAG) for tag in tags if tag.startswith(BATCH_TAG)), None)
 
 
 def event_object(event: HistoryEvent) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """`python -m muster.cli.conformance`: a server exactly as a conformance suite expects it, until it is stopped.
 
+All five API documents, two tenants, two blueprints, three connections, and a worker that runs commands for a price.
+
 On stdout, once it is ready: the `export` lines of its address and tokens, and nothing else. Logs go to stderr.
 """
 
@@ -18,6 +20,9 @@ from muster.cli.ports import any_free_port, is_free
 from muster.cli.stage import HOST, Stage, example, stage
 
 DEFAULT_PORT: Final = "8080"
+SLOTS: Final = "8"
+PRICE_PER_SECOND: Final = "0.001"
+"""EUR; what the command worker costs."""
 
 
 def main() -> None:
@@ -34,7 +39,14 @@ def _run(port: int) -> None:
     tokens = new_token("client"), new_token("client")
     with stage(port, log_to_files=False) as place:
         clients_file = _write_clients(place.folder, tokens)
-        place.start_server([example("conformance.py")], MUSTER_CLIENTS_FILE=str(clients_file))
+        place.start_server(
+            [example("conformance.py")],
+            MUSTER_CLIENTS_FILE=str(clients_file),
+            MUSTER_CONNECTIONS_FILE=str(example("conformance_connections.toml")),
+        )
+        place.start_worker(
+            "command-worker", "--commands", MUSTER_WORKER_SLOTS=SLOTS, MUSTER_WORKER_PRICE_PER_SECOND=PRICE_PER_SECOND
+        )
         asyncio.run(_wait_until_ready(place, tokens[0]))
         print(f"export MUSTER_URL={place.url}")
         print(f"export MUSTER_CLIENT_TOKEN={tokens[0]}")
@@ -48,7 +60,7 @@ async def _wait_until_ready(place: Stage, token: str) -> None:
     from muster_worker.client import Client
 
     async with Client(place.url, token) as client:
-        await place.wait_until_ready(client, workers=0)
+        await place.wait_until_ready(client, workers=1)
 
 
 def _write_clients(folder: Path, tokens: tuple[str, str]) -> Path:

@@ -87,7 +87,7 @@ async def _play(place: Stage, title: str, text: str) -> None:
 
     place.start_server([example("demo.py")], MUSTER_CLIENT_TOKEN=place.client_token)
     for name in WORKERS:
-        place.start_worker(name, example("demo_worker.py"))
+        place.start_worker(name, str(example("demo_worker.py")))
     async with Client(place.url, place.client_token) as client:
         screen.print("Starting Valkey, an orchestrator and two workers …", style="dim")
         await place.wait_until_ready(client, workers=len(WORKERS))

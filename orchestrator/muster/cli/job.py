@@ -43,6 +43,7 @@ async def start(
     watch: Annotated[bool, Parameter(name=["--watch", "-w"], negative="", help="Show it until it is final.")] = False,
     key: Annotated[str | None, Parameter(help="Idempotency key: the same key starts one job only.")] = None,
     webhook_url: Annotated[str | None, Parameter(help="Called when the job is final.")] = None,
+    tag: Annotated[tuple[str, ...], Parameter(negative="", help="A word to find it by; may be given 8 times.")] = (),
     timeout: Timeout = None,
     output: Format = "table",
     server: Server = HERE,
@@ -50,7 +51,7 @@ async def start(
     """Start a job and print its id; with --watch, its result."""
     data = read_input(input)
     async with connect(server) as client:
-        job_id = await client.start(name, data, webhook_url=webhook_url, idempotency_key=key)
+        job_id = await client.start(name, data, webhook_url=webhook_url, idempotency_key=key, tags=tag)
         remember_job(job_id)
         if watch:
             hint(f"job {job_id}")
@@ -63,11 +64,12 @@ async def start(
     return Exit.DONE
 
 
-@app.command
+@app.command(name=("ls", "list"))
 async def ls(
     *,
     status: Annotated[str, Parameter(help="Only these statuses, separated by commas.")] = "",
     blueprint: Annotated[str | None, Parameter(help="Only jobs of this blueprint.")] = None,
+    tag: Annotated[str | None, Parameter(help="Only jobs of this tag; by itself.")] = None,
     limit: Annotated[int, Parameter(help="At most so many.")] = 20,
     cursor: Annotated[str | None, Parameter(help="Where the last page ended.")] = None,
     output: Format = "table",
@@ -76,7 +78,7 @@ async def ls(
     """List jobs, newest first."""
     statuses = tuple(word.strip() for word in status.split(",") if word.strip())
     async with connect(server) as client:
-        page = await client.jobs(status=statuses, blueprint=blueprint, limit=limit, cursor=cursor)
+        page = await client.jobs(status=statuses, blueprint=blueprint, limit=limit, cursor=cursor, tag=tag)
     if output == "json":
         print_json({"items": [as_json(job) for job in page.items], "next": page.next})
         return
@@ -141,6 +143,15 @@ async def cancel(job: JobName, /, *, output: Format = "table", server: Server = 
         print_json({"job_id": job_id, "status": status})
     else:
         print(f"{job_id}  {status}")
+
+
+@app.command
+async def delete(job: JobName, /, *, server: Server = HERE) -> None:
+    """Forget a job and everything of it: log, steps, history, artifacts. An active one is cancelled first."""
+    async with connect(server) as client:
+        job_id = await resolve_job(client, job)
+        await client.delete(job_id)
+    hint(f"{job_id} is gone")
 
 
 @app.command

@@ -60,15 +60,17 @@ class Stage:
             },
         )
 
-    def start_worker(self, name: str, module: Path) -> None:
+    def start_worker(self, name: str, *what: str, **variables: str) -> None:
+        """`muster worker run` of *what*: a module's path, or `--commands`."""
         self.children.start(
             name,
-            [*MUSTER, "worker", "run", str(module)],
+            [*MUSTER, "worker", "run", *what],
             {
                 "MUSTER_URL": self.url,
                 "MUSTER_WORKER_TOKEN": self.worker_token,
                 "MUSTER_WORKER_ID": name,
                 "MUSTER_WORKER_SLOTS": str(WORKER_SLOTS),
+                **variables,
             },
         )
 

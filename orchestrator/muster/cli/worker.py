@@ -37,12 +37,18 @@ def run(
     token: Annotated[str | None, Parameter(help="The worker's token, else MUSTER_WORKER_TOKEN.")] = None,
     worker_id: Annotated[str | None, Parameter(name="--id", help="Its id, else MUSTER_WORKER_ID.")] = None,
     slots: Annotated[int | None, Parameter(help="Tasks at a time, else MUSTER_WORKER_SLOTS, else 10.")] = None,
+    price_per_second: Annotated[
+        float | None,
+        Parameter(help="What a second of a running task costs in EUR, else MUSTER_WORKER_PRICE_PER_SECOND, else 0."),
+    ] = None,
 ) -> None:
     """Run a worker until it is told to stop; running tasks may finish first."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     runs_commands = commands or commands_file is not None
     worker = _worker(module, runs_commands=runs_commands)
-    settings = _settings(worker, url=url, token=token, worker_id=worker_id, slots=slots)
+    settings = _settings(
+        worker, url=url, token=token, worker_id=worker_id, slots=slots, price_per_second=price_per_second
+    )
     if runs_commands:
         _allow_commands(worker, commands_file, settings)
     worker.run(settings)
@@ -105,16 +111,14 @@ def load(place: str) -> "Worker":
         raise CommandFailed(str(wrong), way_out="muster worker run MODULE:NAME", code=Exit.USAGE) from None
 
 
-def _settings(
-    worker: "Worker", *, url: str | None, token: str | None, worker_id: str | None, slots: int | None
-) -> "WorkerSettings":
+def _settings(worker: "Worker", *, url: str | None, token: str | None, **wishes: Any) -> "WorkerSettings":
     try:
-        return worker.settings(url=url, token=token, worker_id=worker_id, slots=slots)
+        return worker.settings(url=url, token=token, **wishes)
     except ValueError as wrong:
         note = read_note(data_dir())
         if note is None or token is not None:
             raise CommandFailed(str(wrong), way_out="muster worker run --help", code=Exit.USAGE) from None
-    return worker.settings(url=url or note.url, token=note.worker_token, worker_id=worker_id, slots=slots)
+    return worker.settings(url=url or note.url, token=note.worker_token, **wishes)
 
 
 def _row(worker: dict[str, Any]) -> list[object]:

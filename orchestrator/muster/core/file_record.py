@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +27,11 @@ class NewFile:
     task_id: str = ""
     step: str = ""
     description: str = ""
+    tags: tuple[str, ...] = ()
+    kind: str = ""
+    """What a client says it is, in the words of its API; empty where it did not."""
+    title: str = ""
+    """What a client calls it, apart from the name of the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,8 @@ class FileRecord:
     file: NewFile
     created_at: UnixMs
     expires_at: UnixMs | None = None
+    line: int = 0
+    """How many lines of its job's log were there before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,18 @@ def artifact_id(task: TaskId, name: str) -> str:
         f"{parts[1]}\0{name}".encode("utf-8", "surrogatepass"), digest_size=_NAME_HASH_BYTES
     ).hexdigest()
     return parts[0].replace("-", "") + tail
+
+
+def attached_id(job: JobId, drawn: int) -> str:
+    """The id of an artifact that a client adds to *job*; *drawn* is a random number of 64 bits."""
+    return f"{job.replace('-', '')}{drawn:016x}"
+
+
+def jobs_of_blobs(blobs: Iterable[str]) -> tuple[JobId, ...]:
+    """The jobs whose artifacts these blobs are, newest first; uploads are left out."""
+    ids = (blob.split("-")[1] for blob in blobs if blob.count("-") == 2)
+    found = {job for file_id in ids if (job := job_of_artifact(file_id)) is not None}
+    return tuple(sorted(found, reverse=True))
 
 
 def job_of_artifact(text: str) -> JobId | None:

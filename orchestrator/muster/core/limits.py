@@ -43,8 +43,20 @@ JSON_DEPTH_MAX: Final = 64
 """Deeper nesting is refused at the edge: some readers recurse."""
 WORKER_TASKS_MAX: Final = 256
 """Task types one worker may offer."""
+TAGS_MAX: Final = 8
+"""Tags of one job: each is one more index to write."""
+TAG_CHARACTERS_MAX: Final = 200
+TAG_JOBS_MAX: Final = 10_000
+"""Jobs kept per tag, the newest; of live and of final ones each, in every partition."""
+FIND_JOBS_MAX: Final = 100_000
+"""Jobs of a tenant that a search looks at; about 2 us of the store's time each."""
 WEBHOOK_TRIES: Final = 4
 """A webhook is tried this often, 10 s each, with back-off in between."""
 PRIORITY_MIN: Final = -31
 PRIORITY_MAX: Final = 32
 """Priority bands are strict; inside one band flows share fairly."""
+CONNECTIONS_MAX: Final = 1_000
+"""Saved connections of one tenant, and of the file."""
+CRON_CHARACTERS_MAX: Final = 200
+SLOT_LATE_MS: Final = 3_600_000
+"""A schedule's slot that nobody could run at its time is still run so much later, and only the newest one."""

@@ -55,6 +55,7 @@ class Submission:
     initial_data: JsonObject
     webhook_url: str | None = None
     trace: Mapping[str, str] = field(default_factory=dict[str, str])
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,8 @@ class JobRecord:
     details: JsonObject | None = None
     """Of an error: `code`, and `traceback` where a state function raised."""
     retries: int = 0
+    cost_micros: int = 0
+    """Of all runs of its tasks so far."""
     cancel_requested: bool = False
     turn_failures: int = 0
     spawn_wave: int = 0
@@ -98,6 +101,13 @@ class JobRecord:
     current_worker: str | None = None
     progress: float | None = None
     progress_message: str | None = None
+
+    @property
+    def has_begun(self) -> bool:
+        """Some worker has fetched a task of it, or it waits for something else than that."""
+        if self.status is JobStatus.WAITING_FOR_WORKER:
+            return self.current_worker is not None
+        return self.status is not JobStatus.PENDING and self.started_at is not None
     parent: Parent | None = None
 
     @property

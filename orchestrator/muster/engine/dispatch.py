@@ -34,6 +34,8 @@ class Waiter:
     wanted: int
     lease_ms: int
     patient: bool
+    price: int = 0
+    """Micros per second of the worker's time."""
     future: "asyncio.Future[None] | None" = None
     got: list[Claimed] = field(default_factory=list[Claimed])
     fences: list[str] = field(default_factory=list[str])
@@ -224,7 +226,7 @@ class Dispatcher:
         return owners
 
     def _reserve(self, classes: tuple[str, ...], owners: list[Waiter], *, register: bool) -> Reservation:
-        seats = tuple(Seat(w.worker, secrets.token_hex(8), w.lease_ms, w.patient) for w in owners)
+        seats = tuple(Seat(w.worker, secrets.token_hex(8), w.lease_ms, w.patient, w.price) for w in owners)
         for owner in owners:
             owner.held += 1
         return Reservation(Claim(self._replica, classes, seats, register, self._history), owners)

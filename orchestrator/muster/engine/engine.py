@@ -14,13 +14,20 @@ from muster.blueprint.registry import Registry
 from muster.core.ids import JobId, UnixMs, partition_of
 from muster.core.status import JobStatus
 from muster.engine.background import Background
+from muster.engine.catalog import Catalog
+from muster.engine.connections import Connections
+from muster.engine.costs import Costs
+from muster.engine.deletion import Deletion
 from muster.engine.dispatch import Dispatcher
+from muster.engine.figures import Figures
 from muster.engine.files import Files
 from muster.engine.fleet import Fleet
 from muster.engine.inputs import Inputs
 from muster.engine.jobs import Jobs
 from muster.engine.journal import Journal
+from muster.engine.live import Live
 from muster.engine.pruning import Pruning
+from muster.engine.schedules import Schedules
 from muster.engine.settings import EngineSettings
 from muster.engine.signals import Signals
 from muster.engine.ticker import Ticker
@@ -69,18 +76,29 @@ class Engine:
         inputs = Inputs(store, turns, history=settings.history)
         self.files.on_sent = lambda upload: background.spawn(inputs.came(upload))
         turns.on_uploads = lambda job, uploads: background.spawn(inputs.expect(job, uploads))
-        self._pruning = Pruning(store, self.files)
+        catalog, costs = Catalog(store), Costs(store)
+        deletion = Deletion(store, jobs, watchers, self.files, cancel_grace_ms=settings.cancel_grace_ms)
+        self._pruning = pruning = Pruning(store, self.files, settings.files)
+        self.figures = Figures(store, pruning.run_once)
+        self.connections = Connections(store, blueprints, settings.connections, jobs.submit, catalog.tagged)
+        self.schedules = Schedules(store, self.connections, jobs.submit, catalog.tagged, settings.replica)
         self._journal = journal = Journal(store, settings)
+        self._live = live = Live(store, settings)
         self._work = work = Work(store, turns, dispatcher, fleet, background, metrics, settings, self._hint)
 
         self.submit, self.job, self.jobs, self.wait = jobs.submit, jobs.job, jobs.jobs, jobs.wait
         self.history, self.cancel, self.decide = jobs.history, jobs.cancel, jobs.decide
+        self.tagged, self.find, self.delete = catalog.tagged, catalog.find, deletion.delete
+        self.costs, self.durations = costs.costs, costs.durations
         self.approval_token = jobs.approval_token
         self.signal = Signals(store, jobs, turns, background, history=settings.history).signal
         self.poll, self.report, self.report_all = work.poll, work.report, work.report_all
         self.heartbeat, self.progress = work.heartbeat, work.progress
         self.take_events, self.logs, self.follow_logs = journal.take_events, journal.logs, journal.follow_logs
-        self.steps, self.job_status = journal.steps, journal.status
+        self.steps, self.job_status, self.note_line = journal.steps, journal.status, journal.note_line
+        self.last_line = journal.last_line
+        self.follow_job, self.follow_pages = live.follow_job, live.follow_pages
+        self.follow_tenant, self.follow_tenant_pages = live.follow_tenant, live.follow_tenant_pages
         self.workers = fleet.workers
         self.attach_socket, self.detach_socket = fleet.attach, fleet.detach
 
@@ -111,12 +129,14 @@ class Engine:
             self._background.loop(ticker.run())
         self._background.loop(self._fleet.run())
         self._background.loop(self._pruning.run())
+        self._background.loop(self.schedules.run())
 
     def drain(self) -> None:
         """Send waiting polls home and take no new jobs; what runs goes on."""
         self._jobs.draining = self._work.draining = True
         self._dispatcher.close()
         self._journal.close()
+        self._live.close()
 
     async def stop(self) -> None:
         """Finish the turns under way, then end everything."""
@@ -129,9 +149,11 @@ class Engine:
     def on_message(self, partition: int, text: str) -> None:
         """A message to this replica.
 
-        `c|class`: work is ready; `j|job`, `l|job`, `w|worker`: it, its log changed; `x|worker|task`: cancel.
+        `c|class`: work is ready; `j|job`, `l|job`, `w|worker`: it, its log changed; `t|…`: a job of a followed tenant
+        did; `x|worker|task`: cancel.
         """
         kind, _, rest = text.partition("|")
+        self._live.hear(partition, text)
         if kind == "c":
             self._dispatcher.woken(partition, rest)
         elif kind == "j":
@@ -152,6 +174,7 @@ class Engine:
         self._dispatcher.forget_registrations()
         self._watchers.announce_all()
         self._journal.announce_all()
+        self._live.look_again()
 
     async def ready(self) -> bool:
         return not self._jobs.draining and await self._store.ping()

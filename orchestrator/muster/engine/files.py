@@ -5,22 +5,34 @@ Whoever fails in between leaves bytes that no record names; the pruning finds th
 order, so that an account never counts what is gone.
 """
 
+import asyncio
 import logging
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final, TypeAlias
 
-from muster.core.file_record import FileRecord, NewFile, PlannedUpload, artifact_id, is_upload_id, job_of_artifact
+from muster.core.file_record import (
+    FileRecord,
+    NewFile,
+    PlannedUpload,
+    artifact_id,
+    attached_id,
+    is_upload_id,
+    job_of_artifact,
+)
 from muster.core.ids import JobId, TaskId, UnixMs, split_task_id
 from muster.engine.settings import FileSettings
 from muster.errors import ErrorCode, MusterError
-from muster.files.local import DiskFull, Incoming, LocalBlobs, Received, TooLarge
+from muster.files.blobs import Blobs, DiskFull, Open, Received, StorageFailed, TooLarge
+from muster.files.bucket import BucketBlobs
+from muster.files.local import LocalBlobs
 from muster.files.names import media_type_of, safe_name
 from muster.files.signing import UrlSigner
+from muster.files.spool import Incoming
 from muster.files.zipping import ZipEntry, distinct_names, zip_blocks
 from muster.store.base import Refusal, Store
 from muster.store.file_records import AlreadySent, Holding
@@ -30,6 +42,9 @@ log = logging.getLogger("muster.files")
 
 FILES_PER_TENANT_MAX: Final = 100_000
 FILES_PER_JOB_MAX: Final = 10_000
+PROBE_S: Final = 2.0
+_NO_BLOB: Final = f"{'a' * 16}-{'0' * 32}-{'0' * 16}"
+"""Well named, and never there."""
 
 Chunks: TypeAlias = AsyncIterator[bytes]
 
@@ -38,7 +53,7 @@ class Files:
     def __init__(self, store: Store, settings: FileSettings, secret: bytes) -> None:
         self._store = store
         self._settings = settings
-        self.blobs = LocalBlobs(settings.folder)
+        self.blobs = _blobs(settings)
         self.signer = UrlSigner(secret)
         self.on_sent: Callable[[str], object] | None = None
         """Told of every planned upload that was sent here."""
@@ -59,6 +74,10 @@ class Files:
         planned = PlannedUpload(tenant, safe_name(name), media_type_of(safe_name(name), media_type))
         upload = secrets.token_hex(16)
         return upload, await self._store.files.plan_upload(upload, planned, self._settings.signed_upload_ms)
+
+    async def is_planned(self, file_id: str) -> bool:
+        """Somebody was given a URL to send it, and has not done so; there is still time."""
+        return is_upload_id(file_id) and await self._store.files.planned_upload(file_id) is not None
 
     async def send_planned(self, upload: str, chunks: Chunks) -> FileRecord:
         """The bytes of a planned upload, once. What was cut short may be sent again.
@@ -133,15 +152,82 @@ class Files:
                 raise _over_quota(f"A job keeps at most {FILES_PER_JOB_MAX} artifacts.")
             raise _task_not_found(task_id) if kept is Refusal.GONE else _task_not_held(task_id)
 
+    async def attach(
+        self,
+        tenant: str,
+        job: JobId,
+        *,
+        name: str,
+        media_type: str | None,
+        step: str = "",
+        description: str = "",
+        tags: tuple[str, ...] = (),
+        kind: str = "",
+        chunks: Chunks,
+    ) -> FileRecord:
+        """Keep a file that a client adds to its own *job*, which may have ended.
+
+        Raises:
+            MusterError: JOB_NOT_FOUND; as `upload`.
+        """
+        async with self.receiving(tenant, name, media_type, chunks) as received:
+            return await received.attach(job, step=step, description=description, tags=tags, kind=kind)
+
+    @asynccontextmanager
+    async def receiving(
+        self, tenant: str, name: str, media_type: str | None, chunks: Chunks
+    ) -> AsyncIterator["ReceivedFile"]:
+        """A file of a client that has come whole, before it is said what it is for: nothing of it stays otherwise.
+
+        Raises:
+            MusterError: as `upload`.
+        """
+        planned = PlannedUpload(tenant, safe_name(name), media_type_of(safe_name(name), media_type))
+        async with self._receiving(self._settings.upload_bytes_max) as incoming:
+            yield ReceivedFile(self, planned, incoming, await _all_of(chunks, incoming))
+
+    async def keep_attached(self, job: JobId, incoming: Incoming, file: NewFile) -> FileRecord:
+        """The last step of `attach`."""
+        await self._place(incoming, file)
+        kept = await self._store.files.attach(job, file, FILES_PER_JOB_MAX)
+        if isinstance(kept, FileRecord):
+            return self._with_life(kept)
+        await self.remove_blob(file.blob)
+        if kept is None:
+            raise _over_quota(f"A job keeps at most {FILES_PER_JOB_MAX} artifacts.")
+        raise MusterError(ErrorCode.JOB_NOT_FOUND, "Job not found")
+
+    async def jobs_of(self, tenant: str) -> tuple[JobId, ...]:
+        """Jobs of *tenant* that have artifacts, newest first. Some may have none any more, or be gone."""
+        return await self._store.files.jobs_of(tenant)
+
+    async def is_accessible(self) -> bool:
+        """Whether the place of files answers, now."""
+        try:
+            async with asyncio.timeout(PROBE_S):
+                await self.blobs.holds(_NO_BLOB)
+        except (TimeoutError, StorageFailed, DiskFull, OSError):
+            return False
+        return True
+
     async def artifacts(self, job: JobId) -> tuple[FileRecord, ...]:
-        """Of a job that the caller may see; oldest first."""
-        return await self._store.files.artifacts(job)
+        """Of a job that the caller may see; oldest first. Those whose time is over are listed, see `expires_at`."""
+        return tuple(self._with_life(record) for record in await self._store.files.artifacts(job))
+
+    def _with_life(self, record: FileRecord) -> FileRecord:
+        """An artifact may be given less time than its job."""
+        ttl_ms = self._settings.artifact_ttl_ms
+        if ttl_ms is None or job_of_artifact(record.file.id) is None:
+            return record
+        over_at = UnixMs(record.created_at + ttl_ms)
+        return replace(record, expires_at=over_at if record.expires_at is None else min(over_at, record.expires_at))
 
     async def zip_entries(self, job: JobId) -> list[ZipEntry]:
         """The artifacts of *job* for a zip; those of one name are told apart by a number."""
-        records = await self.artifacts(job)
+        records = [record for record in await self.artifacts(job) if not is_over(record)]
         names = distinct_names([record.file.name for record in records])
-        return [_zip_entry(name, record, self.path(record)) for name, record in zip(names, records, strict=True)]
+        opened = [self.blobs.opener(record.file.blob) for record in records]
+        return [_zip_entry(*entry) for entry in zip(names, records, opened, strict=True)]
 
     async def zipped(self, entries: Iterable[ZipEntry]) -> AsyncIterator[bytes]:
         """The zip of *entries*, block by block, each made in a thread."""
@@ -161,7 +247,13 @@ class Files:
     async def find_any(self, file_id: str) -> FileRecord:
         """For a caller whose right was checked otherwise. Raises: MusterError FILE_NOT_FOUND."""
         record = await self._record(file_id)
-        if record is None or not await self.blobs.holds(record.file.blob):
+        if record is None:
+            raise _file_not_found()
+        if is_over(record):
+            raise MusterError(
+                ErrorCode.FILE_EXPIRED, "The file's time is over.", hint="Results are kept for a limited time only."
+            )
+        if not await self.blobs.holds(record.file.blob):
             raise _file_not_found()
         return record
 
@@ -181,15 +273,13 @@ class Files:
         if blob:
             await self.remove_blob(blob)
 
-    def path(self, record: FileRecord) -> Path:
-        return self.blobs.path(record.file.blob)
-
     async def _record(self, file_id: str) -> FileRecord | None:
         if is_upload_id(file_id):
             return await self._store.files.upload(file_id)
-        if job_of_artifact(file_id) is not None:
-            return await self._store.files.artifact(file_id)
-        return None
+        if job_of_artifact(file_id) is None:
+            return None
+        record = await self._store.files.artifact(file_id)
+        return None if record is None else self._with_life(record)
 
     # Bytes
 
@@ -212,6 +302,13 @@ class Files:
                 "The server has no room for the file; nothing of it was kept.",
                 hint="Whoever runs this server must make room.",
             ) from full
+        except StorageFailed as failed:
+            log.error("file_storage_failed", extra={"error": str(failed)})  # noqa: TRY400
+            raise MusterError(
+                ErrorCode.FILE_STORAGE_UNAVAILABLE,
+                "The server cannot reach the storage of its files; nothing of the file was kept.",
+                hint="Send it again in a while.",
+            ) from failed
 
     async def _place(self, incoming: Incoming, file: NewFile) -> None:
         """Bytes in place, and on their tenant's account."""
@@ -230,6 +327,42 @@ class Files:
         """First off the account, then from the disk: what is left between the two is found by the pruning."""
         await self._store.files.forget(tenant_hash_of(blob), blob)
         await self.blobs.remove(blob)
+
+
+class ReceivedFile:
+    """A client's file whose bytes are here. `attach` decides what it is."""
+
+    def __init__(self, files: Files, planned: PlannedUpload, incoming: Incoming, received: Received) -> None:
+        self._files = files
+        self._planned = planned
+        self._incoming = incoming
+        self._received = received
+
+    async def attach(
+        self,
+        job: JobId,
+        *,
+        step: str = "",
+        description: str = "",
+        tags: tuple[str, ...] = (),
+        kind: str = "",
+        title: str = "",
+    ) -> FileRecord:
+        """Make it an artifact of *job*. Raises: MusterError JOB_NOT_FOUND, QUOTA_EXCEEDED, DISK_FULL."""
+        file = _new_file(attached_id(job, secrets.randbits(64)), self._planned, self._received)
+        file = replace(file, step=step, description=description, tags=tags, kind=kind, title=title)
+        return await self._files.keep_attached(job, self._incoming, file)
+
+
+def _blobs(settings: FileSettings) -> Blobs:
+    if settings.bucket_url is not None:
+        return BucketBlobs.at(settings.bucket_url, settings.folder.name, settings.folder)
+    return LocalBlobs(settings.folder, uploads=settings.upload_folder, artifacts=settings.artifact_folder)
+
+
+def is_over(record: FileRecord) -> bool:
+    """Its time is over, whether or not its bytes are gone."""
+    return record.expires_at is not None and record.expires_at <= time.time() * 1000
 
 
 def tenant_hash_of(blob: str) -> str:
@@ -258,9 +391,9 @@ def _new_file(file_id: str, planned: PlannedUpload, received: Received) -> NewFi
     )
 
 
-def _zip_entry(name: str, record: FileRecord, path: Path) -> ZipEntry:
+def _zip_entry(name: str, record: FileRecord, opened: Open) -> ZipEntry:
     made = datetime.fromtimestamp(record.created_at / 1000, UTC)
-    return ZipEntry(name, path, (made.year, made.month, made.day, made.hour, made.minute, made.second))
+    return ZipEntry(name, opened, (made.year, made.month, made.day, made.hour, made.minute, made.second))
 
 
 def _file_not_found() -> MusterError:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import orjson
 
 from muster.core.ids import UnixMs
+from muster.core.metering import price_micros
 from muster.engine.views import CommandSocket, WorkerDescription, WorkerPatch, WorkerView
 from muster.errors import ErrorCode, MusterError
 from muster.store.base import Store, StoreFull, StoreUnavailable
@@ -32,6 +33,8 @@ class Known:
     classes: tuple[str, ...]
     refreshed_at: float
     written_at: float
+    price: int = 0
+    """Micros per second."""
 
     @property
     def patient(self) -> bool:
@@ -87,7 +90,13 @@ class Fleet:
     def _remember(self, worker_id: str, fields: Mapping[str, str]) -> Known:
         now = asyncio.get_running_loop().time()
         view = worker_view(fields)
-        known = Known(view, tuple(sorted(short_hash(task) for task in view.supported_tasks)), now, now)
+        known = Known(
+            view,
+            tuple(sorted(short_hash(task) for task in view.supported_tasks)),
+            now,
+            now,
+            price_micros(view.cost_per_second),
+        )
         self._known[worker_id] = known
         return known
 
@@ -206,6 +215,7 @@ def worker_view(fields: Mapping[str, str]) -> WorkerView:
         registered_at=UnixMs(int(fields.get("registered_at", 0))),
         last_seen_at=UnixMs(int(fields.get("last_seen_at", 0))),
         protocol=int(fields["protocol"]),
+        runtimes=tuple(facts.get("runtimes", ())),
     )
 
 

@@ -17,6 +17,7 @@ from muster.core.ids import JobId, UnixMs, is_job_id, new_job_id
 from muster.core.record import Context, DecisionItem, JobRecord, Submission
 from muster.core.status import JobStatus
 from muster.engine.background import Background
+from muster.engine.catalog import checked_tags, read_cursor, write_cursor
 from muster.engine.fleet import Fleet
 from muster.engine.history import blob, history_event
 from muster.engine.settings import EngineSettings
@@ -73,6 +74,7 @@ class Jobs:
         if self.draining:
             raise MusterError(ErrorCode.SHUTTING_DOWN, "this server is shutting down", retry_after_s=1)
         self._check_input(order)
+        tags = checked_tags(order.tags)
         job = self._job_id(order)
         new = NewJob(
             id=job,
@@ -80,7 +82,7 @@ class Jobs:
             blueprint=blueprint.name,
             blueprint_version=blueprint.version,
             state=blueprint.graph.start,
-            submission=Submission(order.initial_data, order.webhook_url, order.trace),
+            submission=Submission(order.initial_data, order.webhook_url, order.trace, tags),
             context=Context(),
             history=blob(ev.event(ev.JOB_CREATED, state=blueprint.graph.start)) if self._settings.history else "",
             idempotency_key=order.idempotency_key or "",
@@ -144,11 +146,18 @@ class Jobs:
         return record
 
     async def wait(self, tenant: str, job_id: str, *, timeout_ms: int, since: int | None) -> JobRecord:
-        """The job when it is final or its revision is above *since*, or as it is after *timeout_ms*."""
+        """The job when it is final or its revision is above *since*, or as it is after *timeout_ms*.
+
+        Raises:
+            MusterError: JOB_NOT_FOUND, also for one that was deleted meanwhile.
+        """
         record = await self.job(tenant, job_id)
         if record.status.is_final or (since is not None and record.revision > since):
             return record
-        return await self._watchers.wait(record.id, since, timeout_ms) or record
+        changed = await self._watchers.wait(record.id, since, timeout_ms)
+        if changed is None:
+            raise _job_not_found()
+        return changed
 
     async def jobs(
         self,
@@ -160,7 +169,7 @@ class Jobs:
         blueprint: str | None,
     ) -> JobPage:
         """Newest first. A page may be short before the end: the cursor decides."""
-        before = _read_cursor(cursor)
+        before = read_cursor(cursor)
         found: list[JobRecord] = []
         for _ in range(PAGE_SCAN_MAX // max(limit, 1) + 1):
             page = await self._store.jobs(tenant, before, limit)
@@ -171,8 +180,8 @@ class Jobs:
                 if (statuses is None or record.status in statuses) and blueprint in (None, record.blueprint):
                     found.append(record)
                 if len(found) >= limit:
-                    return JobPage(tuple(found), _cursor(before))
-        return JobPage(tuple(found), _cursor(before))
+                    return JobPage(tuple(found), write_cursor(before))
+        return JobPage(tuple(found), write_cursor(before))
 
     async def history(self, tenant: str, job_id: str) -> list[HistoryEvent]:
         record = await self.job(tenant, job_id)
@@ -252,23 +261,9 @@ class Jobs:
 
 
 def _fingerprint(order: JobOrder) -> str:
-    body = orjson.dumps([order.blueprint, order.initial_data, order.webhook_url], option=orjson.OPT_SORT_KEYS)
+    asked = [order.blueprint, order.initial_data, order.webhook_url, *([order.tags] if order.tags else [])]
+    body = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(body, digest_size=16).hexdigest()
-
-
-def _cursor(place: Position | None) -> str | None:
-    return None if place is None else f"{place.at}.{place.job}"
-
-
-def _read_cursor(cursor: str | None) -> Position | None:
-    if cursor is None:
-        return None
-    at, _, job = cursor.partition(".")
-    if not at.isdecimal() or len(at) > 16 or not is_job_id(job):
-        raise MusterError(
-            ErrorCode.INVALID_PARAMETER, f"cursor {cursor!r} is not one of ours", hint="pass `next` of the last page"
-        )
-    return Position(UnixMs(int(at)), JobId(job))
 
 
 def _job_not_found() -> MusterError:

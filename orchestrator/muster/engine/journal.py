@@ -6,8 +6,8 @@ same log share one read.
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import orjson
@@ -15,19 +15,21 @@ import orjson
 from muster.core.ids import JobId, UnixMs, is_job_id, split_task_id, task_id
 from muster.core.record import JobRecord
 from muster.core.status import JobStatus
+from muster.engine.following import Following, set_within
 from muster.engine.settings import EngineSettings
 from muster.errors import ErrorCode, MusterError
 from muster.store.base import Refusal, Refused, Store
-from muster.store.journal import Appended, Chunk, Entry, LogRead, Stream, TaskEvents
+from muster.store.journal import Appended, Chunk, Entry, LogRead, NotedLine, Stream, TaskEvents
 
 LOOK_AGAIN_S: Final = 5.0
 """A lost announcement costs a follower at most this long."""
+BEYOND_EVERY_LINE: Final = 2**53
 READS_PER_PAGE: Final = 16
 """A page of a filtered log may be short: after so many reads it answers with what was found."""
 
 
-Place: TypeAlias = tuple[int, Stream | None]
-"""After which line a follower stands, and which lines it wants."""
+Place: TypeAlias = tuple[int, Stream | None, int | None]
+"""After which line a follower stands, which lines it wants, and how many late ones it knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class LogPage:
     """The job is final, and these were its last lines."""
     is_last: bool = False
     """There are no more lines now."""
+    late_known: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +99,7 @@ class Journal:
     def __init__(self, store: Store, settings: EngineSettings) -> None:
         self._store = store
         self._settings = settings
-        self._followers: dict[JobId, set[asyncio.Event]] = {}
-        self._reads: dict[JobId, dict[Place, asyncio.Task[LogPage]]] = {}
-        self._closed = False
+        self._following: Following[LogPage] = Following()
 
     # Workers
 
@@ -129,6 +130,31 @@ class Journal:
                 return EventsReply(reply.next - 1, reply.cancelling)
             events = _rest(events, reply)
 
+    async def note_line(
+        self, job_id: str, *, tenant: str | None, seq: int, stream: Stream, text: str, at: UnixMs | None
+    ) -> bool:
+        """Keep a line under the number that its teller chose; False where that has a line, which stays.
+
+        *tenant* None: a worker tells, whosever job it is. Followers that are past the number are told where they want
+        late lines.
+
+        Raises:
+            MusterError: JOB_NOT_FOUND, JOB_FINAL.
+        """
+        job = JobId(job_id)
+        if tenant is not None:
+            await self._job(tenant, job_id)
+        elif not is_job_id(job_id):
+            raise _job_not_found()
+        noted = await self._store.note_line(
+            NotedLine(job, seq, at, stream, text, log_bytes_max=self._settings.log_bytes_max)
+        )
+        if not isinstance(noted, Refused):
+            return noted
+        if noted.why is Refusal.FINAL:
+            raise MusterError(ErrorCode.JOB_FINAL, f"job {job_id} has ended", hint="nothing is added to its log")
+        raise _job_not_found()
+
     # Clients
 
     async def logs(self, tenant: str, job_id: str, *, after: int, limit: int, stream: Stream | None) -> LogPage:
@@ -151,11 +177,19 @@ class Journal:
         return replace(page, items=tuple(found), dropped=dropped)
 
     async def follow_logs(
-        self, tenant: str, job_id: str, *, after: int, stream: Stream | None, quiet_s: float
+        self,
+        tenant: str,
+        job_id: str,
+        *,
+        after: int,
+        stream: Stream | None,
+        quiet_s: float,
+        late: bool = False,
     ) -> AsyncGenerator[LogPage, None]:
         """Pages of lines as they come, until the job is final; an empty one after *quiet_s* without any.
 
-        Ends early when this server shuts down: the last page has no `is_end` then.
+        Ends early when this server shuts down: the last page has no `is_end` then. With *late* also lines that come
+        under smaller numbers than one that was told before.
 
         Raises:
             MusterError: JOB_NOT_FOUND.
@@ -163,18 +197,30 @@ class Journal:
         job = (await self._job(tenant, job_id)).id
         loop = asyncio.get_running_loop()
         heard_at = loop.time()
-        with self._following(job) as woken:
-            while not self._closed:
+        late_known = None
+        with self._following.follow(job) as woken:
+            while not self._following.is_closed:
                 woken.clear()
-                page = await self._shared_page(job, (after, stream))
+                place = (after, stream, late_known)
+                page = await self._following.read(job, place, partial(self._read_page, job, place))
                 after = page.position
+                late_known = page.late_known if late else None
                 if page.items or page.dropped or page.is_end or loop.time() - heard_at >= quiet_s:
                     heard_at = loop.time()
                     yield page
                 if page.is_end:
                     return
                 if page.is_last:
-                    await _set_within(woken, min(LOOK_AGAIN_S, quiet_s))
+                    await set_within(woken, min(LOOK_AGAIN_S, quiet_s))
+
+    async def last_line(self, tenant: str, job_id: str) -> int:
+        """The number of the newest line, 0 where there is none.
+
+        Raises:
+            MusterError: JOB_NOT_FOUND.
+        """
+        read = await self._store.read_log((await self._job(tenant, job_id)).id, BEYOND_EVERY_LINE)
+        return 0 if read is None else read.last
 
     async def steps(self, tenant: str, job_id: str) -> Steps:
         """Steps in the order of tasks and steps, of each task's newest attempt only.
@@ -185,7 +231,7 @@ class Journal:
         job = (await self._job(tenant, job_id)).id
         stored = await self._store.read_steps(job)
         places = sorted(tuple(map(int, place.split("."))) for place in stored.steps)
-        views = [_step(job, number, index, stored.steps[f"{number}.{index}"]) for number, index in places]
+        views = [step_view(job, number, index, stored.steps[f"{number}.{index}"]) for number, index in places]
         newest: dict[str, int] = {}
         for view in views:
             newest[view.task_id] = max(view.attempt, newest.get(view.task_id, 0))
@@ -199,59 +245,37 @@ class Journal:
     async def _job(self, tenant: str, job_id: str) -> JobRecord:
         record = await self._store.read(JobId(job_id)) if is_job_id(job_id) else None
         if record is None or record.tenant != tenant:
-            raise MusterError(ErrorCode.JOB_NOT_FOUND, "Job not found")
+            raise _job_not_found()
         return record
 
     # Waking
 
     def announce(self, job: JobId) -> None:
-        """The log has grown or ended, here or elsewhere: what is being read now may lack it."""
-        self._reads.pop(job, None)
-        for woken in self._followers.get(job, ()):
-            woken.set()
+        """The log has grown or ended, here or elsewhere."""
+        self._following.announce(job)
 
     def announce_all(self) -> None:
         """Announcements may have been lost."""
-        for job in list(self._followers):
-            self.announce(job)
+        self._following.announce_all()
 
     def close(self) -> None:
         """Send every follower elsewhere."""
-        self._closed = True
-        self.announce_all()
-
-    @contextmanager
-    def _following(self, job: JobId) -> Iterator[asyncio.Event]:
-        woken = asyncio.Event()
-        self._followers.setdefault(job, set()).add(woken)
-        try:
-            yield woken
-        finally:
-            followers = self._followers[job]
-            followers.discard(woken)
-            if not followers:
-                del self._followers[job]
-                self._reads.pop(job, None)
-
-    async def _shared_page(self, job: JobId, place: Place) -> LogPage:
-        """One read for all who stand at the same line; `announce` makes the next one a fresh one."""
-        reads = self._reads.setdefault(job, {})
-        read = reads.get(place)
-        if read is None:
-            read = reads[place] = asyncio.get_running_loop().create_task(self._read_page(job, place))
-            read.add_done_callback(lambda done: _forget(reads, place, done))
-        # A follower that goes away must not take the others' read along.
-        return await asyncio.shield(read)
+        self._following.close()
 
     async def _read_page(self, job: JobId, place: Place) -> LogPage:
-        after, stream = place
-        return _page(job, await self._store.read_log(job, after + 1, self._settings.replica), after, stream, None)
-
-
-def _forget(reads: "dict[Place, asyncio.Task[LogPage]]", place: Place, done: "asyncio.Task[LogPage]") -> None:
-    reads.pop(place, None)
-    if not done.cancelled():
-        done.exception()  # whoever waits gets it; if all have gone, nobody needs to
+        after, stream, late_known = place
+        read = await self._store.read_log(job, after + 1, self._settings.replica, late_known=late_known)
+        page = _page(job, read, after, stream, None)
+        if read is None:
+            return page
+        late = [entry for entry in entries_of(job, read.late) if entry.seq <= after and stream in (None, entry.stream)]
+        return replace(
+            page,
+            items=(*late, *page.items),
+            is_last=page.is_last and not read.has_more_late,
+            is_end=page.is_end and not read.has_more_late,
+            late_known=read.late_known,
+        )
 
 
 def _rest(events: TaskEvents, known: Appended) -> TaskEvents:
@@ -279,7 +303,7 @@ def _page(job: JobId, read: LogRead | None, after: int, stream: Stream | None, l
     if read.chunks and read.chunks[0].first > after + 1:
         dropped = read.chunks[0].first - after - 1
         position = after + dropped
-    for entry in _entries(job, read.chunks):
+    for entry in entries_of(job, read.chunks):
         if entry.seq <= after:
             continue
         if limit is not None and len(items) >= limit:
@@ -291,7 +315,7 @@ def _page(job: JobId, read: LogRead | None, after: int, stream: Stream | None, l
     return LogPage(tuple(items), position, dropped, is_end=read.is_final and is_last, is_last=is_last)
 
 
-def _entries(job: JobId, chunks: Sequence[Chunk]) -> Iterator[LogEntry]:
+def entries_of(job: JobId, chunks: Sequence[Chunk]) -> Iterator[LogEntry]:
     for chunk in chunks:
         told_by = task_id(job, chunk.task)
         for seq, line in enumerate(chunk.lines, chunk.first):
@@ -302,18 +326,14 @@ def _entries(job: JobId, chunks: Sequence[Chunk]) -> Iterator[LogEntry]:
                 yield LogEntry(seq, line.at, line.stream, line.text, told_by)
 
 
-def _step(job: JobId, number: int, index: int, blob: bytes) -> StepView:
+def step_view(job: JobId, number: int, index: int, blob: bytes) -> StepView:
     stored = orjson.loads(blob)
     return StepView(task_id(job, number), index, stored["attempt"], stored["step"])
 
 
+def _job_not_found() -> MusterError:
+    return MusterError(ErrorCode.JOB_NOT_FOUND, "Job not found")
+
+
 def _task_not_found(report: EventsReport) -> MusterError:
     return MusterError(ErrorCode.TASK_NOT_FOUND, f"there is no task {report.task_id!r}")
-
-
-async def _set_within(event: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return

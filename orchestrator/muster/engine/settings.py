@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from muster.core.connection import Connection
+
 
 @dataclass(frozen=True, slots=True)
 class FileSettings:
@@ -13,6 +15,14 @@ class FileSettings:
     artifact_bytes_max: int = 5_368_709_120
     quota_bytes: int = 53_687_091_200
     """Per tenant."""
+    bucket_url: str | None = None
+    """Where files lie instead: `s3://bucket/path`; `folder` is for those on their way in."""
+    upload_folder: Path | None = None
+    artifact_folder: Path | None = None
+    """Where the two kinds lie, where not both under `folder`."""
+    artifact_ttl_ms: int | None = None
+    """Less than their job's; None: as long as that."""
+    clean_every_ms: int = 300_000
     upload_ttl_ms: int = 86_400_000
     signed_upload_ms: int = 3_600_000
 
@@ -37,4 +47,6 @@ class EngineSettings:
     webhooks_allow_private: bool = True
     log_bytes_max: int = 67_108_864
     """Of one job's log; its oldest lines go first."""
+    connections: tuple[Connection, ...] = ()
+    """Those of the server's file."""
     files: FileSettings = field(default_factory=FileSettings)

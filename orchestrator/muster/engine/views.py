@@ -19,6 +19,8 @@ class JobOrder:
     webhook_url: str | None = None
     trace: Mapping[str, str] = field(default_factory=dict[str, str])
     idempotency_key: str | None = None
+    tags: tuple[str, ...] = ()
+    """Words by which the job can be found, 8 at most."""
     wait_ms: int = 0
     """Wait so long for the end before answering (0: do not)."""
 
@@ -37,6 +39,13 @@ class JobPage:
     items: tuple[JobRecord, ...]
     next: str | None
     """Opaque cursor of the next page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    items: tuple[JobRecord, ...]
+    total: int
+    """Of all that were found, not only of this page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +104,7 @@ class WorkerView:
     registered_at: UnixMs
     last_seen_at: UnixMs
     protocol: int = 0
+    runtimes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,7 @@ class Work:
 
     def _waiter(self, known: Known, wanted: int) -> Waiter:
         lease_ms = self._settings.registration_ttl_ms if known.patient else self._settings.delivery_lease_ms
-        return Waiter(known.view.worker_id, known.classes, wanted, lease_ms, known.patient)
+        return Waiter(known.view.worker_id, known.classes, wanted, lease_ms, known.patient, known.price)
 
     def _leases(self, waiter: Waiter, claimed: list[Claimed]) -> tuple[Lease, ...]:
         lease_ms = self._settings.registration_ttl_ms if waiter.patient else self._settings.lease_ms

@@ -4,8 +4,9 @@ import io
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
+
+from muster.files.blobs import Open
 
 READ_BYTES: Final = 256 * 1024
 COMPRESSION_LEVEL: Final = 1
@@ -18,7 +19,7 @@ class ZipEntry:
     """A file for a zip. `date` is year, month, day, hour, minute, second."""
 
     name: str
-    path: Path
+    open: Open
     date: tuple[int, int, int, int, int, int] = FIRST_DATE
 
 
@@ -28,7 +29,7 @@ def zip_blocks(entries: Iterable[ZipEntry]) -> Iterator[bytes]:
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION_LEVEL) as archive:
         for entry in entries:
             try:
-                source = entry.path.open("rb")
+                source = entry.open()
             except FileNotFoundError:
                 continue
             info = zipfile.ZipInfo(entry.name, entry.date)

@@ -10,11 +10,15 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from muster.core.ids import JobId, TaskId, UnixMs
+from muster.core.metering import meter_of
 from muster.core.record import Context, Item, JobRecord, Parent, Submission
 from muster.core.status import JobStatus
+from muster.store.index import IndexStore
 from muster.store.journal import JournalStore
 
 if TYPE_CHECKING:
+    from muster.store.connection_records import ConnectionRecords
+    from muster.store.figures import FigureRecords
     from muster.store.file_records import FileRecords
 
 
@@ -57,6 +61,11 @@ class NewJob:
     watcher: str = ""
     parent: Parent | None = None
 
+    @property
+    def meter(self) -> str:
+        """What its runs are counted under."""
+        return meter_of(self.blueprint, self.submission.initial_data)
+
     def record(self, now: UnixMs) -> JobRecord:
         """The job as it is before its first turn."""
         return JobRecord(
@@ -98,6 +107,8 @@ class Seat:
     fence: str
     lease_ms: int
     patient: bool = False
+    price: int = 0
+    """Micros per second of the worker's time, frozen when it gets the task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,12 +336,22 @@ class RawEvent:
     blob: str
 
 
-class Store(JournalStore, Protocol):
+class Store(JournalStore, IndexStore, Protocol):
     """See the module. Every method may raise `StoreUnavailable`; those that add data, `StoreFull`."""
 
     @property
     def files(self) -> "FileRecords":
         """What is known of uploads and artifacts."""
+        ...
+
+    @property
+    def figures(self) -> "FigureRecords":
+        """How much there is."""
+        ...
+
+    @property
+    def connections(self) -> "ConnectionRecords":
+        """Saved connections and their schedules."""
         ...
 
     async def submit(self, job: NewJob, token: str, first: Commit | None = None) -> Turn | Existing | Committed:
@@ -388,13 +409,17 @@ class Store(JournalStore, Protocol):
         """The job as it is. *watcher* is a replica that will be told of its end, and of every *changes* until then."""
         ...
 
+    async def watch_tenant(self, tenant: str, watcher: str, ttl_ms: int) -> bool:
+        """For so long tell replica *watcher* of every change of the tenant's jobs: `t|tenant's hash|job|line`.
+
+        The line is the newest of the job's log before the change. False: it was not being told, and may have missed
+        something.
+        """
+        ...
+
     async def live_task(self, job: JobId, number: int) -> LiveTask | None: ...
 
     async def history(self, job: JobId) -> tuple[RawEvent, ...]: ...
-
-    async def jobs(self, tenant: str, before: Position | None, limit: int) -> tuple[JobRecord, ...]:
-        """Jobs of *tenant* below *before*, newest first."""
-        ...
 
     async def queue(self, partition: int) -> QueueState: ...
 

@@ -28,12 +28,13 @@ def dump(value: object) -> bytes:
 
 
 def dump_submission(submission: Submission) -> bytes:
-    return dump({"i": submission.initial_data, "w": submission.webhook_url, "t": dict(submission.trace)})
+    tags = {"g": submission.tags} if submission.tags else {}
+    return dump({"i": submission.initial_data, "w": submission.webhook_url, "t": dict(submission.trace), **tags})
 
 
 def load_submission(blob: bytes) -> Submission:
     raw = orjson.loads(blob)
-    return Submission(initial_data=raw["i"], webhook_url=raw["w"], trace=raw["t"])
+    return Submission(initial_data=raw["i"], webhook_url=raw["w"], trace=raw["t"], tags=tuple(raw.get("g", ())))
 
 
 def dump_context(context: Context) -> bytes:
@@ -133,7 +134,7 @@ def load_record(job: JobId, header: Sequence[bytes | None], task: Sequence[bytes
     (
         tenant, blueprint, version_of, status, state, version, wave, next_task, submission, context, created, updated,
         started, ended, result, error, details, retries, cancel, failures, spawn_wave, spawned, progress, message, _,
-        extra_revisions, parent,
+        extra_revisions, parent, cost,
     ) = header  # fmt: skip
     leased = bool(task) and task[0] == b"L"
     return JobRecord(
@@ -157,6 +158,7 @@ def load_record(job: JobId, header: Sequence[bytes | None], task: Sequence[bytes
         error=error.decode() if error else None,
         details=orjson.loads(details) if details else None,
         retries=_int(retries),
+        cost_micros=_int(cost),
         cancel_requested=cancel == b"1",
         turn_failures=_int(failures),
         spawn_wave=_int(spawn_wave),

@@ -39,6 +39,10 @@ class FileRecords(Protocol):
         """Bytes on the tenant's account."""
         ...
 
+    async def jobs_of(self, tenant: str) -> tuple[JobId, ...]:
+        """Jobs whose artifacts are on the tenant's account, newest first. Some of them may have none any more."""
+        ...
+
     async def plan_upload(self, upload: str, planned: PlannedUpload, ttl_ms: int) -> UnixMs:
         """Expect the bytes of *upload* for so long. Returns until when."""
         ...
@@ -74,6 +78,13 @@ class FileRecords(Protocol):
         """
         ...
 
+    async def attach(self, job: JobId, file: NewFile, files_max: int) -> FileRecord | Refusal | None:
+        """Write a client's own artifact down, also of a job that has ended.
+
+        Refusal.GONE where there is no such job; None where it has *files_max* artifacts.
+        """
+        ...
+
     async def artifacts(self, job: JobId) -> tuple[FileRecord, ...]:
         """Oldest first."""
         ...
@@ -86,6 +97,10 @@ class FileRecords(Protocol):
 
     async def blobs(self, files: Sequence[str]) -> list[str | None]:
         """The blob of each upload or artifact, None where there is none such."""
+        ...
+
+    async def known_jobs(self, jobs: Sequence[JobId]) -> list[bool]:
+        """Which of *jobs* are there, running or ended."""
         ...
 
     async def holding(self, task: TaskId, attempt: int, fence: str) -> Holding | Refusal:

@@ -3,13 +3,15 @@
 A job's lines are numbered from 1 in the order in which they came in; what is dropped leaves a gap in the numbers.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
 import orjson
 
+from muster.core.file_record import FileRecord
 from muster.core.ids import JobId, UnixMs
+from muster.core.record import JobRecord
 
 if TYPE_CHECKING:
     from muster.store.base import Refused
@@ -31,8 +33,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Step:
+    """A step as it is now. `is_over`: nothing of the task belongs to it any more."""
+
     index: int
     blob: bytes
+    is_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,27 @@ class TaskEvents:
     def of(self, kind: type[Any]) -> tuple[Any, ...]:
         return tuple(entry for entry in self.entries if isinstance(entry, kind))
 
+    def placed_steps(self) -> Iterator[tuple[int, Step]]:
+        """Each step with the number of this batch's lines before it."""
+        lines = 0
+        for entry in self.entries:
+            lines += isinstance(entry, Line)
+            if isinstance(entry, Step):
+                yield lines, entry
+
+
+@dataclass(frozen=True, slots=True)
+class NotedLine:
+    """A line whose teller chose its number, from 1. `at` None: when it comes. Its task is number *task* of the job."""
+
+    job: JobId
+    seq: int
+    at: UnixMs | None
+    stream: Stream
+    text: str
+    log_bytes_max: int
+    task: int = 0
+
 
 @dataclass(frozen=True, slots=True)
 class Appended:
@@ -92,11 +118,18 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class LogRead:
-    """Chunks from the one that holds the wanted line. `last` is the newest line's number, 0 without any."""
+    """Chunks from the one that holds the wanted line. `last` is the newest line's number, 0 without any.
+
+    Late lines came under smaller numbers than the newest line's. `late` are those after the ones that were known,
+    `late_known` is how many are known with them, `has_more_late` says that this was not all.
+    """
 
     is_final: bool
     last: int
     chunks: tuple[Chunk, ...]
+    late: tuple[Chunk, ...] = ()
+    late_known: int = 0
+    has_more_late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +140,56 @@ class StoredSteps:
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
+@dataclass(frozen=True, slots=True)
+class PlacedStep:
+    """A step as told last, and between which lines of its task it stands: after line `opened`, up to line `closed`.
+
+    `closed` is None while it goes on.
+    """
+
+    number: int
+    """Of the task."""
+    index: int
+    attempt: int
+    opened: int
+    closed: int | None
+    blob: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStart:
+    """A further attempt of task *number* tells since after line *line*: what an earlier one left open is over."""
+
+    number: int
+    attempt: int
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a reader of a job's story has seen: lines, changes of steps, artifacts, each by the newest one's number."""
+
+    line: int = 0
+    steps: int = 0
+    artifacts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRead:
+    """What has happened to a job since `Known`, all of one moment; of a long log only the next chunks."""
+
+    record: JobRecord
+    last: int
+    """The newest line's number."""
+    chunks: tuple[Chunk, ...]
+    newest_step: int
+    steps: tuple[PlacedStep, ...]
+    """Those that changed, as they are now."""
+    attempts: tuple[AttemptStart, ...]
+    newest_artifact: int
+    artifacts: tuple[FileRecord, ...]
+
+
 class JournalStore(Protocol):
     """The part of the store's contract that is about events."""
 
@@ -114,11 +197,24 @@ class JournalStore(Protocol):
         """Take events of a task that is leased: each at most once, however often it is sent."""
         ...
 
-    async def read_log(self, job: JobId, start: int, watcher: str = "") -> LogRead | None:
-        """The log from line *start* on. *watcher* is a replica that will be told when more comes."""
+    async def note_line(self, line: NotedLine) -> "bool | Refused":
+        """Keep one line under its own number. False: that number has a line. Refused: FINAL, GONE."""
+        ...
+
+    async def read_log(
+        self, job: JobId, start: int, watcher: str = "", *, late_known: int | None = None
+    ) -> LogRead | None:
+        """The log from line *start* on. *watcher* is a replica that will be told when more comes.
+
+        Of late lines those after the first *late_known*, the newest 256 at most; None: only how many there are.
+        """
         ...
 
     async def read_steps(self, job: JobId) -> StoredSteps: ...
+
+    async def read_live(self, job: JobId, known: Known, watcher: str = "") -> LiveRead | None:
+        """What has happened since. *watcher* is a replica that will be told of every change and of more lines."""
+        ...
 
 
 def dump_lines(lines: Sequence[Line]) -> bytes:
@@ -130,7 +226,26 @@ def dump_chunk(first: int, task: int, count: int, lines: bytes) -> bytes:
     return b"%d|%d|%d|%b" % (first, count, task, lines)
 
 
+def dump_text(text: str) -> bytes:
+    """As it stands in a chunk."""
+    return orjson.dumps(text)
+
+
 def load_chunk(blob: bytes) -> Chunk:
     first, _, task, lines = blob.split(b"|", 3)
     loaded = tuple(Line(UnixMs(at), STREAMS[stream], str(text)) for at, stream, text in orjson.loads(lines))
     return Chunk(int(first), int(task), loaded)
+
+
+def dump_step(change: int, step: PlacedStep) -> bytes:
+    """As `append.lua` spells it; under `<task number>.<index>`."""
+    closed = b"" if step.closed is None else b"%d" % step.closed
+    return b"%d|%d|%d|%b|%b" % (change, step.attempt, step.opened, closed, step.blob)
+
+
+def load_step(field: str, blob: bytes) -> PlacedStep | AttemptStart:
+    _, attempt, opened, closed, step = blob.split(b"|", 4)
+    number, dot, index = field.partition(".")
+    if not dot:
+        return AttemptStart(int(number), int(attempt), int(opened))
+    return PlacedStep(int(number), int(index), int(attempt), int(opened), int(closed) if closed else None, step)

@@ -51,9 +51,18 @@ KEY_KINDS: Final = (
     KeyKind("k:<key>", "string", "expires", "idempotency key to job"),
     KeyKind("xr:<tenant>", "zset", "live", "index of live jobs by creation"),
     KeyKind("xf:<day>:<tenant>", "zset", "expires", "index of final jobs by end"),
+    KeyKind("tw:<tenant>", "string", "expires", "replicas that are told of every change of the tenant's jobs"),
+    KeyKind("xl:<tenant>:<tag>", "zset", "live", "index of live jobs of a tag by creation"),
+    KeyKind("xt:<tenant>:<tag>", "zset", "expires", "index of final jobs of a tag by creation"),
+    KeyKind("co:<day>:<tenant>", "hash", "expires", "jobs, ms run and cost by meter, of jobs created on the day"),
+    KeyKind("du:<tenant>:<meter>", "list", "expires", "how long the last finished jobs of a meter took, newest first"),
     KeyKind("fa:<job>", "hash", "live", "artifacts of the job; expires once it is final"),
     KeyKind("up:<upload>", "hash", "expires", "a client's upload (global tag)"),
     KeyKind("fq:<tenant>", "hash", "structure", "sizes of the tenant's files and their sum; bounded (global tag)"),
+    KeyKind("cn:<tenant>", "hash", "structure", "the tenant's saved connections by name; bounded (global tag)"),
+    KeyKind("ct", "hash", "structure", "tenants that have any; the empty field counts changes (global tag)"),
+    KeyKind("sl", "string", "expires", "the replica that runs schedules (global tag)"),
+    KeyKind("ss", "hash", "structure", "what became of each schedule's last slot (global tag)"),
     KeyKind("meta", "hash", "structure", "schema version and shared secret (global tag)"),
     KeyKind("bp", "hash", "structure", "published blueprint graphs (global tag)"),
     KeyKind("w:<worker>", "hash", "expires", "a registered worker (global tag)"),
@@ -90,6 +99,11 @@ def _tag_in_range(namespace: str, partition: int, low: int, high: int) -> str:
 
 def global_tag(namespace: str) -> str:
     return "{" + namespace + ".g}"
+
+
+def meter_hash(meter: str) -> str:
+    """The hash that scripts can make themselves."""
+    return hashlib.sha1(meter.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()[:16]
 
 
 def wake_channel(tag: str, replica: str) -> str:

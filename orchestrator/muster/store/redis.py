@@ -27,7 +27,6 @@ from muster.store.base import (
     LiveTask,
     NewJob,
     NewTask,
-    Position,
     QueueState,
     RawEvent,
     Refusal,
@@ -39,7 +38,11 @@ from muster.store.base import (
 )
 from muster.store.keys import global_tag, partition_tags, short_hash, wake_channel
 from muster.store.link import CONNECT_TIMEOUT_S, Address, Link, LinkDown, ServerError, Traffic
+from muster.store.payloads import CARRIERS, Arg, Offload, Payloads, holds_reference
+from muster.store.redis_connections import RedisConnectionRecords
+from muster.store.redis_figures import RedisFigures
 from muster.store.redis_files import RedisFileRecords
+from muster.store.redis_index import INDEX_DAY_MS, IndexCalls
 from muster.store.redis_journal import JournalCalls
 from muster.store.scripts import names, script
 from muster.store.topology import locator
@@ -61,7 +64,6 @@ TICK_HOLD_MS: Final = 5_000
 """An ended lease or a due message that its ticker did not settle comes again after this time."""
 SWEEP_CLASSES: Final = 1_000
 FLEET_PAGE: Final = 200
-INDEX_DAY_MS: Final = 86_400_000
 CANCEL_NOTE_MS: Final = 3_600_000
 """A worker that was told nothing for so long holds none of the tasks any more."""
 BAND_OF_PRIORITY_0: Final = 32
@@ -70,7 +72,7 @@ OnMessage = Callable[[int, str], None]
 """Partition and text of a message to this replica."""
 
 
-class RedisStore(JournalCalls):
+class RedisStore(JournalCalls, IndexCalls):
     """Connect with `await open()`. One link for commands, one for messages; both reconnect by themselves."""
 
     def __init__(
@@ -94,9 +96,12 @@ class RedisStore(JournalCalls):
         self._link: Link | None = None
         self._subscriber: Link | None = None
         self._up = asyncio.Event()
+        self._offload: Offload | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.traffic = Traffic()
-        self.files = RedisFileRecords(self._call, self._run, self._tag_of, self._global)
+        self.files = RedisFileRecords(self._call, self._run, self._tag_of, self._global, self._filled)
+        self.figures = RedisFigures(self._call, self._run, self._tag_or_none)
+        self.connections = RedisConnectionRecords(self._call, self._run, self._global)
 
     @property
     def partitions(self) -> int:
@@ -232,8 +237,23 @@ class RedisStore(JournalCalls):
             raise StoreUnavailable(f"{self._address}: {error}") from error
         await asyncio.sleep(0.05)
 
+    def keep_large_values(self, payloads: Payloads, bytes_max: int) -> None:
+        """From now on values above *bytes_max* are kept among *payloads*. Those kept before are found in any case."""
+        self._offload = Offload(payloads, bytes_max)
+
     def _run(self, name: str, tag: str, *args: bytes | str | int | float) -> Any:
+        if self._offload is not None and name in CARRIERS:
+            return self._run_offloaded(self._offload, name, tag, args)
         return self._call("EVALSHA", script(name).sha, 1, tag, *args)
+
+    async def _filled(self, reply: Any) -> Any:
+        return reply if self._offload is None else await self._offload.back(reply)
+
+    async def _run_offloaded(self, offload: Offload, name: str, tag: str, args: Sequence[Arg]) -> Any:
+        if offload.is_needed(args):
+            args = await offload.out(JobId(str(args[0])), args)
+        reply = await self._call("EVALSHA", script(name).sha, 1, tag, *args)
+        return await offload.back(reply) if holds_reference(reply) else reply
 
     def _tag_of(self, job: JobId) -> str:
         partition = partition_of(job)
@@ -312,38 +332,15 @@ class RedisStore(JournalCalls):
             return None
         return codec.load_record(job, reply[0], reply[1]) if reply else None
 
+    async def watch_tenant(self, tenant: str, watcher: str, ttl_ms: int) -> bool:
+        replies = await asyncio.gather(
+            *(self._run("watch_tenant", tag, short_hash(tenant), watcher, ttl_ms) for tag in self._tags)
+        )
+        return all(reply[0] == b"known" for reply in replies)
+
     async def history(self, job: JobId) -> tuple[RawEvent, ...]:
         entries = await self._call("LRANGE", f"{self._tag_of(job)}h:{job}", 0, -1)
         return tuple(_raw_event(entry.decode()) for entry in entries)
-
-    async def jobs(self, tenant: str, before: Position | None, limit: int) -> tuple[JobRecord, ...]:
-        pages = await asyncio.gather(*(self._listed(tag, short_hash(tenant), before, limit) for tag in self._tags))
-        # A job that ends meanwhile may be found among the live and the final ones.
-        newest = {place.job: place for page in pages for place in sorted(page)}
-        places = sorted(newest.values(), reverse=True)[:limit]
-        replies = await asyncio.gather(*(self.read(place.job) for place in places))
-        return tuple(record for record in replies if record is not None)
-
-    async def _listed(self, tag: str, tenant: str, before: Position | None, limit: int) -> list[Position]:
-        """The newest of one partition: live ones, and final ones by days. All is asked for in one round trip."""
-        newest = (int(time.time() * 1000) if before is None else before.at) // INDEX_DAY_MS
-        keys = [f"{tag}xr:{tenant}", *(f"{tag}xf:{day}:{tenant}" for day in range(newest, newest - INDEX_DAYS_MAX, -1))]
-        pages = await asyncio.gather(*(self._newest(key, before, limit) for key in keys))
-        return [place for page in pages for place in page]
-
-    async def _newest(self, key: str, before: Position | None, limit: int) -> list[Position]:
-        """Equal times are passed over page by page, so that none is lost at a page's edge."""
-        top: int | str = "+inf" if before is None else before.at
-        found: list[Position] = []
-        offset = 0
-        while True:
-            flat = await self._call("ZREVRANGEBYSCORE", key, top, "-inf", "WITHSCORES", "LIMIT", offset, limit)
-            pairs = zip(flat[::2], flat[1::2], strict=True)
-            page = [Position(UnixMs(int(score)), JobId(job.decode())) for job, score in pairs]
-            found += [place for place in page if before is None or place < before]
-            if len(page) < limit or len(found) >= limit:
-                return found[:limit]
-            offset += limit
 
     # Tasks
 
@@ -496,10 +493,6 @@ class RedisStore(JournalCalls):
                     break
 
 
-INDEX_DAYS_MAX: Final = 31
-"""Days of finished jobs a listing looks back, page by page."""
-
-
 class UnknownPartition(LookupError):
     """An id of a partition this deployment does not have: no such job can exist here."""
 
@@ -533,7 +526,7 @@ def _claim_args(claim: Claim) -> list[bytes | str | int]:
     ]
     args.append(len(claim.seats))
     for seat in claim.seats:
-        args += (seat.worker, seat.fence, seat.lease_ms, int(seat.patient))
+        args += (seat.worker, seat.fence, seat.lease_ms, int(seat.patient), seat.price)
     return args
 
 
@@ -550,7 +543,8 @@ def _job_args(job: NewJob) -> list[bytes | str | int]:
     return [
         job.id, job.tenant, short_hash(job.tenant), job.blueprint, job.blueprint_version, job.state,
         codec.dump_submission(job.submission), codec.dump_context(job.context), JobStatus.PENDING,
-        codec.dump_parent(job.parent), job.history,
+        codec.dump_parent(job.parent), job.history, ",".join(short_hash(tag) for tag in job.submission.tags),
+        job.meter,
     ]  # fmt: skip
 
 

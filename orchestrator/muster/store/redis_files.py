@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import orjson
 
-from muster.core.file_record import FileRecord, NewFile, PlannedUpload, job_of_artifact
+from muster.core.file_record import FileRecord, NewFile, PlannedUpload, job_of_artifact, jobs_of_blobs
 from muster.core.ids import JobId, TaskId, UnixMs, split_task_id
 from muster.store.base import Refusal
 from muster.store.codec import text_fields, text_map
@@ -14,6 +14,8 @@ from muster.store.file_records import AlreadySent, Holding
 from muster.store.keys import short_hash
 
 Run = Callable[..., Awaitable[Any]]
+NAMES_READ: Final = 1_000
+"""Names on a tenant's account that one call looks at."""
 _FIELDS: Final = {"ten": "tenant", "nm": "name", "sz": "size", "sh": "sha256", "mt": "media_type"}
 """Of an upload's hash; `bl` (the blob, '' while it is only planned), `ct` and `xt` are written by the script."""
 
@@ -21,11 +23,12 @@ _FIELDS: Final = {"ten": "tenant", "nm": "name", "sz": "size", "sh": "sha256", "
 class RedisFileRecords:
     """*call* is one command, *run* one script by name and tag; *tag_of* raises LookupError for a foreign partition."""
 
-    def __init__(self, call: Run, run: Run, tag_of: Callable[[JobId], str], tag: str) -> None:
+    def __init__(self, call: Run, run: Run, tag_of: Callable[[JobId], str], tag: str, filled: Run) -> None:
         self._call = call
         self._run = run
         self._tag_of = tag_of
         self._global = tag
+        self._filled = filled
 
     async def admit(self, tenant: str, blob: str, size: int, *, bytes_max: int, files_max: int) -> bool:
         reply = await self._run("admit", self._global, short_hash(tenant), blob, size, bytes_max, files_max)
@@ -36,6 +39,15 @@ class RedisFileRecords:
 
     async def used(self, tenant: str) -> int:
         return int(await self._call("HGET", f"{self._global}fq:{short_hash(tenant)}", "") or 0)
+
+    async def jobs_of(self, tenant: str) -> tuple[JobId, ...]:
+        account, cursor = f"{self._global}fq:{short_hash(tenant)}", b"0"
+        names: set[str] = set()
+        while True:
+            cursor, flat = await self._call("HSCAN", account, cursor, "COUNT", NAMES_READ)
+            names.update(name.decode() for name in flat[::2])
+            if cursor == b"0":
+                return jobs_of_blobs(names)
 
     async def plan_upload(self, upload: str, planned: PlannedUpload, ttl_ms: int) -> UnixMs:
         fields = {"ten": planned.tenant, "nm": planned.name, "mt": planned.media_type}
@@ -91,7 +103,21 @@ class RedisFileRecords:
         reply = await self._run("keep", tag, task, attempt, fence, file.id, record, files_max)
         match reply[0]:
             case b"ok":
-                return FileRecord(file, UnixMs(int(reply[1])))
+                return FileRecord(file, UnixMs(int(reply[1])), line=int(reply[2]))
+            case b"full":
+                return None
+            case why:
+                return Refusal(why.decode())
+
+    async def attach(self, job: JobId, file: NewFile, files_max: int) -> FileRecord | Refusal | None:
+        try:
+            tag = self._tag_of(job)
+        except LookupError:
+            return Refusal.GONE
+        reply = await self._run("attach", tag, job, file.id, orjson.dumps(file), files_max)
+        match reply[0]:
+            case b"ok":
+                return FileRecord(file, UnixMs(int(reply[1])), line=int(reply[2]))
             case b"full":
                 return None
             case why:
@@ -103,7 +129,7 @@ class RedisFileRecords:
             return ()
         entries, left_ms = await asyncio.gather(self._call("HVALS", key), self._call("PTTL", key))
         now_ms = await self._now_ms() if left_ms > 0 else 0
-        records = [_artifact(entry, now_ms + left_ms if left_ms > 0 else None) for entry in entries]
+        records = [load_artifact(entry, now_ms + left_ms if left_ms > 0 else None) for entry in entries]
         return tuple(sorted(records, key=lambda record: (record.created_at, record.file.id)))
 
     async def artifact(self, artifact: str) -> FileRecord | None:
@@ -113,7 +139,7 @@ class RedisFileRecords:
         entry, left_ms = await asyncio.gather(self._call("HGET", key, artifact), self._call("PTTL", key))
         if entry is None:
             return None
-        return _artifact(entry, await self._now_ms() + left_ms if left_ms > 0 else None)
+        return load_artifact(entry, await self._now_ms() + left_ms if left_ms > 0 else None)
 
     async def delete(self, file: str) -> str | None:
         (blob,) = await self.blobs([file])
@@ -134,7 +160,16 @@ class RedisFileRecords:
             return found.decode() if found else None
         key = self._key(job)
         entry = None if key is None else await self._call("HGET", key, file)
-        return None if entry is None else _artifact(entry, None).file.blob
+        return None if entry is None else load_artifact(entry, None).file.blob
+
+    async def known_jobs(self, jobs: Sequence[JobId]) -> list[bool]:
+        return [bool(found) for found in await asyncio.gather(*(self._is_known(job) for job in jobs))]
+
+    async def _is_known(self, job: JobId) -> int:
+        try:
+            return int(await self._call("EXISTS", f"{self._tag_of(job)}j:{job}"))
+        except LookupError:
+            return 0
 
     async def holding(self, task: TaskId, attempt: int, fence: str) -> Holding | Refusal:
         parts = split_task_id(task)
@@ -148,7 +183,7 @@ class RedisFileRecords:
             self._call("HMGET", f"{tag}t:{task}", "st", "at", "nz", "w", "pl"),
         )
         if held[0] == b"L" and job[0] == b"0" and (int(held[1]), held[2]) == (attempt, fence.encode()):
-            return Holding(held[3].decode(), job[1].decode(), held[4])
+            return Holding(held[3].decode(), job[1].decode(), await self._filled(held[4]))
         known = job[0] is not None and (held[0] is not None or parts[1] < int(job[2]))
         return Refusal.STALE if known else Refusal.GONE
 
@@ -165,8 +200,11 @@ class RedisFileRecords:
         return int(seconds) * 1000 + int(micros) // 1000
 
 
-def _artifact(entry: bytes, expires_ms: int | None) -> FileRecord:
-    stamp, _, record = entry.partition(b"|")
-    return FileRecord(
-        NewFile(**orjson.loads(record)), UnixMs(int(stamp)), None if expires_ms is None else UnixMs(expires_ms)
-    )
+def load_artifact(entry: bytes, expires_ms: int | None) -> FileRecord:
+    """As `keep.lua` spells it."""
+    head, _, record = entry.partition(b"|")
+    stamp, line, _ = head.split(b",")
+    fields = orjson.loads(record)
+    fields["tags"] = tuple(fields.get("tags", ()))
+    expires_at = None if expires_ms is None else UnixMs(expires_ms)
+    return FileRecord(NewFile(**fields), UnixMs(int(stamp)), expires_at, int(line))

@@ -1,24 +1,32 @@
 """The part of the store on Redis or Valkey that is about events. `RedisStore` has these methods."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any, Final
 
 from muster.core.ids import JobId
 from muster.store.base import Refusal, Refused
-from muster.store.codec import text_fields
+from muster.store.codec import load_record, text_fields
 from muster.store.journal import (
+    STREAMS,
     Appended,
+    AttemptStart,
+    Known,
     Line,
+    LiveRead,
     LogRead,
     Meta,
+    NotedLine,
+    PlacedStep,
     Progress,
-    Step,
     StoredSteps,
     TaskEvents,
     dump_lines,
+    dump_text,
     load_chunk,
+    load_step,
 )
+from muster.store.redis_files import load_artifact
 
 CHUNKS_PER_READ: Final = 256
 BYTES_PER_READ: Final = 262_144
@@ -50,14 +58,32 @@ class JournalCalls:
             case why:
                 return Refused(Refusal(why.decode()))
 
-    async def read_log(self, job: JobId, start: int, watcher: str = "") -> LogRead | None:
+    async def note_line(self, line: NotedLine) -> bool | Refused:
+        tag = self._tag_or_none(line.job)
+        if tag is None:
+            return Refused(Refusal.GONE, -1)
+        at = "" if line.at is None else line.at
+        stream, text = STREAMS.index(line.stream), dump_text(line.text)
+        reply = await self._run("note_line", tag, line.job, line.seq, line.task, at, stream, text, line.log_bytes_max)
+        match reply[0]:
+            case b"new" | b"known":
+                return bool(reply[0] == b"new")
+            case why:
+                return Refused(Refusal(why.decode()), -1)
+
+    async def read_log(
+        self, job: JobId, start: int, watcher: str = "", *, late_known: int | None = None
+    ) -> LogRead | None:
         tag = self._tag_or_none(job)
         if tag is None:
             return None
-        reply = await self._run("logs", tag, job, start, CHUNKS_PER_READ, BYTES_PER_READ, watcher)
+        known = "" if late_known is None else late_known
+        reply = await self._run("logs", tag, job, start, CHUNKS_PER_READ, BYTES_PER_READ, watcher, known)
         if not reply:
             return None
-        return LogRead(reply[0] == b"1", int(reply[1]), tuple(load_chunk(chunk) for chunk in reply[2]))
+        chunks, late = (tuple(load_chunk(chunk) for chunk in reply[place]) for place in (2, 5))
+        is_final, last, at, count = reply[0] == b"1", *(int(reply[place]) for place in (1, 3, 4))
+        return LogRead(is_final, last, chunks, late, at, has_more_late=at < count)
 
     async def read_steps(self, job: JobId) -> StoredSteps:
         tag = self._tag_or_none(job)
@@ -66,15 +92,40 @@ class JournalCalls:
         steps, metadata = await asyncio.gather(
             self._call("HGETALL", f"{tag}sp:{job}"), self._call("HGETALL", f"{tag}md:{job}")
         )
-        pairs = iter(steps)
-        return StoredSteps(
-            {field.decode(): blob for field, blob in zip(pairs, pairs, strict=True)}, text_fields(metadata)
+        placed = [step for step in _loaded(steps) if isinstance(step, PlacedStep)]
+        return StoredSteps({f"{step.number}.{step.index}": step.blob for step in placed}, text_fields(metadata))
+
+    async def read_live(self, job: JobId, known: Known, watcher: str = "") -> LiveRead | None:
+        tag = self._tag_or_none(job)
+        if tag is None:
+            return None
+        reply = await self._run(
+            "live", tag, job, known.line + 1, CHUNKS_PER_READ, BYTES_PER_READ, known.steps, known.artifacts, watcher
         )
+        if not reply:
+            return None
+        header, task, last, chunks, newest_step, steps, newest_artifact, files = reply
+        loaded = _loaded(steps)
+        return LiveRead(
+            record=load_record(job, header, task),
+            last=int(last),
+            chunks=tuple(load_chunk(chunk) for chunk in chunks),
+            newest_step=int(newest_step),
+            steps=tuple(step for step in loaded if isinstance(step, PlacedStep)),
+            attempts=tuple(step for step in loaded if isinstance(step, AttemptStart)),
+            newest_artifact=int(newest_artifact),
+            artifacts=tuple(load_artifact(file, None) for file in files),
+        )
+
+
+def _loaded(flat: Sequence[bytes]) -> list[PlacedStep | AttemptStart]:
+    pairs = iter(flat)
+    return [load_step(field.decode(), blob) for field, blob in zip(pairs, pairs, strict=True)]
 
 
 def _append_args(events: TaskEvents) -> list[bytes | str | int | float]:
     lines: tuple[Line, ...] = events.of(Line)
-    steps: tuple[Step, ...] = events.of(Step)
+    steps = tuple(events.placed_steps())
     metadata: tuple[Meta, ...] = events.of(Meta)
     told: tuple[Progress, ...] = events.of(Progress)
     progress: tuple[float | str, str] = (told[-1].fraction, told[-1].message) if told else ("", "")
@@ -82,8 +133,8 @@ def _append_args(events: TaskEvents) -> list[bytes | str | int | float]:
         events.job, events.number, events.worker, events.attempt, events.fence or "", events.first, events.last,
         events.log_bytes_max, len(lines), dump_lines(lines), *progress, len(steps),
     ]  # fmt: skip
-    for step in steps:
-        args += (step.index, step.blob)
+    for before, step in steps:
+        args += (step.index, int(step.is_over), before, step.blob)
     args.append(len(metadata))
     for meta in metadata:
         args += (meta.key, meta.value)

@@ -15,6 +15,7 @@ TIMEOUT_S_MAX: Final = 7 * 86_400.0
 REQUIREMENTS: Final = "requirements.txt"
 STARTING_S: Final = 300.0
 """What a task gets beyond its command's timeout: for inputs, a late stop and artifacts."""
+ATTEMPTS_MAX: Final = 10
 TEXT_BYTES_MAX: Final = 128 * 1024 - 1
 """The longest argument or variable that Linux passes to a program."""
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -71,9 +72,12 @@ class CommandParams(BaseModel):
     Attributes:
         working_directory: relative to the task's own directory; absolute only where the worker allows it.
         environment: beside PATH, HOME and LANG, all that the command gets.
-        timeout_seconds: of the command alone.
+        timeout_seconds: of the command alone, each time it is tried.
+        attempts: how often a command that fails is run in all, with a growing pause in between.
         requirements_content: a requirements.txt for a script; only on workers that allow it.
-        collect: which files are kept: those named by markers, all, or these (relative to the working directory).
+        collect: which files are kept: those named by markers, all, or these (relative to the working directory). A name
+            that ends with `/` is a folder, which is kept as one zip.
+        stdout_file: what the command prints on stdout, if anything, is also kept as a file of this name.
         markers: whether lines such as `STEP_START:build` mean something.
         labels: of the client; the worker does not look at them.
     """
@@ -88,8 +92,10 @@ class CommandParams(BaseModel):
     working_directory: Text | None = None
     environment: Annotated[dict[VariableName, Text], Field(max_length=1000)] = {}
     timeout_seconds: Annotated[float, Field(gt=0, le=TIMEOUT_S_MAX, allow_inf_nan=False)] = TIMEOUT_S
+    attempts: Annotated[int, Field(ge=1, le=ATTEMPTS_MAX)] = 1
     inputs: Annotated[tuple[CommandInput, ...], Field(max_length=1000)] = ()
     collect: Literal["markers", "all"] | Annotated[tuple[Text, ...], Field(max_length=1000)] = "markers"
+    stdout_file: FileName | None = None
     markers: bool = True
     labels: dict[str, Any] = {}
 
@@ -118,7 +124,8 @@ class CommandResult(BaseModel):
             where it was not allowed to.
         run_seconds: from its start to its end.
         meta: what `META:` markers said outside of steps, and counts from wherever they were said.
-        output_file: the first of the files that `collect` named which was there.
+        output_file: the first of the files that `collect` named which was there; else `stdout_file`, where it is one.
+        input_paths: where the inputs lay, in their order.
         artifacts: names of the files kept.
         error: why the command counts as failed; None where it does not.
     """
@@ -127,6 +134,7 @@ class CommandResult(BaseModel):
     run_seconds: float = 0.0
     meta: dict[str, Any] = {}
     output_file: str | None = None
+    input_paths: list[str] = []
     artifacts: list[str] = []
     error: str | None = None
 

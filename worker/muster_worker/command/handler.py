@@ -12,6 +12,7 @@ from muster_worker.command.inputs import InputMissing, fetch_inputs
 from muster_worker.command.keeping import Kept, files_to_keep, output_file
 from muster_worker.command.output import Output
 from muster_worker.command.plan import NotAllowed, plan, script_names
+from muster_worker.command.printed import Printed
 from muster_worker.command.process import Ended, NotStarted, Order, Process, SupervisorLost, supervised
 from muster_worker.command.settings import CommandSettings
 from muster_worker.context import Ctx
@@ -42,6 +43,7 @@ def add_commands(worker: Worker, settings: CommandSettings, *, slots: int | None
     if sys.platform != "linux":
         raise ValueError("commands run on Linux only: nothing else can be made to leave no process behind")
     worker.add(command_task, CommandHandler(settings).run, slots=slots)
+    worker.offer_runtimes(settings.runtimes)
 
 
 class _Run:
@@ -54,8 +56,13 @@ class _Run:
         self._process: Process | None = None
         self._stopped_for: str | None = None
         self._timed_out = False
+        self._printed = Printed()
         self._output = Output(
-            ctx.emit, has_markers=params.markers, bytes_max=settings.output_bytes_max, stop=self._stop
+            ctx.emit,
+            has_markers=params.markers,
+            bytes_max=settings.output_bytes_max,
+            stop=self._stop,
+            copy=None if params.stdout_file is None else self._printed.take,
         )
 
     async def run(self) -> CommandResult:
@@ -71,10 +78,13 @@ class _Run:
             return CommandResult(exit_code=exit_code, error=self._stopped_for or str(error))
         except OSError as error:
             return CommandResult(error=f"command could not be prepared: {error}")
+        finally:
+            self._printed.close()
 
     async def _run_in(self, process: Process) -> CommandResult:
         order = plan(self._params, self._settings, process.folder, os.environ)
         await fetch_inputs(self._params, self._settings, process.folder, self._download)
+        self._printed.folder = process.folder
         try:
             ended = await self._until_ended(process, order)
         except BaseException:
@@ -131,9 +141,13 @@ class _Run:
         )
 
     async def _with_files(self, result: CommandResult, folder: Path, directory: Path) -> CommandResult:
-        own = script_names(self._params)
+        printed = self._printed.close()
+        own = script_names(self._params) | ({printed.name} if printed is not None else set())
         named = self._output.steps.files
-        found = await asyncio.to_thread(files_to_keep, self._params, folder, directory, named, own)
+        try:
+            found = await asyncio.to_thread(files_to_keep, self._params, folder, directory, named, own, printed)
+        except OSError as full:
+            return result.model_copy(update={"error": result.error or f"a folder could not be packed: {full}"})
         for file in found:
             if not isinstance(file, Kept):
                 self._output.say(f"{file.name!r} is not kept: no such file in the working directory")
@@ -143,6 +157,7 @@ class _Run:
             update={
                 "artifacts": names,
                 "output_file": output_file(self._params, files[: len(names)]),
+                "input_paths": [str(folder / given.name) for given in self._params.inputs],
                 "error": result.error or error,
             }
         )

@@ -1,4 +1,4 @@
-"""Which files a command leaves behind as artifacts. Looks at files, moves none. All its processes have ended."""
+"""Which files a command leaves behind as artifacts. Moves none, but packs folders. All its processes have ended."""
 
 import os
 import re
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from muster_worker.command.contract import CommandParams
+from muster_worker.command.packing import packed
 from muster_worker.command.steps import NamedFile
 
 NAME_CHARS_MAX: Final = 120
@@ -35,7 +36,12 @@ class Missing:
 
 
 def files_to_keep(
-    params: CommandParams, folder: Path, directory: Path, named: Sequence[NamedFile], own: set[str]
+    params: CommandParams,
+    folder: Path,
+    directory: Path,
+    named: Sequence[NamedFile],
+    own: set[str],
+    printed: Path | None = None,
 ) -> list[Kept | Missing]:
     """Each file once, in the order in which they were named.
 
@@ -45,24 +51,34 @@ def files_to_keep(
         directory: the working directory; names are relative to it and may not lead out of it.
         named: by markers.
         own: names of files in *folder* that are not the command's.
+        printed: the file with what the command printed, where `stdout_file` asks for it.
+
+    Raises:
+        OSError: a folder could not be packed.
     """
     found: dict[Path | str, Kept | Missing] = {}
     for file in named:
         _add(found, directory, file.path, file.description, file.step)
     if isinstance(params.collect, tuple):
         for name in params.collect:
-            _add(found, directory, name)
+            if name.endswith("/"):
+                _add_folder(found, folder, directory, name)
+            else:
+                _add(found, directory, name)
     elif params.collect == "all":
         skipped = {folder / name for name in (*own, *(given.name for given in params.inputs))}
         for path in _files_below(folder):
             if path not in skipped:
                 found.setdefault(path, _kept(path, str(path.relative_to(folder))))
+    if printed is not None and params.stdout_file is not None and _inside(folder, printed.name) == printed:
+        found.setdefault(printed, Kept(printed, params.stdout_file, params.stdout_file))
     return _with_names_of_their_own(list(found.values()))
 
 
 def output_file(params: CommandParams, kept: Sequence[Kept | Missing]) -> str | None:
-    """The first that `collect` names and that is there."""
+    """The first that `collect` names and that is there; else what was printed."""
     names = params.collect if isinstance(params.collect, tuple) else ()
+    names = names if params.stdout_file is None else (*names, params.stdout_file)
     there = {file.asked: file.name for file in kept if isinstance(file, Kept)}
     return next((there[name] for name in names if name in there), None)
 
@@ -75,6 +91,15 @@ def _add(
         found.setdefault(name, Missing(name))
     else:
         found.setdefault(path, _kept(path, name, description, step))
+
+
+def _add_folder(found: dict[Path | str, Kept | Missing], folder: Path, directory: Path, name: str) -> None:
+    source = (directory / name).resolve()
+    archive = packed(source, folder) if source.is_relative_to(directory) and source.is_dir() else None
+    if archive is None:
+        found.setdefault(name, Missing(name))
+    else:
+        found.setdefault(archive, Kept(archive, name, f"{_plain(source.name)}.zip"))
 
 
 def _kept(path: Path, asked: str, description: str = "", step: int | None = None) -> Kept:

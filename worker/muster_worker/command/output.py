@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from muster_worker.command.lines import LineSplitter
-from muster_worker.command.markers import parse
+from muster_worker.command.markers import StepStart, parse
 from muster_worker.command.steps import Change, Steps
 
 
@@ -24,10 +24,20 @@ class Output:
         has_markers: whether lines of stdout may be markers.
         bytes_max: of both streams together; what comes after is thrown away.
         stop: called with the reason when the command must end.
+        copy: takes stdout as it is.
     """
 
-    def __init__(self, emit: Emit, *, has_markers: bool, bytes_max: int, stop: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        emit: Emit,
+        *,
+        has_markers: bool,
+        bytes_max: int,
+        stop: Callable[[str], None],
+        copy: Callable[[bytes], None] | None = None,
+    ) -> None:
         self.steps = Steps()
+        self._copy = copy
         self._emit = emit
         self._has_markers = has_markers
         self._bytes_max = bytes_max
@@ -41,6 +51,8 @@ class Output:
         if len(chunk) > room:
             chunk = chunk[:room]
             self._stop(f"command printed more than {self._bytes_max} bytes")
+        if self._copy is not None and stream == "stdout":
+            self._copy(chunk)
         at = _now_ms()
         for line in self._splitters[stream].feed(chunk):
             self._line(stream, line, at)
@@ -61,9 +73,14 @@ class Output:
         self._tell(self.steps.end(succeeded=succeeded, exit_code=exit_code, now=datetime.now(UTC)))
 
     def _line(self, stream: str, line: str, at: int) -> None:
+        """The line that begins a step belongs to it, as does the one that ends it."""
+        marker = parse(line) if self._has_markers and stream == "stdout" else None
+        change = Change() if marker is None else self.steps.apply(marker, datetime.now(UTC))
+        if isinstance(marker, StepStart):
+            self._tell(change)
+            change = Change()
         self._emit("log", stream=stream, text=line, at=at)
-        if self._has_markers and stream == "stdout" and (marker := parse(line)) is not None:
-            self._tell(self.steps.apply(marker, datetime.now(UTC)))
+        self._tell(change)
 
     def _tell(self, change: Change) -> None:
         for step in change.steps:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from muster_worker.command.contract import STARTING_S, CommandParams, CommandResult, command_task
+from muster_worker.command.contract import COMMAND_FAILED, STARTING_S, CommandParams, CommandResult, command_task
 
 from muster.blueprint.answers import TaskError
 from muster.blueprint.definition import Blueprint
@@ -12,6 +12,8 @@ from muster.core.decisions import Fail
 
 INPUTS_WITHIN: Final = "1h"
 """A signed URL for an upload is good for as long."""
+PAUSE_S_MAX: Final = 60
+"""Between two attempts; the first pause is one second, and each is twice the one before."""
 
 command = Blueprint("command", input=CommandParams, description="Runs a program on a worker started with --commands.")
 
@@ -45,6 +47,10 @@ async def ended(job: Job[CommandParams], result: CommandResult) -> Next:
     return job.done(result)
 
 
-@command.state(to=["failed"])
-async def broken(job: Job[CommandParams], error: TaskError) -> Next:  # noqa: ARG001 - a state takes its job
-    return Fail(error.message, error.code)
+@command.state(to=["failed", "start"])
+async def broken(job: Job[CommandParams], error: TaskError) -> Next:
+    failures = int(job.data.get("failures", 0)) + 1
+    if error.code != COMMAND_FAILED or failures >= job.input.attempts:
+        return Fail(error.message, error.code)
+    job.data["failures"] = failures
+    return job.sleep(min(2 ** (failures - 1), PAUSE_S_MAX), then=start)

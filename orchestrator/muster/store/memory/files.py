@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from muster.core.file_record import FileRecord, NewFile, PlannedUpload, job_of_artifact
+from muster.core.file_record import FileRecord, NewFile, PlannedUpload, job_of_artifact, jobs_of_blobs
 from muster.core.ids import JobId, TaskId, UnixMs, split_task_id
 from muster.core.status import TaskStatus
 from muster.store.base import Refusal
@@ -29,6 +29,8 @@ class MemoryFileRecords:
         self._partition_of = partition_of
         self._uploads: dict[str, Upload] = {}
         self._artifacts: dict[JobId, dict[str, FileRecord]] = {}
+        self._numbers: dict[str, int] = {}
+        """In the order in which they were kept, for each job."""
         self._accounts: dict[str, dict[str, int]] = {}
 
     async def admit(self, tenant: str, blob: str, size: int, *, bytes_max: int, files_max: int) -> bool:
@@ -45,6 +47,9 @@ class MemoryFileRecords:
 
     async def used(self, tenant: str) -> int:
         return sum(self._accounts.get(short_hash(tenant), {}).values())
+
+    async def jobs_of(self, tenant: str) -> tuple[JobId, ...]:
+        return jobs_of_blobs(self._accounts.get(short_hash(tenant), {}))
 
     async def plan_upload(self, upload: str, planned: PlannedUpload, ttl_ms: int) -> UnixMs:
         until = UnixMs(self._now() + ttl_ms)
@@ -105,8 +110,29 @@ class MemoryFileRecords:
         kept = self._artifacts.setdefault(parts[0], {})
         if file.id not in kept and len(kept) >= files_max:
             return None
-        kept[file.id] = FileRecord(file, UnixMs(self._now()))
+        job.newest_artifact += 1
+        self._numbers[file.id] = job.newest_artifact
+        kept[file.id] = FileRecord(file, UnixMs(self._now()), line=job.last_line)
+        part.announce(job)
         return kept[file.id]
+
+    async def attach(self, job: JobId, file: NewFile, files_max: int) -> FileRecord | Refusal | None:
+        part = self._partition_of(job)
+        found = None if part is None else part.job(job)
+        if part is None or found is None:
+            return Refusal.GONE
+        kept = self._artifacts.setdefault(job, {})
+        if file.id not in kept and len(kept) >= files_max:
+            return None
+        found.newest_artifact += 1
+        self._numbers[file.id] = found.newest_artifact
+        kept[file.id] = FileRecord(file, UnixMs(self._now()), line=found.last_line)
+        part.announce(found)
+        return kept[file.id]
+
+    def artifacts_since(self, job: JobId, number: int) -> list[FileRecord]:
+        """Those that were kept after the artifact of this number."""
+        return [record for record in self._artifacts.get(job, {}).values() if self._numbers[record.file.id] > number]
 
     async def artifacts(self, job: JobId) -> tuple[FileRecord, ...]:
         part = self._partition_of(job)
@@ -116,6 +142,10 @@ class MemoryFileRecords:
         expires_at = None if found.expires_at is None else UnixMs(found.expires_at)
         kept = [replace(record, expires_at=expires_at) for record in self._artifacts.get(job, {}).values()]
         return tuple(sorted(kept, key=lambda record: (record.created_at, record.file.id)))
+
+    def drop_artifacts(self, job: JobId) -> tuple[str, ...]:
+        """Forget what a deleted job had kept; returns the blobs."""
+        return tuple(record.file.blob for record in self._artifacts.pop(job, {}).values())
 
     async def artifact(self, artifact: str) -> FileRecord | None:
         job = job_of_artifact(artifact)
@@ -138,6 +168,10 @@ class MemoryFileRecords:
             record = await (self.upload(file) if is_upload else self.artifact(file))
             found.append(None if record is None else record.file.blob)
         return found
+
+    async def known_jobs(self, jobs: Sequence[JobId]) -> list[bool]:
+        parts = [(self._partition_of(job), job) for job in jobs]
+        return [part is not None and part.job(job) is not None for part, job in parts]
 
     async def holding(self, task: TaskId, attempt: int, fence: str) -> Holding | Refusal:
         parts = split_task_id(task)

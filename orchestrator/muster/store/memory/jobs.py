@@ -36,6 +36,8 @@ def submit(part: Partition, new: NewJob, token: str, first: Commit | None, repli
         if existing is not None:
             return existing
         known = _make_job(part, new, token, part.now() + TURN_LEASE_MS)
+        if first is None:
+            part.announce_to_tenant(known, 0)
     if first is not None:
         reply = commit(part, first, replica)
         return reply if isinstance(reply, Committed) else Committed(UnixMs(part.now()))
@@ -62,7 +64,7 @@ def _make_job(part: Partition, new: NewJob, token: str, turn_at: int) -> Job:
         context=codec.load_context(codec.dump_context(new.context)),
     )
     watchers = [new.watcher] if new.watcher else []
-    job = part.jobs[new.id] = Job(stored, turn_token=token, turn_at=turn_at, watchers=watchers)
+    job = part.jobs[new.id] = Job(stored, turn_token=token, turn_at=turn_at, watchers=watchers, meter=new.meter)
     part.note(job, new.history)
     part.counts[JobStatus.PENDING] += 1
     return job
@@ -114,7 +116,9 @@ def _wait_for(part: Partition, job: Job, c: Commit, *, cancelling: bool) -> None
     if c.signal and not cancelling:
         _take_signal(job)
     if c.child is not None and not cancelling:
-        job.child = _make_job(part, c.child, "", part.now()).id
+        child = _make_job(part, c.child, "", part.now())
+        part.announce_to_tenant(child, 0)
+        job.child = child.id
 
 
 def _checked(context: Context) -> Context:
@@ -153,7 +157,8 @@ def _write(part: Partition, job: Job, c: Commit, context: Context) -> None:
 
 def _finish(part: Partition, job: Job, c: Commit, replica: str) -> None:
     part.timers.pop(GraceEnd(job.id), None)
-    _deliver_end(part, job, c.parting)
+    part.deliver_end(job, c.parting)
+    part.ledger.count(job, job.record.updated_at if c.status is JobStatus.FINISHED else None)
     part.announce_end(job, replica)
     job.signals = []
     job.expires_at = part.now() + c.retention_ms
@@ -164,15 +169,6 @@ def _finish(part: Partition, job: Job, c: Commit, replica: str) -> None:
         error=c.error or None,
         details=None if c.details is None else orjson.loads(codec.dump(c.details)),
     )
-
-
-def _deliver_end(part: Partition, job: Job, item: str) -> None:
-    """To the job that waits for this one, if it still does."""
-    known = None if job.record.parent is None else part.job(job.record.parent.id)
-    if known is None or job.record.parent is None or known.is_final or known.record.wave != job.record.parent.wave:
-        return
-    known.mailbox.append(item)
-    part.make_due(known)
 
 
 def spawn(part: Partition, job_id: JobId, version: int, token: str, wave: int, tasks: Sequence[NewTask]) -> bool:

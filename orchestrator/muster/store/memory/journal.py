@@ -4,21 +4,30 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final, TypeVar
 
+from muster.core.file_record import FileRecord
 from muster.core.ids import JobId, UnixMs, task_id
+from muster.core.record import JobRecord
 from muster.core.status import TaskStatus
 from muster.store.base import Refusal, Refused
 from muster.store.journal import (
     Appended,
+    AttemptStart,
+    Chunk,
+    Known,
     Line,
+    LiveRead,
     LogRead,
     Meta,
+    NotedLine,
+    PlacedStep,
     Progress,
-    Step,
     StoredSteps,
     TaskEvents,
     dump_chunk,
     dump_lines,
+    dump_step,
     load_chunk,
+    load_step,
 )
 from muster.store.memory.model import Job, Task
 from muster.store.memory.partition import Partition
@@ -26,6 +35,9 @@ from muster.store.memory.partition import Partition
 STEPS_MAX: Final = 1000
 METADATA_MAX: Final = 256
 WATCHERS_MAX: Final = 8
+LATE_MAX: Final = 256
+NOTHING: Final = dump_chunk(1, 0, 0, b"[]")
+"""An empty chunk says that the numbers before the first line never were."""
 V = TypeVar("V")
 
 
@@ -46,10 +58,16 @@ def append(part: Partition, events: TaskEvents) -> Appended | Refused:
         return Appended(wanted, cancelling=cancelling)
     if events.first < wanted:
         return Appended(wanted, taken=False, cancelling=cancelling)
-    _keep_lines(part, job, task, events, missing=events.first - wanted)
+    attempt_before, line_before = task.events_attempt, job.last_line
+    missing = events.first - wanted
+    _keep_lines(part, job, task, events, missing=missing)
     task.events_attempt, task.next_event = task.attempt, events.last + 1
-    if _keep_facts(job, task, events):
-        part.changed(job)
+    changed = _begin_attempt(job, task, line_before) if attempt_before not in (0, task.attempt) else False
+    changed |= _keep_steps(job, task, events, line_before + int(missing > 0), counted=changed)
+    if _keep_facts(job, task, events) or changed:
+        part.changed(job, line_before)
+    elif job.last_line != line_before:
+        part.announce_to_tenant(job, line_before)
     return Appended(events.last + 1, cancelling=cancelling)
 
 
@@ -71,17 +89,39 @@ def _keep(job: Job, task: Task, lines: tuple[Line, ...]) -> None:
 
 
 def _keep_facts(job: Job, task: Task, events: TaskEvents) -> bool:
-    """Steps, metadata and progress; whether there were any."""
-    steps: Iterable[Step] = events.of(Step)
+    """Metadata and progress; whether there were any."""
     metadata: Iterable[Meta] = events.of(Meta)
     told: tuple[Progress, ...] = events.of(Progress)
     changed = bool(told) and job.current_task == task.number
     if changed:
         job.record = replace(job.record, progress=told[-1].fraction, progress_message=told[-1].message or None)
-    for step in steps:
-        changed |= _put(job.steps, f"{task.number}.{step.index}", step.blob, STEPS_MAX)
     for meta in metadata:
         changed |= _put(job.metadata, meta.key, meta.value, METADATA_MAX)
+    return changed
+
+
+def _begin_attempt(job: Job, task: Task, line: int) -> bool:
+    """What an earlier attempt left open ends here."""
+    if not job.steps:
+        return False
+    job.newest_step += 1
+    start = PlacedStep(task.number, 0, task.attempt, line, None, b"")
+    return _put(job.steps, f"{task.number}", (job.newest_step, dump_step(job.newest_step, start)), STEPS_MAX)
+
+
+def _keep_steps(job: Job, task: Task, events: TaskEvents, line: int, *, counted: bool) -> bool:
+    told = list(events.placed_steps())
+    job.newest_step += int(bool(told) and not counted)
+    changed = False
+    for before, step in told:
+        place, at = f"{task.number}.{step.index}", line + before
+        known = load_step(place, job.steps[place][1]) if place in job.steps else None
+        opened, closed = at, None
+        if isinstance(known, PlacedStep) and known.attempt == task.attempt:
+            opened, closed = known.opened, known.closed
+        closed = (at if closed is None else closed) if step.is_over else None
+        placed = PlacedStep(task.number, step.index, task.attempt, opened, closed, step.blob)
+        changed |= _put(job.steps, place, (job.newest_step, dump_step(job.newest_step, placed)), STEPS_MAX)
     return changed
 
 
@@ -92,17 +132,81 @@ def _put(known: dict[str, V], key: str, value: V, size_max: int) -> bool:
     return True
 
 
-def read_log(part: Partition, job_id: JobId, start: int, watcher: str) -> LogRead | None:
+def note_line(part: Partition, line: NotedLine) -> bool | Refused:
+    job = part.job(line.job)
+    if job is None:
+        return Refused(Refusal.GONE, -1)
+    if job.is_final:
+        return Refused(Refusal.FINAL, -1)
+    chunks = [load_chunk(blob) for blob in job.log]
+    if any(chunk.first <= line.seq < chunk.first + len(chunk.lines) for chunk in chunks):
+        return False
+    if line.seq > 1 and job.last_line == 0:
+        job.log.append(NOTHING)
+    if line.seq == 1 and NOTHING in job.log:
+        job.log.remove(NOTHING)
+    at = UnixMs(part.now()) if line.at is None else line.at
+    place = sum(load_chunk(blob).first <= line.seq for blob in job.log)
+    job.log.insert(place, dump_chunk(line.seq, line.task, 1, dump_lines((Line(at, line.stream, line.text),))))
+    while sum(map(len, job.log)) > line.log_bytes_max and len(job.log) > 1:
+        del job.log[0]
+    if line.seq < job.last_line:
+        job.late.append(line.seq)
+    before, job.last_line = job.last_line, max(job.last_line, line.seq)
+    part.announce_log(job)
+    part.announce_to_tenant(job, before)
+    return True
+
+
+def read_log(part: Partition, job_id: JobId, start: int, watcher: str, late_known: int | None = None) -> LogRead | None:
     job = part.job(job_id)
     if job is None:
         return None
+    _add_reader(job, watcher)
+    count = len(job.late)
+    known = count if late_known is None else max(late_known, count - LATE_MAX)
+    chunks = [load_chunk(blob) for blob in job.log]
+    late = tuple(chunk for number in job.late[known:] for chunk in chunks if chunk.lines and chunk.first == number)
+    return LogRead(job.is_final, job.last_line, _chunks_from(job, start), late, count)
+
+
+def _add_reader(job: Job, watcher: str) -> None:
     if watcher and not job.is_final and watcher not in job.readers:
         job.readers = [watcher, *job.readers][:WATCHERS_MAX]
+
+
+def _chunks_from(job: Job, start: int) -> tuple[Chunk, ...]:
     chunks = [load_chunk(blob) for blob in job.log] if start <= job.last_line else []
     holding = [i for i, chunk in enumerate(chunks) if chunk.first <= start]
-    return LogRead(job.is_final, job.last_line, tuple(chunks[holding[-1] if holding else 0 :]))
+    return tuple(chunks[holding[-1] if holding else 0 :])
 
 
 def read_steps(part: Partition, job_id: JobId) -> StoredSteps:
     job = part.job(job_id)
-    return StoredSteps() if job is None else StoredSteps(dict(job.steps), dict(job.metadata))
+    if job is None:
+        return StoredSteps()
+    placed = _steps_since(job, 0)
+    steps = {f"{step.number}.{step.index}": step.blob for step in placed if isinstance(step, PlacedStep)}
+    return StoredSteps(steps, dict(job.metadata))
+
+
+def read_live(job: Job, record: JobRecord, artifacts: Iterable[FileRecord], known: Known, watcher: str) -> LiveRead:
+    """*artifacts* are those that are newer than what is *known*."""
+    _add_reader(job, watcher)
+    if watcher and not job.is_final and watcher not in job.followers:
+        job.followers = [watcher, *job.followers][:WATCHERS_MAX]
+    steps = _steps_since(job, known.steps)
+    return LiveRead(
+        record=record,
+        last=job.last_line,
+        chunks=_chunks_from(job, known.line + 1),
+        newest_step=job.newest_step,
+        steps=tuple(step for step in steps if isinstance(step, PlacedStep)),
+        attempts=tuple(step for step in steps if isinstance(step, AttemptStart)),
+        newest_artifact=job.newest_artifact,
+        artifacts=tuple(artifacts),
+    )
+
+
+def _steps_since(job: Job, change: int) -> list[PlacedStep | AttemptStart]:
+    return [load_step(place, blob) for place, (changed, blob) in job.steps.items() if changed > change]

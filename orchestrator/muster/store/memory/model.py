@@ -45,11 +45,19 @@ class Job:
     log: list[bytes] = field(default_factory=list[bytes])
     """Chunks, oldest first."""
     last_line: int = 0
+    late: list[int] = field(default_factory=list[int])
+    """Numbers of lines that came when there was a greater one."""
     readers: list[str] = field(default_factory=list[str])
     """Replicas told when the log grows."""
-    steps: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    steps: dict[str, tuple[int, bytes]] = field(default_factory=dict[str, tuple[int, bytes]])
+    """By place: the number of their last change, and what it was."""
+    newest_step: int = 0
+    newest_artifact: int = 0
     metadata: dict[str, str] = field(default_factory=dict[str, str])
     expires_at: int | None = None
+    meter: str = ""
+    run_ms: int = 0
+    """Of all runs of its tasks so far."""
 
     @property
     def id(self) -> JobId:
@@ -84,6 +92,7 @@ class Task:
     worker: str = ""
     fence: str = ""
     patient: bool = False
+    price: int = 0
     claimed_at: int = 0
     must_end_at: int = 0
     lease_ends_at: int = 0

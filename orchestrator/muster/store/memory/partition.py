@@ -6,10 +6,12 @@ from dataclasses import replace
 
 from muster.core.ids import JobId, TaskId, UnixMs
 from muster.core.limits import TURN_LEASE_MS
+from muster.core.metering import cost_of
 from muster.core.status import JobStatus, TaskStatus
 from muster.store.base import Claim, Claimed, NewTask, RawEvent, Turn
 from muster.store.codec import load_item
 from muster.store.keys import short_hash
+from muster.store.memory.ledger import Ledger
 from muster.store.memory.model import Delivery, Drop, Job, Outgoing, Task, TaskStart, Timer
 from muster.store.memory.queue import FairQueue
 
@@ -37,6 +39,9 @@ class Partition:
         self.idempotency_keys: dict[str, tuple[JobId, str, int]] = {}
         """To the job, the fingerprint and when it is forgotten."""
         self.counts: Counter[str] = Counter()
+        self.ledger = Ledger()
+        self.tenant_watchers: dict[str, dict[str, int]] = {}
+        """Replicas that are told of every change of a tenant's jobs, newest last: until when."""
 
     # Jobs
 
@@ -60,14 +65,34 @@ class Partition:
         self.counts[status] += 1
         job.record = replace(job.record, status=status)
 
-    def changed(self, job: Job) -> None:
-        """Something changed that a watcher may see, without a commit."""
+    def changed(self, job: Job, line: int | None = None) -> None:
+        """Something changed that a watcher may see, without a commit. *line* was the newest one before."""
         job.record = replace(job.record, revision=job.record.revision + 1)
-        self.announce(job)
+        self.announce(job, line)
 
-    def announce(self, job: Job) -> None:
+    def announce(self, job: Job, line: int | None = None) -> None:
         for replica in job.followers:
             self._send(replica, f"j|{job.id}")
+        self.announce_to_tenant(job, job.last_line if line is None else line)
+
+    def announce_to_tenant(self, job: Job, line: int) -> None:
+        for replica in self._watching(job.flow):
+            self._send(replica, f"t|{job.flow}|{job.id}|{line}")
+
+    def is_watched(self, job: Job) -> bool:
+        return bool(self._watching(job.flow))
+
+    def _watching(self, flow: str) -> dict[str, int]:
+        now = self.now()
+        return {name: ends for name, ends in self.tenant_watchers.get(flow, {}).items() if ends > now}
+
+    def watch_tenant(self, flow: str, replica: str, ttl_ms: int) -> bool:
+        """Whether it was watching already."""
+        watching = self._watching(flow)
+        known = watching.pop(replica, None) is not None
+        kept = list(watching.items())[-7:]
+        self.tenant_watchers[flow] = {**dict(kept), replica: self.now() + ttl_ms}
+        return known
 
     def announce_end(self, job: Job, ended_by: str) -> None:
         """Who ended the job tells its own watchers itself."""
@@ -95,6 +120,15 @@ class Partition:
         job.need = 0
         if not job.turn_token:
             job.turn_at = self.now()
+
+    def deliver_end(self, job: Job, item: str) -> None:
+        """Tell the job that waits for this one, if it still does."""
+        parent = job.record.parent
+        known = None if parent is None else self.job(parent.id)
+        if parent is None or known is None or known.is_final or known.record.wave != parent.wave:
+            return
+        known.mailbox.append(item)
+        self.make_due(known)
 
     # Tasks
 
@@ -145,17 +179,30 @@ class Partition:
         return self._calls, 0
 
     def forget(self, task: Task) -> None:
-        """Drop a task whatever its state. Its job is not told."""
+        """Drop a task whatever its state. Its job is not told, but pays for a run that is cut off."""
+        if task.status is TaskStatus.LEASED and (job := self.job(task.job)) is not None:
+            self.charge(job, task)
         if task.status is TaskStatus.READY:
             self.queues[task.cls].remove(task)
         self.timers.pop(TaskStart(task.id), None)
         self.tasks.pop(task.id, None)
+
+    def charge(self, job: Job, task: Task) -> int:
+        """Let *job* pay for a run that ends now. Returns the ms it took."""
+        ran_ms = self.now() - task.claimed_at
+        cost = cost_of(ran_ms, task.price)
+        job.run_ms += ran_ms
+        job.record = replace(job.record, cost_micros=job.record.cost_micros + cost)
+        if job.is_final:  # it has been counted already
+            self.ledger.add(job, 0, ran_ms, cost)
+        return ran_ms
 
     def lease(self, task: Task, claim: Claim, place: int) -> Claimed:
         """Give *task* to the seat at *place*."""
         now, seat = self.now(), claim.seats[place]
         task.status, task.attempt = TaskStatus.LEASED, task.attempt + 1
         task.worker, task.fence, task.patient = seat.worker, seat.fence, seat.patient
+        task.price = seat.price
         task.claimed_at, task.must_end_at = now, now + task.timeout_ms
         task.lease_ends_at = min(now + seat.lease_ms, task.must_end_at)
         job = self.jobs[task.job]
@@ -164,7 +211,7 @@ class Partition:
         if claim.history:
             event = f'{{"e":"task_started","n":{task.number},"a":{task.attempt},"w":"{seat.worker}"}}'
             self.note(job, event)
-        if job.followers:
+        if job.followers or self.is_watched(job):
             self.changed(job)
         return Claimed(place, task.id, task.attempt, task.body, now - task.ready_at)
 

@@ -4,13 +4,13 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from datetime import date
 from typing import Final
 
-from muster.core.ids import JobId, TaskId, partition_of, split_task_id, task_id
+from muster.core.ids import JobId, TaskId, partition_of, split_task_id
 from muster.core.limits import CLAIM_MAX
 from muster.core.record import JobRecord
-from muster.core.status import TaskStatus
+from muster.core.status import JobStatus, TaskStatus
 from muster.store.base import (
     Claim,
     Claimed,
@@ -31,10 +31,14 @@ from muster.store.base import (
     Tick,
     Turn,
 )
-from muster.store.journal import Appended, LogRead, StoredSteps, TaskEvents
-from muster.store.memory import jobs, journal, tasks, ticks
+from muster.store.index import DayCost, Glance, TagPage
+from muster.store.journal import Appended, Known, LiveRead, LogRead, NotedLine, StoredSteps, TaskEvents
+from muster.store.keys import short_hash
+from muster.store.memory import index, jobs, journal, tasks, ticks
+from muster.store.memory.connections import MemoryConnectionRecords
+from muster.store.memory.figures import MemoryFigures
 from muster.store.memory.files import MemoryFileRecords
-from muster.store.memory.model import Delivery, Job
+from muster.store.memory.model import Delivery
 from muster.store.memory.partition import Partition
 from muster.store.memory.workers import Workers
 
@@ -60,9 +64,11 @@ class MemoryState:
 
     def erase(self) -> None:
         """Forget everything but who listens."""
-        self.partitions = [self._partition(index) for index in range(self.partition_count)]
+        self.partitions = [self._partition(number) for number in range(self.partition_count)]
         self.workers = Workers(self.now)
         self.files = MemoryFileRecords(self.now, self.partition_with)
+        self.figures = MemoryFigures(self.files, self.partitions)
+        self.connections = MemoryConnectionRecords(self.now)
         self.blueprints: dict[tuple[str, str], str] = {}
         self.secret: str | None = None
 
@@ -105,6 +111,14 @@ class MemoryStore:
     @property
     def files(self) -> MemoryFileRecords:
         return self._state.files
+
+    @property
+    def figures(self) -> MemoryFigures:
+        return self._state.figures
+
+    @property
+    def connections(self) -> MemoryConnectionRecords:
+        return self._state.connections
 
     def _of(self, job: JobId) -> Partition | None:
         return self._state.partition_with(job)
@@ -149,21 +163,42 @@ class MemoryStore:
             told = found.followers if changes else found.watchers
             if watcher not in told:
                 told[:] = [watcher, *told][:WATCHERS_MAX]
-        return _with_worker(part, found)
+        return index.with_worker(part, found)
+
+    async def watch_tenant(self, tenant: str, watcher: str, ttl_ms: int) -> bool:
+        flow = short_hash(tenant)
+        known = [part.watch_tenant(flow, watcher, ttl_ms) for part in self._state.partitions]
+        return all(known)
 
     async def history(self, job: JobId) -> tuple[RawEvent, ...]:
         found = self._home(job).job(job)
         return () if found is None else tuple(found.history)
 
+    # Lists
+
     async def jobs(self, tenant: str, before: Position | None, limit: int) -> tuple[JobRecord, ...]:
-        found = {
-            Position.of(job.record): part
-            for part in self._state.partitions
-            for job_id in list(part.jobs)
-            if (job := part.job(job_id)) is not None and job.record.tenant == tenant
-        }
-        listed = sorted((place for place in found if before is None or place < before), reverse=True)
-        return tuple(_with_worker(found[place], found[place].jobs[place.job]) for place in listed[:limit])
+        return index.listed(self._state.partitions, tenant, before, limit)
+
+    async def tagged(self, tenant: str, tag: str, before: Position | None, limit: int) -> TagPage:
+        return index.tagged(self._state.partitions, tenant, tag, before, limit)
+
+    async def glances(
+        self, tenant: str, *, tag: str | None, statuses: frozenset[JobStatus] | None, most: int
+    ) -> Sequence[Glance]:
+        return index.glances(self._state.partitions, tenant, tag, statuses)[:most]
+
+    async def day_costs(self, tenant: str, days: Sequence[date]) -> tuple[DayCost, ...]:
+        return index.day_costs(self._state.partitions, tenant, days)
+
+    async def durations(self, tenant: str, meter: str) -> tuple[int, ...]:
+        return index.durations(self._state.partitions, tenant, meter, self._state.now())
+
+    async def delete(self, job: JobId) -> tuple[str, ...]:
+        part = self._of(job)
+        if part is None:
+            return ()
+        index.delete(part, job)
+        return self.files.drop_artifacts(job)
 
     # Tasks
 
@@ -191,13 +226,27 @@ class MemoryStore:
         part = self._of(events.job)
         return Refused(Refusal.GONE, -1) if part is None else journal.append(part, events)
 
-    async def read_log(self, job: JobId, start: int, watcher: str = "") -> LogRead | None:
+    async def note_line(self, line: NotedLine) -> bool | Refused:
+        part = self._of(line.job)
+        return Refused(Refusal.GONE, -1) if part is None else journal.note_line(part, line)
+
+    async def read_log(
+        self, job: JobId, start: int, watcher: str = "", *, late_known: int | None = None
+    ) -> LogRead | None:
         part = self._of(job)
-        return None if part is None else journal.read_log(part, job, start, watcher)
+        return None if part is None else journal.read_log(part, job, start, watcher, late_known)
 
     async def read_steps(self, job: JobId) -> StoredSteps:
         part = self._of(job)
         return StoredSteps() if part is None else journal.read_steps(part, job)
+
+    async def read_live(self, job: JobId, known: Known, watcher: str = "") -> LiveRead | None:
+        part = self._of(job)
+        found = None if part is None else part.job(job)
+        if part is None or found is None:
+            return None
+        artifacts = self._state.files.artifacts_since(job, known.artifacts)
+        return journal.read_live(found, index.with_worker(part, found), artifacts, known, watcher)
 
     async def tick(self, partition: int, token_prefix: str) -> Tick:
         return ticks.tick(self._state.partitions[partition], token_prefix)
@@ -268,10 +317,3 @@ class MemoryStore:
 
     async def flush(self) -> None:
         self._state.erase()
-
-
-def _with_worker(part: Partition, job: Job) -> JobRecord:
-    """The record, with the worker that has the job's current task."""
-    task = None if job.current_task is None else part.tasks.get(task_id(job.id, job.current_task))
-    leased = task is not None and task.status is TaskStatus.LEASED
-    return replace(job.record, current_worker=task.worker if task is not None and leased else None)

@@ -25,7 +25,7 @@ def complete(part: Partition, c: Completion) -> Completed | Refused:
     if job.is_final:
         part.forget(task)
         return Refused(Refusal.FINAL)
-    ran_ms = part.now() - task.claimed_at
+    ran_ms = part.charge(job, task)
     part.note(job, c.history, ran_ms)
     if c.mode is not Mode.DELIVER and not job.record.cancel_requested:
         _put_back(part, job, task, c)
@@ -61,6 +61,7 @@ def _put_back(part: Partition, job: Job, task: Task, c: Completion) -> None:
 
 
 def _deliver(part: Partition, job: Job, task: Task, c: Completion) -> Completed:
+    task.status = TaskStatus.SUCCESS  # its run was charged
     part.forget(task)
     due = False
     if task.wave == job.record.wave:

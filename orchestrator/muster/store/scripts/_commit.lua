@@ -1,7 +1,7 @@
 -- What a turn decided, and how it is written. Included by commit, and by submit for a job's first turn.
 local function read_job()
   return { id = arg(), tenant = arg(), flow = arg(), blueprint = arg(), version = arg(), state = arg(), sub = arg(),
-    ctx = arg(), status = arg(), parent = arg(), entry = arg() }
+    ctx = arg(), status = arg(), parent = arg(), entry = arg(), tags = arg(), meter = arg() }
 end
 
 -- Write a new job. Its first turn is due in `ttl` ms, held by `token` until then; nil: its first commit comes at once.
@@ -10,8 +10,13 @@ local function make_job(new, token, ttl, watcher)
     'st', new.status, 's', new.state, 'v', 0, 'wv', 0, 'nt', 0, 'sub', new.sub, 'ctx', new.ctx, 'ct', now, 'ut', now,
     'sa', '', 'fin', '0', 'need', 0, 'tl', token, 'cx', '0', 'tf', 0, 'nl', 0, 'sw', 0, 'spn', 0, 'rc', 0, 'aw', watcher)
   if new.parent ~= '' then call('HSET', T .. 'j:' .. new.id, 'pa', new.parent) end
+  if new.meter ~= new.blueprint then call('HSET', T .. 'j:' .. new.id, 'mt', new.meter) end
   note(new.id, new.entry)
   call('ZADD', T .. 'xr:' .. new.flow, now, new.id)
+  if new.tags ~= '' then
+    call('HSET', T .. 'j:' .. new.id, 'tg', new.tags)
+    for tag in each_tag(new.tags) do tag_job('xl:', new.flow, tag, now, new.id) end
+  end
   if ttl then call('ZADD', T .. 'D', now + ttl, new.id) end
   call('HINCRBY', T .. 'n', new.status, 1)
 end
@@ -54,6 +59,7 @@ local function make_leased(jid, flow, wave, task, place, seat)
   call('HSET', T .. 't:' .. tid, 'st', 'L', 'q', task.cls, 'fl', flow, 'bd', task.band, 'wv', wave, 'at', 1, 'fx', 0,
     'ls', 0, 'to', task.timeout, 'pl', task.body, 'po', task.rules, 'rs', age + place, 'ra', now,
     'w', seat.worker, 'nz', seat.nonce, 'lg', seat.patient, 'hd', hard, 'ca', now)
+  set_price(T .. 't:' .. tid, seat)
   call('HSETNX', T .. 'cls', task.cls, task.kind)
   call('ZADD', T .. 'L', math.min(now + seat.lease, hard), tid)
   return { tid, '1', task.body, '0' }
@@ -84,16 +90,6 @@ local function make_tasks(jid, flow, c, entries, cancelling)
   return claimed, ready, order, seat
 end
 
--- Put a child's end into the mailbox of the job that waits for it, if it still does, and make its turn due.
-local function deliver_end(parent, item)
-  local pid, wave = string.match(parent, '^([^|]+)|(%d+)|')
-  local p = call('HMGET', T .. 'j:' .. pid, 'fin', 'wv', 'tl')
-  if p[1] ~= '0' or p[2] ~= wave then return end
-  call('RPUSH', T .. 'i:' .. pid, item)
-  call('HSET', T .. 'j:' .. pid, 'need', 0)
-  if p[3] == '' then call('ZADD', T .. 'D', now, pid) end
-end
-
 local function end_job(jid, job, flow, c, watchers, readers, parent)
   if parent and parent ~= '' then deliver_end(parent, c.parting) end
   call('HSET', job, 'fin', '1', 'ft', now, 'res', c.result, 'err', c.err, 'det', c.details)
@@ -102,6 +98,11 @@ local function end_job(jid, job, flow, c, watchers, readers, parent)
   local index = T .. 'xf:' .. c.day .. ':' .. flow
   call('ZADD', index, now, jid)
   call('PEXPIRE', index, c.day_ttl)
+  local created, tags = count_job(jid, c.status == 'finished')
+  for tag in each_tag(tags) do
+    call('ZREM', T .. 'xl:' .. flow .. ':' .. tag, jid)
+    call('PEXPIRE', tag_job('xt:', flow, tag, created, jid), c.day_ttl)
+  end
   announce(jid, watchers, c.replica)   -- the caller tells its own watchers itself
   announce(jid, readers, nil, 'l')
   call('HDEL', job, 'aw', 'ac', 'al')
@@ -176,7 +177,10 @@ local function commit(jid, c)
   end
   local timer = set_timers(jid, job, c, j[8])
   local claimed, ready, order, seat = make_tasks(jid, flow, c, entries, cancelling)
-  if c.child and not cancelling then make_job(c.child, '', 0, '') end
+  if c.child and not cancelling then
+    make_job(c.child, '', 0, '')
+    announce_to_tenant(c.child.id, c.child.flow, 0)
+  end
   note_all(jid, entries)
   local begun = c.started or #claimed > 0
   call('HSET', job, 'v', tonumber(c.version) + 1, 'tl', '', 'lc', c.token, 'st', c.status, 's', c.state, 'ctx', c.ctx,
@@ -188,6 +192,7 @@ local function commit(jid, c)
   count_status(j[4], c.status)
   if c.final then end_job(jid, job, flow, c, j[14], j[17], j[18]) end
   announce(jid, j[9])
+  announce_to_tenant(jid, flow)
 
   if c.claim and c.claim.seats[seat] then
     for _, got in ipairs(take(c.claim, seat)) do

@@ -4,6 +4,9 @@ local call = redis.call
 local BAND = 70368744177664   -- 2^46: a band's width in a score
 local STRIDE = 64             -- virtual time one task costs a flow
 local EPOCH = 1735689600      -- 2025-01-01; ages count from here in units of 10 microseconds
+local TAG_JOBS_MAX = 10000    -- newest jobs that an index of a tag keeps
+local METER_FIELDS_MAX = 3000  -- of a tenant and day, three for each meter
+local DAY_MS = 86400000
 local POPS_MAX = 256          -- abandoned tasks a claim clears away before it gives up its turn
 local cursor = 0
 
@@ -35,6 +38,18 @@ local function note(jid, blob, duration)
   if blob ~= '' then note_all(jid, { stamped(blob, duration) }) end
 end
 
+-- Put a job into the index of live (`xl:`) or final (`xt:`) jobs of a tag.
+local function tag_job(kind, flow, tag, created, jid)
+  local index = T .. kind .. flow .. ':' .. tag
+  call('ZADD', index, created, jid)
+  call('ZREMRANGEBYRANK', index, 0, -TAG_JOBS_MAX - 1)
+  return index
+end
+
+local function each_tag(tags)
+  return string.gmatch(tags or '', '[^,]+')
+end
+
 local function started(number, attempt, worker)
   return '{"e":"task_started","n":' .. number .. ',"a":' .. attempt .. ',"w":"' .. worker .. '"}'
 end
@@ -52,6 +67,24 @@ local function announce(jid, watchers, except, kind)
     for rid in string.gmatch(watchers, '[^,]+') do
       if rid ~= except then call('SPUBLISH', T .. '!' .. rid, (kind or 'j') .. '|' .. jid) end
     end
+  end
+end
+
+-- Replicas where somebody follows all jobs of a tenant: `<replica>@<ms until it is so>,...`, mostly nobody. One read
+-- for each tenant and script.
+local tenant_watchers = {}
+local function watchers_of_tenant(flow)
+  if tenant_watchers[flow] == nil then tenant_watchers[flow] = call('GET', T .. 'tw:' .. flow) end
+  return tenant_watchers[flow]
+end
+
+-- Tell them that the job changed, and how many lines its log had before.
+local function announce_to_tenant(jid, flow, line)
+  local watchers = watchers_of_tenant(flow)
+  if not watchers then return end
+  local message = 't|' .. flow .. '|' .. jid .. '|' .. (line or call('HGET', T .. 'j:' .. jid, 'sn') or '0')
+  for rid, ends in string.gmatch(watchers, '([^,@]+)@(%d+)') do
+    if tonumber(ends) > now then call('SPUBLISH', T .. '!' .. rid, message) end
   end
 end
 
@@ -98,16 +131,67 @@ local function leave_flow(tid, cls, flow)
   end
 end
 
+-- Micros of a run of `ran` ms at `price` micros a second; nil where the worker has no price.
+local function cost_of(ran, price)
+  return price and math.min(math.floor(ran * tonumber(price) / 1000), 1e15) or 0
+end
+
+-- Add to the sums of a tenant's jobs of one meter that were created on one day: j jobs, r ms run, c micros.
+-- Returns the meter they went to, and whether it is the day's first job of it.
+local function add_to_day(flow, created, meter, jobs, ran, cost)
+  local sums = T .. 'co:' .. math.floor(tonumber(created) / DAY_MS) .. ':' .. flow
+  local counted = call('HINCRBY', sums, 'j|' .. meter, jobs)
+  local is_first = counted == jobs
+  if is_first then
+    local plain = string.match(meter, '^([^|]*)|')
+    if plain and call('HLEN', sums) > METER_FIELDS_MAX then
+      call('HDEL', sums, 'j|' .. meter)
+      return add_to_day(flow, created, plain, jobs, ran, cost)
+    end
+    call('PEXPIRE', sums, 400 * DAY_MS)
+  end
+  if ran > 0 then call('HINCRBY', sums, 'r|' .. meter, ran) end
+  if cost > 0 then call('HINCRBY', sums, 'c|' .. meter, cost) end
+  return meter, is_first
+end
+
+-- Count a job that is over, with all its runs so far. Returns when it was made, and its tags.
+local function count_job(jid, finished)
+  local j = call('HMGET', T .. 'j:' .. jid, 'fl', 'ct', 'mt', 'bp', 'rm', 'cm', 'sa', 'tg')
+  local meter, is_first = add_to_day(j[1], j[2], j[3] or j[4], 1, tonumber(j[5] or 0), tonumber(j[6] or 0))
+  if not finished then return j[2], j[8] end
+  local times = T .. 'du:' .. j[1] .. ':' .. string.sub(redis.sha1hex(meter), 1, 16)
+  local length = call('LPUSH', times, now .. '|' .. (now - (tonumber(j[7]) or now)))
+  if length > 150 then call('LTRIM', times, 0, 99) end
+  -- Once a day is enough for a time to live of 31 days, where 30 are asked for.
+  if is_first or length == 1 or math.floor(tonumber(j[2]) / DAY_MS) ~= math.floor(now / DAY_MS) then
+    call('PEXPIRE', times, 31 * DAY_MS)
+  end
+  return j[2], j[8]
+end
+
+-- Charge a run that is cut off: to the job, and to its day's sums where it has been counted already.
+local function charge(jid, claimed, price)
+  local job, ran = T .. 'j:' .. jid, now - tonumber(claimed)
+  local cost = cost_of(ran, price)
+  local j = call('HMGET', job, 'fin', 'fl', 'ct', 'mt', 'bp')
+  if not j[1] then return end
+  call('HINCRBY', job, 'rm', ran)
+  if cost > 0 then call('HINCRBY', job, 'cm', cost) end
+  if j[1] == '1' then add_to_day(j[2], j[3], j[4] or j[5], 0, ran, cost) end
+end
+
 -- Forget a live task whatever its state. Its job is not told.
 local function drop_task(jid, number)
   local tid = jid .. '.' .. number
-  local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl')
+  local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl', 'ca', 'pr')
   if t[1] then
     if t[1] == 'R' then
       leave_flow(tid, t[2], t[3])
     elseif t[1] == 'L' then
       call('ZREM', T .. 'L', tid)
-      call('HINCRBY', T .. 'j:' .. jid, 'nl', -1)
+      if call('HEXISTS', T .. 'j:' .. jid, 'nl') == 1 then call('HINCRBY', T .. 'j:' .. jid, 'nl', -1) end
+      charge(jid, t[4], t[5])
     else
       call('ZREM', T .. 'tm', 't|' .. tid)
     end
@@ -116,20 +200,29 @@ local function drop_task(jid, number)
   call('SREM', T .. 'jt:' .. jid, number)
 end
 
--- A claim's arguments: replica, history flag, register flag, classes, seats (worker, nonce, lease ms, patient).
+-- A claim's arguments: replica, history flag, register flag, classes, seats (worker, nonce, lease ms, patient, price).
 local function read_claim()
   local claim = { rid = arg(), history = arg() == '1', register = arg() == '1', classes = {}, seats = {} }
   for i = 1, int() do claim.classes[i] = arg() end
   for i = 1, int() do
-    claim.seats[i] = { worker = arg(), nonce = arg(), lease = int(), patient = arg() }
+    claim.seats[i] = { worker = arg(), nonce = arg(), lease = int(), patient = arg(), price = arg() }
   end
   return claim
+end
+
+-- Freeze the worker's price for this run, instead of that of an earlier one.
+local function set_price(key, seat, earlier)
+  if seat.price ~= '0' then
+    call('HSET', key, 'pr', seat.price)
+  elseif earlier then
+    call('HDEL', key, 'pr')
+  end
 end
 
 -- Lease task `tid` to `seat`, or clear it away when its job no longer wants it. Returns the reply's entry or nil.
 local function lease_task(tid, seat, history)
   local key = T .. 't:' .. tid
-  local t = call('HMGET', key, 'st', 'at', 'to', 'pl', 'wv', 'ra')
+  local t = call('HMGET', key, 'st', 'at', 'to', 'pl', 'wv', 'ra', 'pr', 'fl')
   if t[1] ~= 'R' then return nil end
   local jid, number = string.sub(tid, 1, 36), string.sub(tid, 38)
   local job = T .. 'j:' .. jid
@@ -143,12 +236,14 @@ local function lease_task(tid, seat, history)
   local attempt = tonumber(t[2]) + 1
   local hard = now + tonumber(t[3])
   call('HSET', key, 'st', 'L', 'at', attempt, 'w', seat.worker, 'nz', seat.nonce, 'lg', seat.patient, 'hd', hard, 'ca', now)
+  set_price(key, seat, t[7])
   call('ZADD', T .. 'L', math.min(now + seat.lease, hard), tid)
   call('HSET', job, 'nl', tonumber(j[7]) + 1, 'sa', j[5] == '' and now or j[5])
   if history then note(jid, started(number, attempt, seat.worker)) end
-  if j[6] and j[6] ~= '' then
+  if watchers_of_tenant(t[8]) or (j[6] and j[6] ~= '') then
     call('HINCRBY', job, 'pv', 1)
     announce(jid, j[6])
+    announce_to_tenant(jid, t[8])
   end
   return { tid, tostring(attempt), t[4], tostring(now - tonumber(t[6])) }
 end
@@ -205,7 +300,7 @@ local function take(claim, first_seat)
 end
 
 local HEADER = { 'ten', 'bp', 'bv', 'st', 's', 'v', 'wv', 'nt', 'sub', 'ctx', 'ct', 'ut', 'sa', 'ft', 'res', 'err', 'det',
-  'rc', 'cx', 'tf', 'sw', 'spn', 'pg', 'pm', 'cur', 'pv', 'pa' }
+  'rc', 'cx', 'tf', 'sw', 'spn', 'pg', 'pm', 'cur', 'pv', 'pa', 'cm' }
 
 local function header(jid)
   return call('HMGET', T .. 'j:' .. jid, unpack(HEADER))
@@ -220,4 +315,14 @@ end
 
 local function turn_reply(jid)
   return { header(jid), call('LRANGE', T .. 'i:' .. jid, 0, -1) }
+end
+
+-- Put a child's end into the mailbox of the job that waits for it, if it still does, and make its turn due.
+local function deliver_end(parent, item)
+  local pid, wave = string.match(parent, '^([^|]+)|(%d+)|')
+  local p = call('HMGET', T .. 'j:' .. pid, 'fin', 'wv', 'tl')
+  if p[1] ~= '0' or p[2] ~= wave then return end
+  call('RPUSH', T .. 'i:' .. pid, item)
+  call('HSET', T .. 'j:' .. pid, 'need', 0)
+  if p[3] == '' then call('ZADD', T .. 'D', now, pid) end
 end

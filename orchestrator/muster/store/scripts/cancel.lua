@@ -14,7 +14,7 @@ local jid, token, ttl, grace, entry, entry_below = arg(), arg(), int(), int(), a
 local DEPTH_MAX = 16   -- more than there can be
 local chain, below = {}, jid
 while below ~= '' and #chain < DEPTH_MAX do
-  local j = call('HMGET', T .. 'j:' .. below, 'fin', 'cx', 'tl', 'nl', 'ac', 'cur', 'ch')
+  local j = call('HMGET', T .. 'j:' .. below, 'fin', 'cx', 'tl', 'nl', 'ac', 'cur', 'ch', 'fl')
   if j[1] ~= '0' then
     if #chain == 0 then return { j[1] and 'final' or 'gone' } end
     break
@@ -35,6 +35,7 @@ for place, link in ipairs(chain) do
     call('HINCRBY', T .. 'j:' .. link.id, 'pv', 1)
     note(link.id, place == 1 and entry or entry_below)
     announce(link.id, link.j[5])
+    announce_to_tenant(link.id, link.j[8])
   end
 end
 if j[2] ~= '1' then

@@ -17,8 +17,8 @@ local claim = arg() == '1' and read_claim() or nil
 local tid = jid .. '.' .. number
 local key, job = T .. 't:' .. tid, T .. 'j:' .. jid
 
-local t = call('HMGET', key, 'st', 'at', 'nz', 'w', 'wv', 'q', 'fl', 'pw', 'bd', 'ca')
-local j = call('HMGET', job, 'fin', 'wv', 'tl', 'pol', 'cx', 'sw', 'nt', 'ac', 'nl', 'need', 'cur', 'ch')
+local t = call('HMGET', key, 'st', 'at', 'nz', 'w', 'wv', 'q', 'fl', 'pw', 'bd', 'ca', 'pr')
+local j = call('HMGET', job, 'fin', 'wv', 'tl', 'pol', 'cx', 'sw', 'nt', 'ac', 'nl', 'need', 'cur', 'ch', 'rm')
 if not j[1] then return { 'gone', '-1' } end
 if not t[1] then
   if j[3] == token then
@@ -39,16 +39,19 @@ local leased = tonumber(j[9]) - 1
 call('ZREM', T .. 'L', tid)
 if j[1] == '1' then
   call('HSET', job, 'nl', leased)
+  charge(jid, t[10], t[11])
   call('UNLINK', key)
   call('SREM', T .. 'jt:' .. jid, number)
   return { 'final' }
 end
 local ran = now - tonumber(t[10])
+local run_ms = tonumber(j[13] or 0) + ran
+if t[11] then call('HINCRBY', job, 'cm', cost_of(ran, t[11])) end
 note(jid, entry, ran)
 local cancelling = j[5] == '1'
 
 if mode ~= 'deliver' and not cancelling then
-  call('HSET', job, 'nl', leased)
+  call('HSET', job, 'nl', leased, 'rm', run_ms)
   local past = string.sub(t[4] .. ',' .. (t[8] or ''), 1, 600)
   if mode == 'retry' then
     call('HINCRBY', key, 'fx', 1)
@@ -66,6 +69,7 @@ if mode ~= 'deliver' and not cancelling then
   end
   call('HINCRBY', job, 'pv', 1)
   announce(jid, j[8])
+  announce_to_tenant(jid, t[7])
   return { 'retry', tostring(ran) }
 end
 
@@ -84,10 +88,10 @@ end
 if cancelling then due = leased <= 0 and (j[12] or '') == '' end   -- with a child, its end makes the turn due
 local flag = cancelling and 'cancel' or ''
 if due and j[3] == '' then
-  call('HSET', job, 'nl', leased, 'need', need, 'tl', token)
+  call('HSET', job, 'nl', leased, 'need', need, 'rm', run_ms, 'tl', token)
   call('ZADD', T .. 'D', now + ttl, jid)
   local reply = turn_reply(jid)
   return { 'turn', reply[1], reply[2], flag, tostring(ran) }
 end
-call('HSET', job, 'nl', leased, 'need', need)
+call('HSET', job, 'nl', leased, 'need', need, 'rm', run_ms)
 return { 'noted', claim and take(claim) or {}, '', flag, tostring(ran) }

@@ -16,7 +16,7 @@ for i = 1, int() do
   local held = t[1] == 'L' and (worker == '' or t[4] == worker) and (attempt == '' or t[2] == attempt)
     and (fence == '' or t[3] == fence)
   local job = T .. 'j:' .. string.sub(tid, 1, 36)
-  local j = call('HMGET', job, 'fin', 'cx', 'cur', 'ac')
+  local j = call('HMGET', job, 'fin', 'cx', 'cur', 'ac', 'fl')
   if not held or j[1] ~= '0' then
     out[i] = 'lost'
   else
@@ -25,6 +25,7 @@ for i = 1, int() do
       call('HSET', job, 'pg', progress, 'pm', message)
       call('HINCRBY', job, 'pv', 1)
       announce(string.sub(tid, 1, 36), j[4])
+      announce_to_tenant(string.sub(tid, 1, 36), j[5])
     end
     out[i] = j[2] == '1' and 'cancel' or 'ok'
   end

@@ -4,6 +4,7 @@ submit: store a new job and lease its first turn to the caller, or write that tu
 
 KEYS  1 the partition's tag
 ARGV  job, tenant, tenant's hash, blueprint, version, state, submission, context, status, parent or '', history entry,
+      hashes of the tags separated by commas, name it is counted under,
       idempotency key's hash or '', its ttl ms, its fingerprint, turn token, turn ttl ms, watcher or '',
       with commit (0|1), then a commit's arguments after its job
 OUT   {'created'} | {'exists', job, fingerprint} | what commit answers
@@ -30,4 +31,6 @@ end
 
 make_job(new, token, not first and ttl or nil, watcher)
 if idem ~= '' then call('SET', T .. 'k:' .. idem, jid .. '|' .. print, 'PX', idem_ttl) end
-return first and commit(jid, first) or { 'created' }
+if first then return commit(jid, first) end
+announce_to_tenant(jid, new.flow, 0)
+return { 'created' }

@@ -1,0 +1,202 @@
+"""A connection: a saved, named job definition, which may have a schedule. One model for the file and the API."""
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, NamedTuple, Self
+
+from muster_worker.command.contract import ATTEMPTS_MAX, COMMAND, CommandParams
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from muster.core.schedule import Schedule, parse
+
+SCHEDULER: Final = "scheduler"
+"""The tenant of scheduled runs that belong to nobody in particular."""
+CONNECTION_TAG: Final = "connection"
+"""On every run of every connection."""
+BATCH_TAG: Final = "connection-batch"
+"""On a job that runs one connection after the other."""
+SLOT_TAG: Final = "slot"
+"""Before the moment, in milliseconds since 1970, for which a scheduled run was due."""
+_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+_TENANT: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+PROBLEMS_MAX: Final = 20
+
+
+class Problem(NamedTuple):
+    """`pointer` as in JSON, for example `/command/argv`; empty for the whole."""
+
+    pointer: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.pointer[1:].replace('/', '.')}: {self.text}" if self.pointer else self.text
+
+
+class ConnectionRefused(Exception):
+    """The definition of a connection cannot be used."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(map(str, self.problems)))
+
+
+def _plain_name(text: str) -> str:
+    if _NAME.fullmatch(text) is None:
+        raise ValueError(f"{text[:100]!r} is not a name; use 1 to 64 of letters, digits and . _ -")
+    return text
+
+
+def _tenant_name(text: str) -> str:
+    if _TENANT.fullmatch(text) is None:
+        raise ValueError(f"{text[:100]!r} is not the name of a tenant")
+    return text
+
+
+Word = Annotated[StrictStr, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+Tenant = Annotated[StrictStr, AfterValidator(_tenant_name)]
+
+
+class Connection(BaseModel):
+    """What to run under a name: a command, or a blueprint with its input.
+
+    Attributes:
+        type: a word for people; the kind of source, usually.
+        schema_name: `schema` in JSON and TOML; where the data goes, for people. The name, where not given.
+        attempts: how often a command that fails is run in all; a blueprint decides that itself.
+        schedule: cron, five fields, in `timezone`.
+        clients: the tenants that see it; None: all, or, where it was made by API, the one that made it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[StrictStr, AfterValidator(_plain_name)]
+    type: Word = COMMAND
+    enabled: StrictBool = True
+    schema_name: Annotated[Word, Field(alias="schema")] = ""
+    command: CommandParams | None = None
+    blueprint: Annotated[StrictStr, Field(min_length=1, max_length=200)] | None = None
+    initial_data: dict[str, JsonValue] = {}
+    attempts: Annotated[StrictInt, Field(ge=1, le=ATTEMPTS_MAX)] = 1
+    schedule: StrictStr | None = None
+    timezone: StrictStr = "UTC"
+    clients: Annotated[tuple[Tenant, ...], Field(min_length=1, max_length=1000)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _filled_in(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        words = dict(given)
+        if "schema" not in words and isinstance(words.get("name"), str):
+            words["schema"] = words["name"]
+        if "type" not in words and isinstance(words.get("blueprint"), str):
+            words["type"] = words["blueprint"][:64]
+        return words
+
+    @field_validator("command", mode="before")
+    @classmethod
+    def _no_word_is_lost(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        if "attempts" in given:
+            raise ValueError("attempts stands beside command, not in it")
+        unknown = sorted(given.keys() - CommandParams.model_fields.keys())
+        if unknown:
+            known = ", ".join(sorted(CommandParams.model_fields.keys() - {"attempts"}))
+            raise ValueError(f"a command has no {unknown[0]!r}; it has {known}")
+        return given
+
+    @model_validator(mode="after")
+    def _is_one_job(self) -> Self:
+        if (self.command is None) == (self.blueprint is None):
+            raise ValueError("give either command or blueprint")
+        if self.command is not None and self.initial_data:
+            raise ValueError("initial_data belongs to blueprint; a command stands under command")
+        if self.blueprint is not None and self.attempts != 1:
+            raise ValueError("attempts belongs to command; a blueprint says itself what is tried again")
+        if self.schedule is not None:
+            parse(self.schedule, self.timezone)
+        elif self.timezone != "UTC":
+            raise ValueError("timezone belongs to schedule, and there is none")
+        return self
+
+    @property
+    def timing(self) -> Schedule | None:
+        """When it runs by itself. None: never, also where it is disabled."""
+        if self.schedule is None or not self.enabled:
+            return None
+        return parse(self.schedule, self.timezone)
+
+    @property
+    def tag(self) -> str:
+        """Of all its runs, beside CONNECTION_TAG."""
+        return f"{CONNECTION_TAG}:{self.name}"
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return (CONNECTION_TAG, self.tag)
+
+    def is_seen_by(self, tenant: str) -> bool:
+        return self.clients is None or tenant in self.clients
+
+    @property
+    def scheduled_tenant(self) -> str:
+        """Whose the scheduled runs are, where the connection stands in the file: of its only client, else nobody's."""
+        return self.clients[0] if self.clients is not None and len(self.clients) == 1 else SCHEDULER
+
+    def facts(self) -> dict[str, Any]:
+        """As JSON, the same that makes it."""
+        found = self.model_dump(mode="json", by_alias=True, exclude={"command"})
+        command = None if self.command is None else self.command.model_dump(mode="json", exclude_defaults=True)
+        return {**found, "command": command}
+
+    def job(self) -> tuple[str, dict[str, Any]]:
+        """Blueprint and `initial_data` of a run."""
+        if self.blueprint is not None:
+            return self.blueprint, self.initial_data
+        assert self.command is not None
+        labels = {
+            **self.command.labels,
+            "surface": "connections",
+            "connection": self.name,
+            "type": self.type,
+            "schema": self.schema_name,
+        }
+        return COMMAND, {
+            **self.command.model_dump(mode="json", exclude_defaults=True),
+            "attempts": self.attempts,
+            "labels": labels,
+        }
+
+
+def read_connection(given: object) -> Connection:
+    """From JSON or TOML. Raises: ConnectionRefused, with every problem."""
+    try:
+        return Connection.model_validate(given)
+    except ValidationError as invalid:
+        found = invalid.errors(include_url=False, include_context=False, include_input=False)[:PROBLEMS_MAX]
+        raise ConnectionRefused([_problem(error["loc"], error["msg"]) for error in found]) from None
+
+
+def _problem(location: Sequence[str | int], text: str) -> Problem:
+    pointer = "".join(f"/{part}" for part in location)
+    return Problem(pointer, text.removeprefix("Value error, "))
+
+
+def name_of_run(tags: tuple[str, ...]) -> str | None:
+    """The connection whose run has these tags."""
+    begin = f"{CONNECTION_TAG}:"
+    return next((tag.removeprefix(begin) for tag in tags if tag.startswith(begin)), None)

@@ -1,0 +1,70 @@
+"""Which jobs there are, by tag and status, and their end by deletion. A part of the store's contract, see `base`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from muster.core.ids import JobId, UnixMs
+from muster.core.record import JobRecord
+from muster.core.status import JobStatus
+
+if TYPE_CHECKING:
+    from muster.store.base import Position
+
+
+class Glance(NamedTuple):
+    """What a search learns of a job. They sort by creation."""
+
+    created_at: UnixMs
+    job: JobId
+    status: JobStatus
+    begun: bool = False
+    """As `JobRecord.has_begun`."""
+
+
+@dataclass(frozen=True, slots=True)
+class TagPage:
+    """`last` is where to go on, None where there is no more; it may stand behind jobs that are gone by now."""
+
+    items: tuple[JobRecord, ...]
+    last: "Position | None"
+
+
+@dataclass(frozen=True, slots=True)
+class DayCost:
+    """A tenant's jobs of one meter that were created on *day* (UTC) and are over. Every run counts, failed or not."""
+
+    day: date
+    meter: str
+    jobs: int
+    run_ms: int
+    cost_micros: int
+
+
+class IndexStore(Protocol):
+    async def jobs(self, tenant: str, before: "Position | None", limit: int) -> tuple[JobRecord, ...]:
+        """Jobs of *tenant* below *before*, newest first."""
+        ...
+
+    async def tagged(self, tenant: str, tag: str, before: "Position | None", limit: int) -> TagPage:
+        """Up to *limit* jobs of the tag created below *before*, newest first."""
+        ...
+
+    async def glances(
+        self, tenant: str, *, tag: str | None, statuses: frozenset[JobStatus] | None, most: int
+    ) -> Sequence[Glance]:
+        """The tenant's jobs, or those of the tag, in any order. About *most* are looked at, live ones first."""
+        ...
+
+    async def day_costs(self, tenant: str, days: Sequence[date]) -> tuple[DayCost, ...]:
+        """The sums of each of the days, in any order."""
+        ...
+
+    async def durations(self, tenant: str, meter: str) -> tuple[int, ...]:
+        """How many ms the last 100 jobs of the meter took that finished in the last 30 days, newest first."""
+        ...
+
+    async def delete(self, job: JobId) -> tuple[str, ...]:
+        """Forget the job and everything of it, whatever its state. Returns the blobs of its artifacts."""
+        ...

@@ -1,0 +1,188 @@
+"""The part of the store on Redis or Valkey that lists, finds and deletes jobs. `RedisStore` has these methods."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Iterable, Sequence
+from datetime import date
+from typing import Any, Final
+
+import orjson
+
+from muster.core.ids import JobId, UnixMs
+from muster.core.limits import TASKS_PER_COMMIT_MAX
+from muster.core.metering import DURATIONS_KEPT_MS, DURATIONS_MAX
+from muster.core.record import JobRecord
+from muster.core.status import FINAL, JobStatus
+from muster.store.base import Position
+from muster.store.codec import text_fields
+from muster.store.index import DayCost, Glance, TagPage
+from muster.store.keys import meter_hash, short_hash
+
+INDEX_DAY_MS: Final = 86_400_000
+INDEX_DAYS_MAX: Final = 31
+"""Days of finished jobs a listing looks back, page by page."""
+EPOCH: Final = date(1970, 1, 1)
+GLANCES_PER_CALL: Final = 500
+"""A script that looks at so many jobs keeps the server for about a millisecond."""
+HALF_DELETED_MS: Final = 3_600_000
+"""What is left of a job whose deletion was broken off goes by itself after this time."""
+
+
+class IndexCalls:
+    """Each method is some script calls, and plain reads."""
+
+    _tags: tuple[str, ...]
+
+    def _call(self, *command: bytes | str | int | float) -> Awaitable[Any]:
+        raise NotImplementedError
+
+    def _run(self, name: str, tag: str, *args: bytes | str | int | float) -> Awaitable[Any]:
+        raise NotImplementedError
+
+    def _tag_or_none(self, job: JobId) -> str | None:
+        raise NotImplementedError
+
+    async def read(self, job: JobId, watcher: str = "", *, changes: bool = False) -> JobRecord | None:
+        raise NotImplementedError
+
+    # Pages
+
+    async def jobs(self, tenant: str, before: Position | None, limit: int) -> tuple[JobRecord, ...]:
+        pages = await asyncio.gather(*(self._listed(tag, short_hash(tenant), before, limit) for tag in self._tags))
+        # A job that ends meanwhile may be found among the live and the final ones.
+        newest = {place.job: place for page in pages for place in sorted(page)}
+        places = sorted(newest.values(), reverse=True)[:limit]
+        replies = await asyncio.gather(*(self.read(place.job) for place in places))
+        return tuple(record for record in replies if record is not None)
+
+    async def _listed(self, tag: str, tenant: str, before: Position | None, limit: int) -> list[Position]:
+        """The newest of one partition: live ones, and final ones by days. All is asked for in one round trip."""
+        newest = (int(time.time() * 1000) if before is None else before.at) // INDEX_DAY_MS
+        keys = [f"{tag}xr:{tenant}", *(f"{tag}xf:{day}:{tenant}" for day in range(newest, newest - INDEX_DAYS_MAX, -1))]
+        pages = await asyncio.gather(*(self._newest(key, before, limit) for key in keys))
+        return [place for page in pages for place in page]
+
+    async def _newest(self, key: str, before: Position | None, limit: int) -> list[Position]:
+        """Equal times are passed over page by page, so that none is lost at a page's edge."""
+        top: int | str = "+inf" if before is None else before.at
+        found: list[Position] = []
+        offset = 0
+        while True:
+            flat = await self._call("ZREVRANGEBYSCORE", key, top, "-inf", "WITHSCORES", "LIMIT", offset, limit)
+            pairs = zip(flat[::2], flat[1::2], strict=True)
+            page = [Position(UnixMs(int(score)), JobId(job.decode())) for job, score in pairs]
+            found += [place for place in page if before is None or place < before]
+            if len(page) < limit or len(found) >= limit:
+                return found[:limit]
+            offset += limit
+
+    async def tagged(self, tenant: str, tag: str, before: Position | None, limit: int) -> TagPage:
+        keys = [part + index for part in self._tags for index in _tag_indexes(tenant, tag)]
+        pages = await asyncio.gather(*(self._newest(key, before, limit) for key in keys))
+        listed = sorted({place for page in pages for place in page}, reverse=True)
+        places = listed[:limit]
+        records = await asyncio.gather(*(self.read(place.job) for place in places))
+        gone = [place.job for place, record in zip(places, records, strict=True) if record is None]
+        if gone:
+            await asyncio.gather(*(self._call("ZREM", key, *gone) for key in keys))
+        last = places[-1] if len(listed) >= limit else None
+        return TagPage(tuple(record for record in records if record is not None), last)
+
+    # Searches
+
+    async def glances(
+        self, tenant: str, *, tag: str | None, statuses: frozenset[JobStatus] | None, most: int
+    ) -> Sequence[Glance]:
+        found: dict[JobId, Glance] = {}
+        left = most
+        for index in _searched(tenant, tag, statuses):
+            if left <= 0:
+                break
+            parts = await asyncio.gather(*(self._glance_all(part, index, statuses, left) for part in self._tags))
+            for looked_at, glances in parts:
+                left -= looked_at
+                found |= glances
+        return tuple(found.values())
+
+    async def _glance_all(
+        self, part: str, index: str, statuses: Iterable[JobStatus] | None, most: int
+    ) -> tuple[int, dict[JobId, Glance]]:
+        """One index from its highest score on, chunk by chunk.
+
+        A chunk starts with the last one's lowest score: that may have been cut within jobs of one score.
+        """
+        words = list(statuses or ())
+        found: dict[JobId, Glance] = {}
+        looked_at, offset, top = 0, 0, b"+inf"
+        while looked_at < most:
+            count, first, last, *flat = await self._run(
+                "glance", part, index, top, offset, min(GLANCES_PER_CALL, most - looked_at), *words
+            )
+            looked_at += int(count)
+            for job, created, status, begun in zip(flat[::4], flat[1::4], flat[2::4], flat[3::4], strict=True):
+                found[JobId(job.decode())] = Glance(
+                    UnixMs(int(created)), JobId(job.decode()), JobStatus(status.decode()), begun == b"1"
+                )
+            if int(count) < GLANCES_PER_CALL:
+                break
+            passed = offset if top == last else 0
+            offset = passed + int(count) if first == last else 0  # a score that fills a chunk may go on
+            top = last
+        return looked_at, found
+
+    # Sums
+
+    async def day_costs(self, tenant: str, days: Sequence[date]) -> tuple[DayCost, ...]:
+        keys = [(day, f"co:{(day - EPOCH).days}:{short_hash(tenant)}") for day in days]
+        replies = await asyncio.gather(*(self._call("HGETALL", part + key) for _, key in keys for part in self._tags))
+        sums: dict[tuple[date, str], Counter[str]] = {}
+        places = [day for day, _ in keys for _ in self._tags]
+        for day, flat in zip(places, replies, strict=True):
+            for field, value in text_fields(flat).items():
+                kind, _, meter = field.partition("|")
+                sums.setdefault((day, meter), Counter())[kind] += int(value)
+        return tuple(DayCost(day, meter, s["j"], s["r"], s["c"]) for (day, meter), s in sums.items())
+
+    async def durations(self, tenant: str, meter: str) -> tuple[int, ...]:
+        key = f"du:{short_hash(tenant)}:{meter_hash(meter)}"
+        clock, *lists = await asyncio.gather(
+            self._call("TIME"), *(self._call("LRANGE", part + key, 0, DURATIONS_MAX - 1) for part in self._tags)
+        )
+        since = int(clock[0]) * 1000 - DURATIONS_KEPT_MS
+        ended = [tuple(map(int, entry.split(b"|"))) for entries in lists for entry in entries]
+        ended.sort(key=lambda pair: -pair[0])
+        return tuple(ms for at, ms in ended if at >= since)[:DURATIONS_MAX]
+
+    # Deletion
+
+    async def delete(self, job: JobId) -> tuple[str, ...]:
+        tag = self._tag_or_none(job)
+        if tag is None:
+            return ()
+        reply: list[Any] = [b"more", b"0"]
+        while reply[0] == b"more":
+            reply = await self._run("delete", tag, job, int(reply[1]), TASKS_PER_COMMIT_MAX, HALF_DELETED_MS)
+        if reply[0] != b"ok":
+            return ()
+        return tuple(orjson.loads(entry.partition(b"|")[2])["blob"] for entry in reply[1])
+
+
+def _tag_indexes(tenant: str, tag: str) -> tuple[str, str]:
+    """Of live jobs and of final ones."""
+    place = f"{short_hash(tenant)}:{short_hash(tag)}"
+    return f"xl:{place}", f"xt:{place}"
+
+
+def _searched(tenant: str, tag: str | None, statuses: frozenset[JobStatus] | None) -> list[str]:
+    """The indexes in which jobs of these statuses are: of live jobs, then of final ones, newest days first."""
+    live, final = statuses is None or not statuses <= FINAL, statuses is None or bool(statuses & FINAL)
+    if tag is not None:
+        of_live, of_final = _tag_indexes(tenant, tag)
+        finals = [of_final]
+    else:
+        of_live = f"xr:{short_hash(tenant)}"
+        today = int(time.time() * 1000) // INDEX_DAY_MS
+        # The day after today by this clock may be today by another replica's.
+        finals = [f"xf:{day}:{short_hash(tenant)}" for day in range(today + 1, today - INDEX_DAYS_MAX, -1)]
+    return [*([of_live] if live else ()), *(finals if final else ())]

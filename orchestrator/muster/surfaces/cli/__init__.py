@@ -1,0 +1,1 @@
+"""DataVizHub's API: commands that somebody declared, run with arguments that anybody may give."""
