@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from muster.core.ids import JobId, UnixMs
-from muster.core.record import ChildItem, Parent
+from muster.core.record import ChildItem, Parent, Submission
 from muster.core.status import JobStatus
 from muster.store.base import Committed, NewJob, Refusal, Refused, Store, Turn
 from muster.store.codec import dump_item
@@ -216,3 +216,20 @@ async def test_every_end_of_a_child_reaches_its_parent(store: Store, status: Job
     item = ChildItem(status, None, "CODE", "why")
     await end(store, (await due_turns(store))[child], item, status=status, error="why")
     assert (await due_turns(store))[parent].items == (item,)
+
+
+async def test_a_parent_is_told_of_the_deletion_of_its_child(store: Store) -> None:
+    parent, child = await parent_and_child(store)
+    await store.delete(child)
+    assert await store.read(child) is None
+    due = (await due_turns(store))[parent]
+    assert due.items == (ChildItem("cancelled", message="deleted"),)
+
+
+async def test_a_childs_tags_find_it(store: Store) -> None:
+    turn = await first_turn(store)
+    child = child_of(turn, submission=Submission({}, tags=("night",)))
+    await committed(store, commit_of(turn, status=JobStatus.WAITING, need=1, child=child))
+    record = await store.read(child.id)
+    assert record is not None
+    assert record.submission.tags == ("night",)

@@ -11,7 +11,7 @@ from muster.core.limits import TAG_JOBS_MAX
 from muster.core.metering import COST_KEPT_MS, DURATIONS_KEPT_MS, METER_FIELDS_MAX
 from muster.core.record import Submission
 from muster.core.status import JobStatus
-from muster.store.base import Committed, Completed, Message, Mode, Refusal, Refused, Turn
+from muster.store.base import Claimed, Committed, Completed, Message, Mode, Refusal, Refused, Store, Turn
 from muster.store.connection_records import Slot
 from muster.store.journal import Known, Line, Meta, NotedLine, Step, TaskEvents
 from muster.store.keys import SLOTS, crc16, global_tag, partition_tags, short_hash
@@ -109,15 +109,7 @@ async def everything(deployment: Deployment) -> None:
     await store.connections.note_slots("r1", {"acme/kept": Slot("0 * * * * UTC", UnixMs(3_600_000), "run", "a job")})
     await store.read_log(job_of(three), 1, "r1")
     await store.read_live(job_of(three), Known(), "r1")
-    await store.files.plan_upload("ab" * 16, PlannedUpload("acme", "a", "b"), HOUR_MS)
-    await store.files.expect_upload("ab" * 16, job_of(three), 1)
-    await store.files.admit("acme", "one", 1, bytes_max=2, files_max=2)
-    await store.files.admit("acme", "two", 1, bytes_max=2, files_max=2)
-    await store.files.forget(short_hash("acme"), "two")
-    made = NewFile(artifact_id(three.task, "a"), "acme", "a", 1, "", "b", "one", three.task)
-    await store.files.keep_artifact(three.task, 1, "f2", made, 2)
-    own = NewFile(attached_id(job_of(three), 1), "acme", "b", 1, "", "b", "two")
-    await store.files.attach(job_of(three), own, 2)
+    await files_too(store, three)
     await store.complete(end_of(three))
     asking = await asking_job(store, deadline_ms=HOUR_MS)
     answered = await store.signal(asking.record.id, 1, decision(), "decided", fresh())
@@ -139,6 +131,19 @@ async def everything(deployment: Deployment) -> None:
     await store.delete((await first_turn(store)).record.id)
     await store.workers()
     await store.claim(0, claim_of(1, replica="r1", classes=("idle",), register=True))
+
+
+async def files_too(store: Store, three: Claimed) -> None:
+    """The part of files: `three` is a task that is held."""
+    await store.files.plan_upload("ab" * 16, PlannedUpload("acme", "a", "b"), HOUR_MS)
+    await store.files.expect_upload("ab" * 16, job_of(three), 1)
+    await store.files.admit("acme", "one", 1, bytes_max=2, files_max=2)
+    await store.files.admit("acme", "two", 1, bytes_max=2, files_max=2)
+    await store.files.forget(short_hash("acme"), "two")
+    made = NewFile(artifact_id(three.task, "a"), "acme", "a", 1, "", "b", "one", three.task)
+    await store.files.keep_artifact(three.task, 1, "f2", made, 2)
+    own = NewFile(attached_id(job_of(three), 1), "acme", "b", 1, "", "b", "two")
+    await store.files.attach(job_of(three), own, 2)
 
 
 async def test_every_script_was_exercised(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:

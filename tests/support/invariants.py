@@ -111,7 +111,9 @@ class Scan:
             if "pa" not in fields or self.is_final(job):
                 continue
             parent, wave, _ = fields["pa"].split("|")
-            known = self.jobs.get(parent, {})
+            known = self.jobs.get(parent)
+            if known is None:  # deleted
+                continue
             if known.get("fin") != "0" or known.get("wv") != wave or known.get("ch") != job:
                 yield f"child {job} runs, and {parent} does not wait for it"
 

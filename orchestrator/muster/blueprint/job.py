@@ -33,7 +33,7 @@ from muster.core.decisions import (
 from muster.core.decisions import Decision as Next
 from muster.core.ids import JobId, UnixMs, is_signal_name, new_job_id, partition_of
 from muster.core.json import JsonValue
-from muster.core.limits import FAN_WIDTH_MAX, PRIORITY_MAX, PRIORITY_MIN
+from muster.core.limits import FAN_WIDTH_MAX, PRIORITY_MAX, PRIORITY_MIN, TAG_CHARACTERS_MAX, TAGS_MAX
 
 InT = TypeVar("InT", default=dict[str, Any])
 DataT = TypeVar("DataT", default=dict[str, Any])
@@ -291,6 +291,8 @@ class Job(Generic[InT, DataT]):
         value = _json(input)
         if not isinstance(value, Mapping):
             raise TypeError(f"the input of a job is an object, not {type(value).__name__}")
+        if len(tags) > TAGS_MAX or not all(1 <= len(tag) <= TAG_CHARACTERS_MAX for tag in tags):
+            raise ValueError(f"tags are at most {TAGS_MAX}, each of 1 to {TAG_CHARACTERS_MAX} characters")
         job_id = new_job_id(
             UnixMs(int(time.time() * 1000)), partition_of(JobId(self.id)), secrets.randbits(62)
         )  # in the partition of this job: both are written at once

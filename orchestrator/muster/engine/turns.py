@@ -266,7 +266,7 @@ class Turns:
             blueprint=child.blueprint,
             blueprint_version=start.version,
             state=start.state,
-            submission=Submission(child.input, trace=record.submission.trace),
+            submission=Submission(child.input, trace=record.submission.trace, tags=child.tags),
             context=Context(),
             history=orjson.dumps(created).decode() if self._rules.history else "",
             parent=Parent(record.id, wave, depth + 1),

@@ -91,6 +91,7 @@ def delete(part: Partition, job_id: JobId) -> None:
         part.timers.pop(WaitEnd(job_id, job.record.wave), None)
         part.timers.pop(GraceEnd(job_id), None)
         part.ledger.count(job, None)
+        part.deliver_end(job, '{"k":"child","s":"cancelled","d":null,"c":"","m":"deleted"}')
         part.announce(job)
         part.announce_end(job, "")
     for task in [task for task in part.tasks.values() if task.job == job_id]:

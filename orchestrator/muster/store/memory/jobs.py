@@ -157,7 +157,7 @@ def _write(part: Partition, job: Job, c: Commit, context: Context) -> None:
 
 def _finish(part: Partition, job: Job, c: Commit, replica: str) -> None:
     part.timers.pop(GraceEnd(job.id), None)
-    _deliver_end(part, job, c.parting)
+    part.deliver_end(job, c.parting)
     part.ledger.count(job, job.record.updated_at if c.status is JobStatus.FINISHED else None)
     part.announce_end(job, replica)
     job.signals = []
@@ -169,15 +169,6 @@ def _finish(part: Partition, job: Job, c: Commit, replica: str) -> None:
         error=c.error or None,
         details=None if c.details is None else orjson.loads(codec.dump(c.details)),
     )
-
-
-def _deliver_end(part: Partition, job: Job, item: str) -> None:
-    """To the job that waits for this one, if it still does."""
-    known = None if job.record.parent is None else part.job(job.record.parent.id)
-    if known is None or job.record.parent is None or known.is_final or known.record.wave != job.record.parent.wave:
-        return
-    known.mailbox.append(item)
-    part.make_due(known)
 
 
 def spawn(part: Partition, job_id: JobId, version: int, token: str, wave: int, tasks: Sequence[NewTask]) -> bool:

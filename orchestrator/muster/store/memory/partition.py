@@ -121,6 +121,15 @@ class Partition:
         if not job.turn_token:
             job.turn_at = self.now()
 
+    def deliver_end(self, job: Job, item: str) -> None:
+        """Tell the job that waits for this one, if it still does."""
+        parent = job.record.parent
+        known = None if parent is None else self.job(parent.id)
+        if parent is None or known is None or known.is_final or known.record.wave != parent.wave:
+            return
+        known.mailbox.append(item)
+        self.make_due(known)
+
     # Tasks
 
     def is_wanted(self, task: Task) -> bool:

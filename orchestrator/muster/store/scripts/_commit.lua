@@ -90,16 +90,6 @@ local function make_tasks(jid, flow, c, entries, cancelling)
   return claimed, ready, order, seat
 end
 
--- Put a child's end into the mailbox of the job that waits for it, if it still does, and make its turn due.
-local function deliver_end(parent, item)
-  local pid, wave = string.match(parent, '^([^|]+)|(%d+)|')
-  local p = call('HMGET', T .. 'j:' .. pid, 'fin', 'wv', 'tl')
-  if p[1] ~= '0' or p[2] ~= wave then return end
-  call('RPUSH', T .. 'i:' .. pid, item)
-  call('HSET', T .. 'j:' .. pid, 'need', 0)
-  if p[3] == '' then call('ZADD', T .. 'D', now, pid) end
-end
-
 local function end_job(jid, job, flow, c, watchers, readers, parent)
   if parent and parent ~= '' then deliver_end(parent, c.parting) end
   call('HSET', job, 'fin', '1', 'ft', now, 'res', c.result, 'err', c.err, 'det', c.details)

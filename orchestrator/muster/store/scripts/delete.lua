@@ -10,9 +10,9 @@ TWICE a chunk: nothing more; afterwards {'gone'}
 -- @include _queue
 local jid, from, count, ttl = arg(), int(), int(), int()
 local job = T .. 'j:' .. jid
-local KINDS = { 'j:', 'i:', 'e:', 'h:', 'jt:', 'lg:', 'sp:', 'md:', 'fa:' }
+local KINDS = { 'j:', 'i:', 'e:', 'h:', 'jt:', 'lg:', 'sp:', 'md:', 'fa:', 'sb:' }
 
-local j = call('HMGET', job, 'fin', 'st', 'fl', 'tmr', 'nt', 'spn', 'aw', 'ac', 'al', 'ft', 'tg')
+local j = call('HMGET', job, 'fin', 'st', 'fl', 'tmr', 'nt', 'spn', 'aw', 'ac', 'al', 'ft', 'tg', 'pa')
 if not j[1] then return { 'gone' } end
 local flow, ended = j[3], tonumber(j[10] or now)
 if j[1] == '0' then   -- from here on nobody may decide, claim, report or keep anything
@@ -22,6 +22,7 @@ if j[1] == '0' then   -- from here on nobody may decide, claim, report or keep a
   call('ZREM', T .. 'tm', 'c|' .. jid, j[4] or '')
   call('ZREM', T .. 'xr:' .. flow, jid)
   count_job(jid, false)
+  if j[12] then deliver_end(j[12], '{"k":"child","s":"cancelled","d":null,"c":"","m":"deleted"}') end
   for _, kind in ipairs(KINDS) do call('PEXPIRE', T .. kind .. jid, ttl) end
   announce(jid, j[7])
   announce(jid, j[8])
