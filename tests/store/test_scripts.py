@@ -8,7 +8,7 @@ import pytest
 from muster.core.file_record import NewFile, PlannedUpload, artifact_id
 from muster.core.ids import UnixMs, partition_of
 from muster.core.status import JobStatus
-from muster.store.base import Committed, Completed, Message, Mode, Turn
+from muster.store.base import Committed, Completed, Message, Mode, Stepped, Store, Turn
 from muster.store.journal import Line, Meta, Step, TaskEvents
 from muster.store.keys import SLOTS, crc16, global_tag, partition_tags, short_hash
 from muster.store.redis import RedisStore
@@ -34,6 +34,7 @@ from tests.support.samples import (
     new_tasks,
     number_of,
     seat,
+    step_on,
     waiting_job,
 )
 
@@ -65,6 +66,13 @@ def test_scripts_take_the_time_from_the_server_and_never_read_user_data(name: st
     for word in ("cjson", "cmsgpack", "os.time", "math.random"):
         assert word not in source
     assert re.search(r"call\('(KEYS|SCAN|SSCAN|HSCAN|ZSCAN)'", source) is None
+
+
+async def step_once(store: Store) -> None:
+    turn = await first_turn(store, tenant="c")
+    alone = {"current_task": 0, "claim": claim_of(1, classes=(short_hash("alone"),))}
+    first = await committed(store, commit_of(turn, new_tasks(0, 1, type="alone"), **alone))
+    assert isinstance(await step_on(store, turn, first.claimed[0]), Stepped)
 
 
 async def everything(deployment: Deployment) -> None:
@@ -102,6 +110,7 @@ async def everything(deployment: Deployment) -> None:
     made = NewFile(artifact_id(three.task, "a"), "acme", "a", 1, "", "b", "one", three.task)
     await store.files.keep_artifact(three.task, 1, "f2", made, 2)
     await store.complete(end_of(three))
+    await step_once(store)
     asking = await asking_job(store, deadline_ms=HOUR_MS)
     answered = await store.signal(asking.record.id, 1, decision(), "decided", fresh())
     assert isinstance(answered, Turn)

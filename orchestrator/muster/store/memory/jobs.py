@@ -29,7 +29,7 @@ from muster.store.memory.partition import Partition
 
 def submit(part: Partition, new: NewJob, token: str, first: Commit | None, replica: str) -> Turn | Existing | Committed:
     if first is not None:
-        _checked(first.context)
+        checked(first.context)
     known = part.job(new.id)
     if known is None:
         existing = _known_by_key(part, new)
@@ -76,7 +76,7 @@ def _first_record(new: NewJob, created_at: UnixMs) -> JobRecord:
 
 
 def commit(part: Partition, c: Commit, replica: str = "") -> Committed | Refused:
-    context = _checked(c.context)
+    context = checked(c.context)
     job = part.job(c.job)
     if job is None:
         return Refused(Refusal.GONE)
@@ -114,7 +114,7 @@ def commit(part: Partition, c: Commit, replica: str = "") -> Committed | Refused
     return Committed(job.record.updated_at, claimed)
 
 
-def _checked(context: Context) -> Context:
+def checked(context: Context) -> Context:
     blob = codec.dump_context(context)
     if len(blob) > CONTEXT_BYTES_MAX:
         raise ContextTooLarge(f"{len(blob)} bytes, at most {CONTEXT_BYTES_MAX}")

@@ -28,11 +28,12 @@ from muster.store.base import (
     RawEvent,
     Refusal,
     Refused,
+    Stepped,
     Tick,
     Turn,
 )
 from muster.store.journal import Appended, LogRead, StoredSteps, TaskEvents
-from muster.store.memory import jobs, journal, tasks, ticks
+from muster.store.memory import jobs, journal, steps, tasks, ticks
 from muster.store.memory.files import MemoryFileRecords
 from muster.store.memory.model import Delivery, Job
 from muster.store.memory.partition import Partition
@@ -119,6 +120,10 @@ class MemoryStore:
 
     async def commit(self, commit: Commit) -> Committed | Refused:
         return jobs.commit(self._home(commit.job), commit, self._replica)
+
+    async def step(self, completion: Completion, decided: Commit) -> Stepped | Completed | Refused:
+        part = self._of(completion.job)
+        return Refused(Refusal.GONE, -1) if part is None else steps.step(part, completion, decided, self._replica)
 
     async def spawn(self, job: JobId, version: int, token: str, wave: int, tasks: Sequence[NewTask]) -> bool:
         return jobs.spawn(self._home(job), job, version, token, wave, tasks)
