@@ -202,7 +202,7 @@ def show(report: Report) -> None:
     trips = spread([r["round_trips_per_step"] for r in rounds], 2)
     print(f"Redis round trips (writes to the store) per step {trips}  bar <= 2.2")
     commands = spread([r["commands_per_step"] for r in rounds], 2)
-    print(f"  commands per step {commands}; a three-step job has one more for its submit, 7/3 = 2.33 is the floor")
+    print(f"  commands per step {commands}; one for three steps' submit, one for each: 4/3 = 1.33 is the floor")
     idle = report.idle_workers
     print(
         f"{idle['polls']:.0f} idle waiting workers: {idle['with_per_s']:.2f} Redis commands/s, "

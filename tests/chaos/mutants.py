@@ -37,13 +37,13 @@ class Mutant:
 
 
 MUTANTS: Final = (
-    Mutant("a commit does not look at its turn", "slow", "j[1] ~= c.version or j[2] ~= c.token or ", ""),
+    Mutant("a commit does not look at its turn", "apart", "j[1] ~= c.version or j[2] ~= c.token or ", ""),
     Mutant("an idempotency key is not remembered", "one", "if idem ~= '' then call('SET'", "if false then call('SET'"),
-    Mutant("a result sent twice is delivered twice", "fan", "call('UNLINK', key)\nif number", "\nif number"),
+    Mutant("a result sent twice is delivered twice", "fan", "call('UNLINK', key)\n  local need", "local need"),
     Mutant(
         "a result's turn has no end",
-        "three",
-        "call('ZADD', T .. 'D', now + ttl, jid)\n  local reply = turn_",
+        "apart",
+        "call('ZADD', T .. 'D', now + c.ttl, jid)\n    local reply = turn_",
         "local reply = turn_",
     ),
     Mutant("a lease has no end", "silent", "call('ZADD', T .. 'L', math.min(now + seat.lease, hard), tid)", ""),
@@ -55,7 +55,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a turn taken over is not fenced",
-        "three",
+        "apart",
         "local reply = lease_turn(jid, token, ttl)\n    turns",
         "local reply = turn_reply(jid)\n    turns",
     ),
@@ -69,7 +69,11 @@ MUTANTS: Final = (
     Mutant("two decisions count", "ask", "or j[2] ~= wave or answered or", "or"),
     Mutant("a dead wave's tasks stay", "wide", "for _, range in ipairs(c.drops) do", "for _, range in ipairs({}) do"),
     Mutant("a cancellation has no grace", "cancel", "call('ZADD', T .. 'tm', now + grace, 'c|' .. jid)", "now = now"),
-    Mutant("a retried task is not counted off", "retry", "call('HSET', job, 'nl', leased)\n  local past", "local past"),
+    Mutant("a retried task is not counted off", "retry", "call('HSET', job, 'nl', leased)\n  if c.mode", "if c.mode"),
+    Mutant("a step does not look at a wish to cancel", "deaf", "t[5] == j[2] and not cancelling", "t[5] == j[2]"),
+    Mutant(
+        "a step does not commit", "three", "local written = commit(c.jid, decided)", "local written = { 'ok', {}, '0' }"
+    ),
 )
 
 

@@ -95,6 +95,12 @@ async def run_until_cancelled(world: World, lease: Lease) -> dict[str, Any] | No
         await asyncio.sleep(0.03)
 
 
+async def finish_all_the_same(world: World, lease: Lease) -> dict[str, Any] | None:
+    """The worker hears that it should stop, and hands in a result."""
+    answer = await run_until_cancelled(world, lease)
+    return None if answer is None else await echo(world, lease)
+
+
 async def nobody(world: World, job: str) -> None:
     return
 
@@ -141,6 +147,8 @@ class Scenario:
     protocol: int = 1
     partial: bool = False
     """It may end well without a result of each task."""
+    remembers: bool = True
+    """Its replica knows the jobs it wrote, and decides turns ahead; else each end is delivered and decided after."""
     answer: Answer = echo
     person: Person = nobody
 
@@ -149,6 +157,9 @@ SCENARIOS: Final = (
     Scenario("one", "one", ("one_task",), 1, {"x": 1}, {"params": {"x": 1}}),
     Scenario("three", "three", ("first", "second", "third"), 3, {"step": 3}),
     Scenario("slow", "three", ("first", "second", "third"), 3, {"step": 3}, answer=take_time),
+    Scenario(
+        "apart", "three", ("first", "second", "third"), 3, {"step": 3}, remembers=False, answer=take_time,
+    ),
     Scenario("fan", "fan", ("spread", "gather"), 3, {"results": [0, 1, 2]}, {"count": 3}),
     Scenario("wide", "fan", ("spread", "gather"), WIDE, {"results": list(range(WIDE))}, {"count": WIDE}),
     Scenario("ask", "ask", ("question", "answered"), 0, {"decision": "approved", "by": "ann"}, person=approve),
@@ -171,6 +182,10 @@ SCENARIOS: Final = (
     Scenario(
         "unserved", "fan", ("spread",), 3, None, {"count": 3, "type": "nobody-does-this"},
         status=JobStatus.CANCELLED, person=cancel,
+    ),
+    Scenario(
+        "deaf", "one", ("one_task",), 1, None,
+        status=JobStatus.CANCELLED, answer=finish_all_the_same, person=cancel_when_started,
     ),
     Scenario(
         "cancel", "one", ("one_task",), 1, None,

@@ -16,11 +16,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from unittest.mock import patch
 
 from muster.blueprint.registry import Registry
 from muster.core.ids import split_task_id
 from muster.core.limits import TASKS_PER_COMMIT_MAX
 from muster.core.record import JobRecord
+from muster.engine import snapshots
 
 from tests.chaos.crashing import How, Point
 from tests.chaos.scenarios import SCENARIOS, Scenario, Witness, end_of, submit, work
@@ -179,6 +181,11 @@ def _chosen(count: int, *, every: bool) -> Iterable[int]:
 
 async def sweep(server: Server, scenario: Scenario, *, every: bool = False, pairs: int = 0) -> list[Outcome]:
     """The outcome without any death, one for each point, and *pairs* where the second replica dies too."""
+    with patch.object(snapshots, "SNAPSHOTS_MAX", snapshots.SNAPSHOTS_MAX if scenario.remembers else 0):
+        return await _swept(server, scenario, every=every, pairs=pairs)
+
+
+async def _swept(server: Server, scenario: Scenario, *, every: bool, pairs: int) -> list[Outcome]:
     flows = load_flows()
     plain = await live_through(server, flows, scenario)
     points = points_of(plain.calls, every=every)

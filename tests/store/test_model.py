@@ -34,6 +34,7 @@ from muster.store.base import (
     NewTask,
     Refused,
     Seat,
+    Stepped,
     Store,
     Tick,
     Turn,
@@ -135,6 +136,8 @@ class StoreMachine(RuleBasedStateMachine):
                     self.turns.append(held)
             case Completed(turn=Turn()) | Committed(turn=Turn()):
                 self.remember([model.turn, real.turn])
+            case Stepped():
+                self.remember([model.committed, real.committed])
             case Tick():
                 others = {turn.record.id: turn for turn in real.turns}
                 for turn in sorted(model.turns, key=lambda turn: turn.record.id):
@@ -504,6 +507,45 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.handed)
     @rule(
         which=st.integers(0, 99),
+        kind=st.sampled_from(["tasks", "tasks", "tasks", "human", "sleep", "go", "final"]),
+        count=st.integers(1, 2),
+        pick=st.integers(0, 99),
+        who=st.sampled_from(["worker", "worker", "worker", "engine", "stranger"]),
+        fenced=st.booleans(),
+        back=st.sampled_from([0, 0, 0, 1]),
+        seats=st.integers(0, 2),
+        twice=st.booleans(),
+    )
+    def step(
+        self, which: int, kind: str, count: int, pick: int, who: str, fenced: bool, back: int, seats: int, twice: bool
+    ) -> None:
+        """An end with the turn that it should make due; now and then decided on an older version of the job."""
+        handed = self.some_task(which)
+        number, token = number_of(handed.claimed), self.fresh("turn")
+        record = self.runner.run(_awaited(self.sides[0].store.read(job_of(handed.claimed))))
+        if record is None:
+            return
+        known = replace(record, version=max(record.version - back, 0), cancel_requested=False)
+        claim = self.a_claim(seats) if seats else None
+        decided = self.a_commit(Held(known, ("", "")), kind, count, pick, claim, HOUR_MS)
+        end = end_of(
+            handed.claimed,
+            worker={"worker": handed.worker, "engine": "", "stranger": "w9"}[who],
+            attempt=handed.claimed.attempt if fenced else None,
+            fence=handed.fence if fenced else None,
+            failed=bool(pick % 3 == 0),
+            item=item_of(number, "failure" if pick % 3 == 0 else "success"),
+            token=token,
+        )
+        reply = self.both("step", lambda store, _: store.step(end, replace(decided, token=token)), twice)[0]
+        if isinstance(reply, Completed):
+            self.succeeded["step only completes: " + ("turn" if reply.turn else "noted")] += 1
+        elif isinstance(reply, Stepped):
+            self.succeeded["stepped on" if reply.committed.turn is None else "stepped and again"] += 1
+
+    @precondition(lambda self: self.handed)
+    @rule(
+        which=st.integers(0, 99),
         first=st.integers(0, 3),
         kinds=st.lists(st.sampled_from(["line", "line", "step", "meta", "progress"]), max_size=4),
         pick=st.integers(0, 99),
@@ -654,6 +696,20 @@ def _pending(job: JobId) -> JobRecord:
     )  # fmt: skip
 
 
+def steps_on_the_way(machine: StoreMachine) -> None:
+    """A job that goes on by one step, one that is due again at once; one decided too early, and one of a fan."""
+
+    def step(kind: str, back: int = 0, who: str = "worker", *, twice: bool = True) -> None:
+        machine.step(-1, kind, 1, 1, who, fenced=True, back=back, seats=1, twice=twice)
+
+    for kind, back in (("tasks", 0), ("go", 0), ("tasks", 1)):
+        machine.submit_decided("tasks", 1, 1, 1, twice=False)
+        step(kind, who="stranger")
+        step(kind, back)
+    machine.submit_decided("tasks", 2, 1, 2, twice=False)
+    step("tasks")
+
+
 def tour(machine: StoreMachine) -> None:  # noqa: C901 - a walk has many steps
     """One fixed walk past every operation: what random steps reach is a matter of luck."""
     machine.connect()
@@ -685,6 +741,7 @@ def tour(machine: StoreMachine) -> None:  # noqa: C901 - a walk has many steps
     for which in (-1, -2):
         machine.a_job_is_cancelled_under_its_worker(which, "final", progress=False)
     machine.cancel(len(machine.jobs) - 1, 0, twice=True)
+    steps_on_the_way(machine)
     machine.submit_decided("signal", 0, 1, 0, twice=True)
     for name in "xxyyx":  # the first one of y is awaited; the last one is one too many
         machine.send(-1, name, 3, twice=True)
@@ -713,7 +770,9 @@ MUST_HAPPEN = (
     "turns", "settle", "register", "beat", "touch", "ask_cancel", "forget_cancel", "complete refused: gone",
     "complete refused: stale", "complete refused: foreign", "complete refused: final", "commit refused: stale",
     "signal refused: conflict", "cancel refused: final", "append", "append refused: stale", "append refused: foreign",
-    "delete", "child", "send", "kept", "signalled", "send refused: full", "send refused: final",
+    "delete", "child", "send", "kept", "signalled", "send refused: full", "send refused: final", "stepped on",
+    "stepped and again", "step only completes: turn", "step refused: gone",
+    "step refused: foreign",
 )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from muster.core.limits import TAG_JOBS_MAX
 from muster.core.metering import COST_KEPT_MS, DURATIONS_KEPT_MS, METER_FIELDS_MAX
 from muster.core.record import Submission
 from muster.core.status import JobStatus
-from muster.store.base import Claimed, Committed, Completed, Message, Mode, Refusal, Refused, Store, Turn
+from muster.store.base import Claimed, Committed, Completed, Message, Mode, Refusal, Refused, Stepped, Store, Turn
 from muster.store.connection_records import Slot
 from muster.store.journal import Known, Line, Meta, NotedLine, Step, TaskEvents
 from muster.store.keys import SLOTS, crc16, global_tag, partition_tags, short_hash
@@ -39,6 +39,7 @@ from tests.support.samples import (
     new_tasks,
     number_of,
     seat,
+    step_on,
     waiting_job,
 )
 
@@ -70,6 +71,13 @@ def test_scripts_take_the_time_from_the_server_and_never_read_user_data(name: st
     for word in ("cjson", "cmsgpack", "os.time", "math.random"):
         assert word not in source
     assert re.search(r"call\('(KEYS|SCAN|SSCAN|HSCAN|ZSCAN)'", source) is None
+
+
+async def step_once(store: Store) -> None:
+    turn = await first_turn(store, tenant="c")
+    alone = {"current_task": 0, "claim": claim_of(1, classes=(short_hash("alone"),))}
+    first = await committed(store, commit_of(turn, new_tasks(0, 1, type="alone"), **alone))
+    assert isinstance(await step_on(store, turn, first.claimed[0]), Stepped)
 
 
 async def everything(deployment: Deployment) -> None:
@@ -111,6 +119,7 @@ async def everything(deployment: Deployment) -> None:
     await store.read_live(job_of(three), Known(), "r1")
     await files_too(store, three)
     await store.complete(end_of(three))
+    await step_once(store)
     asking = await asking_job(store, deadline_ms=HOUR_MS)
     answered = await store.signal(asking.record.id, 1, decision(), "decided", fresh())
     assert isinstance(answered, Turn)

@@ -4,12 +4,28 @@ import json
 import secrets
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from muster.core.ids import JobId, UnixMs, new_job_id, split_task_id
 from muster.core.record import Context, Submission
 from muster.core.status import JobStatus
-from muster.store.base import Claim, Claimed, Commit, Committed, Completion, Mode, NewJob, NewTask, Seat, Store, Turn
+from muster.store.base import (
+    Claim,
+    Claimed,
+    Commit,
+    Committed,
+    Completed,
+    Completion,
+    Mode,
+    NewJob,
+    NewTask,
+    Refused,
+    Seat,
+    Stepped,
+    Store,
+    Turn,
+)
 from muster.store.keys import short_hash
 
 HOUR_MS = 3_600_000
@@ -112,6 +128,21 @@ def end_of(claimed: Claimed, **changes: Any) -> Completion:
         "attempt": claimed.attempt,
     }
     return Completion(**{**fields, **changes})
+
+
+def after_commit(turn: Turn, wave: int = 1, tasks: int = 1) -> Turn:
+    """The next turn of a job whose commit of *turn* made so many tasks, as whoever wrote that knows it."""
+    record = replace(turn.record, version=turn.record.version + 1, wave=wave, next_task=turn.record.next_task + tasks)
+    return Turn(fresh(), record, ())
+
+
+async def step_on(
+    store: Store, turn: Turn, task: Claimed, tasks: Sequence[NewTask] = (), **changes: Any
+) -> Stepped | Completed | Refused:
+    """The end of *task*, which the commit of *turn* made, with the turn that it makes due."""
+    following = after_commit(turn)
+    end = end_of(task, token=following.token)
+    return await store.step(end, commit_of(following, tasks, **changes))
 
 
 async def first_turn(store: Store, **changes: Any) -> Turn:

@@ -23,14 +23,31 @@ from muster.core.limits import (
     TASKS_PER_COMMIT_MAX,
     TURN_FAILURES_MAX,
 )
-from muster.core.record import ChildItem, Context, JobRecord, Parent, Submission, TaskItem
+from muster.core.record import ChildItem, Context, Item, JobRecord, Parent, Submission, TaskItem
 from muster.core.status import JobStatus
 from muster.core.transitions import JobEvent
 from muster.engine.decider import Decider, StateFailed, VersionMissing
 from muster.engine.dispatch import Dispatcher, Reservation, Waiter
 from muster.engine.messages import approval_message, final_message
+from muster.engine.snapshots import Snapshot, Snapshots
 from muster.observe.metrics import Metrics
-from muster.store.base import Commit, Committed, ContextTooLarge, Existing, NewJob, NewTask, Refused, Store, Turn
+from muster.store import codec
+from muster.store.base import (
+    Claimed,
+    Commit,
+    Committed,
+    Completed,
+    Completion,
+    ContextTooLarge,
+    Existing,
+    NewJob,
+    NewTask,
+    Refused,
+    Stepped,
+    Store,
+    StoreFull,
+    Turn,
+)
 from muster.store.codec import dump_item
 from muster.store.keys import short_hash
 
@@ -38,8 +55,11 @@ log = logging.getLogger("muster.turns")
 
 VERSION_MISSING_RETRY_MS: Final = 2_000
 FAILURE_BACKOFF_MS: Final = 500
-FIRST_TURN_S: Final = 0.05
-"""A start state that takes longer is run after the job is stored."""
+AHEAD_S: Final = 0.05
+"""A state that takes longer is run once the job, or the result it is for, is in the store."""
+SLOW_FOR_S: Final = 60.0
+"""For so long a state that took longer is not tried ahead again."""
+SLOW_STATES_MAX: Final = 1_000
 TRACEBACK_CHARS_MAX: Final = 8_000
 
 
@@ -69,6 +89,9 @@ class Turns:
         self._metrics = metrics
         self._rules = rules
         self._approval_token = approval_token
+        self._snapshots = Snapshots()
+        self._slow: dict[tuple[str, str, str], float] = {}
+        """Blueprint, version and state before: until when the turn from there is not tried ahead."""
         self.on_timer: Callable[[JobId, int], None] | None = None
         """Told of every timer this replica sets, so that it fires in time."""
         self.on_uploads: Callable[[JobId, tuple[str, ...]], object] | None = None
@@ -83,34 +106,101 @@ class Turns:
 
         Returns the turn that is due next, if any, leased to the caller; or the idempotency key's earlier job.
         """
-        record = job.record(UnixMs(int(time.time() * 1000)))
-        rest = await self._decided_soon(record)
+        submission = codec.dump_submission(job.submission)
+        given = codec.load_submission(submission)  # what a state function does to its input stays its own
+        record = replace(job.record(UnixMs(int(time.time() * 1000))), submission=given)
+        rest = await self._decided_soon(record, ())
         if rest is None:
             stored = await self._store.submit(job, token)
             assert not isinstance(stored, Committed)
             return stored
         tasks = self._new_tasks(record, rest)
         reservation = self._reserve(tasks, None)
-        first = self._plan(Turn(token, record, ()), rest, 1, tasks, reservation)
         reply: Turn | Existing | Committed | None = None
         try:
+            first = self._plan(Turn(token, record, ()), rest, 1, tasks, reservation)
+            left = _left(record, first, submission)
             reply = await self._store.submit(job, token, first)
         except (ContextTooLarge, TypeError):
-            reply = await self._store.submit(job, token)  # nothing was written; the turn will say so in the job
+            stored = await self._store.submit(job, token)  # nothing was written; the turn will say so in the job
+            assert not isinstance(stored, Committed)
+            return stored
         finally:
-            if reservation is not None:
-                self._dispatcher.deliver(reservation, reply.claimed if isinstance(reply, Committed) else ())
-        return self._committed(record, rest, reply) if isinstance(reply, Committed) else reply
+            self._hand_out(reservation, reply.claimed if isinstance(reply, Committed) else ())
+        return self._committed(record, first, left, reply) if isinstance(reply, Committed) else reply
 
-    async def _decided_soon(self, record: JobRecord) -> core.Rest | None:
-        """State functions may run twice, so the first may run before the job is stored. Trouble is left for then."""
+    async def end(self, completion: Completion, waiter: Waiter | None) -> Completed | Refused | None:
+        """Take a task's end and the turn it makes due in one write, where the job was left here, waiting for it.
+
+        None: nothing was written, the end has to be delivered by itself.
+        """
+        snapshot = self._snapshots.of(completion.job, completion.number)
+        if snapshot is None:
+            return None
+        started = time.perf_counter()
+        turn = Turn(completion.token, snapshot.read(), (codec.load_item(completion.item.encode()),))
+        rest = await self._decided_soon(turn.record, turn.items)
+        if rest is None:
+            return None
         try:
-            async with asyncio.timeout(FIRST_TURN_S):
-                rest = await self._decider.decide(record, ())
-            core.check_move(record.status, JobEvent.BEGUN, rest.status)
+            reply = await self._step(completion, turn, rest, snapshot.submission, waiter)
+        except (ContextTooLarge, TypeError, StoreFull):
+            return None  # a full store takes results, and the ends of jobs
+        if isinstance(reply, Stepped):
+            self._metrics.turns.labels("committed").inc()
+            self._metrics.turn_seconds.observe(time.perf_counter() - started)
+            return Completed(reply.committed.turn, ran_ms=reply.ran_ms)
+        if isinstance(reply, Completed):
+            self._snapshots.keep(completion.job, None)  # something else has happened to the job
+        return reply
+
+    async def _step(
+        self, completion: Completion, turn: Turn, rest: core.Rest, submission: bytes, waiter: Waiter | None
+    ) -> Stepped | Completed | Refused:
+        record = turn.record
+        tasks = self._new_tasks(record, rest)
+        reservation = self._reserve(tasks, waiter)
+        claimed: Sequence[Claimed] = ()
+        try:
+            plan = self._plan(turn, rest, record.wave + 1, tasks, reservation)
+            left = _left(record, plan, submission)
+            reply = await self._store.step(completion, plan)
+            if not isinstance(reply, Refused):
+                claimed = reply.committed.claimed if isinstance(reply, Stepped) else reply.claimed
+        finally:
+            self._hand_out(reservation, claimed)
+        if isinstance(reply, Stepped):
+            known = replace(
+                record,
+                created_at=reply.created_at,
+                started_at=reply.started_at,
+                retries=reply.retries,
+                revision=reply.revision - 1,
+                cost_micros=reply.cost_micros,
+            )
+            self._committed(known, plan, left, reply.committed)
+        return reply
+
+    async def _decided_soon(self, record: JobRecord, items: Sequence[Item]) -> core.Rest | None:
+        """State functions may run twice, so one may run before what it is for is stored. Trouble is left for then."""
+        place = (record.blueprint, record.blueprint_version, record.state)
+        started = time.monotonic()
+        if self._slow.get(place, 0.0) > started:
+            return None
+        try:
+            async with asyncio.timeout(AHEAD_S):
+                rest = await self._decider.decide(record, items)
+            core.check_move(record.status, why(record, items), rest.status)
         except (VersionMissing, StateFailed, TimeoutError):
+            if time.monotonic() - started >= AHEAD_S:
+                self._note_slow(place)
             return None
         return rest if len(rest.tasks) <= TASKS_PER_COMMIT_MAX else None
+
+    def _note_slow(self, place: tuple[str, str, str]) -> None:
+        if len(self._slow) >= SLOW_STATES_MAX:
+            self._slow.clear()
+        self._slow[place] = time.monotonic() + SLOW_FOR_S
 
     async def run(self, turn: Turn, waiter: Waiter | None = None) -> None:
         """Take *turn*, and those that follow from it at once. Tasks claimed on the way go to *waiter* first."""
@@ -122,7 +212,7 @@ class Turns:
             self._metrics.turn_seconds.observe(time.perf_counter() - started)
 
     async def _one(self, turn: Turn, waiter: Waiter | None) -> tuple[Turn | None, str]:
-        record = turn.record
+        record, submission = turn.record, codec.dump_submission(turn.record.submission)
         try:
             event = why(record, turn.items)
             rest = await self._decider.decide(record, turn.items)
@@ -133,7 +223,7 @@ class Turns:
             return await self._failed(turn, failure)
         try:
             core.check_move(record.status, event, rest.status)
-            return await self._commit(turn, rest, waiter), "committed"
+            return await self._commit(turn, rest, submission, waiter), "committed"
         except (ContextTooLarge, TypeError) as error:
             return await self._failed(turn, StateFailed(f"what the job carries cannot be saved: {error}", ""))
 
@@ -153,11 +243,11 @@ class Turns:
         end = End(JobStatus.QUARANTINED, record.state, error=str(failure), details=details)
         rest = core.finish(core.begin(record), end)
         core.check_move(record.status, JobEvent.TURN_FAILED, rest.status)
-        return await self._commit(turn, rest, None), "quarantined"
+        return await self._commit(turn, rest, b"", None), "quarantined"
 
     # Committing
 
-    async def _commit(self, turn: Turn, rest: core.Rest, waiter: Waiter | None) -> Turn | None:
+    async def _commit(self, turn: Turn, rest: core.Rest, submission: bytes, waiter: Waiter | None) -> Turn | None:
         record = turn.record
         wave = max(record.wave, record.spawn_wave) + 1
         tasks = self._new_tasks(record, rest)
@@ -169,12 +259,13 @@ class Turns:
         reservation = self._reserve(kept, waiter)
         reply: Committed | Refused | None = None
         try:
-            reply = await self._store.commit(self._plan(turn, rest, wave, kept, reservation))
+            plan = self._plan(turn, rest, wave, kept, reservation)
+            left = _left(record, plan, submission)
+            reply = await self._store.commit(plan)
         finally:
-            if reservation is not None:
-                self._dispatcher.deliver(reservation, reply.claimed if isinstance(reply, Committed) else ())
+            self._hand_out(reservation, reply.claimed if isinstance(reply, Committed) else ())
         if isinstance(reply, Committed):
-            return self._committed(record, rest, reply)
+            return self._committed(record, plan, left, reply)
         log.info("turn_lost", extra={"job_id": record.id})
         return None
 
@@ -182,45 +273,27 @@ class Turns:
         classes = tuple(dict.fromkeys(short_hash(task.type) for task in tasks))
         return self._dispatcher.reserve_for(classes, len(tasks), waiter)
 
-    def _committed(self, record: JobRecord, rest: core.Rest, reply: Committed) -> Turn | None:
-        if rest.status.is_final:
-            self._metrics.jobs_finished.labels(record.blueprint, rest.status).inc()
-            self._tell_the_end(record, rest, reply.at)
+    def _hand_out(self, reservation: Reservation | None, claimed: Sequence[Claimed]) -> None:
+        if reservation is not None:
+            self._dispatcher.deliver(reservation, claimed)
+
+    def _committed(self, record: JobRecord, plan: Commit, left: Snapshot | None, reply: Committed) -> Turn | None:
+        self._snapshots.keep(record.id, left if reply.turn is None else None)
+        if plan.status.is_final:
+            self._metrics.jobs_finished.labels(record.blueprint, plan.status).inc()
+            if self.on_final is not None:  # whoever waits here for the job's end gets it without asking the store
+                self.on_final(_after(record, plan, reply.at))
         if self.on_timer is not None:
-            if rest.deadline_ms is not None:
-                self.on_timer(record.id, rest.deadline_ms)
-            if rest.child is not None or (rest.status.is_final and record.parent is not None):
+            if plan.deadline_ms is not None:
+                self.on_timer(record.id, plan.deadline_ms)
+            if plan.child is not None or (plan.status.is_final and record.parent is not None):
                 self.on_timer(record.id, 0)  # the child's first turn, the parent's next one: in this partition, due now
-        if rest.child is not None and reply.turn is None:  # else a wish to cancel came first, and none was made
-            self._metrics.jobs.labels(rest.child.child.blueprint).inc()
-        wait = rest.draft.context.wait
+        if plan.child is not None and reply.turn is None:  # else a wish to cancel came first, and none was made
+            self._metrics.jobs.labels(plan.child.blueprint).inc()
+        wait = plan.context.wait
         if wait is not None and wait.uploads and reply.turn is None and self.on_uploads is not None:
             self.on_uploads(record.id, wait.uploads)
         return reply.turn
-
-    def _tell_the_end(self, record: JobRecord, rest: core.Rest, at: UnixMs) -> None:
-        """Whoever waits here for the job's end gets it without asking the store."""
-        if self.on_final is not None:
-            self.on_final(
-                replace(
-                    record,
-                    status=rest.status,
-                    state=rest.draft.state,
-                    context=rest.draft.context,
-                    version=record.version + 1,
-                    revision=record.revision + 1,
-                    started_at=record.started_at or at,
-                    finished_at=at,
-                    updated_at=at,
-                    result=rest.result,
-                    error=rest.error,
-                    details=rest.details,
-                    cancel_requested=False,
-                    turn_failures=0,
-                    progress=None,
-                    progress_message=None,
-                )
-            )
 
     def _plan(
         self, turn: Turn, rest: core.Rest, wave: int, tasks: list[NewTask], reservation: Reservation | None
@@ -310,6 +383,36 @@ class ApprovalTokens:
 
     def of(self, job: JobId, wave: int) -> str:
         return "apr_" + hmac.new(self._secret, f"approval|{job}|{wave}".encode(), "sha256").hexdigest()
+
+
+def _after(record: JobRecord, plan: Commit, at: UnixMs) -> JobRecord:
+    """The job as the commit of *plan* leaves it."""
+    return replace(
+        record,
+        status=plan.status,
+        state=plan.state,
+        context=plan.context,
+        version=record.version + 1,
+        revision=record.revision + 1,
+        wave=plan.wave,
+        next_task=plan.next_task,
+        started_at=record.started_at or (at if plan.started else None),
+        finished_at=at if plan.status.is_final else None,
+        updated_at=at,
+        result=plan.result,
+        error=plan.error,
+        details=plan.details,
+        cancel_requested=False,
+        turn_failures=0,
+        spawn_wave=0,
+        spawned_to=0,
+        progress=None,
+        progress_message=None,
+    )
+
+
+def _left(record: JobRecord, plan: Commit, submission: bytes) -> Snapshot | None:
+    return Snapshot.of(_after(record, plan, record.updated_at), submission)
 
 
 def _leftovers(turn: Turn) -> tuple[tuple[int, int], ...]:

@@ -174,15 +174,9 @@ class Work:
         if parts is None or parts[0] != report.job_id:
             raise _task_not_found(report)
         completion = await self._completion(report, parts[1])
-        seats = self._dispatcher.reserve_for((), 1, waiter) if completion.mode is Mode.DELIVER else None
-        if seats is not None:
-            completion = replace(completion, claim=seats.claim)
-        reply: Completed | Refused = Refused(Refusal.STALE)
-        try:
-            reply = await self._store.complete(completion)
-        finally:
-            if seats is not None:
-                self._dispatcher.deliver(seats, reply.claimed if isinstance(reply, Completed) else ())
+        reply = await self._turns.end(completion, waiter) if completion.mode is Mode.DELIVER else None
+        if reply is None:
+            reply = await self._deliver(completion, waiter)
         if isinstance(reply, Refused):
             _answer(answer, await self._refused(report, parts[1], reply))
             return None
@@ -194,6 +188,18 @@ class Work:
             await self._store.forget_cancel(report.worker_id, report.task_id)
         _answer(answer, ReportReply(CANCELLED if reply.cancelling else _outcome(report.status)))
         return reply.turn
+
+    async def _deliver(self, completion: Completion, waiter: Waiter | None) -> Completed | Refused:
+        """The end by itself: nobody here knows what the job waits for, or a task is put back."""
+        seats = self._dispatcher.reserve_for((), 1, waiter) if completion.mode is Mode.DELIVER else None
+        if seats is None:
+            return await self._store.complete(completion)
+        reply: Completed | Refused = Refused(Refusal.STALE)
+        try:
+            reply = await self._store.complete(replace(completion, claim=seats.claim))
+        finally:
+            self._dispatcher.deliver(seats, reply.claimed if isinstance(reply, Completed) else ())
+        return reply
 
     async def _instant_waiter(self, worker_id: str, next_tasks: int) -> Waiter | None:
         if next_tasks <= 0 or self.draining:

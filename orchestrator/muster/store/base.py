@@ -268,6 +268,19 @@ class Committed:
 
 
 @dataclass(frozen=True, slots=True)
+class Stepped:
+    """The end was taken and the turn it made due is written. The rest is how the job stands then."""
+
+    committed: Committed
+    created_at: UnixMs
+    started_at: UnixMs | None
+    retries: int
+    revision: int
+    cost_micros: int = field(default=0, compare=False)
+    ran_ms: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class EndedLease:
     """A lease whose deadline passed. It stays with the worker until the engine has decided."""
 
@@ -364,6 +377,14 @@ class Store(JournalStore, IndexStore, Protocol):
 
     async def commit(self, commit: Commit) -> Committed | Refused:
         """Refused(STALE) where the turn was lost; nothing is written then."""
+        ...
+
+    async def step(self, completion: Completion, decided: Commit) -> Stepped | Completed | Refused:
+        """`complete` and `commit` at once, for a job's only task and a turn that was *decided* ahead.
+
+        Where the job is not at the version *decided* is for, waiting for that task and nothing else, this is `complete`
+        with the claim of *decided*. Both must name one token; the completion delivers and has no claim of its own.
+        """
         ...
 
     async def spawn(self, job: JobId, version: int, token: str, wave: int, tasks: Sequence[NewTask]) -> bool:

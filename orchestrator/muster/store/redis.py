@@ -25,12 +25,14 @@ from muster.store.base import (
     Existing,
     LeaseRef,
     LiveTask,
+    Mode,
     NewJob,
     NewTask,
     QueueState,
     RawEvent,
     Refusal,
     Refused,
+    Stepped,
     StoreFull,
     StoreUnavailable,
     Tick,
@@ -44,6 +46,7 @@ from muster.store.redis_figures import RedisFigures
 from muster.store.redis_files import RedisFileRecords
 from muster.store.redis_index import INDEX_DAY_MS, IndexCalls
 from muster.store.redis_journal import JournalCalls
+from muster.store.replies import claimed_of, committed_of, completed_of, stepped_of, turn_of
 from muster.store.scripts import names, script
 from muster.store.topology import locator
 
@@ -278,7 +281,7 @@ class RedisStore(JournalCalls, IndexCalls):
         if reply[0] == b"exists":
             return Existing(JobId(reply[1].decode()), reply[2].decode())
         if first is not None:
-            committed = _committed(first, reply)
+            committed = committed_of(first, reply)
             assert isinstance(committed, Committed), "nobody else can hold the first turn of a job just made"
             return committed
         return Turn(token, job.record(UnixMs(int(time.time() * 1000))), ())
@@ -286,7 +289,7 @@ class RedisStore(JournalCalls, IndexCalls):
     async def commit(self, commit: Commit) -> Committed | Refused:
         name = "finish" if commit.status.is_final else "commit"
         reply = await self._run(name, self._tag_of(commit.job), *_commit_args(commit, self._replica))
-        return _committed(commit, reply)
+        return committed_of(commit, reply)
 
     async def spawn(self, job: JobId, version: int, token: str, wave: int, tasks: Sequence[NewTask]) -> bool:
         args: list[bytes | str | int] = [job, version, token, TURN_LEASE_MS, wave, *_task_args(tasks)]
@@ -299,7 +302,7 @@ class RedisStore(JournalCalls, IndexCalls):
     async def signal(self, job: JobId, wave: int, item: str, history: str, token: str) -> Turn | Refused:
         reply = await self._run("signal", self._tag_of(job), job, wave, item, history, token, TURN_LEASE_MS)
         if reply[0] == b"turn":
-            return _turn(job, token, reply[1], reply[2])
+            return turn_of(job, token, reply[1], reply[2])
         return Refused(Refusal(reply[0].decode()))
 
     async def send(
@@ -311,7 +314,7 @@ class RedisStore(JournalCalls, IndexCalls):
         except UnknownPartition:
             return Refused(Refusal.GONE)
         if reply[0] == b"turn":
-            return _turn(job, token, reply[1], reply[2])
+            return turn_of(job, token, reply[1], reply[2])
         return None if reply[0] == b"kept" else Refused(Refusal(reply[0].decode()))
 
     async def cancel(
@@ -319,7 +322,7 @@ class RedisStore(JournalCalls, IndexCalls):
     ) -> Turn | Refused | tuple[tuple[TaskId, str], ...]:
         reply = await self._run("cancel", self._tag_of(job), job, token, TURN_LEASE_MS, grace_ms, history, below)
         if reply[0] == b"turn":
-            return _turn(JobId(reply[1].decode()), token, reply[2], reply[3])
+            return turn_of(JobId(reply[1].decode()), token, reply[2], reply[3])
         if reply[0] == b"asked":
             flat = [text.decode() for text in reply[1:]]
             return tuple((TaskId(task), worker) for task, worker in zip(flat[::2], flat[1::2], strict=True))
@@ -346,31 +349,25 @@ class RedisStore(JournalCalls, IndexCalls):
 
     async def claim(self, partition: int, claim: Claim) -> tuple[Claimed, ...]:
         assert len(claim.seats) <= CLAIM_MAX, len(claim.seats)
-        return _claimed(await self._run("claim", self._tags[partition], *_claim_args(claim)))
+        return claimed_of(await self._run("claim", self._tags[partition], *_claim_args(claim)))
 
     async def complete(self, completion: Completion) -> Completed | Refused:
-        c = completion
-        args: list[bytes | str | int] = [
-            c.job, c.number, c.worker, "" if c.attempt is None else c.attempt, c.fence or "",
-            c.mode, c.delay_ms, int(c.failed), c.item, c.history, c.token, TURN_LEASE_MS,
-        ]  # fmt: skip
-        args += [0] if c.claim is None else [1, *_claim_args(c.claim)]
         try:
-            reply = await self._run("complete", self._tag_of(c.job), *args)
+            reply = await self._run("complete", self._tag_of(completion.job), *_completion_args(completion))
         except UnknownPartition:
             return Refused(Refusal.GONE, -1)
-        match reply[0]:
-            case b"turn":
-                turn = _turn(c.job, c.token, reply[1], reply[2])
-                return Completed(turn=turn, cancelling=reply[3] == b"cancel", ran_ms=int(reply[4]))
-            case b"noted":
-                return Completed(claimed=_claimed(reply[1]), cancelling=reply[3] == b"cancel", ran_ms=int(reply[4]))
-            case b"retry":
-                return Completed(retried=True, ran_ms=int(reply[1]))
-            case b"gone":
-                return Refused(Refusal.GONE, int(reply[1]))
-            case why:
-                return Refused(Refusal(why.decode()))
+        return completed_of(completion, reply)
+
+    async def step(self, completion: Completion, decided: Commit) -> Stepped | Completed | Refused:
+        assert completion.mode is Mode.DELIVER, "only an end that the job answers makes a turn due"
+        assert completion.claim is None, "the seats are those of the commit"
+        assert completion.token == decided.token, f"{completion.token} is not {decided.token}"
+        args = [*_completion_args(completion), *_commit_args(decided, self._replica)[1:]]
+        try:
+            reply = await self._run("step", self._tag_of(completion.job), *args)
+        except UnknownPartition:
+            return Refused(Refusal.GONE, -1)
+        return stepped_of(decided, reply) if reply[0] == b"step" else completed_of(completion, reply)
 
     async def live_task(self, job: JobId, number: int) -> LiveTask | None:
         try:
@@ -408,7 +405,7 @@ class RedisStore(JournalCalls, IndexCalls):
             next_due_ms=int(next_due) if next_due else None,
             leases=tuple(_ended_lease(lease) for lease in leases),
             messages=tuple(DueMessage(m[0].decode(), m[1], int(m[2])) for m in messages),
-            turns=tuple(_turn(JobId(t[0].decode()), t[1].decode(), t[2], t[3]) for t in turns),
+            turns=tuple(turn_of(JobId(t[0].decode()), t[1].decode(), t[2], t[3]) for t in turns),
         )
 
     async def settle(self, partition: int, message: str, tries: int, retry_in_ms: int | None) -> None:
@@ -497,23 +494,12 @@ class UnknownPartition(LookupError):
     """An id of a partition this deployment does not have: no such job can exist here."""
 
 
-def _turn(job: JobId, token: str, header: Sequence[bytes | None], items: Sequence[bytes]) -> Turn:
-    return Turn(token, codec.load_record(job, header), tuple(codec.load_item(item) for item in items))
-
-
-def _committed(commit: Commit, reply: Sequence[Any]) -> Committed | Refused:
-    match reply[0]:
-        case b"ok":
-            return Committed(UnixMs(int(reply[2])), _claimed(reply[1]))
-        case b"again":
-            turn = _turn(commit.job, commit.next_token, reply[3], reply[4])
-            return Committed(UnixMs(int(reply[2])), _claimed(reply[1]), turn)
-        case why:
-            return Refused(Refusal(why.decode()))
-
-
-def _claimed(reply: Sequence[Any]) -> tuple[Claimed, ...]:
-    return tuple(Claimed(int(s) - 1, TaskId(t.decode()), int(a), body, int(waited)) for s, t, a, body, waited in reply)
+def _completion_args(c: Completion) -> list[bytes | str | int]:
+    args: list[bytes | str | int] = [
+        c.job, c.number, c.worker, "" if c.attempt is None else c.attempt, c.fence or "",
+        c.mode, c.delay_ms, int(c.failed), c.item, c.history, c.token, TURN_LEASE_MS,
+    ]  # fmt: skip
+    return args + ([0] if c.claim is None else [1, *_claim_args(c.claim)])
 
 
 def _claim_args(claim: Claim) -> list[bytes | str | int]:

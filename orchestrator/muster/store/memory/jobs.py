@@ -29,7 +29,7 @@ from muster.store.memory.partition import Partition
 
 def submit(part: Partition, new: NewJob, token: str, first: Commit | None, replica: str) -> Turn | Existing | Committed:
     if first is not None:
-        _checked(first.context)
+        checked(first.context)
     known = part.job(new.id)
     if known is None:
         existing = _known_by_key(part, new)
@@ -71,7 +71,7 @@ def _make_job(part: Partition, new: NewJob, token: str, turn_at: int) -> Job:
 
 
 def commit(part: Partition, c: Commit, replica: str = "") -> Committed | Refused:
-    context = _checked(c.context)
+    context = checked(c.context)
     job = part.job(c.job)
     if job is None:
         return Refused(Refusal.GONE)
@@ -121,7 +121,7 @@ def _wait_for(part: Partition, job: Job, c: Commit, *, cancelling: bool) -> None
         job.child = child.id
 
 
-def _checked(context: Context) -> Context:
+def checked(context: Context) -> Context:
     blob = codec.dump_context(context)
     if len(blob) > CONTEXT_BYTES_MAX:
         raise ContextTooLarge(f"{len(blob)} bytes, at most {CONTEXT_BYTES_MAX}")

@@ -28,13 +28,14 @@ from muster.store.base import (
     RawEvent,
     Refusal,
     Refused,
+    Stepped,
     Tick,
     Turn,
 )
 from muster.store.index import DayCost, Glance, TagPage
 from muster.store.journal import Appended, Known, LiveRead, LogRead, NotedLine, StoredSteps, TaskEvents
 from muster.store.keys import short_hash
-from muster.store.memory import index, jobs, journal, tasks, ticks
+from muster.store.memory import index, jobs, journal, steps, tasks, ticks
 from muster.store.memory.connections import MemoryConnectionRecords
 from muster.store.memory.figures import MemoryFigures
 from muster.store.memory.files import MemoryFileRecords
@@ -133,6 +134,10 @@ class MemoryStore:
 
     async def commit(self, commit: Commit) -> Committed | Refused:
         return jobs.commit(self._home(commit.job), commit, self._replica)
+
+    async def step(self, completion: Completion, decided: Commit) -> Stepped | Completed | Refused:
+        part = self._of(completion.job)
+        return Refused(Refusal.GONE, -1) if part is None else steps.step(part, completion, decided, self._replica)
 
     async def spawn(self, job: JobId, version: int, token: str, wave: int, tasks: Sequence[NewTask]) -> bool:
         return jobs.spawn(self._home(job), job, version, token, wave, tasks)

@@ -1,0 +1,57 @@
+"""Replies of the scripts that move a job on, as values."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from muster.core.ids import JobId, TaskId, UnixMs
+from muster.store import codec
+from muster.store.base import Claimed, Commit, Committed, Completed, Completion, Refusal, Refused, Stepped, Turn
+
+
+def turn_of(job: JobId, token: str, header: Sequence[bytes | None], items: Sequence[bytes]) -> Turn:
+    return Turn(token, codec.load_record(job, header), tuple(codec.load_item(item) for item in items))
+
+
+def committed_of(commit: Commit, reply: Sequence[Any]) -> Committed | Refused:
+    match reply[0]:
+        case b"ok":
+            return Committed(UnixMs(int(reply[2])), claimed_of(reply[1]))
+        case b"again":
+            turn = turn_of(commit.job, commit.next_token, reply[3], reply[4])
+            return Committed(UnixMs(int(reply[2])), claimed_of(reply[1]), turn)
+        case why:
+            return Refused(Refusal(why.decode()))
+
+
+def claimed_of(reply: Sequence[Any]) -> tuple[Claimed, ...]:
+    return tuple(Claimed(int(s) - 1, TaskId(t.decode()), int(a), body, int(waited)) for s, t, a, body, waited in reply)
+
+
+def completed_of(completion: Completion, reply: Sequence[Any]) -> Completed | Refused:
+    match reply[0]:
+        case b"turn":
+            turn = turn_of(completion.job, completion.token, reply[1], reply[2])
+            return Completed(turn=turn, cancelling=reply[3] == b"cancel", ran_ms=int(reply[4]))
+        case b"noted":
+            return Completed(claimed=claimed_of(reply[1]), cancelling=reply[3] == b"cancel", ran_ms=int(reply[4]))
+        case b"retry":
+            return Completed(retried=True, ran_ms=int(reply[1]))
+        case b"gone":
+            return Refused(Refusal.GONE, int(reply[1]))
+        case why:
+            return Refused(Refusal(why.decode()))
+
+
+def stepped_of(decided: Commit, reply: Sequence[Any]) -> Stepped:
+    committed = committed_of(decided, reply[3])
+    assert isinstance(committed, Committed), "the turn was leased by the same call"
+    created, started, retries, extra_revisions, cost = reply[2]
+    return Stepped(
+        committed,
+        created_at=UnixMs(int(created)),
+        started_at=UnixMs(int(started)) if started else None,
+        retries=int(retries),
+        revision=decided.version + 1 + int(extra_revisions or 0),
+        cost_micros=int(cost or 0),
+        ran_ms=int(reply[1]),
+    )
