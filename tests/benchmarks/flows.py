@@ -1,4 +1,4 @@
-"""Blueprints of the benchmark: one and three no-op steps, and a thousand-wide map."""
+"""Blueprints of the benchmarks: no-op steps, a thousand-wide map, a task that keeps a file, tasks that print."""
 
 from typing import Any
 
@@ -54,3 +54,18 @@ async def fan(job: Job[dict[str, Any]]) -> Next:
 @wide.state
 async def joined(job: Job[dict[str, Any]], results: list[dict[str, Any]]) -> Next:
     return job.done({"count": len(results)})
+
+
+prints = Blueprint("prints")
+
+
+@prints.start
+async def printing(job: Job[dict[str, Any]]) -> Next:
+    asked = {name: job.input[name] for name in ("lines", "per_s", "gate")}
+    tasks = [{"who": str(number), **asked} for number in range(int(job.input["tasks"]))]
+    return job.map("bench.print", tasks, ok=printed, timeout="1h")
+
+
+@prints.state
+async def printed(job: Job[dict[str, Any]], results: list[dict[str, Any]]) -> Next:
+    return job.done({"seconds": [result["seconds"] for result in results]})

@@ -55,7 +55,7 @@ async def test_it_ends_as_its_task_does() -> None:
 async def test_a_command_with_attempts_is_run_again_after_a_growing_pause(failures: int, pause_ms: int) -> None:
     error = {"code": "COMMAND_FAILED", "message": "command exited with status 7"}
     decided = await decide("broken", error, data={"failures": failures}, attempts=10)
-    assert decided == Sleep(pause_ms, "start")
+    assert decided == Sleep(pause_ms, "run")
 
 
 async def test_attempts_come_to_an_end_and_are_for_commands_that_fail_alone() -> None:

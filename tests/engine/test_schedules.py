@@ -307,3 +307,18 @@ async def test_where_nobody_has_a_schedule_nobody_leads_and_a_new_one_is_found_a
     for engine in (first, second):
         await engine.schedules.turn()
     assert len(await runs(first, "acme", "own")) == 1
+
+
+async def test_a_saved_connection_that_cannot_be_read_holds_up_no_other() -> None:
+    place = Place()
+    engine = place.replica()
+    newer = b'{"name":"newer","blueprint":"quick","schedule":"0 * * * *","moon_phase":"full"}'
+    await engine.connections._records.save("acme", "newer", newer, "n", is_new=True, most=10)
+    await engine.connections.create("acme", {"name": "own", "blueprint": "quick", "schedule": "0 * * * *"})
+    await engine.schedules.turn()
+    place.pass_time(HOUR_MS)
+    await engine.schedules.turn()
+    assert len(await runs(engine, "acme", "own")) == 1
+    assert [known.connection.name for known in await engine.connections.seen_by("acme")] == ["own"]
+    with pytest.raises(MusterError, match="moon_phase"):
+        await engine.connections.run("acme", "newer")

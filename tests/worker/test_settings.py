@@ -47,7 +47,7 @@ def test_a_token_can_come_from_a_file(tmp_path: Path) -> None:
         ({"MUSTER_WORKER_TOKEN": "t", "MUSTER_WORKER_SLOTS": "0"}, "slots must be"),
         (
             {"MUSTER_WORKER_TOKEN": "t", "MUSTER_WORKER_PRICE_PER_SECOND": "free"},
-            "price per second must be .* not 'free'",
+            "price per second .* not 'free'",
         ),
         ({"MUSTER_WORKER_TOKEN": "t", "MUSTER_WORKER_PRICE_PER_SECOND": "-1"}, "price per second must be"),
         ({"MUSTER_WORKER_TOKEN": "t", "MUSTER_WORKER_PRICE_PER_SECOND": "nan"}, "price per second must be"),

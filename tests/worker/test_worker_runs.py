@@ -49,7 +49,7 @@ async def test_a_task_is_run_and_its_result_reported(fake: FakeOrchestrator, ser
 async def test_a_worker_says_what_it_costs_and_which_runtimes_it_has(fake: FakeOrchestrator, serving: Serving) -> None:
     scripts, worker = Worker(), Worker(cost_per_second=0.5)
     scripts.offer_runtimes(["python:3.11", "bash"])
-    worker.add("x", print)
+    worker.add("x", lambda value: value)
     worker.include(scripts)
     worker.offer_runtimes(["bash", "ruby:3.2"])
     async with serving(worker, fake):

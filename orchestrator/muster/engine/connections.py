@@ -1,8 +1,9 @@
 """Connections: those of the server's file and those that tenants saved, and the jobs that were run of them."""
 
 import asyncio
+import logging
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -27,6 +28,8 @@ from muster.engine.views import JobOrder, JobPage, Submitted
 from muster.errors import ErrorCode, MusterError
 from muster.store.base import Store
 from muster.store.connection_records import NotSaved, SavedConnection, Slot
+
+log = logging.getLogger("muster.connections")
 
 SEQUENCE: Final = "sequence"
 """The built-in blueprint that runs one job after the other."""
@@ -95,12 +98,10 @@ class Connections:
     async def seen_by(self, tenant: str) -> tuple[Known, ...]:
         """The file's in its order, then the tenant's own, oldest first."""
         shared = [Known(one, tenant) for one in self._configured if one.is_seen_by(tenant)]
-        names = {known.connection.name for known in shared}
-        saved = [_known(tenant, one) for one in await self._records.all(tenant) if one.name not in names]
-        return (*shared, *saved)
+        return (*shared, *await self._saved_by(tenant))
 
     async def find(self, tenant: str, name: str) -> Known:
-        """Raises: MusterError CONNECTION_NOT_FOUND."""
+        """Raises: MusterError CONNECTION_NOT_FOUND; RUN_FAILED where it cannot be read."""
         shared = self._shared(tenant, name)
         if shared is not None:
             return Known(shared, tenant)
@@ -146,6 +147,18 @@ class Connections:
             raise _not_saved(saved, connection.name)
         self.on_change()
         return _known(tenant, saved)
+
+    async def _saved_by(self, tenant: str) -> list[Known]:
+        """Those that the file does not shadow. One that cannot be read must not hide the others."""
+        found: list[Known] = []
+        for saved in await self._records.all(tenant):
+            if self._shared(tenant, saved.name) is not None:
+                continue
+            try:
+                found.append(_known(tenant, saved))
+            except MusterError as error:
+                log.warning("connection_unreadable", extra={"tenant": tenant, "error": error.detail})
+        return found
 
     def _shared(self, tenant: str, name: str) -> Connection | None:
         return next((one for one in self._configured if one.name == name and one.is_seen_by(tenant)), None)
@@ -213,14 +226,9 @@ class Connections:
 
     async def scheduled(self) -> tuple[Known, ...]:
         """Every connection of this deployment that runs by itself."""
-        tenants = await self._records.tenants()
-        saved = [known for tenant in tenants for known in await self._saved_by(tenant)]
+        saved = [known for tenant in await self._records.tenants() for known in await self._saved_by(tenant)]
         shared = [Known(one, one.scheduled_tenant) for one in self._configured]
         return tuple(known for known in (*shared, *saved) if known.connection.timing is not None)
-
-    async def _saved_by(self, tenant: str) -> Iterable[Known]:
-        saved = await self._records.all(tenant)
-        return (_known(tenant, one) for one in saved if self._shared(tenant, one.name) is None)
 
     async def slots(self) -> dict[str, Slot]:
         """What became of the last slot of each schedule, by `Known.key`."""
@@ -251,7 +259,15 @@ def _member(known: Known) -> dict[str, Any]:
 
 
 def _known(tenant: str, saved: SavedConnection) -> Known:
-    return Known(read_connection(orjson.loads(saved.record)), tenant, saved.changed_at)
+    """Raises: MusterError RUN_FAILED, where another version saved what this one does not know."""
+    try:
+        return Known(read_connection(orjson.loads(saved.record)), tenant, saved.changed_at)
+    except ConnectionRefused as refused:
+        raise MusterError(
+            ErrorCode.RUN_FAILED,
+            f"Connection {saved.name!r} was saved by a server that knew more: {refused}",
+            hint=f"PUT /api/v1/connections/{saved.name} replaces it.",
+        ) from refused
 
 
 def _is_run_of(record: JobRecord, names: set[str] | None) -> bool:

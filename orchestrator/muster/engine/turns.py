@@ -23,7 +23,7 @@ from muster.core.limits import (
     TASKS_PER_COMMIT_MAX,
     TURN_FAILURES_MAX,
 )
-from muster.core.record import ChildItem, Context, Item, JobRecord, Parent, Submission, TaskItem
+from muster.core.record import ChildItem, Context, Item, JobRecord, Parent, Submission, TaskItem, Wait
 from muster.core.status import JobStatus
 from muster.core.transitions import JobEvent
 from muster.engine.decider import Decider, StateFailed, VersionMissing
@@ -313,7 +313,7 @@ class Turns:
             need=rest.need,
             fail_fast=rest.status is JobStatus.WAITING_FOR_PARALLEL_TASKS,
             current_task=wait.first if wait is not None and wait.kind == "task" else None,
-            started=rest.status in {JobStatus.WAITING_FOR_HUMAN, JobStatus.WAITING} or rest.status.is_final,
+            started=_begins(rest.status, wait),
             clear_cancel=record.cancel_requested,
             result=rest.result,
             error=rest.error,
@@ -436,3 +436,10 @@ def _parting(rest: core.Rest) -> str:
 
 def _blobs(events: Sequence[Event]) -> tuple[str, ...]:
     return tuple(orjson.dumps(event).decode() for event in events)
+
+
+def _begins(status: JobStatus, wait: Wait | None) -> bool:
+    """A job begins when a worker fetches its first task, or when it waits for something else than files to come."""
+    if status is JobStatus.WAITING:
+        return wait is None or not wait.uploads
+    return status is JobStatus.WAITING_FOR_HUMAN or status.is_final

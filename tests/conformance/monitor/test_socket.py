@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from muster.surfaces.monitor.socket import SUBSCRIPTIONS_MAX
 
 from tests.conformance.monitor.conftest import NEVER, Frames, Monitor
 from tests.conformance.monitor.test_artifacts import Form, uploaded
@@ -257,6 +258,29 @@ async def test_several_executions_may_be_subscribed_to(client: Monitor) -> None:
         ended: set[str] = set()
         while ended != {first, second}:
             ended.add((await frames.until("execution_completed"))[-1]["data"]["execution_id"])
+
+
+async def test_a_connection_that_names_too_many_executions_is_told_so(client: Monitor) -> None:
+    made = [await client.start("simple_flow") for _ in range(SUBSCRIPTIONS_MAX + 1)]
+    async with client.socket() as frames:
+        for job_id in made[:-1]:
+            await frames.subscribe(job_id)
+        await frames.say("subscribe", made[-1])
+        said = await frames.until("error", execution_id=made[-1])
+        assert said[-1]["data"]["error_code"] == "TOO_MANY_SUBSCRIPTIONS"
+        await frames.say("unsubscribe", made[0])
+        await frames.subscribe(made[-1])
+
+
+async def test_a_subscription_may_be_asked_for_again(client: Monitor) -> None:
+    execution_id = await client.run("sleep 300")
+    await client.reaches(execution_id, "running")
+    async with client.socket() as frames:
+        for _ in range(2):
+            await frames.subscribe(execution_id)
+            await frames.until("execution_started", execution_id=execution_id)
+        await client.cancel(execution_id)
+        await frames.until("execution_completed", execution_id=execution_id)
 
 
 async def test_status_is_told_when_asked_for(client: Monitor) -> None:
