@@ -142,7 +142,7 @@ class Jobs:
         """Raises: MusterError JOB_NOT_FOUND for unknown ids and for those of other tenants alike."""
         record = await self._store.read(JobId(job_id)) if is_job_id(job_id) else None
         if record is None or record.tenant != tenant:
-            raise _job_not_found()
+            raise job_not_found()
         return record
 
     async def wait(self, tenant: str, job_id: str, *, timeout_ms: int, since: int | None) -> JobRecord:
@@ -156,7 +156,7 @@ class Jobs:
             return record
         changed = await self._watchers.wait(record.id, since, timeout_ms)
         if changed is None:
-            raise _job_not_found()
+            raise job_not_found()
         return changed
 
     async def jobs(
@@ -202,7 +202,7 @@ class Jobs:
         if isinstance(reply, Refused):
             if reply.why is Refusal.FINAL:
                 raise _job_final(record)
-            raise _job_not_found()
+            raise job_not_found()
         if isinstance(reply, Turn):
             await self._background.settle(self._turns.run(reply), SETTLE_S)
             return False
@@ -220,7 +220,7 @@ class Jobs:
         """
         record = await self._store.read(JobId(job_id)) if is_job_id(job_id) else None
         if record is None or not self._may_decide(record, token, tenant):
-            raise _job_not_found()
+            raise job_not_found()
         wait = record.context.wait
         if record.status is not JobStatus.WAITING_FOR_HUMAN or wait is None:
             raise _not_waiting(record)
@@ -266,7 +266,7 @@ def _fingerprint(order: JobOrder) -> str:
     return hashlib.blake2b(body, digest_size=16).hexdigest()
 
 
-def _job_not_found() -> MusterError:
+def job_not_found() -> MusterError:
     return MusterError(ErrorCode.JOB_NOT_FOUND, "Job not found")
 
 
