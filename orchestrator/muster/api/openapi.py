@@ -24,6 +24,7 @@ _TAGS: Final[Mapping[Tag, str]] = {
     Tag.JOBS: "Start jobs, follow them, end them. Needs a client token.",
     Tag.BLUEPRINTS: "What can be started. Needs a client token.",
     Tag.FILES: "Uploads, and what tasks kept. Needs a client token, or a signed URL.",
+    Tag.BATCHES: "Many jobs together. Needs a client token.",
     Tag.COST: "What jobs cost. Needs a client token.",
     Tag.FLEET: "Workers and counts. Needs a client token.",
     Tag.WORKERS: "What workers call. Needs a worker token.",

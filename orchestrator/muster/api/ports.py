@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any, Protocol
 
 from muster.core.graph import Graph
-from muster.core.ids import UnixMs
+from muster.core.ids import JobId, UnixMs
 from muster.core.record import JobRecord
 from muster.core.status import JobStatus
 from muster.engine.connections import Connections
@@ -15,6 +15,7 @@ from muster.engine.journal import EventsReply, EventsReport, LogPage, Steps
 from muster.engine.live import CaughtUp, Page
 from muster.engine.live_events import LiveEvent
 from muster.engine.views import (
+    Batch,
     CommandSocket,
     Dashboard,
     Found,
@@ -107,6 +108,14 @@ class Engine(Protocol):
     ) -> JobPage: ...
 
     async def tagged(self, tenant: str, tag: str, *, limit: int, cursor: str | None = None) -> JobPage: ...
+
+    async def start_batch(
+        self, tenant: str, batch_id: str | None, members: Sequence[JobOrder]
+    ) -> tuple[str, tuple[JobId, ...]]: ...
+
+    async def batch(self, tenant: str, batch_id: str) -> Batch: ...
+
+    async def cancel_batch(self, tenant: str, batch_id: str) -> int: ...
 
     async def find(
         self,

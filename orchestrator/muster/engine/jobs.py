@@ -68,13 +68,9 @@ class Jobs:
         Raises:
             MusterError: BLUEPRINT_NOT_FOUND, INVALID_INPUT, WEBHOOK_URL_REFUSED, IDEMPOTENCY_CONFLICT, SHUTTING_DOWN.
         """
+        self.check(order)
         blueprint = self._blueprints.get(order.blueprint)
-        if blueprint is None:
-            raise MusterError(ErrorCode.BLUEPRINT_NOT_FOUND, f"there is no blueprint {order.blueprint!r}")
-        if self.draining:
-            raise MusterError(ErrorCode.SHUTTING_DOWN, "this server is shutting down", retry_after_s=1)
-        self._check_input(order)
-        tags = checked_tags(order.tags)
+        assert blueprint is not None, "it was checked"
         job = self._job_id(order)
         new = NewJob(
             id=job,
@@ -82,7 +78,7 @@ class Jobs:
             blueprint=blueprint.name,
             blueprint_version=blueprint.version,
             state=blueprint.graph.start,
-            submission=Submission(order.initial_data, order.webhook_url, order.trace, tags),
+            submission=Submission(order.initial_data, order.webhook_url, order.trace, checked_tags(order.tags)),
             context=Context(),
             history=blob(ev.event(ev.JOB_CREATED, state=blueprint.graph.start)) if self._settings.history else "",
             idempotency_key=order.idempotency_key or "",
@@ -100,14 +96,23 @@ class Jobs:
                 return Submitted(job, created=True)
             return Submitted(job, created=True, record=await self._watchers.end(job, watch, order.wait_ms))
 
-    def _check_input(self, order: JobOrder) -> None:
+    def check(self, order: JobOrder) -> None:
+        """Refuse what `submit` would refuse before it writes anything.
+
+        Raises:
+            MusterError: BLUEPRINT_NOT_FOUND, INVALID_INPUT, INVALID_BODY, WEBHOOK_URL_REFUSED, SHUTTING_DOWN.
+        """
+        blueprint = self._blueprints.get(order.blueprint)
+        if blueprint is None:
+            raise MusterError(ErrorCode.BLUEPRINT_NOT_FOUND, f"there is no blueprint {order.blueprint!r}")
+        if self.draining:
+            raise MusterError(ErrorCode.SHUTTING_DOWN, "this server is shutting down", retry_after_s=1)
+        checked_tags(order.tags)
         if order.webhook_url is not None:
             try:
                 check_url(order.webhook_url, allow_private=self._settings.webhooks_allow_private)
             except UrlRefused as error:
                 raise MusterError(ErrorCode.WEBHOOK_URL_REFUSED, f"webhook_url: {error}") from error
-        blueprint = self._blueprints.get(order.blueprint)
-        assert blueprint is not None
         try:
             blueprint.validate_input(order.initial_data)
         except InputInvalid as error:
