@@ -290,7 +290,7 @@ class FakeEngine:
         record = await self.job(tenant, job_id)
         return [HistoryEvent("e1", record.id, NOW, "job_created", state="start", details={"by": "test"})]
 
-    async def cancel(self, tenant: str, job_id: str) -> bool:
+    async def cancel(self, tenant: str, job_id: str, *, queued: bool = False) -> bool:
         record = await self.job(tenant, job_id)
         if record.status.is_final:
             raise MusterError(ErrorCode.JOB_FINAL, "the job has ended")

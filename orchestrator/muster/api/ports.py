@@ -142,8 +142,8 @@ class Engine(Protocol):
 
     async def history(self, tenant: str, job_id: str) -> list[HistoryEvent]: ...
 
-    async def cancel(self, tenant: str, job_id: str) -> bool:
-        """True: a live socket took the command."""
+    async def cancel(self, tenant: str, job_id: str, *, queued: bool = False) -> bool:
+        """True: a live socket took the command. With *queued* only if no worker has a task of it."""
         ...
 
     async def decide(

@@ -194,20 +194,21 @@ class Jobs:
             return []
         return [history_event(record.id, i, raw) for i, raw in enumerate(await self._store.history(record.id))]
 
-    async def cancel(self, tenant: str, job_id: str) -> bool:
-        """Ask for a job's end, and first for that of the job it waits for.
+    async def cancel(self, tenant: str, job_id: str, *, queued: bool = False) -> bool:
+        """Ask for a job's end, and first for that of the job it waits for. With *queued* only if no worker has a task.
 
         True when a live socket took the command; the stored flag is set in any case.
+
+        Raises:
+            MusterError: JOB_NOT_FOUND, JOB_FINAL, JOB_RUNNING.
         """
         record = await self.job(tenant, job_id)
         entry = blob(ev.event(ev.CANCEL_REQUESTED, state=record.state)) if self._settings.history else ""
         below = blob(ev.event(ev.CANCEL_REQUESTED)) if self._settings.history else ""
         grace_ms = self._settings.cancel_grace_ms
-        reply = await self._store.cancel(record.id, secrets.token_hex(8), grace_ms, entry, below)
+        reply = await self._store.cancel(record.id, secrets.token_hex(8), grace_ms, entry, below, queued=queued)
         if isinstance(reply, Refused):
-            if reply.why is Refusal.FINAL:
-                raise _job_final(record)
-            raise _job_not_found()
+            raise _not_cancelled(record, reply.why)
         if isinstance(reply, Turn):
             await self._background.settle(self._turns.run(reply), SETTLE_S)
             return False
@@ -273,6 +274,18 @@ def _fingerprint(order: JobOrder) -> str:
 
 def _job_not_found() -> MusterError:
     return MusterError(ErrorCode.JOB_NOT_FOUND, "Job not found")
+
+
+def _not_cancelled(record: JobRecord, why: Refusal) -> MusterError:
+    if why is Refusal.FINAL:
+        return _job_final(record)
+    if why is Refusal.HELD:
+        return MusterError(
+            ErrorCode.JOB_RUNNING,
+            f"job {record.id} is running; only queued jobs are canceled here",
+            hint=f"POST /api/v1/jobs/{record.id}/cancel stops a running job.",
+        )
+    return _job_not_found()
 
 
 def _job_final(record: JobRecord) -> MusterError:
