@@ -43,6 +43,28 @@ async def test_an_empty_heartbeat_refreshes_and_a_full_one_shows_the_worker(clie
     assert {name: listed[name] for name in changes} == changes
 
 
+async def test_a_poll_that_waits_for_nothing_still_gets_what_is_ready(client: Api, worker: PlainWorker) -> None:
+    started = [await client.start("simple_flow") for _ in range(3)]
+    for job_id in started:
+        await client.wait_for(job_id, "waiting_for_worker")
+    found = [await worker.poll(0) for _ in started]
+    assert [task and task["job_id"] for task in found] == started
+    assert await worker.poll(0) is None
+
+
+@pytest.mark.parametrize("data", [[], "text", 5, True])
+async def test_result_data_that_is_no_object_is_400_and_the_task_goes_on(
+    client: Api, worker: PlainWorker, data: object
+) -> None:
+    job_id = await client.start("simple_flow")
+    task = await worker.take()
+    body = {"job_id": job_id, "task_id": task["task_id"], "worker_id": worker.worker_id}
+    refused = await worker.call("POST", "/_worker/tasks/result", {**body, "result": {"status": "success", "data": data}})
+    assert (refused.status, refused.body["code"]) == (400, "invalid_body")
+    taken = await worker.call("POST", "/_worker/tasks/result", {**body, "result": {"status": "success", "data": None}})
+    assert taken.body == {"status": "result_accepted_success"}
+
+
 async def test_types_that_a_heartbeat_changes_count_from_then_on(client: Api, worker: PlainWorker) -> None:
     await worker.beat(supported_tasks=["something.else"])
     job_id = await client.start("simple_flow")
