@@ -142,7 +142,9 @@ async def measure_sockets(system: System, arguments: argparse.Namespace, report:
         "count": arguments.sockets,
         "each_ms": percentiles(found.delays_ms),
         "slowest_ms": percentiles(slowest),
-        "cpu_us_per_frame": {role: used / lines / arguments.sockets * 1e6 for role, used in found.cpu_s.items()},
+        "cpu_us_per_line_and_socket": {
+            role: used / lines / arguments.sockets * 1e6 for role, used in found.cpu_s.items()
+        },
         "server_cores": found.cpu_s["orchestrator"] / arguments.socket_seconds,
         "grown_mib": found.grown_mib,
         "load": os.getloadavg()[0],
@@ -171,7 +173,7 @@ def show_single(found: dict[str, float]) -> None:
 
 
 def show_sockets(found: dict[str, Any]) -> None:
-    each, slowest, frame = found["each_ms"], found["slowest_ms"], found["cpu_us_per_frame"]
+    each, slowest, frame = found["each_ms"], found["slowest_ms"], found["cpu_us_per_line_and_socket"]
     print(
         f"{found['count']} sockets ({found['kind']}), a line every {PACE_S * 1000:.0f} ms: "
         f"each p50 {each['p50']:.0f} ms  p99 {each['p99']:.0f}  max {each['max']:.0f}; "
@@ -179,7 +181,7 @@ def show_sockets(found: dict[str, Any]) -> None:
         f"load {found['load']:.1f}"
     )
     print(
-        f"  CPU us/frame server {frame['orchestrator']:.1f}, followers {frame['followers']:.1f}; "
+        f"  CPU us for a line to a socket: server {frame['orchestrator']:.1f}, followers {frame['followers']:.1f}; "
         f"server memory grew by {found['grown_mib']:.1f} MiB"
     )
 

@@ -34,7 +34,7 @@ RESERVE_BYTES: Final = 256 * 1024
 SETTLE_S: Final = 1.0
 """A file need not wait longer for what was told before it."""
 FLUSH_S: Final = 10.0
-"""A result waits at most so long for the events before it."""
+"""A result waits for the events before it, unless none of them was taken for so long."""
 _log = logging.getLogger("muster_worker")
 
 CancelTask = Callable[[Running], None]
@@ -111,9 +111,12 @@ class EventSender:
         finally:
             self._hurry = False
 
-    async def flush(self, timeout_s: float = FLUSH_S) -> None:
-        """The same at the end, when nothing more will be told."""
-        await self.settle(timeout_s)
+    async def flush(self, silence_s: float = FLUSH_S) -> None:
+        """The same at the end, when nothing more will be told: until nothing was taken for *silence_s*."""
+        first = -1
+        while self.is_pending and first < self._first:  # slow is not silent: what is being taken is not given up
+            first = self._first
+            await self.settle(silence_s)
         if self.is_pending:
             _log.warning("task %s: %d events could not be sent in time", self._running.task_id, len(self._events))
 

@@ -46,6 +46,8 @@ class Waiter:
     gone: bool = False
     late: bool = False
     """Its time is over: it goes home once no claim can bring it anything."""
+    recalled: bool = False
+    """Sent home before its time, because its worker may not be registered any more."""
 
     @property
     def free(self) -> int:
@@ -147,6 +149,14 @@ class Dispatcher:
         self._closed = True
         for line in list(self._lines.values()):
             for waiter in line:
+                if waiter.future is not None:
+                    _resolve(waiter.future)
+
+    def recall(self) -> None:
+        """After a flush: send every waiting poll home, so that its worker learns that it must register again."""
+        for line in self._lines.values():
+            for waiter in line:
+                waiter.recalled = True
                 if waiter.future is not None:
                     _resolve(waiter.future)
 

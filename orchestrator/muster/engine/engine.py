@@ -185,6 +185,7 @@ class Engine:
         await self._store.flush()
         self._fleet.forget()
         self._dispatcher.forget_registrations()
+        self._dispatcher.recall()
 
     async def register(self, worker: WorkerDescription) -> EngineSettings:
         await self._fleet.register(worker)

@@ -44,7 +44,8 @@ async def follow_execution_log(call: Call) -> web.StreamResponse:
 
 
 async def _talk(call: Call, client: Client, socket: web.WebSocketResponse) -> int:
-    execution_id, cursor = call.path["execution_id"], call.query("cursor") or str(FROM_THE_START)
+    execution_id, given = call.path["execution_id"], call.query("cursor")
+    cursor = str(FROM_THE_START) if given is None else given
     if _CURSOR.fullmatch(cursor) is None:
         await socket.send_str(_error(execution_id, f"cursor={cursor[:100]!r} is not an integer from -1"))
         return WSCloseCode.POLICY_VIOLATION
