@@ -15,6 +15,7 @@ class ErrorCode(StrEnum):
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"
     JOB_NOT_FOUND = "job_not_found"
+    BATCH_NOT_FOUND = "batch_not_found"
     TASK_NOT_FOUND = "task_not_found"
     WORKER_NOT_FOUND = "worker_not_found"
     BLUEPRINT_NOT_FOUND = "blueprint_not_found"
@@ -58,6 +59,7 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.FORBIDDEN: 403,
     ErrorCode.NOT_FOUND: 404,
     ErrorCode.JOB_NOT_FOUND: 404,
+    ErrorCode.BATCH_NOT_FOUND: 404,
     ErrorCode.TASK_NOT_FOUND: 404,
     ErrorCode.WORKER_NOT_FOUND: 404,
     ErrorCode.BLUEPRINT_NOT_FOUND: 404,

@@ -24,6 +24,8 @@ from muster.engine.reasons import Code, Explanation, Reason
 from muster.engine.settings import FileSettings
 from muster.engine.story import Place
 from muster.engine.views import (
+    Batch,
+    BatchMember,
     CommandSocket,
     Dashboard,
     Found,
@@ -244,6 +246,23 @@ class FakeEngine:
         page = await self.jobs(tenant, limit=limit, cursor=cursor, statuses=None, blueprint=None)
         return JobPage(tuple(record for record in page.items if tag in record.submission.tags), page.next)
 
+    async def start_batch(
+        self, tenant: str, batch_id: str | None, members: Sequence[JobOrder]
+    ) -> tuple[str, tuple[JobId, ...]]:
+        tag = f"batch:{batch_id or 'made-up'}"
+        started = [await self.submit(replace(order, tags=(tag, *order.tags))) for order in members]
+        return batch_id or "made-up", tuple(submitted.job_id for submitted in started)
+
+    async def batch(self, tenant: str, batch_id: str) -> Batch:
+        self._check()
+        members = tuple(BatchMember(record.id, record.status, 0) for record in self.records.values())
+        if not members:
+            raise MusterError(ErrorCode.BATCH_NOT_FOUND, "Batch not found")
+        return Batch(batch_id, members, {JobStatus.PENDING: len(members)}, 0)
+
+    async def cancel_batch(self, tenant: str, batch_id: str) -> int:
+        return len((await self.batch(tenant, batch_id)).members)
+
     async def find(
         self,
         tenant: str,
@@ -282,7 +301,7 @@ class FakeEngine:
         self._check()
         return (TaskDemand("image.resize", queued=5, running=2, workers=2, slots=6, wanted_workers=3),)
 
-    async def cancel(self, tenant: str, job_id: str) -> bool:
+    async def cancel(self, tenant: str, job_id: str, *, queued: bool = False) -> bool:
         record = await self.job(tenant, job_id)
         if record.status.is_final:
             raise MusterError(ErrorCode.JOB_FINAL, "the job has ended")

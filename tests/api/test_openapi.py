@@ -1,11 +1,19 @@
 """The description fits the server."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from muster.api.app import create_app
 from muster.api.routes import OPERATIONS
+from muster.settings import Settings
+from muster.surfaces import table
 
-from tests.api.conftest import Http
+from tests.api.conftest import Http, credentials
+from tests.api.fake_engine import FakeEngine
+
+SURFACES = tuple(row for rows in table.OPERATIONS.values() for row in rows)
 
 
 @pytest.fixture
@@ -50,6 +58,21 @@ def test_tags_and_security_are_declared(description: dict[str, Any]) -> None:
             assert {name for choice in row["security"] for name in choice} <= schemes
     assert description["paths"]["/_worker/tasks/result"]["post"]["security"] == [{"WorkerToken": []}]
     assert len(description["paths"]["/api/v1/jobs"]["get"]["security"]) == 3
+
+
+async def test_operations_of_all_surfaces_have_ids_of_their_own_whatever_they_are_called() -> None:
+    validator = pytest.importorskip("openapi_spec_validator")
+    twins = tuple(replace(row, path=f"/other{row.path}") for row in SURFACES if "…" not in row.path)
+    rows = (*OPERATIONS, *SURFACES, *twins, *(replace(row, path=f"/third{row.path}") for row in twins))
+    app = create_app(FakeEngine(), Settings(), credentials(), operations=rows)
+    async with TestClient(TestServer(app)) as client:
+        document = await (await client.get("/openapi.json")).json()
+    validator.validate(document)
+    shown = [(row.path, row.method.lower()) for row in rows if not row.hidden and "…" not in row.path]
+    ids = [document["paths"][path][method]["operationId"] for path, method in shown]
+    assert len(ids) == len(set(ids))
+    names = {row.name for row in OPERATIONS if not row.hidden and "…" not in row.path}
+    assert names <= set(ids), "what a generated client of the core calls stays as it is"
 
 
 def test_operation_ids_are_unique(description: dict[str, Any]) -> None:

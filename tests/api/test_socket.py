@@ -103,6 +103,14 @@ async def test_a_listed_origin_may_connect(serve: Serve, engine: FakeEngine) -> 
         assert "w1" in engine.sockets
 
 
+async def test_a_program_that_names_the_server_itself_as_its_origin_may_connect(
+    worker: Http, engine: FakeEngine
+) -> None:
+    own = str(worker.make_url("/").origin())
+    async with worker.ws_connect("/_worker/ws/w1", headers={**ANY_WORKER, "Origin": own}):
+        assert "w1" in engine.sockets
+
+
 async def test_a_plain_request_is_400(worker: Http) -> None:
     answer = await worker.get("/_worker/ws/w1", headers=ANY_WORKER)
     assert (answer.status, (await answer.json())["code"]) == (400, "invalid_parameter")

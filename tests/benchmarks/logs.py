@@ -142,41 +142,57 @@ async def measure_sockets(system: System, arguments: argparse.Namespace, report:
         "count": arguments.sockets,
         "each_ms": percentiles(found.delays_ms),
         "slowest_ms": percentiles(slowest),
-        "cpu_us_per_frame": {role: used / lines / arguments.sockets * 1e6 for role, used in found.cpu_s.items()},
+        "cpu_us_per_line_and_socket": {
+            role: used / lines / arguments.sockets * 1e6 for role, used in found.cpu_s.items()
+        },
         "server_cores": found.cpu_s["orchestrator"] / arguments.socket_seconds,
         "grown_mib": found.grown_mib,
         "load": os.getloadavg()[0],
     }
 
 
-def show(report: Report, rate: int) -> None:
-    rounds = report.rounds
+def show_rate(rounds: list[dict[str, Any]], rate: int) -> None:
     print(
         f"{TASKS} tasks, {rate} lines/s asked for: {spread([r['lines_per_s'] for r in rounds], 0)} lines/s came  "
         f"bar 50000   load {spread([r['load'] for r in rounds], 1)}"
     )
-    each = rounds[0]["cpu_us_per_line"]
-    for role in each:
+    for role in rounds[0]["cpu_us_per_line"]:
         print(f"  CPU us/line {role:13} {spread([r['cpu_us_per_line'][role] for r in rounds], 2)}")
     print(f"  CPU us/line together      {spread([sum(r['cpu_us_per_line'].values()) for r in rounds], 2)}")
     for name in ("p50", "p99"):
         print(f"  printed to received {name} {spread([r['delay_ms'][name] for r in rounds], 0)} ms")
     print(f"  server memory grew by {spread([r['grown_mib'] for r in rounds], 1)} MiB")
+
+
+def show_single(found: dict[str, float]) -> None:
     print(
-        f"single lines, idle server: p50 {report.single['p50']:.1f} ms  p99 {report.single['p99']:.1f}  "
-        f"[{report.single['min']:.1f}..{report.single['max']:.1f}]  the first {report.single['first']:.1f}  "
-        f"bar <= 50 ms   load {report.single['load']:.1f}"
+        f"single lines, idle server: p50 {found['p50']:.1f} ms  p99 {found['p99']:.1f}  "
+        f"[{found['min']:.1f}..{found['max']:.1f}]  the first {found['first']:.1f}  "
+        f"bar <= 50 ms   load {found['load']:.1f}"
     )
-    found = report.sockets
-    each_ms, slowest = found["each_ms"], found["slowest_ms"]
+
+
+def show_sockets(found: dict[str, Any]) -> None:
+    each, slowest, frame = found["each_ms"], found["slowest_ms"], found["cpu_us_per_line_and_socket"]
     print(
         f"{found['count']} sockets ({found['kind']}), a line every {PACE_S * 1000:.0f} ms: "
-        f"each p50 {each_ms['p50']:.0f} ms  p99 {each_ms['p99']:.0f}  max {each_ms['max']:.0f}; "
+        f"each p50 {each['p50']:.0f} ms  p99 {each['p99']:.0f}  max {each['max']:.0f}; "
         f"all of them p50 {slowest['p50']:.0f} ms  p99 {slowest['p99']:.0f}  bar p99 <= 200 ms   "
         f"load {found['load']:.1f}"
     )
-    frame = found["cpu_us_per_frame"]
-    print(f"  CPU us/frame server {frame['orchestrator']:.1f}, followers {frame['followers']:.1f}")
+    print(
+        f"  CPU us for a line to a socket: server {frame['orchestrator']:.1f}, followers {frame['followers']:.1f}; "
+        f"server memory grew by {found['grown_mib']:.1f} MiB"
+    )
+
+
+def show(report: Report, rate: int) -> None:
+    if report.single:
+        show_single(report.single)
+    if report.rounds:
+        show_rate(report.rounds, rate)
+    if report.sockets:
+        show_sockets(report.sockets)
     print(f"lines announced as missing: {report.announced}")
     print(f"lines lost without a word: {report.lost}")
 
@@ -184,10 +200,12 @@ def show(report: Report, rate: int) -> None:
 async def measure(system: System, arguments: argparse.Namespace) -> Report:
     report = Report()
     await print_and_follow(system, tasks=TASKS, lines=100, per_s=100, followers=[("stream", 1)])  # warm-up
-    await measure_single(system, arguments.single, report)
+    if arguments.single:
+        await measure_single(system, arguments.single, report)
     for _ in range(arguments.rounds):
         await measure_rate(system, arguments, report)
-    await measure_sockets(system, arguments, report)
+    if arguments.sockets:
+        await measure_sockets(system, arguments, report)
     return report
 
 
@@ -204,13 +222,13 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rate", type=int, default=50_000, help="lines a second of all tasks together")
     parser.add_argument("--seconds", type=float, default=5, help="of each round")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="of the rate; 0 leaves it out")
     parser.add_argument("--workers", type=int, default=1, help="worker processes")
     parser.add_argument(
         "--follower", choices=("stream", "sdk"), default="stream", help="raw events or the SDK's client"
     )
-    parser.add_argument("--single", type=int, default=100, help="single lines")
-    parser.add_argument("--sockets", type=int, default=1000)
+    parser.add_argument("--single", type=int, default=100, help="single lines; 0 leaves them out")
+    parser.add_argument("--sockets", type=int, default=1000, help="0 leaves them out")
     parser.add_argument("--socket-seconds", type=float, default=10)
     parser.add_argument("--socket-kind", choices=("socket", "executions"), default="socket")
     parser.add_argument("--json", default="", help="also write everything measured to this file")

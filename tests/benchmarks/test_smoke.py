@@ -23,3 +23,14 @@ def test_the_benchmark_runs_and_loses_no_job() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "jobs lost: 0" in done.stdout
+
+
+def test_the_benchmark_of_logs_runs_and_loses_no_line() -> None:
+    rate = ["--rate", "2000", "--seconds", "0.5", "--rounds", "1", "--single", "3"]
+    few = [*rate, "--sockets", "20", "--socket-seconds", "0.5"]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.logs", *few], cwd=ROOT, capture_output=True, text=True, timeout=50
+    )
+    assert done.returncode == 0, done.stderr
+    assert "lines lost without a word: 0" in done.stdout
+    assert "20 sockets" in done.stdout

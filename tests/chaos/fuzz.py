@@ -55,6 +55,8 @@ HEADS: Final = (
     b"X" * 9000 + b": y",
     b"Host: \xff",
 )
+ENDLESS: Final = "text/event-stream"
+"""An answer that goes on for as long as something can happen: that it has begun is all there is to see."""
 NO_POOL: Final = "018f0000-0000-7000-8000-000000000002"
 
 
@@ -88,7 +90,7 @@ class Target:
             answer = http.client.HTTPResponse(connection, method=method)
             try:
                 answer.begin()
-                body = answer.read()
+                body = b"" if answer.headers.get_content_type() == ENDLESS else answer.read()
             except (http.client.HTTPException, ConnectionResetError):
                 return None
             return Answer(answer.status, answer.headers.get_content_type(), body)

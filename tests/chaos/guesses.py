@@ -128,7 +128,7 @@ def _right(schema: dict[str, Any], defs: dict[str, Any]) -> st.SearchStrategy[An
 
 
 def _object(schema: dict[str, Any], defs: dict[str, Any]) -> st.SearchStrategy[Any]:
-    fields = {name: schema_values(part, defs, name) for name, part in schema["properties"].items()}
+    fields = {name: schema_values(part, defs, name) for name, part in schema.get("properties", {}).items()}
     wanted = {name: fields.pop(name) for name in schema.get("required", ()) if name in fields}
     right = st.fixed_dictionaries(wanted, optional=fields)
     return mostly(right, st.fixed_dictionaries({}, optional={**fields, **wanted}), 8)

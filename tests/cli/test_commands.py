@@ -16,6 +16,7 @@ from muster.cli.ports import first_free_port
 
 COMMANDS = ["dev", "server", "worker run", "worker ls", "job start", "job ls", "job show", "job watch", "job cancel"]
 COMMANDS += ["job logs", "job list", "job delete", "cost"]
+COMMANDS += ["batch start", "batch status", "batch cancel"]
 COMMANDS += ["approve", "reject", "blueprint ls", "blueprint check", "blueprint graph", "config show", "token new"]
 NOBODY = "http://127.0.0.1:9"
 

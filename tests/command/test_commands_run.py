@@ -368,7 +368,7 @@ async def test_a_folder_is_kept_as_a_zip(bench: Bench) -> None:
     assert (result.output_file, result.artifacts) == ("out.zip", ["out.zip"])
     with zipfile.ZipFile(io.BytesIO(bench.ctx.files.uploaded["out.zip"])) as archive:
         assert {name: archive.read(name) for name in archive.namelist()} == {"a.txt": b"1\n", "deep/b.txt": b"2\n"}
-    assert [line for line in bench.ctx.lines("stderr") if "is not kept" in line][0].startswith("'none/'")
+    assert next(line for line in bench.ctx.lines("stderr") if "is not kept" in line).startswith("'none/'")
 
 
 async def test_it_is_told_where_the_inputs_lay(bench: Bench) -> None:

@@ -18,3 +18,9 @@ def test_every_statement_has_a_test_that_exists(page: Path) -> None:
     for what, test in named:
         place, _, name = test.rpartition(": ")
         assert f"def {name}(" in (folder / place).read_text(), f"{what}: {test}"
+
+
+def test_the_overview_names_every_table() -> None:
+    linked = re.findall(r"\]\(([^)]+\.md)\)", (HERE / "coverage.md").read_text())
+    assert {HERE / place for place in linked} == {*PAGES, HERE / "../surface/coverage.md"}
+    assert all((HERE / place).is_file() for place in linked)

@@ -132,7 +132,7 @@ async def test_a_search_finds_exactly_the_jobs_of_the_statuses(store: Store) -> 
     (glance,) = await store.glances("acme", tag=None, statuses=frozenset({JobStatus.FAILED}), most=100)
     record = await store.read(failed.record.id)
     assert record is not None
-    assert glance[:3] == (record.created_at, record.id, JobStatus.FAILED)
+    assert glance == (record.created_at, record.id, JobStatus.FAILED, glance.begun, 0)
 
 
 async def test_a_search_goes_through_a_long_index_chunk_by_chunk(

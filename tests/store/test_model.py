@@ -721,6 +721,8 @@ def tour(machine: StoreMachine) -> None:  # noqa: C901 - a walk has many steps
         machine.complete(1, Mode.RETRY, "worker", fenced=True, failed=True, delay_ms=0, seats=0, twice=False)
     machine.tell(1, 0, ["line"], 1, twice=True)  # of a superseded attempt
     machine.tell(2, 0, ["line", "step", "meta", "progress"], 1, twice=True)
+    for worker in (5, 10):  # one of the two does not hold it
+        machine.tell(2, 0, ["line"], worker, twice=True)
     machine.complete(2, Mode.DELIVER, "stranger", fenced=True, failed=False, delay_ms=0, seats=0, twice=False)
     machine.release(2, twice=True)
     machine.claim(4, 0, swap=False, register=True, twice=False)

@@ -132,14 +132,18 @@ async def everything(deployment: Deployment) -> None:
     await store.queue(0)
     await store.read(asking.record.id, "r1", changes=True)
     await store.jobs("a", None, 10)
+    await tags_and_deletion(store)
+    await store.workers()
+    await store.claim(0, claim_of(1, replica="r1", classes=("idle",), register=True))
+
+
+async def tags_and_deletion(store: Store) -> None:
     tagged = await first_turn(store, submission=Submission({}, tags=("one", "two")))
     await first_turn(store, submission=Submission({}, tags=("one",)))
     await committed(store, commit_of(tagged))
     await store.glances("acme", tag="one", statuses=None, most=10)
     await store.figures.tally([tagged.record.id])
     await store.delete((await first_turn(store)).record.id)
-    await store.workers()
-    await store.claim(0, claim_of(1, replica="r1", classes=("idle",), register=True))
 
 
 async def files_too(store: Store, three: Claimed) -> None:

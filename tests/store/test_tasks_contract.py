@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from muster.core.record import TaskItem
 from muster.core.status import JobStatus
-from muster.store.base import Claimed, Completed, LeaseRef, LiveTask, Mode, Refusal, Refused, Store
+from muster.store.base import Claimed, Completed, LeaseRef, LiveTask, Mode, Refusal, Refused, Store, Turn
 from muster.store.keys import short_hash
 
 from tests.support.deployment import Deployment, Replica
@@ -520,3 +520,14 @@ async def test_a_live_task_tells_who_has_it(store: Store, number: int) -> None:
     await store.claim(0, claim_of([seat("w1", fence="f")]))
     found = await store.live_task(job, number)
     assert found == (LiveTask(1, "f", "w1", 0, 0, b'{"r":3}') if number == 0 else None)
+
+
+async def test_a_cancel_that_means_only_queued_jobs_leaves_one_alone_whose_task_a_worker_has(store: Store) -> None:
+    job = await waiting_job(store)
+    await claim_one(store)
+    assert await store.cancel(job, fresh(), HOUR_MS, "asked", queued=True) == Refused(Refusal.HELD)
+    record = await store.read(job)
+    assert record is not None
+    assert not record.cancel_requested
+    queued = await waiting_job(store)
+    assert isinstance(await store.cancel(queued, fresh(), HOUR_MS, "asked", queued=True), Turn)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.surface.conftest import NEVER, OWN_ID, OWN_TOKEN, TASK
 from tests.surface.test_client import WORKER_FIELDS
-from tests.system.callers import Api, PlainWorker
+from tests.system.callers import Api, Caller, PlainWorker, Reply
 
 TASK_FIELDS = {"job_id", "task_id", "type", "params", "attempt", "timeout_seconds", "priority", "tracing_context"}
 
@@ -41,6 +41,46 @@ async def test_an_empty_heartbeat_refreshes_and_a_full_one_shows_the_worker(clie
     assert {name: full.body[name] for name in changes} == changes
     (listed,) = (await client.call("GET", "/api/v1/workers")).body
     assert {name: listed[name] for name in changes} == changes
+
+
+async def test_a_poll_that_waits_for_nothing_still_gets_what_is_ready(client: Api, worker: PlainWorker) -> None:
+    started = [await client.start("simple_flow") for _ in range(3)]
+    for job_id in started:
+        await client.is_(job_id, "waiting_for_worker")
+    found = [await worker.poll(0) for _ in started]
+    assert [task and task["job_id"] for task in found] == started
+    assert await worker.poll(0) is None
+
+
+async def test_a_waiting_poll_is_told_at_once_that_a_flush_ended_its_registration(
+    anybody: Caller, client: Api, worker: PlainWorker
+) -> None:
+    path = f"/_worker/workers/{worker.worker_id}/tasks/next"
+    waiting = asyncio.create_task(worker.call("GET", f"{path}?timeout=30"))
+    await worker.beat(status="busy")  # the server has had a request since
+    done: set[asyncio.Task[Reply]] = set()
+    began = time.monotonic()
+    while not done and time.monotonic() - began < 10:
+        await anybody.call("POST", "/_public/debug/flush_db")
+        done, _ = await asyncio.wait({waiting}, timeout=0.2)
+    reply = await waiting
+    assert (reply.status, reply.body["code"]) == (404, "worker_not_found")
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("data", [[], "text", 5, True])
+async def test_result_data_that_is_no_object_is_400_and_the_task_goes_on(
+    client: Api, worker: PlainWorker, data: object
+) -> None:
+    job_id = await client.start("simple_flow")
+    task = await worker.take()
+    body = {"job_id": job_id, "task_id": task["task_id"], "worker_id": worker.worker_id}
+    refused = await worker.call(
+        "POST", "/_worker/tasks/result", {**body, "result": {"status": "success", "data": data}}
+    )
+    assert (refused.status, refused.body["code"]) == (400, "invalid_body")
+    taken = await worker.call("POST", "/_worker/tasks/result", {**body, "result": {"status": "success", "data": None}})
+    assert taken.body == {"status": "result_accepted_success"}
 
 
 async def test_types_that_a_heartbeat_changes_count_from_then_on(client: Api, worker: PlainWorker) -> None:

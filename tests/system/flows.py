@@ -284,12 +284,12 @@ async def tidy_up(job: Job) -> Next:
     return job.done({"tidied": True})
 
 
-endless = Blueprint("endless", description="Starts itself.")
+bottomless = Blueprint("bottomless", description="Starts itself.")
 
 
-@endless.start
+@bottomless.start
 async def once_more(job: Job) -> Next:
-    return job.child("endless", {}, ok=finished)
+    return job.child("bottomless", {}, ok=finished)
 
 
 patient = Blueprint("patient", description="Waits for two signals of one name.")

@@ -62,7 +62,7 @@ async def test_a_failed_child_fails_its_parent_with_its_own_words(a: Api, on_a: 
 
 
 async def test_a_blueprint_that_starts_itself_is_stopped_at_the_eighth_job_below_the_first(a: Api) -> None:
-    job = await a.end_of(await a.start("endless"))
+    job = await a.end_of(await a.start("bottomless"))
     assert job["status"] == "failed"
     assert "8 jobs are above this one: it may start no other" in job["error_message"]
     assert job["error_details"]["code"] == "CHILD_TOO_DEEP"

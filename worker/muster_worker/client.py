@@ -32,6 +32,8 @@ OUTAGE_S_MAX: Final = 60.0
 """How long waiting for a job outlasts orchestrators that do not answer."""
 DELETE_S_MAX: Final = 90.0
 """An active job is cancelled first, and its worker has some time for that."""
+BATCH_S_MAX: Final = 60.0
+"""A thousand jobs are started one after another."""
 ANSWER_MARGIN_S: Final = 10.0
 FINAL_STATUSES: Final = frozenset({"finished", "failed", "cancelled", "quarantined"})
 
@@ -111,6 +113,33 @@ class CostDays(BaseModel):
     total_cost_micros: int
 
 
+class BatchMember(BaseModel):
+    job_id: str
+    status: str
+
+
+class BatchState(BaseModel):
+    """Where a batch stands; its jobs in the order of their creation."""
+
+    model_config = ConfigDict(extra="allow")
+
+    batch_id: str
+    total: int
+    counts: dict[str, int]
+    cost_micros: int
+    jobs: list[BatchMember]
+
+    @property
+    def is_final(self) -> bool:
+        """All jobs are over."""
+        return all(status in FINAL_STATUSES for status in self.counts)
+
+
+class StartedBatch(BaseModel):
+    batch_id: str
+    jobs: list[str]
+
+
 class LiveEvent(BaseModel):
     """Something that happened to a job. By its `type` one of `job`, `step`, `line` and `artifact` is there.
 
@@ -140,6 +169,8 @@ _OBJECTS: Final = TypeAdapter(list[dict[str, Any]])
 _OBJECT: Final = TypeAdapter(dict[str, Any])
 _JOB: Final = TypeAdapter(JobState)
 _JOBS: Final = TypeAdapter(JobList)
+_BATCH: Final = TypeAdapter(BatchState)
+_STARTED_BATCH: Final = TypeAdapter(StartedBatch)
 _COST_DAYS: Final = TypeAdapter(CostDays)
 
 
@@ -175,6 +206,10 @@ class _Started(BaseModel):
     job_id: str
 
 
+class _CancelledBatch(BaseModel):
+    cancelling: int
+
+
 class _Status(BaseModel):
     status: str
 
@@ -184,6 +219,7 @@ class _Items(BaseModel):
 
 
 _STARTED: Final = TypeAdapter(_Started)
+_CANCELLED_BATCH: Final = TypeAdapter(_CancelledBatch)
 _STATUS: Final = TypeAdapter(_Status)
 _ITEMS: Final = TypeAdapter(_Items)
 
@@ -389,6 +425,26 @@ class Client:
         body = encode({"decision": decision, "note": note, "by": by})
         await self._transport.request("POST", f"{_job_path(job_id)}/decision", body=body)
 
+    async def start_batch(self, jobs: Sequence[Mapping[str, Any]], *, batch_id: str | None = None) -> StartedBatch:
+        """Start up to 1000 jobs, or none where one of them is not valid.
+
+        Args:
+            jobs: of each `blueprint` and, where wanted, `initial_data` and `tags`.
+            batch_id: the same one with the same jobs starts none of them twice; made up if not given.
+        """
+        # It always has an id: a request that is sent again after a lost answer must not start anything twice.
+        body = encode({"id": batch_id or uuid.uuid4().hex, "jobs": to_jsonable_python(list(jobs))})
+        answer = await self._transport.request("POST", "/api/v1/batches", body=body, timeout_s=BATCH_S_MAX)
+        return read_answer(_STARTED_BATCH, answer.body)
+
+    async def batch(self, batch_id: str) -> BatchState:
+        return read_answer(_BATCH, (await self._get(_batch_path(batch_id))).body)
+
+    async def cancel_batch(self, batch_id: str) -> int:
+        """Returns how many jobs were not over, and are being cancelled."""
+        answer = await self._transport.request("POST", f"{_batch_path(batch_id)}/cancel", timeout_s=BATCH_S_MAX)
+        return read_answer(_CANCELLED_BATCH, answer.body).cancelling
+
     async def signal(self, job_id: str, name: str, data: Mapping[str, Any] | None = None) -> None:
         """Give a job the signal *name*; one that it does not wait for yet is kept until it does."""
         path = f"{_job_path(job_id)}/signals/{quote(name, safe='')}"
@@ -492,6 +548,10 @@ class Client:
                 if time.monotonic() > give_up_s:
                     raise
                 await asyncio.sleep(backoff.next_delay_s(error.retry_after_s))
+
+
+def _batch_path(batch_id: str) -> str:
+    return f"/api/v1/batches/{quote(batch_id, safe='')}"
 
 
 def _connection_path(name: str) -> str:

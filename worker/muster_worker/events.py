@@ -31,8 +31,10 @@ BATCH_BYTES_MAX: Final = BODY_BYTES_MAX - 64 * 1024
 BUFFER_BYTES_MAX: Final = 4 * 1024 * 1024
 RESERVE_BYTES: Final = 256 * 1024
 """Steps, progress and metadata are few: they find room when lines do not any more."""
+SETTLE_S: Final = 1.0
+"""A file need not wait longer for what was told before it."""
 FLUSH_S: Final = 10.0
-"""A result waits at most so long for the events before it."""
+"""A result waits for the events before it, unless none of them was taken for so long."""
 _log = logging.getLogger("muster_worker")
 
 CancelTask = Callable[[Running], None]
@@ -94,16 +96,27 @@ class EventSender:
         """Something was told that the orchestrator may not have."""
         return not self._closed and bool(self._events or self._dropped)
 
-    async def flush(self, timeout_s: float = FLUSH_S) -> None:
+    async def settle(self, timeout_s: float = SETTLE_S) -> None:
         """Until all is sent, or nobody takes it, or *timeout_s* have passed."""
         self._hurry = True
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(timeout_s):
                 while self.is_pending:
                     self._wake()
                     assert self._empty is not None, "_wake has made it"
                     self._empty.clear()
                     await self._empty.wait()
+        except TimeoutError:
+            return
+        finally:
+            self._hurry = False
+
+    async def flush(self, silence_s: float = FLUSH_S) -> None:
+        """The same at the end, when nothing more will be told: until nothing was taken for *silence_s*."""
+        first = -1
+        while self.is_pending and first < self._first:  # slow is not silent: what is being taken is not given up
+            first = self._first
+            await self.settle(silence_s)
         if self.is_pending:
             _log.warning("task %s: %d events could not be sent in time", self._running.task_id, len(self._events))
 

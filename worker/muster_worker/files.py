@@ -1,6 +1,7 @@
 """Files of a task and of a client, as values; and what a handler does with those of its task."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -48,14 +49,25 @@ _ARTIFACT: Final = TypeAdapter(Artifact)
 
 
 class TaskFiles:
-    """Files of one attempt of a task. The `_now` methods are for plain handlers, which run in threads."""
+    """Files of one attempt of a task. The `_now` methods are for plain handlers, which run in threads.
+
+    What the task told before it keeps a file is told before the file is there: *settle* waits for that.
+    """
 
     def __init__(
-        self, transport: Transport, loop: asyncio.AbstractEventLoop, *, task_id: str, attempt: int, fence: str
+        self,
+        transport: Transport,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        task_id: str,
+        attempt: int,
+        fence: str,
+        settle: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._transport = transport
         self._loop = loop
         self._task_id = task_id
+        self._settle = settle
         self._proof = {"X-Task-Id": task_id, "X-Task-Attempt": str(attempt), "X-Task-Fence": fence}
 
     async def download(self, file_id: str, path: Path | str, /) -> Path:
@@ -81,6 +93,8 @@ class TaskFiles:
 
         Raises Conflict where the task is not this worker's any more, and another ClientError or OSError.
         """
+        if self._settle is not None:
+            await self._settle()
         source = Path(path)
         query = {"name": source.name if name is None else name}
         if media_type is not None:

@@ -212,7 +212,14 @@ class Runner:
         if running.fence is None:
             return None
         transport = self._api.transport
-        return TaskFiles(transport, self._loop, task_id=running.task_id, attempt=running.attempt, fence=running.fence)
+        return TaskFiles(
+            transport,
+            self._loop,
+            task_id=running.task_id,
+            attempt=running.attempt,
+            fence=running.fence,
+            settle=None if running.events is None else running.events.settle,
+        )
 
     def _cancelled(self, running: Running) -> None:
         self._stop_here(running, "command")

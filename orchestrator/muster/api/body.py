@@ -1,6 +1,6 @@
 """Reading JSON bodies that strangers send: bounded in bytes and depth, strict JSON, checked by a model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import orjson
@@ -119,9 +119,10 @@ def _deeper_than(value: object, levels: int) -> bool:
     return True
 
 
-def _containers_in(parent: Mapping[str, Any] | Sequence[Any]) -> list[Any]:
-    children = parent.values() if isinstance(parent, Mapping) else parent
-    return [child for child in children if isinstance(child, dict | list)]
+def _containers_in(parent: dict[str, Any] | list[Any]) -> list[Any]:
+    """Parsed JSON has no subclasses; a thousand events in a body make the quick look worth it."""
+    children = parent.values() if type(parent) is dict else parent
+    return [child for child in children if type(child) is dict or type(child) is list]
 
 
 def _json_name(value: object) -> str:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
-from aiohttp import WSCloseCode, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from muster.api.auth import Client
 from muster.api.call import Call
@@ -28,7 +28,7 @@ async def follow_log(call: Call) -> web.StreamResponse:
                 if page.dropped:
                     await socket.send_str(_text({"type": "dropped", "dropped": page.dropped}))
                 if page.items:
-                    await socket.send_str(_lines(page))
+                    await socket.send_frame(_lines(page), WSMsgType.TEXT)
                 if page.is_end:
                     await socket.send_str(_text({"type": "end", "status": await call.engine.job_status(job_id)}))
                     return WSCloseCode.OK
@@ -41,9 +41,9 @@ async def follow_log(call: Call) -> web.StreamResponse:
 
 
 @lru_cache(maxsize=16)
-def _lines(page: LogPage) -> str:
+def _lines(page: LogPage) -> bytes:
     """Followers at the same place share the page, and this; hence the small number that is remembered."""
-    return _text({"type": "lines", "items": [line_object(entry) for entry in page.items]})
+    return orjson.dumps({"type": "lines", "items": [line_object(entry) for entry in page.items]})
 
 
 def _text(frame: Mapping[str, Any]) -> str:

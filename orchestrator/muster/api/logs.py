@@ -69,23 +69,20 @@ async def _frames(call: Call, page: LogPage) -> bytes:
     if not page.is_end:
         return _encoded(page)
     status = await call.engine.job_status(call.path["job_id"])
-    return _encoded(page) + _frame({"status": status}, event="end")
+    return _encoded(page) + _frame({"status": status}, "end")
 
 
 @lru_cache(maxsize=16)
 def _encoded(page: LogPage) -> bytes:
     """Followers at the same place share the page, and this; hence the small number that is remembered."""
-    frames = [_frame(line_object(entry), seq=entry.seq) for entry in page.items]
+    frames = [b"id: %d\ndata: %b\n\n" % (entry.seq, orjson.dumps(line_object(entry))) for entry in page.items]
     if page.dropped:
-        frames.insert(0, _frame({"dropped": page.dropped}, event="dropped"))
+        frames.insert(0, _frame({"dropped": page.dropped}, "dropped"))
     return b"".join(frames)
 
 
-def _frame(data: dict[str, Any], *, seq: int | None = None, event: str = "") -> bytes:
-    head = b"" if seq is None else b"id: %d\n" % seq
-    if event:
-        head += b"event: " + event.encode() + b"\n"
-    return head + b"data: " + orjson.dumps(data) + b"\n\n"
+def _frame(data: dict[str, Any], event: str) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (event.encode(), orjson.dumps(data))
 
 
 def line_object(entry: LogEntry) -> dict[str, Any]:

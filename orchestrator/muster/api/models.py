@@ -22,6 +22,8 @@ from pydantic import (
 from muster.core.limits import TAG_CHARACTERS_MAX, TAGS_MAX
 
 URL_CHARACTERS_MAX: Final = 2048
+BATCH_ID_CHARACTERS_MAX: Final = 128
+BATCH_JOBS_MAX: Final = 1000
 _FLAT: Final = ("status", "data", "error")
 
 
@@ -55,6 +57,26 @@ class CreateJob(Request):
         HttpUrlText | None, Field(description="Told by POST when the job ended.", examples=["https://example.org/hook"])
     ] = None
     tags: Annotated[list[TagText], Field(max_length=TAGS_MAX, description="Words by which the job can be found.")] = []
+
+
+class BatchJob(Request):
+    """One job of a batch."""
+
+    blueprint: Annotated[StrictStr, Field(min_length=1, max_length=200, examples=["command"])]
+    initial_data: Annotated[dict[str, Any], Field(description="Input of the job, as its blueprint wants it.")] = {}
+    tags: Annotated[
+        list[TagText], Field(max_length=TAGS_MAX - 1, description="Words by which the job can be found.")
+    ] = []
+
+
+class StartBatch(Request):
+    """Starts many jobs, which run in parallel."""
+
+    id: Annotated[
+        Annotated[StrictStr, Field(min_length=1, max_length=BATCH_ID_CHARACTERS_MAX)] | None,
+        Field(description="Names the batch; sent again with it, no job is started twice. Made up if not given."),
+    ] = None
+    jobs: Annotated[list[BatchJob], Field(min_length=1, max_length=BATCH_JOBS_MAX)]
 
 
 class Decide(Request):
@@ -373,6 +395,29 @@ class DashboardAnswer(Answer):
     jobs: dict[str, int]
     tasks: dict[str, int]
     timestamp: AwareDatetime
+
+
+class BatchStarted(Answer):
+    batch_id: str
+    jobs: Annotated[list[str], Field(description="Their ids, in the order they were given.")]
+
+
+class BatchMember(Answer):
+    job_id: str
+    status: str
+
+
+class BatchState(Answer):
+    batch_id: str
+    total: int
+    counts: Annotated[dict[str, int], Field(description="By status, those that occur.")]
+    cost_micros: int
+    jobs: Annotated[list[BatchMember], Field(description="In the order of their creation.")]
+
+
+class BatchCancelled(Answer):
+    batch_id: str
+    cancelling: Annotated[int, Field(description="Jobs that were not over.")]
 
 
 class CostOfDay(Answer):

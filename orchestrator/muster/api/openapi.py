@@ -24,6 +24,7 @@ _TAGS: Final[Mapping[Tag, str]] = {
     Tag.JOBS: "Start jobs, follow them, end them. Needs a client token.",
     Tag.BLUEPRINTS: "What can be started. Needs a client token.",
     Tag.FILES: "Uploads, and what tasks kept. Needs a client token, or a signed URL.",
+    Tag.BATCHES: "Many jobs together. Needs a client token.",
     Tag.COST: "What jobs cost. Needs a client token.",
     Tag.FLEET: "Workers and counts. Needs a client token.",
     Tag.WORKERS: "What workers call. Needs a worker token.",
@@ -106,14 +107,14 @@ class Reference:
                 continue
             if "…}" not in operation.path:
                 row = _described(operation, self._models)
-                if operation.name in ids:  # two surfaces may call an operation the same
-                    row["operationId"] = f"{operation.tag.value}_{operation.name}"
-                ids.add(row["operationId"])
+                row["operationId"] = _unused(ids, operation.tag.value, operation.name, operation.method, operation.path)
                 paths.setdefault(operation.path, {})[operation.method.lower()] = row
                 continue
             for blueprint in blueprints:
                 path = f"/api/{blueprint.api_version}/{blueprint.endpoint}"
-                paths.setdefault(path, {})["post"] = _described_endpoint(operation, blueprint, self._models, schemas)
+                row = _described_endpoint(operation, blueprint, self._models, schemas)
+                row["operationId"] = _unused(ids, operation.tag.value, row["operationId"], "POST", path)
+                paths.setdefault(path, {})["post"] = row
         return paths
 
 
@@ -211,6 +212,14 @@ def _other_parameters(operation: Operation) -> list[dict[str, Any]]:
         }
         for parameter in operation.parameters
     ]
+
+
+def _unused(ids: set[str], tag: str, name: str, method: str, path: str) -> str:
+    """An operation's id, and a member of *ids* from now on: no two rows, of whichever surface, may share one."""
+    whole = f"{method.lower()}_{_identifier(path.strip('/'))}"
+    found = next(choice for choice in (name, f"{tag}_{name}", f"{tag}_{name}_{whole}") if choice not in ids)
+    ids.add(found)
+    return found
 
 
 def _has_required(operation: Operation) -> bool:

@@ -51,6 +51,7 @@ class Tag(StrEnum):
     JOBS = "jobs"
     BLUEPRINTS = "blueprints"
     FILES = "files"
+    BATCHES = "batches"
     COST = "cost"
     FLEET = "fleet"
     WORKERS = "workers"

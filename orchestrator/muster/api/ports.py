@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any, Protocol
 
 from muster.core.graph import Graph
-from muster.core.ids import UnixMs
+from muster.core.ids import JobId, UnixMs
 from muster.core.record import JobRecord
 from muster.core.status import JobStatus
 from muster.engine.connections import Connections
@@ -17,6 +17,7 @@ from muster.engine.live import CaughtUp, Page
 from muster.engine.live_events import LiveEvent
 from muster.engine.reasons import Explanation
 from muster.engine.views import (
+    Batch,
     CommandSocket,
     Dashboard,
     Found,
@@ -110,6 +111,14 @@ class Engine(Protocol):
 
     async def tagged(self, tenant: str, tag: str, *, limit: int, cursor: str | None = None) -> JobPage: ...
 
+    async def start_batch(
+        self, tenant: str, batch_id: str | None, members: Sequence[JobOrder]
+    ) -> tuple[str, tuple[JobId, ...]]: ...
+
+    async def batch(self, tenant: str, batch_id: str) -> Batch: ...
+
+    async def cancel_batch(self, tenant: str, batch_id: str) -> int: ...
+
     async def find(
         self,
         tenant: str,
@@ -139,8 +148,8 @@ class Engine(Protocol):
 
     async def wanted(self) -> tuple[TaskDemand, ...]: ...
 
-    async def cancel(self, tenant: str, job_id: str) -> bool:
-        """True: a live socket took the command."""
+    async def cancel(self, tenant: str, job_id: str, *, queued: bool = False) -> bool:
+        """True: a live socket took the command. With *queued* only if no worker has a task of it."""
         ...
 
     async def decide(

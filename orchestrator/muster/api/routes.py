@@ -9,6 +9,7 @@ from typing import Final
 from muster_worker import event_wire, wire
 
 from muster.api import (
+    batches,
     client,
     client_socket,
     connections,
@@ -34,6 +35,7 @@ from muster.errors import ErrorCode as E
 
 _STORE: Final = (E.STORE_UNAVAILABLE,)
 _JOB: Final = (E.JOB_NOT_FOUND, *_STORE)
+_BATCH: Final = (E.BATCH_NOT_FOUND, *_STORE)
 _WORKER: Final = (E.WORKER_NOT_FOUND, *_STORE)
 _DECISION: Final = (E.UNKNOWN_DECISION, E.NOT_WAITING_FOR_DECISION, *_JOB)
 _START: Final = (
@@ -169,6 +171,15 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     Operation("GET", "/api/v1/jobs/{job_id}/steps", logs.get_steps, "The steps of a job's tasks", Tag.JOBS,
               (Answer(200, "Steps of the newest attempts, and the job's metadata.", m.JobSteps),), Auth.CLIENT,
               errors=_JOB),
+    Operation("POST", "/api/v1/batches", batches.start_batch, "Start many jobs", Tag.BATCHES,
+              (Answer(201, "All are stored and started.", m.BatchStarted),), Auth.CLIENT, body=m.StartBatch,
+              errors=(E.BLUEPRINT_NOT_FOUND, E.INVALID_INPUT, E.IDEMPOTENCY_CONFLICT, E.STORE_FULL, E.SHUTTING_DOWN,
+                      *_STORE)),
+    Operation("GET", "/api/v1/batches/{batch_id}", batches.get_batch, "Where a batch stands", Tag.BATCHES,
+              (Answer(200, "Its jobs, oldest first; those that have expired are not counted.", m.BatchState),),
+              Auth.CLIENT, errors=_BATCH),
+    Operation("POST", "/api/v1/batches/{batch_id}/cancel", batches.cancel_batch, "Cancel a batch", Tag.BATCHES,
+              (Answer(200, "On its way.", m.BatchCancelled),), Auth.CLIENT, errors=_BATCH),
     Operation("GET", "/api/v1/blueprints", client.list_blueprints, "What can be started", Tag.BLUEPRINTS,
               (Answer(200, "All blueprints of this server.", m.Blueprints),), Auth.CLIENT),
     Operation("GET", "/api/v1/blueprints/{blueprint_name}/graph", client.get_graph, "A blueprint's graph",

@@ -153,10 +153,14 @@ async def worker_socket(call: Call) -> web.StreamResponse:
 
 
 def refuse_pages_and_plain_requests(call: Call) -> None:
-    """Workers are no browsers: a page that opens this socket is an attack, unless its origin is allowed."""
+    """Workers are no browsers: a page that opens this socket is an attack, unless its origin is allowed.
+
+    Some libraries of programs name the server itself as the origin; that is no other site's page.
+    """
     request = call.request
     origin = request.headers.get("Origin")
-    if origin is not None and origin not in call.edge.settings.cors_origins:
+    own = {f"{scheme}://{request.host}" for scheme in ("http", "https")}
+    if origin is not None and origin not in own and origin not in call.edge.settings.cors_origins:
         raise MusterError(
             ErrorCode.FORBIDDEN,
             f"Pages of {origin[:200]!r} may not connect as a worker.",

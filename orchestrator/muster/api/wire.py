@@ -11,6 +11,7 @@ from muster.core.file_record import FileRecord, job_of_artifact
 from muster.core.ids import UnixMs, task_id
 from muster.core.record import JobRecord, Wait
 from muster.core.status import JobStatus
+from muster.core.tags import batch_of
 from muster.engine.views import (
     Dashboard,
     HistoryEvent,
@@ -23,7 +24,6 @@ from muster.engine.views import (
     WorkerView,
 )
 
-BATCH_TAG: Final = "batch:"
 IGNORED: Final = "ignored"
 DEFAULT_ERROR_CODE: Final = "TRANSIENT_ERROR"
 _FACTS: Final = (
@@ -91,7 +91,7 @@ def job_object(record: JobRecord, approval_token: str | None = None) -> dict[str
         "current_task_id": task_id(record.id, wait.first) if wait is not None and wait.kind == "task" else None,
         "task_worker_id": record.current_worker,
         "retry_count": record.retries,
-        "batch_id": batch_of(record),
+        "batch_id": batch_of(record.submission.tags),
         "tags": record.submission.tags,
         "parent_id": record.parent_id,
         "cost_micros": record.cost_micros,
@@ -105,12 +105,6 @@ def job_object(record: JobRecord, approval_token: str | None = None) -> dict[str
         "finished_at": time_text(record.finished_at),
         "updated_at": time_text(record.updated_at),
     }
-
-
-def batch_of(record: JobRecord) -> str | None:
-    """The batch that the job belongs to, by its tag."""
-    tags = record.submission.tags
-    return next((tag.removeprefix(BATCH_TAG) for tag in tags if tag.startswith(BATCH_TAG)), None)
 
 
 def event_object(event: HistoryEvent) -> dict[str, Any]:

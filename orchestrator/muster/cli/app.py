@@ -25,6 +25,7 @@ _COMMANDS = {
     "pipeline": ("muster.cli.pipeline:app", "Saved connections: list them, run them, see how they are."),
     "events": ("muster.cli.events:events", "Show what happens to jobs, as it happens."),
     "file": ("muster.cli.file:app", "Send, fetch and list files."),
+    "batch": ("muster.cli.batch:app", "Start many jobs together."),
     "cost": ("muster.cli.cost:cost", "Show what jobs cost."),
     "approve": ("muster.cli.approval:approve", "Answer a waiting job with `approved`, or another decision."),
     "reject": ("muster.cli.approval:reject", "Answer a waiting job with `rejected`."),

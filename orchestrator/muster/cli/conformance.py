@@ -23,6 +23,8 @@ DEFAULT_PORT: Final = "8080"
 SLOTS: Final = "8"
 PRICE_PER_SECOND: Final = "0.001"
 """EUR; what the command worker costs."""
+RETENTION_S: Final = 30 * 86_400
+"""The documents keep artifacts for 30 days."""
 
 
 def main() -> None:
@@ -43,6 +45,7 @@ def _run(port: int) -> None:
             [example("conformance.py")],
             MUSTER_CLIENTS_FILE=str(clients_file),
             MUSTER_CONNECTIONS_FILE=str(example("conformance_connections.toml")),
+            MUSTER_RETENTION_SECONDS=str(RETENTION_S),
         )
         place.start_worker(
             "command-worker", "--commands", MUSTER_WORKER_SLOTS=SLOTS, MUSTER_WORKER_PRICE_PER_SECOND=PRICE_PER_SECOND

@@ -108,6 +108,7 @@ class JobRecord:
         if self.status is JobStatus.WAITING_FOR_WORKER:
             return self.current_worker is not None
         return self.status is not JobStatus.PENDING and self.started_at is not None
+
     parent: Parent | None = None
 
     @property

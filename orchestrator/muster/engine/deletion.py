@@ -1,5 +1,6 @@
 """A job's end by deletion: afterwards nobody can tell that it ever was."""
 
+import asyncio
 import logging
 from typing import Final
 
@@ -13,6 +14,8 @@ log = logging.getLogger("muster.deletion")
 
 LATE_MS: Final = 1_000
 """The end that a passed grace brings may come so much later."""
+FAREWELL_S: Final = 0.5
+"""Whoever follows an active job, on whichever replica, has so long to read its end before it is forgotten."""
 
 
 class Deletion:
@@ -39,6 +42,7 @@ class Deletion:
                 if error.code is not ErrorCode.JOB_FINAL:
                     raise
             await self._watchers.wait(record.id, None, self._grace_ms + LATE_MS)
+            await asyncio.sleep(FAREWELL_S)
         for blob in await self._store.delete(record.id):
             await self._files.remove_blob(blob)
         log.info("job_deleted", extra={"job_id": record.id})

@@ -21,6 +21,8 @@ log = logging.getLogger("muster.dispatch")
 REGISTRATION_S: Final = 600.0
 """A registration is renewed by a claim after this time, well before its key expires."""
 RETRY_CLAIM_S: Final = 0.5
+LAST_CLAIM_S: Final = 1.0
+"""A poll whose time is over may still wait so long for the answer of a claim, so that a poll of 0 s finds work."""
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
@@ -42,6 +44,10 @@ class Waiter:
     held: int = 0
     """Seats in claims under way; counted, so that no seat is given out twice."""
     gone: bool = False
+    late: bool = False
+    """Its time is over: it goes home once no claim can bring it anything."""
+    recalled: bool = False
+    """Sent home before its time, because its worker may not be registered any more."""
 
     @property
     def free(self) -> int:
@@ -80,7 +86,7 @@ class Dispatcher:
         if not self._closed:
             self._lines.setdefault(waiter.classes, deque()).append(waiter)
             self._schedule()
-            timer = loop.call_later(timeout_ms / 1000, _resolve, waiter.future)
+            timer = loop.call_later(timeout_ms / 1000, self._out_of_time, waiter)
             try:
                 await waiter.future
             except asyncio.CancelledError:
@@ -91,6 +97,27 @@ class Dispatcher:
                 timer.cancel()
         self._leave(waiter)
         return waiter.got
+
+    def _out_of_time(self, waiter: Waiter) -> None:
+        assert waiter.future is not None, waiter.worker
+        if not self._may_find(waiter.classes):
+            _resolve(waiter.future)
+            return
+        waiter.late = True
+        asyncio.get_running_loop().call_later(LAST_CLAIM_S, _resolve, waiter.future)
+
+    def _may_find(self, classes: tuple[str, ...]) -> bool:
+        """Whether a claim for *classes* is under way, or about to be made."""
+        partitions = range(self._partitions)
+        return any((number, classes) in self._claiming or self._maybe(number, classes) for number in partitions)
+
+    def _send_late_home(self, classes: tuple[str, ...]) -> None:
+        """After a claim: nothing is left to be found for those whose time is over."""
+        late = [waiter for waiter in self._lines.get(classes, ()) if waiter.late and not waiter.held]
+        if late and not self._may_find(classes):
+            for waiter in late:
+                if waiter.future is not None:
+                    _resolve(waiter.future)
 
     def _leave(self, waiter: Waiter) -> None:
         waiter.gone = True
@@ -122,6 +149,14 @@ class Dispatcher:
         self._closed = True
         for line in list(self._lines.values()):
             for waiter in line:
+                if waiter.future is not None:
+                    _resolve(waiter.future)
+
+    def recall(self) -> None:
+        """After a flush: send every waiting poll home, so that its worker learns that it must register again."""
+        for line in self._lines.values():
+            for waiter in line:
+                waiter.recalled = True
                 if waiter.future is not None:
                     _resolve(waiter.future)
 
@@ -188,6 +223,7 @@ class Dispatcher:
             await asyncio.sleep(RETRY_CLAIM_S)
         finally:
             self._claiming.discard((partition, classes))
+            self._send_late_home(classes)
             self._schedule()
 
     async def _claim_for(self, partition: int, listed: tuple[str, ...], owners: list[Waiter]) -> None:

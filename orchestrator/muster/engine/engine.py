@@ -14,6 +14,7 @@ from muster.blueprint.registry import Registry
 from muster.core.ids import JobId, UnixMs, partition_of
 from muster.core.status import JobStatus
 from muster.engine.background import Background
+from muster.engine.batches import Batches
 from muster.engine.catalog import Catalog
 from muster.engine.connections import Connections
 from muster.engine.costs import Costs
@@ -79,7 +80,7 @@ class Engine:
         inputs = Inputs(store, turns, history=settings.history)
         self.files.on_sent = lambda upload: background.spawn(inputs.came(upload))
         turns.on_uploads = lambda job, uploads: background.spawn(inputs.expect(job, uploads))
-        catalog, costs = Catalog(store), Costs(store)
+        catalog, costs, batches = Catalog(store), Costs(store), Batches(store, jobs)
         deletion = Deletion(store, jobs, watchers, self.files, cancel_grace_ms=settings.cancel_grace_ms)
         self._pruning = pruning = Pruning(store, self.files, settings.files)
         self.figures = Figures(store, pruning.run_once, background.spawn)
@@ -94,6 +95,7 @@ class Engine:
         self.history, self.cancel, self.decide = jobs.history, jobs.cancel, jobs.decide
         self.tagged, self.find, self.delete = catalog.tagged, catalog.find, deletion.delete
         self.costs, self.durations = costs.costs, costs.durations
+        self.start_batch, self.batch, self.cancel_batch = batches.start_batch, batches.batch, batches.cancel_batch
         self.approval_token = jobs.approval_token
         self.signal = Signals(store, jobs, turns, background, history=settings.history).signal
         self.poll, self.report, self.report_all = work.poll, work.report, work.report_all
@@ -188,6 +190,7 @@ class Engine:
         await self._store.flush()
         self._fleet.forget()
         self._dispatcher.forget_registrations()
+        self._dispatcher.recall()
 
     async def register(self, worker: WorkerDescription) -> EngineSettings:
         await self._fleet.register(worker)

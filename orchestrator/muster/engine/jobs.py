@@ -68,13 +68,9 @@ class Jobs:
         Raises:
             MusterError: BLUEPRINT_NOT_FOUND, INVALID_INPUT, WEBHOOK_URL_REFUSED, IDEMPOTENCY_CONFLICT, SHUTTING_DOWN.
         """
+        self.check(order)
         blueprint = self._blueprints.get(order.blueprint)
-        if blueprint is None:
-            raise MusterError(ErrorCode.BLUEPRINT_NOT_FOUND, f"there is no blueprint {order.blueprint!r}")
-        if self.draining:
-            raise MusterError(ErrorCode.SHUTTING_DOWN, "this server is shutting down", retry_after_s=1)
-        self._check_input(order)
-        tags = checked_tags(order.tags)
+        assert blueprint is not None, "it was checked"
         job = self._job_id(order)
         new = NewJob(
             id=job,
@@ -82,7 +78,7 @@ class Jobs:
             blueprint=blueprint.name,
             blueprint_version=blueprint.version,
             state=blueprint.graph.start,
-            submission=Submission(order.initial_data, order.webhook_url, order.trace, tags),
+            submission=Submission(order.initial_data, order.webhook_url, order.trace, checked_tags(order.tags)),
             context=Context(),
             history=blob(ev.event(ev.JOB_CREATED, state=blueprint.graph.start)) if self._settings.history else "",
             idempotency_key=order.idempotency_key or "",
@@ -100,14 +96,23 @@ class Jobs:
                 return Submitted(job, created=True)
             return Submitted(job, created=True, record=await self._watchers.end(job, watch, order.wait_ms))
 
-    def _check_input(self, order: JobOrder) -> None:
+    def check(self, order: JobOrder) -> None:
+        """Refuse what `submit` would refuse before it writes anything.
+
+        Raises:
+            MusterError: BLUEPRINT_NOT_FOUND, INVALID_INPUT, INVALID_BODY, WEBHOOK_URL_REFUSED, SHUTTING_DOWN.
+        """
+        blueprint = self._blueprints.get(order.blueprint)
+        if blueprint is None:
+            raise MusterError(ErrorCode.BLUEPRINT_NOT_FOUND, f"there is no blueprint {order.blueprint!r}")
+        if self.draining:
+            raise MusterError(ErrorCode.SHUTTING_DOWN, "this server is shutting down", retry_after_s=1)
+        checked_tags(order.tags)
         if order.webhook_url is not None:
             try:
                 check_url(order.webhook_url, allow_private=self._settings.webhooks_allow_private)
             except UrlRefused as error:
                 raise MusterError(ErrorCode.WEBHOOK_URL_REFUSED, f"webhook_url: {error}") from error
-        blueprint = self._blueprints.get(order.blueprint)
-        assert blueprint is not None
         try:
             blueprint.validate_input(order.initial_data)
         except InputInvalid as error:
@@ -189,20 +194,21 @@ class Jobs:
             return []
         return [history_event(record.id, i, raw) for i, raw in enumerate(await self._store.history(record.id))]
 
-    async def cancel(self, tenant: str, job_id: str) -> bool:
-        """Ask for a job's end, and first for that of the job it waits for.
+    async def cancel(self, tenant: str, job_id: str, *, queued: bool = False) -> bool:
+        """Ask for a job's end, and first for that of the job it waits for. With *queued* only if no worker has a task.
 
         True when a live socket took the command; the stored flag is set in any case.
+
+        Raises:
+            MusterError: JOB_NOT_FOUND, JOB_FINAL, JOB_RUNNING.
         """
         record = await self.job(tenant, job_id)
         entry = blob(ev.event(ev.CANCEL_REQUESTED, state=record.state)) if self._settings.history else ""
         below = blob(ev.event(ev.CANCEL_REQUESTED)) if self._settings.history else ""
         grace_ms = self._settings.cancel_grace_ms
-        reply = await self._store.cancel(record.id, secrets.token_hex(8), grace_ms, entry, below)
+        reply = await self._store.cancel(record.id, secrets.token_hex(8), grace_ms, entry, below, queued=queued)
         if isinstance(reply, Refused):
-            if reply.why is Refusal.FINAL:
-                raise _job_final(record)
-            raise job_not_found()
+            raise _not_cancelled(record, reply.why)
         if isinstance(reply, Turn):
             await self._background.settle(self._turns.run(reply), SETTLE_S)
             return False
@@ -268,6 +274,18 @@ def _fingerprint(order: JobOrder) -> str:
 
 def job_not_found() -> MusterError:
     return MusterError(ErrorCode.JOB_NOT_FOUND, "Job not found")
+
+
+def _not_cancelled(record: JobRecord, why: Refusal) -> MusterError:
+    if why is Refusal.FINAL:
+        return _job_final(record)
+    if why is Refusal.HELD:
+        return MusterError(
+            ErrorCode.JOB_RUNNING,
+            f"job {record.id} is running; only queued jobs are canceled here",
+            hint=f"POST /api/v1/jobs/{record.id}/cancel stops a running job.",
+        )
+    return job_not_found()
 
 
 def _job_final(record: JobRecord) -> MusterError:

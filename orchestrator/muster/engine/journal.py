@@ -8,14 +8,14 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import orjson
 
 from muster.core.ids import JobId, UnixMs, is_job_id, split_task_id, task_id
 from muster.core.record import JobRecord
 from muster.core.status import JobStatus
-from muster.engine.following import Following, set_within
+from muster.engine.following import Following
 from muster.engine.settings import EngineSettings
 from muster.errors import ErrorCode, MusterError
 from muster.store.base import Refusal, Refused, Store
@@ -52,9 +52,8 @@ class EventsReply:
     cancel_requested: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class LogEntry:
-    """One line; `dropped` lines are missing where `stream` is `notice`."""
+class LogEntry(NamedTuple):
+    """One line; `dropped` lines are missing where `stream` is `notice`. A tuple: there are many of them."""
 
     seq: int
     at: UnixMs
@@ -211,7 +210,7 @@ class Journal:
                 if page.is_end:
                     return
                 if page.is_last:
-                    await set_within(woken, min(LOOK_AGAIN_S, quiet_s))
+                    await woken.set_within(min(LOOK_AGAIN_S, quiet_s))
 
     async def last_line(self, tenant: str, job_id: str) -> int:
         """The number of the newest line, 0 where there is none.

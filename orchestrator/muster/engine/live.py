@@ -76,7 +76,7 @@ class Live:
                 if page.is_end:
                     return
                 if page.is_last:
-                    await set_within(woken, min(LOOK_AGAIN_S, quiet_s))
+                    await woken.set_within(min(LOOK_AGAIN_S, quiet_s))
                     if loop.time() - heard_at >= quiet_s:
                         yield None
                         heard_at = loop.time()

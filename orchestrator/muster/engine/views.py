@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from muster.core.ids import JobId, UnixMs
 from muster.core.json import JsonObject, JsonValue
 from muster.core.record import JobRecord
+from muster.core.status import JobStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,24 @@ class Found:
     items: tuple[JobRecord, ...]
     total: int
     """Of all that were found, not only of this page."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchMember:
+    job: JobId
+    status: JobStatus
+    cost_micros: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Jobs that were started together, in the order of their creation."""
+
+    id: str
+    members: tuple[BatchMember, ...]
+    counts: Mapping[JobStatus, int]
+    """Of the statuses that occur."""
+    cost_micros: int
 
 
 @dataclass(frozen=True, slots=True)

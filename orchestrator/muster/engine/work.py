@@ -113,6 +113,8 @@ class Work:
             return ()
         waiter = self._waiter(known, max_tasks)
         claimed = await self._dispatcher.wait(waiter, timeout_ms)
+        if waiter.recalled and not claimed:
+            await self._fleet.known(worker_id)
         return self._leases(waiter, claimed)
 
     def _waiter(self, known: Known, wanted: int) -> Waiter:

@@ -181,6 +181,8 @@ class Refusal(StrEnum):
     """No room for another signal."""
     TAKEN = "taken"
     """Sent before and taken then."""
+    HELD = "held"
+    """A worker has a task of the job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,12 +421,13 @@ class Store(JournalStore, IndexStore, Protocol):
         ...
 
     async def cancel(
-        self, job: JobId, token: str, grace_ms: int, history: str, below: str = ""
+        self, job: JobId, token: str, grace_ms: int, history: str, below: str = "", *, queued: bool = False
     ) -> Turn | Refused | tuple[tuple[TaskId, str], ...]:
         """Ask for the job's end, and for that of its child, its child's child and so on; no job ends before its child.
 
         The last of them acts: a turn is its turn; a tuple names its tasks still leased, with their workers. *history*
-        is noted for the job itself, *below* for the others.
+        is noted for the job itself, *below* for the others. Only a *queued* one is meant: Refused(HELD), and nothing
+        asked for, where a worker has a task.
         """
         ...
 

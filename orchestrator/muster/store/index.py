@@ -21,6 +21,7 @@ class Glance(NamedTuple):
     status: JobStatus
     begun: bool = False
     """As `JobRecord.has_begun`."""
+    cost_micros: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ A job's lines are numbered from 1 in the order in which they came in; what is dr
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 import orjson
 
@@ -22,9 +22,8 @@ STREAMS: Final[tuple[Stream, ...]] = ("stdout", "stderr", "notice")
 NOTICE: Final = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of output; of a notice the text is the number of missing lines."""
+class Line(NamedTuple):
+    """One line of output; of a notice the text is the number of missing lines. A tuple: there are many of them."""
 
     at: UnixMs
     stream: Stream
@@ -233,7 +232,7 @@ def dump_text(text: str) -> bytes:
 
 def load_chunk(blob: bytes) -> Chunk:
     first, _, task, lines = blob.split(b"|", 3)
-    loaded = tuple(Line(UnixMs(at), STREAMS[stream], str(text)) for at, stream, text in orjson.loads(lines))
+    loaded = tuple([Line(at, STREAMS[stream], text) for at, stream, text in orjson.loads(lines)])
     return Chunk(int(first), int(task), loaded)
 
 

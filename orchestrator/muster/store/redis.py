@@ -320,9 +320,10 @@ class RedisStore(JournalCalls, IndexCalls):
         return None if reply[0] == b"kept" else Refused(Refusal(reply[0].decode()))
 
     async def cancel(
-        self, job: JobId, token: str, grace_ms: int, history: str, below: str = ""
+        self, job: JobId, token: str, grace_ms: int, history: str, below: str = "", *, queued: bool = False
     ) -> Turn | Refused | tuple[tuple[TaskId, str], ...]:
-        reply = await self._run("cancel", self._tag_of(job), job, token, TURN_LEASE_MS, grace_ms, history, below)
+        args = (job, token, TURN_LEASE_MS, grace_ms, history, below, int(queued))
+        reply = await self._run("cancel", self._tag_of(job), *args)
         if reply[0] == b"turn":
             return turn_of(JobId(reply[1].decode()), token, reply[2], reply[3])
         if reply[0] == b"asked":

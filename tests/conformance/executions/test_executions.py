@@ -333,3 +333,9 @@ async def test_health_needs_no_key_and_says_that_the_store_answers(anybody: Call
     assert set(reply.body) == {"status", "version", "timestamp"}
     assert reply.body["status"] == "ok (db: connected)"
     assert reply.body["timestamp"].endswith("Z")
+
+
+async def test_limits_of_other_surfaces_jobs_are_shown_as_integers(quiet: Client) -> None:
+    made = await quiet.call("POST", "/api/executions", {"command": "true", "timeout": 2.5})
+    shown = await quiet.execution(made.body["data"]["execution_id"])
+    assert (type(shown["timeout_seconds"]), shown["timeout_seconds"]) == (int, 3)

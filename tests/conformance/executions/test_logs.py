@@ -96,7 +96,7 @@ async def test_an_unknown_or_foreign_execution_is_an_error_and_4404(quiet: Clien
     assert frames == [{"type": "error", "execution_id": execution_id, "error": "Execution not found"}]
 
 
-@pytest.mark.parametrize("cursor", ["x", "-2", "1.5", "9" * 16])
+@pytest.mark.parametrize("cursor", ["", "x", "-2", "1.5", "9" * 16])
 async def test_a_bad_cursor_is_an_error_and_1008(quiet: Client, cursor: str) -> None:
     made = await quiet.run(SCRIPT)
     frames, code = await quiet.frames(made["execution_id"], f"?cursor={cursor}")

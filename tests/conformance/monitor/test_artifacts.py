@@ -167,6 +167,7 @@ async def test_what_is_missing_or_wrong_in_a_form_is_400(client: Monitor, execut
     for form in (
         Form().text("name", "n").file(),
         Form().text("execution_id", execution_id).file(),
+        Form().text("execution_id", "").text("name", "n").file(),
         whole(),
         Form().text("execution_id", execution_id).text("name", "").file(),
         whole().text("artifact_type", "video").file(),

@@ -142,6 +142,19 @@ async def test_a_cancelled_run_is_completed_as_cancelled_and_no_error(client: Mo
     assert of_kind(said, "error") == []
 
 
+async def test_deleting_a_run_tells_its_end_to_subscribers_and_to_who_never_subscribed(client: Monitor) -> None:
+    async with client.socket() as everything, client.socket() as one:
+        execution_id = await client.run("sleep 300")
+        await one.subscribe(execution_id)
+        for frames in (everything, one):
+            await frames.until("execution_started", execution_id=execution_id)
+        await client.data("DELETE", f"/api/executions/{execution_id}")
+        for frames in (everything, one):
+            said = await frames.until("execution_completed", execution_id=execution_id)
+            assert said[-1]["data"]["status"] == "cancelled"
+    await client.error("GET", f"/api/executions/{execution_id}", status=404)
+
+
 async def test_a_run_that_never_began_is_completed_without_a_start(client: Monitor) -> None:
     async with client.socket() as frames:
         await frames.next()

@@ -49,7 +49,13 @@ def glances(
 ) -> tuple[Glance, ...]:
     found = jobs_of(parts, tenant) if tag is None else _tagged(parts, tenant, tag)
     return tuple(
-        Glance(job.record.created_at, job.id, job.record.status, with_worker(part, job).has_begun)
+        Glance(
+            job.record.created_at,
+            job.id,
+            job.record.status,
+            with_worker(part, job).has_begun,
+            job.record.cost_micros,
+        )
         for part, job in found
         if statuses is None or job.record.status in statuses
     )

@@ -248,7 +248,7 @@ def _take_signal(job: Job) -> None:
 
 
 def cancel(
-    part: Partition, job_id: JobId, token: str, grace_ms: int, history: str, below: str
+    part: Partition, job_id: JobId, token: str, grace_ms: int, history: str, below: str, *, queued: bool
 ) -> Turn | Refused | tuple[tuple[TaskId, str], ...]:
     job = part.job(job_id)
     if job is None:
@@ -261,6 +261,8 @@ def cancel(
         return part.turn(job)
     leased = part.leased_tasks(job)
     asked_before = job.record.cancel_requested
+    if queued and leased and not asked_before:
+        return Refused(Refusal.HELD)
     for link in chain:
         if not link.record.cancel_requested:
             link.record = replace(link.record, cancel_requested=True)

@@ -161,9 +161,9 @@ class MemoryStore:
         return Refused(Refusal.GONE) if part is None else jobs.send(part, job, name, item, history, token, signals_max)
 
     async def cancel(
-        self, job: JobId, token: str, grace_ms: int, history: str, below: str = ""
+        self, job: JobId, token: str, grace_ms: int, history: str, below: str = "", *, queued: bool = False
     ) -> Turn | Refused | tuple[tuple[TaskId, str], ...]:
-        return jobs.cancel(self._home(job), job, token, grace_ms, history, below)
+        return jobs.cancel(self._home(job), job, token, grace_ms, history, below, queued=queued)
 
     async def read(self, job: JobId, watcher: str = "", *, changes: bool = False) -> JobRecord | None:
         part = self._of(job)

@@ -4,13 +4,14 @@ cancel: ask for a job's end, and for that of its child and so on down: no job en
 them has nothing leased, the turn that ends it is leased at once; else its workers get a grace.
 
 KEYS  1 the partition's tag
-ARGV  job, turn token, turn ttl ms, grace ms, history entry, history entry of the jobs below
+ARGV  job, turn token, turn ttl ms, grace ms, history entry, history entry of the jobs below,
+      queued ('1': only where no worker has a task of it)
 OUT   {'turn', job, header, items} | {'asked', leased...} as (task, worker) pairs, at most 100 of them
-      | {'final'} | {'gone'}
+      | {'final'} | {'gone'} | {'held'}
 TWICE {'asked', ...} again, or {'turn'} again while the caller holds the turn; the grace is not prolonged
 ]]
 -- @include _queue
-local jid, token, ttl, grace, entry, entry_below = arg(), arg(), int(), int(), arg(), arg()
+local jid, token, ttl, grace, entry, entry_below, queued = arg(), arg(), int(), int(), arg(), arg(), arg() == '1'
 local DEPTH_MAX = 16   -- more than there can be
 local chain, below = {}, jid
 while below ~= '' and #chain < DEPTH_MAX do
@@ -29,6 +30,7 @@ if j[3] == token then
   local reply = turn_reply(last.id)
   return { 'turn', last.id, reply[1], reply[2] }
 end
+if queued and j[2] ~= '1' and tonumber(j[4]) > 0 then return { 'held' } end
 for place, link in ipairs(chain) do
   if link.j[2] ~= '1' then
     call('HSET', T .. 'j:' .. link.id, 'cx', '1')

@@ -57,12 +57,11 @@ async def cli_cancel(call: Call) -> web.Response:
     record = await call.engine.job(call.tenant, call.path["job_id"])
     _refuse_begun(record)
     try:
-        await call.engine.cancel(call.tenant, record.id)
+        await call.engine.cancel(call.tenant, record.id, queued=True)
     except MusterError as error:
         if error.code is ErrorCode.JOB_FINAL:
             _refuse_begun(await call.engine.job(call.tenant, record.id))
         raise
-    # A worker may have taken it between the two: it is being stopped then, and the job's end says what came of it.
     after = await _end_of(call.engine, record)
     if after.status.is_final and after.status is not JobStatus.CANCELLED:
         _refuse_begun(after)

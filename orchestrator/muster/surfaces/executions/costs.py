@@ -72,7 +72,7 @@ async def get_estimate(call: Call) -> web.Response:
         {
             "estimated_executions": files,
             "estimated_duration_seconds": _seconds(each_ms),
-            "estimated_total_duration_seconds": _seconds(files * each_ms),
+            "estimated_total_duration_seconds": files * _seconds(each_ms),
             "estimated_cost_micros": cost_micros,
             "estimated_cost_display": display(cost_micros),
             "assumptions": [_about_time(len(lasted_ms), runtime), _about_price(len(prices), price, runtime)],

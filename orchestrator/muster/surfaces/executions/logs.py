@@ -7,10 +7,11 @@ import hashlib
 import re
 from collections.abc import Mapping
 from contextlib import aclosing
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
-from aiohttp import WSCloseCode, hdrs, web
+from aiohttp import WSCloseCode, WSMsgType, hdrs, web
 
 from muster.api import client_socket
 from muster.api.auth import CLIENT_HEADER, WORKER_HEADER, Client, authenticate_client, authenticate_worker
@@ -19,7 +20,7 @@ from muster.api.call import Call, json_answer
 from muster.api.operations import Auth
 from muster.api.wire import time_text
 from muster.core.ids import UnixMs
-from muster.engine.journal import LogEntry
+from muster.engine.journal import LogEntry, LogPage
 from muster.errors import ErrorCode, MusterError
 from muster.surfaces.command_job import exit_code_of
 from muster.surfaces.executions.models import LogLine, StreamLogLine, moment_of
@@ -43,7 +44,8 @@ async def follow_execution_log(call: Call) -> web.StreamResponse:
 
 
 async def _talk(call: Call, client: Client, socket: web.WebSocketResponse) -> int:
-    execution_id, cursor = call.path["execution_id"], call.query("cursor") or str(FROM_THE_START)
+    execution_id, given = call.path["execution_id"], call.query("cursor")
+    cursor = str(FROM_THE_START) if given is None else given
     if _CURSOR.fullmatch(cursor) is None:
         await socket.send_str(_error(execution_id, f"cursor={cursor[:100]!r} is not an integer from -1"))
         return WSCloseCode.POLICY_VIOLATION
@@ -53,9 +55,8 @@ async def _talk(call: Call, client: Client, socket: web.WebSocketResponse) -> in
     try:
         async with aclosing(pages):
             async for page in pages:
-                for entry in page.items:
-                    if entry.stream in OUTPUT:
-                        await socket.send_str(_log(execution_id, entry))
+                for frame in _frames(execution_id, page):
+                    await socket.send_frame(frame, WSMsgType.TEXT)
                 if page.is_end:
                     await socket.send_str(await _complete(call, client, execution_id))
                     return WSCloseCode.OK
@@ -135,8 +136,14 @@ def _line_of(call: Call) -> LogLine:
     return validated(LogLine, given)
 
 
-def _log(execution_id: str, entry: LogEntry) -> str:
-    return _text(
+@lru_cache(maxsize=16)
+def _frames(execution_id: str, page: LogPage) -> tuple[bytes, ...]:
+    """Followers at the same place share the page, and this; hence the small number that is remembered."""
+    return tuple(_log(execution_id, entry) for entry in page.items if entry.stream in OUTPUT)
+
+
+def _log(execution_id: str, entry: LogEntry) -> bytes:
+    return orjson.dumps(
         {
             "type": "log",
             "log_id": log_id(execution_id, entry.seq - 1),

@@ -102,7 +102,7 @@ class Execution(Request):
     runtime: str | None
     args: list[str]
     env_vars: dict[str, str]
-    timeout_seconds: float | None
+    timeout_seconds: int | None
     input_files: list[str]
     upload_urls: dict[str, str] | None
     download_urls: dict[str, str] | None

@@ -1,5 +1,6 @@
 """An execution as RGrid's clients know it, made of a job's record and what else was looked up."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -57,7 +58,7 @@ def execution_object(record: JobRecord, around: Around) -> dict[str, Any]:
         "runtime": given.get("runtime"),
         "args": given.get("args", []),
         "env_vars": given.get("environment", {}),
-        "timeout_seconds": given.get("timeout_seconds"),
+        "timeout_seconds": _whole(given.get("timeout_seconds")),
         "input_files": input_names(record),
         "upload_urls": around.upload_urls,
         "download_urls": around.download_urls,
@@ -116,6 +117,11 @@ def _tries(record: JobRecord) -> int:
     """How often the command may be run by itself; an execution's script is run once."""
     tries = record.submission.initial_data.get("attempts")
     return tries if isinstance(tries, int) and record.blueprint == COMMAND else 1
+
+
+def _whole(seconds: Any) -> Any:
+    """Other surfaces' jobs have limits with fractions; here they are integers, and never shorter."""
+    return math.ceil(seconds) if isinstance(seconds, float) else seconds
 
 
 def _duration_s(record: JobRecord) -> int | None:

@@ -59,7 +59,7 @@ class CreateExecution(Request):
 class ArtifactForm(Request):
     """The fields of an upload, apart from the file."""
 
-    execution_id: StrictStr
+    execution_id: Annotated[StrictStr, Field(min_length=1)]
     name: Annotated[StrictStr, Field(min_length=1, max_length=NAME_CHARACTERS_MAX)]
     step_id: Annotated[StrictStr | None, BeforeValidator(_empty_is_none)] = None
     description: Annotated[StrictStr, Field(max_length=TEXT_CHARACTERS_MAX)] = ""
