@@ -14,11 +14,13 @@ from muster.core.ids import JobId, UnixMs, new_job_id, split_task_id, task_id
 from muster.core.record import Context, JobRecord, Submission, Wait
 from muster.core.status import JobStatus
 from muster.engine.connections import Connections
+from muster.engine.demand import TaskDemand
 from muster.engine.figures import Figures
 from muster.engine.files import Files
 from muster.engine.journal import EventsReply, EventsReport, LogEntry, LogPage, Steps, StepView
 from muster.engine.live import CaughtUp, JobChanged, Page
 from muster.engine.live_events import JobEnded, LiveEvent
+from muster.engine.reasons import Code, Explanation, Reason
 from muster.engine.settings import FileSettings
 from muster.engine.story import Place
 from muster.engine.views import (
@@ -289,6 +291,15 @@ class FakeEngine:
     async def history(self, tenant: str, job_id: str) -> list[HistoryEvent]:
         record = await self.job(tenant, job_id)
         return [HistoryEvent("e1", record.id, NOW, "job_created", state="start", details={"by": "test"})]
+
+    async def why(self, tenant: str, job_id: str) -> Explanation:
+        below = Reason(Code.TIMER, "it sleeps", until=NOW, details={"then": "awake"})
+        reason = Reason(Code.CHILD, "it waits", since=NOW, details={"child_id": "c"}, reasons=(below,))
+        return Explanation(await self.job(tenant, job_id), NOW, (reason,))
+
+    async def wanted(self) -> tuple[TaskDemand, ...]:
+        self._check()
+        return (TaskDemand("image.resize", queued=5, running=2, workers=2, slots=6, wanted_workers=3),)
 
     async def cancel(self, tenant: str, job_id: str, *, queued: bool = False) -> bool:
         record = await self.job(tenant, job_id)

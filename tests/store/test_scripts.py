@@ -148,6 +148,8 @@ async def tags_and_deletion(store: Store) -> None:
 
 async def files_too(store: Store, three: Claimed) -> None:
     """The part of files: `three` is a task that is held."""
+    await store.standing.of(job_of(three))
+    await store.standing.held(0)
     await store.files.plan_upload("ab" * 16, PlannedUpload("acme", "a", "b"), HOUR_MS)
     await store.files.expect_upload("ab" * 16, job_of(three), 1)
     await store.files.admit("acme", "one", 1, bytes_max=2, files_max=2)

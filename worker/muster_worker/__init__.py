@@ -23,6 +23,7 @@ from muster_worker.files import Artifact, TaskFiles, UploadedFile
 from muster_worker.loading import load_worker
 from muster_worker.log_stream import JobStep, JobSteps, LogLine, LogPage
 from muster_worker.outcome import Outcome
+from muster_worker.reasons import Reason, TaskDemand, Why
 from muster_worker.settings import WorkerSettings
 from muster_worker.task_lines import TaskLogHandler
 from muster_worker.worker import Worker
@@ -51,14 +52,17 @@ __all__ = [
     "NotFound",
     "Outcome",
     "Permanent",
+    "Reason",
     "Retry",
     "SignedUpload",
     "TaskContract",
+    "TaskDemand",
     "TaskFiles",
     "TaskLogHandler",
     "Unreachable",
     "UploadedFile",
     "WaitingFor",
+    "Why",
     "Worker",
     "WorkerSettings",
     "load_worker",

@@ -22,6 +22,7 @@ from muster_worker.file_transfer import fetch_file, send_file
 from muster_worker.files import Artifact, UploadedFile
 from muster_worker.live_stream import follow_events
 from muster_worker.log_stream import JobStep, JobSteps, LogLine, LogPage, follow
+from muster_worker.reasons import TaskDemand, Wanted, Why
 from muster_worker.settings import addresses, token_from
 from muster_worker.transport import Answer, Transport
 
@@ -175,6 +176,8 @@ _COST_DAYS: Final = TypeAdapter(CostDays)
 
 _LOG: Final = TypeAdapter(LogPage)
 _STEPS: Final = TypeAdapter(JobSteps)
+_WHY: Final = TypeAdapter(Why)
+_WANTED: Final = TypeAdapter(Wanted)
 
 
 class SignedUpload(BaseModel):
@@ -335,6 +338,10 @@ class Client:
         """Events, oldest first."""
         return read_answer(_OBJECTS, (await self._get(f"{_job_path(job_id)}/history")).body)
 
+    async def why(self, job_id: str) -> Why:
+        """Why the job is not running now: one reason at least, what must change first comes first."""
+        return read_answer(_WHY, (await self._get(f"{_job_path(job_id)}/why")).body)
+
     async def logs(
         self, job_id: str, *, after: int = 0, limit: int = 1000, stream: Literal["stdout", "stderr"] | None = None
     ) -> LogPage:
@@ -451,6 +458,10 @@ class Client:
 
     async def workers(self) -> list[dict[str, Any]]:
         return read_answer(_OBJECTS, (await self._get("/api/v1/workers")).body)
+
+    async def wanted(self) -> list[TaskDemand]:
+        """Work and workers by task type."""
+        return read_answer(_WANTED, (await self._get("/api/v1/fleet/wanted")).body).items
 
     async def dashboard(self) -> dict[str, Any]:
         return read_answer(_OBJECT, (await self._get("/api/v1/dashboard")).body)

@@ -324,6 +324,44 @@ class JobSteps(Answer):
     metadata: Annotated[dict[str, str], Field(description="What tasks told about the job as a whole.")]
 
 
+class Reason(Answer):
+    """`since` and `until` where they are known."""
+
+    code: Annotated[str, Field(description="Stable; docs/why.md lists them.", examples=["no_worker"])]
+    text: str
+    since: AwareDatetime | None
+    until: AwareDatetime | None
+    details: dict[str, JsonValue]
+    reasons: Annotated[list["Reason"], Field(description="Of the job that this one waits for.")]
+
+
+class Why(Answer):
+    job_id: str
+    blueprint_name: str
+    status: str
+    current_state: str
+    at: Annotated[AwareDatetime, Field(description="When it was so, by the store's clock.")]
+    reasons: list[Reason]
+
+
+class TaskDemand(Answer):
+    """Of one task type; `workers` and `slots` are those that offer it and are not draining."""
+
+    task: str
+    queued: int
+    running: int
+    workers: int
+    slots: int
+    wanted_workers: int
+
+
+class Wanted(Answer):
+    """Either of them: `value` where one task type was asked for."""
+
+    items: list[TaskDemand] | None = None
+    value: int | None = None
+
+
 class BlueprintSummary(Answer):
     name: str
     version: str

@@ -9,11 +9,13 @@ from muster.core.ids import JobId, UnixMs
 from muster.core.record import JobRecord
 from muster.core.status import JobStatus
 from muster.engine.connections import Connections
+from muster.engine.demand import TaskDemand
 from muster.engine.figures import Figures
 from muster.engine.files import Files
 from muster.engine.journal import EventsReply, EventsReport, LogPage, Steps
 from muster.engine.live import CaughtUp, Page
 from muster.engine.live_events import LiveEvent
+from muster.engine.reasons import Explanation
 from muster.engine.views import (
     Batch,
     CommandSocket,
@@ -141,6 +143,10 @@ class Engine(Protocol):
     ) -> AsyncGenerator[LiveEvent | None, None]: ...
 
     async def history(self, tenant: str, job_id: str) -> list[HistoryEvent]: ...
+
+    async def why(self, tenant: str, job_id: str) -> Explanation: ...
+
+    async def wanted(self) -> tuple[TaskDemand, ...]: ...
 
     async def cancel(self, tenant: str, job_id: str, *, queued: bool = False) -> bool:
         """True: a live socket took the command. With *queued* only if no worker has a task of it."""

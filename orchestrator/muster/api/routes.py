@@ -23,6 +23,7 @@ from muster.api import (
     logs,
     public,
     socket,
+    why,
     worker,
     worker_files,
 )
@@ -127,6 +128,9 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
               errors=(E.INVALID_PARAMETER, E.JOB_FINAL, E.SIGNALS_FULL, E.STORE_FULL, *_JOB)),
     Operation("GET", "/api/v1/jobs/{job_id}/history", client.get_history, "A job's events, oldest first", Tag.JOBS,
               (Answer(200, "Events; none where history is switched off.", list[m.Event]),), Auth.CLIENT, errors=_JOB),
+    Operation("GET", "/api/v1/jobs/{job_id}/why", why.get_why, "Why a job is not running now", Tag.JOBS,
+              (Answer(200, "Reasons, what must change first comes first; one at least.", m.Why),), Auth.CLIENT,
+              errors=_JOB),
     Operation("GET", "/api/v1/jobs/{job_id}/logs", logs.get_logs, "What a job's tasks printed", Tag.JOBS,
               (Answer(200, "A page of lines; with `follow` server-sent events, until one of the type `end`.",
                       m.LogLines),), Auth.CLIENT, errors=(E.INVALID_PARAMETER, *_JOB), head=False,
@@ -192,6 +196,9 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
                           text_parameter("until", "Last day, today if not given; at most 400 days."))),
     Operation("GET", "/api/v1/workers", client.list_workers, "Workers that are there", Tag.FLEET,
               (Answer(200, "All active workers.", list[m.Worker]),), Auth.CLIENT, errors=_STORE),
+    Operation("GET", "/api/v1/fleet/wanted", why.get_wanted, "How many workers there should be, by task", Tag.FLEET,
+              (Answer(200, "All task types; with `task` only `{\"value\": n}` of that one.", m.Wanted),), Auth.CLIENT,
+              errors=_STORE, parameters=(text_parameter("task", "Only the wanted workers of this task type."),)),
     Operation("GET", "/api/v1/dashboard", client.get_dashboard, "Counts of the fleet", Tag.FLEET,
               (Answer(200, "Counts, no names.", m.DashboardAnswer),), Auth.CLIENT, errors=_STORE),
 

@@ -49,6 +49,10 @@ class Registry:
         alike = [b for stored, b in versions.items() if version_number(stored) == number]
         return alike[-1] if alike else None
 
+    def versions(self, name: str) -> tuple[str, ...]:
+        """Of the blueprint of that name, the latest last."""
+        return tuple(self._versions.get(name, {}))
+
     def by_endpoint(self, api_version: str, endpoint: str) -> AnyBlueprint | None:
         """The blueprint served at `POST /api/{api_version}/{endpoint}`."""
         return self._routes.get((api_version, endpoint))

@@ -21,6 +21,7 @@ _COMMANDS = {
     "server": ("muster.cli.server:server", "Run one orchestrator process."),
     "worker": ("muster.cli.worker:app", "Run workers and look at them."),
     "job": ("muster.cli.job:app", "Start, look at, watch and cancel jobs."),
+    "why": ("muster.cli.why:why", "Say why a job is not running now."),
     "pipeline": ("muster.cli.pipeline:app", "Saved connections: list them, run them, see how they are."),
     "events": ("muster.cli.events:events", "Show what happens to jobs, as it happens."),
     "file": ("muster.cli.file:app", "Send, fetch and list files."),

@@ -169,6 +169,9 @@ async def signal(
         print(f"{job_id}  signal {name} received")
 
 
+app.command("muster.cli.why:why", name="why", help="Say why a job is not running now.")
+
+
 def read_input(text: str) -> dict[str, Any]:
     """The JSON object that *text* is or names.
 

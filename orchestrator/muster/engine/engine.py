@@ -19,7 +19,9 @@ from muster.engine.catalog import Catalog
 from muster.engine.connections import Connections
 from muster.engine.costs import Costs
 from muster.engine.deletion import Deletion
+from muster.engine.demand import Demand
 from muster.engine.dispatch import Dispatcher
+from muster.engine.explaining import Explaining
 from muster.engine.figures import Figures
 from muster.engine.files import Files
 from muster.engine.fleet import Fleet
@@ -31,6 +33,7 @@ from muster.engine.pruning import Pruning
 from muster.engine.schedules import Schedules
 from muster.engine.settings import EngineSettings
 from muster.engine.signals import Signals
+from muster.engine.speeds import Speeds
 from muster.engine.ticker import Ticker
 from muster.engine.turns import ApprovalTokens, TurnRules, Turns
 from muster.engine.views import Dashboard, WorkerDescription
@@ -85,7 +88,8 @@ class Engine:
         self.schedules = Schedules(store, self.connections, jobs.submit, catalog.tagged, settings.replica)
         self._journal = journal = Journal(store, settings)
         self._live = live = Live(store, settings)
-        self._work = work = Work(store, turns, dispatcher, fleet, background, metrics, settings, self._hint)
+        speeds, demand = Speeds(), Demand(store, fleet, settings.partitions)
+        self._work = work = Work(store, turns, dispatcher, fleet, background, metrics, settings, self._hint, speeds)
 
         self.submit, self.job, self.jobs, self.wait = jobs.submit, jobs.job, jobs.jobs, jobs.wait
         self.history, self.cancel, self.decide = jobs.history, jobs.cancel, jobs.decide
@@ -101,7 +105,8 @@ class Engine:
         self.last_line = journal.last_line
         self.follow_job, self.follow_pages = live.follow_job, live.follow_pages
         self.follow_tenant, self.follow_tenant_pages = live.follow_tenant, live.follow_tenant_pages
-        self.workers = fleet.workers
+        self.workers, self.wanted = fleet.workers, demand.wanted
+        self.why = Explaining(store, blueprints, fleet, demand, speeds).why
         self.attach_socket, self.detach_socket = fleet.attach, fleet.detach
 
     def _ticker(self, partition: int) -> Ticker:

@@ -147,7 +147,7 @@ class Jobs:
         """Raises: MusterError JOB_NOT_FOUND for unknown ids and for those of other tenants alike."""
         record = await self._store.read(JobId(job_id)) if is_job_id(job_id) else None
         if record is None or record.tenant != tenant:
-            raise _job_not_found()
+            raise job_not_found()
         return record
 
     async def wait(self, tenant: str, job_id: str, *, timeout_ms: int, since: int | None) -> JobRecord:
@@ -161,7 +161,7 @@ class Jobs:
             return record
         changed = await self._watchers.wait(record.id, since, timeout_ms)
         if changed is None:
-            raise _job_not_found()
+            raise job_not_found()
         return changed
 
     async def jobs(
@@ -226,7 +226,7 @@ class Jobs:
         """
         record = await self._store.read(JobId(job_id)) if is_job_id(job_id) else None
         if record is None or not self._may_decide(record, token, tenant):
-            raise _job_not_found()
+            raise job_not_found()
         wait = record.context.wait
         if record.status is not JobStatus.WAITING_FOR_HUMAN or wait is None:
             raise _not_waiting(record)
@@ -272,7 +272,7 @@ def _fingerprint(order: JobOrder) -> str:
     return hashlib.blake2b(body, digest_size=16).hexdigest()
 
 
-def _job_not_found() -> MusterError:
+def job_not_found() -> MusterError:
     return MusterError(ErrorCode.JOB_NOT_FOUND, "Job not found")
 
 
@@ -285,7 +285,7 @@ def _not_cancelled(record: JobRecord, why: Refusal) -> MusterError:
             f"job {record.id} is running; only queued jobs are canceled here",
             hint=f"POST /api/v1/jobs/{record.id}/cancel stops a running job.",
         )
-    return _job_not_found()
+    return job_not_found()
 
 
 def _job_final(record: JobRecord) -> MusterError:

@@ -20,6 +20,7 @@ from muster.engine.dispatch import Dispatcher, Waiter
 from muster.engine.fleet import Fleet, Known
 from muster.engine.history import blob
 from muster.engine.settings import EngineSettings
+from muster.engine.speeds import Speeds
 from muster.engine.turns import Turns
 from muster.engine.views import HeartbeatReply, Lease, LeaseSign, ReportReply, TaskReport, WorkerPatch
 from muster.errors import ErrorCode, MusterError
@@ -54,6 +55,7 @@ class Work:
         metrics: Metrics,
         settings: EngineSettings,
         hint: Callable[[JobId, int], None],
+        speeds: Speeds,
     ) -> None:
         self._store = store
         self._turns = turns
@@ -63,6 +65,7 @@ class Work:
         self._metrics = metrics
         self._settings = settings
         self._hint = hint
+        self._speeds = speeds
         self.draining = False
 
     async def heartbeat(self, worker_id: str, patch: WorkerPatch, leases: tuple[LeaseSign, ...]) -> HeartbeatReply:
@@ -124,6 +127,7 @@ class Work:
         for task, fence in zip(claimed, waiter.fences, strict=True):
             self._metrics.task_wait_seconds.observe(task.waited_ms / 1000)
             body = orjson.loads(task.body)
+            self._speeds.handed_out(task.task, body["type"])
             leases.append(
                 Lease(body["job_id"], task.task, task.attempt, "" if waiter.patient else fence, lease_ms, body)
             )
@@ -184,6 +188,7 @@ class Work:
             return None
         self._metrics.tasks.labels(_outcome(report.status)).inc()
         self._metrics.task_run_seconds.observe(reply.ran_ms / 1000)
+        self._speeds.ended(report.task_id, reply.ran_ms)
         if completion.delay_ms and reply.retried:
             self._hint(parts[0], completion.delay_ms)
         if reply.cancelling:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from muster.store.connection_records import ConnectionRecords
     from muster.store.figures import FigureRecords
     from muster.store.file_records import FileRecords
+    from muster.store.standing import StandingRecords
 
 
 class StoreUnavailable(Exception):
@@ -362,6 +363,11 @@ class Store(JournalStore, IndexStore, Protocol):
     @property
     def figures(self) -> "FigureRecords":
         """How much there is."""
+        ...
+
+    @property
+    def standing(self) -> "StandingRecords":
+        """How jobs and leases stand."""
         ...
 
     @property

@@ -29,6 +29,7 @@ CARRIERS: Final = frozenset(
         "cancel",
         "watch",
         "live",
+        "standing",
     }
 )
 """The scripts that take or give users' data. Log lines have a bound of their own and stay."""

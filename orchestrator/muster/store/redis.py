@@ -46,6 +46,7 @@ from muster.store.redis_figures import RedisFigures
 from muster.store.redis_files import RedisFileRecords
 from muster.store.redis_index import INDEX_DAY_MS, IndexCalls
 from muster.store.redis_journal import JournalCalls
+from muster.store.redis_standing import RedisStanding
 from muster.store.replies import claimed_of, committed_of, completed_of, stepped_of, turn_of
 from muster.store.scripts import names, script
 from muster.store.topology import locator
@@ -104,6 +105,7 @@ class RedisStore(JournalCalls, IndexCalls):
         self.traffic = Traffic()
         self.files = RedisFileRecords(self._call, self._run, self._tag_of, self._global, self._filled)
         self.figures = RedisFigures(self._call, self._run, self._tag_or_none)
+        self.standing = RedisStanding(self._run, self._tag_or_none, self._tags)
         self.connections = RedisConnectionRecords(self._call, self._run, self._global)
 
     @property

@@ -32,6 +32,8 @@ class Partition:
         self.jobs: dict[JobId, Job] = {}
         self.tasks: dict[TaskId, Task] = {}
         self.queues: dict[str, FairQueue] = {}
+        self.kinds: dict[str, str] = {}
+        """Task types by class."""
         self.waiting: dict[str, dict[str, int]] = {}
         """Replicas that wait for work, by class: since when."""
         self.timers: dict[Timer, int] = {}
@@ -156,6 +158,7 @@ class Partition:
         claimed: list[Claimed] = []
         for place, new in enumerate(new_tasks):
             cls = short_hash(new.type)
+            self.kinds[cls] = new.type
             task = Task(
                 job.id, new.number, cls, job.flow, wave, BAND_OF_PRIORITY_0 - new.priority, new.timeout_ms,
                 new.body, new.rules, order=(self._calls, place), ready_at=self.now(),

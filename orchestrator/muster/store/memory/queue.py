@@ -41,6 +41,22 @@ class FairQueue:
             tasks.remove(_place(task))
         self._forget_if_empty(task.flow)
 
+    def before(self, task: Task) -> int:
+        """How many tasks are served before *task*, by the virtual times of now.
+
+        Flows are served up to SHARE_MAX tasks at a time, so with several of them it may be off by some.
+        """
+        place = _place(task)
+        rank = sum(other < place for other in self._tasks[task.flow])
+        tag, count = self._starts[task.flow][1] + rank * STRIDE, rank
+        for flow, tasks in self._tasks.items():
+            if flow != task.flow:
+                sooner = sum(band < task.band for band, _, _ in tasks)
+                alike = sum(band == task.band for band, _, _ in tasks)
+                lead = -((self._starts[flow][1] - tag) // STRIDE) - sooner
+                count += sooner + min(alike, max(lead, 0))
+        return count
+
     def next_share(self, wanted: int) -> tuple[str, list[TaskId]]:
         """The flow whose turn it is, and at most *wanted* of its tasks, best first. Call `served` afterwards."""
         flow = min(self._starts, key=lambda name: (*self._starts[name], name))

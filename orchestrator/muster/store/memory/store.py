@@ -41,6 +41,7 @@ from muster.store.memory.figures import MemoryFigures
 from muster.store.memory.files import MemoryFileRecords
 from muster.store.memory.model import Delivery
 from muster.store.memory.partition import Partition
+from muster.store.memory.standing import MemoryStanding
 from muster.store.memory.workers import Workers
 
 WATCHERS_MAX: Final = 8
@@ -69,6 +70,7 @@ class MemoryState:
         self.workers = Workers(self.now)
         self.files = MemoryFileRecords(self.now, self.partition_with)
         self.figures = MemoryFigures(self.files, self.partitions)
+        self.standing = MemoryStanding(self.partitions)
         self.connections = MemoryConnectionRecords(self.now)
         self.blueprints: dict[tuple[str, str], str] = {}
         self.secret: str | None = None
@@ -116,6 +118,10 @@ class MemoryStore:
     @property
     def figures(self) -> MemoryFigures:
         return self._state.figures
+
+    @property
+    def standing(self) -> MemoryStanding:
+        return self._state.standing
 
     @property
     def connections(self) -> MemoryConnectionRecords:

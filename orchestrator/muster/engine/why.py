@@ -1,0 +1,189 @@
+"""Why a job is not running now: its reasons, in order, from facts that somebody gathered. Reads no store, no clock."""
+
+from typing import Final
+
+from muster.core.decisions import CANCELLED, LATE
+from muster.core.ids import UnixMs
+from muster.core.json import JsonObject, JsonValue
+from muster.core.record import Wait
+from muster.core.status import JobStatus
+from muster.engine.reasons import Code, Facts, Reason, span
+from muster.engine.why_tasks import task_reasons
+from muster.store.standing import Standing
+
+_ENDS: Final = {
+    JobStatus.FINISHED: (Code.FINISHED, "it has finished"),
+    JobStatus.FAILED: (Code.FAILED, "it has failed"),
+    JobStatus.CANCELLED: (Code.CANCELLED, "it was cancelled"),
+    JobStatus.QUARANTINED: (Code.QUARANTINED, "it was put aside: its blueprint cannot go on"),
+}
+
+
+def reasons_of(facts: Facts) -> tuple[Reason, ...]:
+    """At least one; what must change first comes first."""
+    standing = facts.standing
+    if standing.record.status.is_final:
+        return (_end(standing),)
+    found = [
+        *_cancel(facts),
+        *([_turn(facts, standing.turn_at)] if standing.turn_at is not None else _wait(facts)),
+    ]
+    if found:
+        return tuple(found)
+    return (Reason(Code.MOVING, "it was between two steps when this server looked: ask again"),)
+
+
+def _end(standing: Standing) -> Reason:
+    record = standing.record
+    code, text = _ENDS[record.status]
+    details: JsonObject = {"state": record.state}
+    if record.error:
+        text = f"{text}: {record.error}"
+        details = {**details, "error": record.error, "error_code": (record.details or {}).get("code")}
+    return Reason(code, text, since=record.finished_at, details=details)
+
+
+def _cancel(facts: Facts) -> list[Reason]:
+    standing = facts.standing
+    if not standing.record.cancel_requested:
+        return []
+    wait, until = standing.record.context.wait, standing.grace_until
+    text = "its end was asked for"
+    if wait is not None and wait.child:
+        text += f", and job {wait.child} that it started must end first"
+    elif until is not None:
+        text += f": its workers have {span(until - standing.now)} left to stop, then it ends without them"
+    return [Reason(Code.CANCEL_ASKED, text, since=facts.cancel_asked_at, until=until)]
+
+
+# Whose move it is
+
+
+def _turn(facts: Facts, at: UnixMs) -> Reason:
+    """Its next step is due, or somebody is at it."""
+    standing = facts.standing
+    record, now = standing.record, standing.now
+    waits = at > now
+    if standing.turn_held and waits:
+        text = f"a server decides what comes after state {record.state!r}"
+        return Reason(Code.TURN_RUNNING, text, until=at, details={"failures": record.turn_failures})
+    until = at if waits else None
+    if not facts.has_blueprint:
+        return _version_missing(facts, until)
+    if waits and record.turn_failures:
+        text = f"state {record.state!r} failed {record.turn_failures} times; tried again in {span(at - now)}"
+        return Reason(Code.TURN_FAILED, text, until=until, details={"failures": record.turn_failures})
+    if waits:
+        text = f"its next step was put off by a server without its blueprint; tried again in {span(at - now)}"
+        return Reason(Code.TURN_DUE, text, until=until)
+    text = f"its next step has been due for {span(now - at)}, and no server has taken it: the engine is behind"
+    return Reason(Code.TURN_DUE, text, since=at, details={"late_ms": now - at})
+
+
+def _version_missing(facts: Facts, until: UnixMs | None) -> Reason:
+    record = facts.standing.record
+    here = f"there are {', '.join(facts.versions)}" if facts.versions else "there is none of that name"
+    return Reason(
+        Code.VERSION_MISSING,
+        f"its next step is due, and this server does not have blueprint {record.blueprint!r} in version "
+        f"{record.blueprint_version}: here {here}",
+        since=record.updated_at,
+        until=until,
+        details={
+            "blueprint": record.blueprint,
+            "version": record.blueprint_version,
+            "versions_here": list(facts.versions),
+        },
+    )
+
+
+# What it waits for
+
+
+def _wait(facts: Facts) -> list[Reason]:
+    wait = facts.standing.record.context.wait
+    if wait is None:
+        return []
+    match wait.kind:
+        case "human":
+            return [_person(facts, wait)]
+        case "timer":
+            return [_timer(facts, wait)]
+        case "signal":
+            return [_uploads(facts, wait) if wait.uploads else _signal(facts, wait)]
+        case "child":
+            return [_child(facts, wait)]
+        case "task" | "tasks":
+            return task_reasons(facts)
+
+
+def _person(facts: Facts, wait: Wait) -> Reason:
+    standing = facts.standing
+    job, until = standing.record.id, standing.timer_at
+    decisions = sorted(word for word in wait.edges if word not in {LATE, CANCELLED})
+    text = f"it waits for a person to answer {wait.message!r} with {' or '.join(decisions)}" + _left(standing, until)
+    details: JsonObject = {
+        "message": wait.message,
+        "decisions": list[JsonValue](decisions),
+        "answer": f"POST /api/v1/jobs/{job}/decision",
+        "command": f"muster approve {job}",
+    }
+    return Reason(Code.PERSON, text, since=standing.record.updated_at, until=until, details=details)
+
+
+def _timer(facts: Facts, wait: Wait) -> Reason:
+    standing = facts.standing
+    until = standing.timer_at
+    text = f"it sleeps before state {wait.target!r}" + _left(standing, until, "for {} more")
+    return Reason(Code.TIMER, text, since=standing.record.updated_at, until=until, details={"then": wait.target})
+
+
+def _signal(facts: Facts, wait: Wait) -> Reason:
+    standing = facts.standing
+    job, until, kept = standing.record.id, standing.timer_at, facts.kept_signals
+    text = f"it waits for the signal {wait.signal!r}" + _left(standing, until)
+    if kept:
+        text += f"; it keeps {len(kept)} of other names: {', '.join(sorted(set(kept)))}"
+    details: JsonObject = {
+        "signal": wait.signal,
+        "kept": list[JsonValue](kept),
+        "send": f"POST /api/v1/jobs/{job}/signals/{wait.signal}",
+        "command": f"muster job signal {job} {wait.signal}",
+    }
+    return Reason(Code.SIGNAL, text, since=standing.record.updated_at, until=until, details=details)
+
+
+def _uploads(facts: Facts, wait: Wait) -> Reason:
+    """The wait is cut into slices; what comes after this one counts too."""
+    standing = facts.standing
+    until = None if standing.timer_at is None else UnixMs(standing.timer_at + wait.left_ms)
+    missing = facts.missing_uploads
+    text = f"it waits for {len(missing)} files that were not sent yet: {', '.join(missing)}"
+    if not missing:
+        text = "all files that it waited for are there, and no server has taken its next step"
+    return Reason(
+        Code.UPLOADS,
+        text + _left(standing, until),
+        until=until,
+        details={"missing": list[JsonValue](missing), "waited_for": list[JsonValue](wait.uploads)},
+    )
+
+
+def _child(facts: Facts, wait: Wait) -> Reason:
+    standing, child = facts.standing, facts.child
+    text = f"it waits for the end of job {wait.child} that it started"
+    details: JsonObject = {"child_id": wait.child}
+    if child is not None:
+        record = child.standing.record
+        text += f", blueprint {record.blueprint!r}, which is {record.status.value}"
+        details = {**details, "blueprint": record.blueprint, "status": record.status.value, "state": record.state}
+    below = () if child is None else reasons_of(child)
+    return Reason(Code.CHILD, text, since=standing.record.updated_at, details=details, reasons=below)
+
+
+def _left(standing: Standing, until: UnixMs | None, words: str = "for at most {} more") -> str:
+    if until is None:
+        return ""
+    if until <= standing.now:
+        return f"; its time was over {span(standing.now - until)} ago, and no server has noticed: the engine is behind"
+    return " " + words.format(span(until - standing.now))

@@ -1,0 +1,182 @@
+"""Why the tasks that a job waits for are not done: one reason for each type of task and how it stands."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from muster.core.ids import UnixMs, task_id
+from muster.core.json import JsonObject, JsonValue
+from muster.core.status import TaskStatus
+from muster.engine.reasons import Code, Facts, Reason, span
+from muster.engine.views import WorkerView
+from muster.store.standing import StandingTask
+
+DRAINING: Final = "draining"
+SHOWN_MAX: Final = 10
+"""Tasks, workers and names in the details of one reason."""
+REASONS_MAX: Final = 30
+_ORDER: Final = (TaskStatus.READY, TaskStatus.GATED, TaskStatus.LEASED)
+"""What stands in the way comes before what is under way."""
+
+
+def task_reasons(facts: Facts) -> list[Reason]:
+    """Of a job to be cancelled only those that a worker still has: the others will not be handed out."""
+    cancelled = facts.standing.record.cancel_requested
+    groups: dict[tuple[int, str], list[StandingTask]] = {}
+    for task in facts.standing.tasks:
+        if not cancelled or task.status is TaskStatus.LEASED:
+            groups.setdefault((_ORDER.index(task.status), task.type), []).append(task)
+    found: list[Reason] = []
+    for (place, kind), tasks in sorted(groups.items()):
+        match _ORDER[place]:
+            case TaskStatus.READY:
+                found.append(_ready(facts, kind, tasks))
+            case TaskStatus.GATED:
+                found.append(_backing_off(facts, kind, tasks))
+            case _:
+                found.append(_running(facts, kind, tasks))
+    return found[:REASONS_MAX]
+
+
+# Ready, and not fetched
+
+
+def _ready(facts: Facts, kind: str, tasks: Sequence[StandingTask]) -> Reason:
+    offering = [worker for worker in facts.workers if kind in worker.supported_tasks]
+    taking = [worker for worker in offering if worker.status != DRAINING]
+    since = min((task.since for task in tasks if task.since is not None), default=None)
+    details = _details(facts, kind, tasks)
+    if not offering:
+        return _nobody(facts, kind, tasks, since, details)
+    if not taking:
+        names = _names(worker.worker_id for worker in offering)
+        text = f"all workers that offer {kind!r} are draining and take no more: {', '.join(names)}"
+        return Reason(Code.WORKERS_DRAINING, text, since, details={**details, "workers": list[JsonValue](names)})
+    return _in_line(facts, kind, tasks, since, details, offering, taking)
+
+
+def _nobody(
+    facts: Facts, kind: str, tasks: Sequence[StandingTask], since: UnixMs | None, details: JsonObject
+) -> Reason:
+    offered = sorted({name for worker in facts.workers for name in worker.supported_tasks})
+    closest = next(iter(difflib.get_close_matches(kind, offered, n=1)), None)
+    text = f"no worker that is there offers {_tasks(kind, tasks)}"
+    if closest is not None:
+        text += f"; the closest that is offered is {closest!r}"
+    elif not facts.workers:
+        text += "; no worker is there at all"
+    details = {
+        **details,
+        "closest": closest,
+        "workers": len(facts.workers),
+        "offered": list[JsonValue](_names(offered)),
+    }
+    return Reason(Code.NO_WORKER, text, since, details=details)
+
+
+def _in_line(
+    facts: Facts,
+    kind: str,
+    tasks: Sequence[StandingTask],
+    since: UnixMs | None,
+    details: JsonObject,
+    offering: Sequence[WorkerView],
+    taking: Sequence[WorkerView],
+) -> Reason:
+    slots = sum(worker.max_concurrent_tasks for worker in taking)
+    used = sum(min(facts.held.get(worker.worker_id, 0), worker.max_concurrent_tasks) for worker in taking)
+    before = next((task.before for task in tasks if task.before is not None), None)
+    draining = len(offering) - len(taking)
+    details = {**details, "workers": len(taking), "draining": draining, "slots": slots, "used_slots": used}
+    details = {**details, "queued": facts.queued.get(kind, 0), "queued_before": before, "estimate_ms": None}
+    line = "" if before is None else f", {before} tasks are in line before it"
+    if used < slots:
+        waited = "" if since is None else f" has been ready for {span(facts.standing.now - since)}"
+        text = f"{_tasks(kind, tasks)}{waited}, and {slots - used} of {slots} slots are free{line}"
+        return Reason(Code.WORKER_FREE, f"{text}: the next poll of a worker takes it", since, details=details)
+    text = f"all {slots} slots of the {len(taking)} workers that offer {kind!r} are taken{line}"
+    if draining:
+        text += f"; {draining} more are draining"
+    duration = facts.durations_ms.get(kind)
+    if duration is not None and before is not None:
+        estimate = duration * (before + 1) // slots
+        text += f"; its turn comes in about {span(estimate)}"
+        details = {**details, "estimate_ms": estimate, "duration_ms": duration}
+    return Reason(Code.WORKERS_BUSY, text, since, details=details)
+
+
+# Backing off, and running
+
+
+def _backing_off(facts: Facts, kind: str, tasks: Sequence[StandingTask]) -> Reason:
+    now = facts.standing.now
+    first = min(tasks, key=lambda task: (task.until or 0, task.number))
+    until, error = first.until, facts.errors.get(first.number)
+    left = until - now if until is not None else 0
+    when = f"in {span(left)}"
+    if left <= 0:
+        when = f"as of {span(-left)} ago, and no server has noticed: the engine is behind"
+    text = f"{_tasks(kind, tasks)} failed and is tried again {when}"
+    if error is not None:
+        text += f"; the last error: {error}"
+    details = {**_details(facts, kind, tasks), "failures": first.failures, "losses": first.losses, "error": error}
+    return Reason(Code.TASK_BACKOFF, text, until=until, details=details)
+
+
+def _running(facts: Facts, kind: str, tasks: Sequence[StandingTask]) -> Reason:
+    details = {**_details(facts, kind, tasks), "workers": list[JsonValue](_names({task.worker for task in tasks}))}
+    since = min((task.since for task in tasks if task.since is not None), default=None)
+    if len(tasks) > 1:
+        text = f"{len(tasks)} tasks {kind!r} run at {len({task.worker for task in tasks})} workers"
+        return Reason(Code.TASK_RUNNING, text, since, details=details)
+    (task,) = tasks
+    now, record = facts.standing.now, facts.standing.record
+    ran = span(now - task.since) if task.since is not None else "some time"
+    text = f"worker {task.worker!r} has run {_tasks(kind, tasks)} for {ran}, attempt {task.attempt}"
+    if record.progress is not None:
+        text += f", {record.progress:.0%} done" + (f": {record.progress_message}" if record.progress_message else "")
+    is_here = any(worker.worker_id == task.worker for worker in facts.workers)
+    if task.until is not None and task.until <= now:
+        text += f"; its lease ended {span(now - task.until)} ago, and the task will go to another"
+    elif not is_here:
+        text += (
+            "; the worker is not registered any more: if it stays silent, the task goes to another when its lease ends"
+        )
+    details = {**details, "progress": record.progress, "progress_message": record.progress_message, "is_here": is_here}
+    return Reason(Code.TASK_RUNNING, text, since, task.until, details)
+
+
+def _tasks(kind: str, tasks: Sequence[StandingTask]) -> str:
+    return f"the task {kind!r}" if len(tasks) == 1 else f"each of {len(tasks)} tasks {kind!r}"
+
+
+def _details(facts: Facts, kind: str, tasks: Sequence[StandingTask]) -> JsonObject:
+    """Durations instead of moments: they are of the store's clock."""
+    standing = facts.standing
+    shown = [_detail(facts, task) for task in sorted(tasks, key=_first_in_line)[:SHOWN_MAX]]
+    counted: JsonObject = {"type": kind, "count": len(tasks), "tasks": list[JsonValue](shown)}
+    if standing.live_tasks > len(standing.tasks):
+        counted = {**counted, "looked_at": len(standing.tasks), "of": standing.live_tasks}
+    return counted
+
+
+def _first_in_line(task: StandingTask) -> tuple[bool, int]:
+    return task.before is None, task.number
+
+
+def _detail(facts: Facts, task: StandingTask) -> JsonObject:
+    now = facts.standing.now
+    detail: JsonObject = {"task_id": task_id(facts.standing.record.id, task.number), "attempt": task.attempt}
+    since = None if task.since is None else now - task.since
+    left = None if task.until is None else task.until - now
+    match task.status:
+        case TaskStatus.LEASED:
+            return {**detail, "worker": task.worker, "running_ms": since, "lease_left_ms": left}
+        case TaskStatus.GATED:
+            return {**detail, "starts_in_ms": left, "error": facts.errors.get(task.number)}
+        case _:
+            return {**detail, "ready_ms": since}
+
+
+def _names(names: Iterable[str]) -> list[str]:
+    return sorted(names)[:SHOWN_MAX]

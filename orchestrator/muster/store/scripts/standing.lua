@@ -1,0 +1,83 @@
+#!lua flags=no-writes
+--[[
+standing: read at one moment what a job waits for: its turn, its timers, its live tasks and their place in line, the
+signals it keeps.
+
+KEYS  1 the partition's tag
+ARGV  job, tasks max, task types counted in line max, flows looked at for one place in line max
+OUT   {header, current task's {status, worker} or {}, now ms, turn's ms or '', turn held (0|1), items needed,
+      timer's ms or '', grace's end ms or '', live tasks, tasks, (hash of a signal's name | order)...} | {}
+      task: {number, status, type, attempt, worker, since ms, until ms, failures, losses, tasks before it or ''}
+TWICE reads only
+]]
+-- @include _queue
+local jid, tasks_max, kinds_max, flows_max = arg(), int(), int(), int()
+local j = call('HMGET', T .. 'j:' .. jid, 'fin', 'tl', 'need', 'tmr', 'cur', 'wv')
+if not j[1] then return {} end
+
+local function score_of(key, member)
+  local score = member ~= '' and call('ZSCORE', T .. key, member)
+  return score and string.format('%.0f', tonumber(score)) or ''
+end
+
+-- Of the flows in line those before it, by the tags they have now. Flows are served up to four tasks at a time, so with
+-- several it may be off by some.
+local function before(tid, cls, flow, score)
+  local band, low = math.floor(score / BAND), string.format('%.0f', math.floor(score / BAND) * BAND)
+  local high = string.format('(%.0f', (band + 1) * BAND)
+  local q, rank = T .. 'q:' .. cls, call('ZRANK', T .. 'f:' .. cls .. '|' .. flow, tid)
+  local tag, count = tonumber(call('ZSCORE', q, flow)) % BAND + rank * STRIDE, rank
+  local flows = call('ZRANGE', q, 0, flows_max - 1, 'WITHSCORES')
+  for i = 1, #flows, 2 do
+    if flows[i] ~= flow then
+      local theirs = T .. 'f:' .. cls .. '|' .. flows[i]
+      local sooner = call('ZCOUNT', theirs, '-inf', '(' .. low)
+      local lead = math.ceil((tag - tonumber(flows[i + 1]) % BAND) / STRIDE) - sooner
+      count = count + sooner + math.min(call('ZCOUNT', theirs, low, high), math.max(lead, 0))
+    end
+  end
+  return count
+end
+
+local numbers = call('SRANDMEMBER', T .. 'jt:' .. jid, tasks_max)
+local live = call('SCARD', T .. 'jt:' .. jid)
+local current = {}
+if j[5] and j[5] ~= '' then
+  numbers[#numbers + 1] = j[5]
+  current = call('HMGET', T .. 't:' .. jid .. '.' .. j[5], 'st', 'w')
+  if current[1] then live = live + 1 end
+end
+
+local tasks, kinds, first = {}, {}, {}
+for _, number in ipairs(numbers) do
+  local tid = jid .. '.' .. number
+  local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl', 'at', 'w', 'ca', 'ra', 'fx', 'ls', 'wv')
+  if t[1] and t[10] == j[6] then
+    local cls, place = t[2], #tasks + 1
+    if not kinds[cls] then kinds[cls] = call('HGET', T .. 'cls', cls) or '' end
+    local since, till = t[6] or '', ''
+    if t[1] == 'L' then
+      till = score_of('L', tid)
+    elseif t[1] == 'G' then
+      since, till = '', score_of('tm', 't|' .. tid)
+    else
+      since = t[7]
+      local score = tonumber(call('ZSCORE', T .. 'f:' .. cls .. '|' .. t[3], tid) or 0)
+      if score > 0 and (not first[cls] or score < first[cls].score) then
+        first[cls] = { score = score, tid = tid, flow = t[3], place = place }
+      end
+    end
+    tasks[place] = { number, t[1], kinds[cls], t[4], t[5] or '', since, till, t[8], t[9], '' }
+  end
+end
+local counted = 0
+for cls, task in pairs(first) do
+  if counted < kinds_max then
+    tasks[task.place][10] = tostring(before(task.tid, cls, task.flow, task.score))
+    counted = counted + 1
+  end
+end
+
+return { header(jid), current, tostring(now), j[1] == '0' and score_of('D', jid) or '', (j[2] or '') ~= '' and '1' or '0',
+  j[3] or '0', score_of('tm', j[4] or ''), score_of('tm', 'c|' .. jid), tostring(live), tasks,
+  call('HKEYS', T .. 'sb:' .. jid) }

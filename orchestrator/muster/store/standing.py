@@ -1,0 +1,81 @@
+"""How a job stands, and how busy the fleet is: for whoever asks why. A part of the contract, see `base`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from muster.core.ids import JobId, TaskId, UnixMs
+from muster.core.record import JobRecord
+from muster.core.status import TaskStatus
+
+TASKS_LOOKED_AT: Final = 100
+"""Of a wide fan only so many tasks are looked at."""
+KINDS_IN_LINE: Final = 10
+"""Of so many task types the place in line is counted: all of it stays about a millisecond of the server's time."""
+FLOWS_IN_LINE: Final = 100
+"""Tenants that are looked at for one place in line, those whose turn is next."""
+HELD_MAX: Final = 50_000
+"""Leases of a partition that are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class StandingTask:
+    """A live task that the job waits for now.
+
+    `since`: when it was handed out, or became ready. `until`: when its lease or its back-off ends. `before`: tasks that
+    are handed out before it, counted for one ready task of a type, and only of its own partition.
+    """
+
+    number: int
+    status: TaskStatus
+    type: str
+    attempt: int
+    worker: str = ""
+    since: UnixMs | None = None
+    until: UnixMs | None = None
+    failures: int = 0
+    losses: int = 0
+    before: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A job at one moment, `now`, by the store's clock.
+
+    `turn_at`: when its turn is due, or, where somebody has it (`turn_held`), is taken from them; None while it waits.
+    """
+
+    record: JobRecord
+    now: UnixMs
+    turn_at: UnixMs | None = None
+    turn_held: bool = False
+    need: int = 0
+    """Ends of tasks, answers or signals that are still missing."""
+    timer_at: UnixMs | None = None
+    """When the wait ends by itself."""
+    grace_until: UnixMs | None = None
+    """So long the workers of a job to be cancelled have."""
+    live_tasks: int = 0
+    tasks: tuple[StandingTask, ...] = ()
+    """Some of them, by number."""
+    signals: tuple[str, ...] = ()
+    """Hashes of the names of those that are kept, oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    task: TaskId
+    type: str
+    worker: str
+
+
+class StandingRecords(Protocol):
+    async def of(self, job: JobId) -> Standing | None: ...
+
+    async def held(self, partition: int) -> tuple[Held, ...]:
+        """The leased tasks, `HELD_MAX` at most; those that come or go meanwhile may be missing."""
+        ...
+
+    async def queued(self, partition: int) -> Mapping[str, int]:
+        """Ready tasks by type; types without any are left out."""
+        ...
