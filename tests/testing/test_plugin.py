@@ -9,7 +9,7 @@ from tests.docs.blocks import ROOT
 
 
 def test_the_example_beside_the_blueprints_passes_with_the_plugin_alone() -> None:
-    path = os.pathsep.join(str(ROOT / folder) for folder in ("orchestrator", "worker"))
+    path = os.pathsep.join((str(ROOT / "orchestrator"), str(ROOT / "worker"), *sys.path))
     is_installed = "muster" in {point.name for point in entry_points(group="pytest11")}
     plugin = () if is_installed else ("-p", "muster.pytest_plugin")
     done = subprocess.run(
