@@ -6,12 +6,11 @@ Its verbs are those of `jobs` (what clients do) and `work` (what workers do).
 import base64
 import hashlib
 import hmac
-import time
 from typing import Final
 
 from muster.blueprint.graphs import graph_json
 from muster.blueprint.registry import Registry
-from muster.core.ids import JobId, UnixMs, partition_of
+from muster.core.ids import JobId, partition_of
 from muster.core.status import JobStatus
 from muster.engine.background import Background
 from muster.engine.batches import Batches
@@ -68,7 +67,9 @@ class Engine:
             history=settings.history,
         )
         tokens = ApprovalTokens(self._secret)
-        rules = TurnRules(settings.task_retries, settings.task_timeout_ms, settings.retention_ms, settings.history)
+        rules = TurnRules(
+            settings.task_retries, settings.task_timeout_ms, settings.retention_ms, settings.history, settings.now
+        )
         self._turns = turns = Turns(store, blueprints, dispatcher, metrics, rules, tokens)
         turns.on_timer = self._hint
         turns.on_final = watchers.ended
@@ -138,6 +139,15 @@ class Engine:
         self._background.loop(self._pruning.run())
         self._background.loop(self.schedules.run())
 
+    async def tick(self) -> None:
+        """Deal with what is due now, in place of the loops of `start`: for whoever moves the clock."""
+        for ticker in self._tickers:
+            await ticker.run_once()
+
+    async def settled(self) -> None:
+        """Returns when nothing is under way that the engine began by itself."""
+        await self._background.settled()
+
     def drain(self) -> None:
         """Send waiting polls home and take no new jobs; what runs goes on."""
         self._jobs.draining = self._work.draining = True
@@ -206,7 +216,7 @@ class Engine:
             workers={"total": len(workers), "idle": len(workers) - busy, "busy": busy},
             jobs={"queued": queued, **jobs},
             tasks={"queued": queued, "running": sum(q.leased for q in queues)},
-            now=UnixMs(int(time.time() * 1000)),
+            now=self.settings.now(),
         )
 
     def webhook_key(self, tenant: str) -> bytes:
