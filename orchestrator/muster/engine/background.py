@@ -27,6 +27,11 @@ class Background:
         """Run *coroutine* as a task of its own and wait a moment for it: it outlives whoever waits."""
         await asyncio.wait({self.spawn(coroutine)}, timeout=seconds)
 
+    async def settled(self) -> None:
+        """Wait for the tasks under way, and for those that they start."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
     async def stop(self, seconds: float) -> None:
         """Let the tasks under way finish for so long, then end everything."""
         await _end(self._loops)

@@ -1,9 +1,8 @@
 """Asking the blueprint: the part of a turn that runs the user's code. Writes nothing."""
 
 import asyncio
-import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from muster.blueprint.facts import JobFacts
@@ -34,9 +33,10 @@ class StateFailed(Exception):
 
 
 class Decider:
-    def __init__(self, blueprints: Registry, files: FileRecords) -> None:
+    def __init__(self, blueprints: Registry, files: FileRecords, now: Callable[[], UnixMs]) -> None:
         self._blueprints = blueprints
         self._files = files
+        self._now = now
         self._guard = TurnGuard()
 
     def close(self) -> None:
@@ -107,7 +107,7 @@ class Decider:
             late = isinstance(error, TimeoutError) and deadline.expired()
             text = f"did not return within {TURN_TIMEOUT_MS // 1000} s" if late else f"raised {_said(error)}"
             raise StateFailed(f"state {draft.state!r} {text}", _trace(error)) from error
-        now = UnixMs(int(time.time() * 1000))
+        now = self._now()
         # `job.data` outlives the state also where the turn goes on to the next one.
         draft = replace(draft, context=replace(draft.context, data=entered.data))
         decision = entered.decision

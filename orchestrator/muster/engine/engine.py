@@ -6,12 +6,11 @@ Its verbs are those of `jobs` (what clients do) and `work` (what workers do).
 import base64
 import hashlib
 import hmac
-import time
 from typing import Final
 
 from muster.blueprint.graphs import graph_json
 from muster.blueprint.registry import Registry
-from muster.core.ids import JobId, UnixMs, partition_of
+from muster.core.ids import JobId, partition_of
 from muster.core.status import JobStatus
 from muster.engine.background import Background
 from muster.engine.batches import Batches
@@ -68,7 +67,9 @@ class Engine:
             history=settings.history,
         )
         tokens = ApprovalTokens(self._secret)
-        rules = TurnRules(settings.task_retries, settings.task_timeout_ms, settings.retention_ms, settings.history)
+        rules = TurnRules(
+            settings.task_retries, settings.task_timeout_ms, settings.retention_ms, settings.history, settings.now
+        )
         self._turns = turns = Turns(store, blueprints, dispatcher, metrics, rules, tokens)
         turns.on_timer = self._hint
         turns.on_final = watchers.ended
@@ -76,38 +77,59 @@ class Engine:
         self._jobs = jobs = Jobs(
             store, blueprints, turns, watchers, fleet, background, metrics, settings, tokens, self._hint
         )
-        self.files = Files(store, settings.files, self._secret)
-        inputs = Inputs(store, turns, history=settings.history)
-        self.files.on_sent = lambda upload: background.spawn(inputs.came(upload))
-        turns.on_uploads = lambda job, uploads: background.spawn(inputs.expect(job, uploads))
-        catalog, costs, batches = Catalog(store), Costs(store), Batches(store, jobs)
-        deletion = Deletion(store, jobs, watchers, self.files, cancel_grace_ms=settings.cancel_grace_ms)
-        self._pruning = pruning = Pruning(store, self.files, settings.files)
-        self.figures = Figures(store, pruning.run_once, background.spawn)
-        self.connections = Connections(store, blueprints, settings.connections, jobs.submit, catalog.tagged)
-        self.schedules = Schedules(store, self.connections, jobs.submit, catalog.tagged, settings.replica)
-        self._journal = journal = Journal(store, settings)
-        self._live = live = Live(store, settings)
-        speeds, demand = Speeds(), Demand(store, fleet, settings.partitions)
-        self._work = work = Work(store, turns, dispatcher, fleet, background, metrics, settings, self._hint, speeds)
+        self._wire_jobs(jobs)
+        self._wire_files(jobs)
+        self._wire_workers()
+        self._wire_stories()
 
+    def _wire_jobs(self, jobs: Jobs) -> None:
+        """What clients do with jobs, one by one and many at once."""
+        store, settings = self._store, self.settings
         self.submit, self.job, self.jobs, self.wait = jobs.submit, jobs.job, jobs.jobs, jobs.wait
         self.history, self.cancel, self.decide = jobs.history, jobs.cancel, jobs.decide
-        self.tagged, self.find, self.delete = catalog.tagged, catalog.find, deletion.delete
+        self.approval_token = jobs.approval_token
+        self.signal = Signals(store, jobs, self._turns, self._background, history=settings.history).signal
+        catalog, costs, batches = Catalog(store), Costs(store), Batches(store, jobs)
+        self.tagged, self.find = catalog.tagged, catalog.find
         self.costs, self.durations = costs.costs, costs.durations
         self.start_batch, self.batch, self.cancel_batch = batches.start_batch, batches.batch, batches.cancel_batch
-        self.approval_token = jobs.approval_token
-        self.signal = Signals(store, jobs, turns, background, history=settings.history).signal
+        self.connections = Connections(store, self.blueprints, settings.connections, jobs.submit, catalog.tagged)
+        self.schedules = Schedules(store, self.connections, jobs.submit, catalog.tagged, settings.replica)
+
+    def _wire_files(self, jobs: Jobs) -> None:
+        """Bytes, the jobs that wait for them, and what removes both."""
+        store, settings, background = self._store, self.settings, self._background
+        self.files = Files(store, settings.files, self._secret)
+        inputs = Inputs(store, self._turns, history=settings.history)
+        self.files.on_sent = lambda upload: background.spawn(inputs.came(upload))
+        self._turns.on_uploads = lambda job, uploads: background.spawn(inputs.expect(job, uploads))
+        deletion = Deletion(store, jobs, self._watchers, self.files, cancel_grace_ms=settings.cancel_grace_ms)
+        self.delete = deletion.delete
+        self._pruning = Pruning(store, self.files, settings.files)
+        self.figures = Figures(store, self._pruning.run_once, background.spawn)
+
+    def _wire_workers(self) -> None:
+        """What workers do, and what is known of them."""
+        store, settings, fleet = self._store, self.settings, self._fleet
+        speeds, demand = Speeds(), Demand(store, fleet, settings.partitions)
+        self._work = work = Work(
+            store, self._turns, self._dispatcher, fleet, self._background, self.counters, settings, self._hint, speeds
+        )
         self.poll, self.report, self.report_all = work.poll, work.report, work.report_all
         self.heartbeat, self.progress = work.heartbeat, work.progress
+        self.workers, self.wanted = fleet.workers, demand.wanted
+        self.attach_socket, self.detach_socket = fleet.attach, fleet.detach
+        self.why = Explaining(store, self.blueprints, fleet, demand, speeds).why
+
+    def _wire_stories(self) -> None:
+        """What tasks tell while they run, and who follows it."""
+        self._journal = journal = Journal(self._store, self.settings)
+        self._live = live = Live(self._store, self.settings)
         self.take_events, self.logs, self.follow_logs = journal.take_events, journal.logs, journal.follow_logs
         self.steps, self.job_status, self.note_line = journal.steps, journal.status, journal.note_line
         self.last_line = journal.last_line
         self.follow_job, self.follow_pages = live.follow_job, live.follow_pages
         self.follow_tenant, self.follow_tenant_pages = live.follow_tenant, live.follow_tenant_pages
-        self.workers, self.wanted = fleet.workers, demand.wanted
-        self.why = Explaining(store, blueprints, fleet, demand, speeds).why
-        self.attach_socket, self.detach_socket = fleet.attach, fleet.detach
 
     def _ticker(self, partition: int) -> Ticker:
         return Ticker(
@@ -137,6 +159,15 @@ class Engine:
         self._background.loop(self._fleet.run())
         self._background.loop(self._pruning.run())
         self._background.loop(self.schedules.run())
+
+    async def tick(self) -> None:
+        """Deal with what is due now, in place of the loops of `start`: for whoever moves the clock."""
+        for ticker in self._tickers:
+            await ticker.run_once()
+
+    async def settled(self) -> None:
+        """Returns when nothing is under way that the engine began by itself."""
+        await self._background.settled()
 
     def drain(self) -> None:
         """Send waiting polls home and take no new jobs; what runs goes on."""
@@ -206,7 +237,7 @@ class Engine:
             workers={"total": len(workers), "idle": len(workers) - busy, "busy": busy},
             jobs={"queued": queued, **jobs},
             tasks={"queued": queued, "running": sum(q.leased for q in queues)},
-            now=UnixMs(int(time.time() * 1000)),
+            now=self.settings.now(),
         )
 
     def webhook_key(self, tenant: str) -> bytes:

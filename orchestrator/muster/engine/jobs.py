@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import secrets
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -13,7 +12,7 @@ from muster.blueprint.problems import InputInvalid
 from muster.blueprint.registry import Registry
 from muster.core import events as ev
 from muster.core.decisions import CANCELLED, LATE
-from muster.core.ids import JobId, UnixMs, is_job_id, new_job_id
+from muster.core.ids import JobId, is_job_id, new_job_id
 from muster.core.record import Context, DecisionItem, JobRecord, Submission
 from muster.core.status import JobStatus
 from muster.engine.background import Background
@@ -129,7 +128,7 @@ class Jobs:
             partition = int.from_bytes(digest) % self._settings.partitions
         else:
             partition = secrets.randbelow(self._settings.partitions)
-        return new_job_id(UnixMs(int(time.time() * 1000)), partition, secrets.randbits(62))
+        return new_job_id(self._settings.now(), partition, secrets.randbits(62))
 
     async def _existing(self, order: JobOrder, existing: Existing) -> Submitted:
         if existing.fingerprint != _fingerprint(order):

@@ -100,6 +100,11 @@ class Schedules:
         self._changes = None
         return POLL_S
 
+    @property
+    def next_slot(self) -> UnixMs | None:
+        """Of the schedules that this replica runs, as of its last turn."""
+        return min((timed.due for timed in self._timed.values() if timed.due is not None), default=None)
+
     async def turn(self) -> float:
         """Run what is due. Returns in how many seconds to look again."""
         if self._changes is not None and not self._timed and await self._records.changes() == self._changes:

@@ -1,9 +1,12 @@
 """What a deployment decides about the engine."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from muster.core.connection import Connection
+from muster.core.ids import UnixMs
+from muster.engine.clock import unix_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +53,4 @@ class EngineSettings:
     connections: tuple[Connection, ...] = ()
     """Those of the server's file."""
     files: FileSettings = field(default_factory=FileSettings)
+    now: Callable[[], UnixMs] = unix_ms

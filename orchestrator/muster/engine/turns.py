@@ -71,6 +71,7 @@ class TurnRules:
     task_timeout_ms: int
     retention_ms: int
     history: bool
+    now: Callable[[], UnixMs]
 
 
 class Turns:
@@ -84,7 +85,7 @@ class Turns:
         approval_token: "ApprovalTokens",
     ) -> None:
         self._store = store
-        self._decider = Decider(blueprints, store.files)
+        self._decider = Decider(blueprints, store.files, rules.now)
         self._dispatcher = dispatcher
         self._metrics = metrics
         self._rules = rules
@@ -108,7 +109,7 @@ class Turns:
         """
         submission = codec.dump_submission(job.submission)
         given = codec.load_submission(submission)  # what a state function does to its input stays its own
-        record = replace(job.record(UnixMs(int(time.time() * 1000))), submission=given)
+        record = replace(job.record(self._rules.now()), submission=given)
         rest = await self._decided_soon(record, ())
         if rest is None:
             stored = await self._store.submit(job, token)

@@ -1,0 +1,254 @@
+"""A job as a test sees it: what it is now, and what can be done to it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from pydantic_core import to_jsonable_python
+
+from muster.core.decisions import CANCELLED, LATE
+from muster.core.events import APPROVAL_REQUESTED, CHILD_STARTED, SIGNAL_AWAITED, STATE_ENTERED, TASK_DISPATCHED
+from muster.core.ids import JobId
+from muster.core.json import JsonObject, JsonValue
+from muster.core.record import JobRecord
+from muster.core.status import JobStatus
+from muster.engine.history import history_event
+from muster.engine.views import HistoryEvent
+from muster.store.memory.model import Job as StoredJob
+from muster.testing.answers import Mocks
+from muster.testing.failures import KitError, closest
+from muster.testing.machine import Act, Machine, type_of
+
+DECIDED: Final = frozenset({STATE_ENTERED, TASK_DISPATCHED, APPROVAL_REQUESTED, CHILD_STARTED, SIGNAL_AWAITED})
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a job waits for. Members that do not belong to its kind are empty.
+
+    Attributes:
+        kind: `task`, `tasks`, `human`, `timer`, `child` or `signal`.
+        message, decisions: of the question to a person.
+        signal: its name.
+        tasks: types of the tasks that no worker has taken yet.
+        child: the job that was started.
+        deadline_at: when it goes on all the same.
+    """
+
+    kind: str
+    message: str = ""
+    decisions: tuple[str, ...] = ()
+    signal: str = ""
+    tasks: tuple[str, ...] = ()
+    child: str = ""
+    deadline_at: datetime | None = None
+
+
+class TestJob:
+    """Its properties are what the store says at this moment."""
+
+    __test__ = False
+
+    def __init__(self, job_id: JobId, machine: Machine, mocks: Mocks) -> None:
+        self.id = job_id
+        self._machine = machine
+        self._mocks = mocks
+
+    def __repr__(self) -> str:
+        return f"<job {self.record.blueprint!r} {self.status} in state {self.state!r}>"
+
+    # What it is
+
+    @property
+    def _stored(self) -> StoredJob:
+        (part,) = self._machine.state.partitions
+        found = part.job(self.id)
+        if found is None:
+            raise KitError(f"job {self.id} was deleted")
+        return found
+
+    @property
+    def record(self) -> JobRecord:
+        """Everything that is known of it."""
+        return self._stored.record
+
+    @property
+    def blueprint(self) -> str:
+        return self.record.blueprint
+
+    @property
+    def status(self) -> JobStatus:
+        return self.record.status
+
+    @property
+    def state(self) -> str:
+        return self.record.state
+
+    @property
+    def result(self) -> JsonValue:
+        return self.record.result
+
+    @property
+    def error(self) -> str | None:
+        return self.record.error
+
+    @property
+    def error_details(self) -> JsonObject | None:
+        return self.record.details
+
+    @property
+    def data(self) -> Any:
+        """What the blueprint keeps between states."""
+        return self.record.context.data
+
+    @property
+    def is_over(self) -> bool:
+        return self.status.is_final
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The states it has entered, in order."""
+        return tuple(event.state for event in self.history() if event.event_type == STATE_ENTERED and event.state)
+
+    def history(self) -> tuple[HistoryEvent, ...]:
+        return tuple(history_event(self.id, number, raw) for number, raw in enumerate(self._stored.history))
+
+    @property
+    def children(self) -> "tuple[TestJob, ...]":
+        """The jobs it started, oldest first."""
+        (part,) = self._machine.state.partitions
+        found = [job.id for job in part.jobs.values() if job.record.parent_id == self.id]
+        return tuple(TestJob(job_id, self._machine, self._mocks) for job_id in found)
+
+    @property
+    def family(self) -> "tuple[TestJob, ...]":
+        """The job and all below it, oldest first."""
+        (part,) = self._machine.state.partitions
+        found = [self.id]
+        for job in part.jobs.values():  # in the order in which they were made
+            if job.record.parent_id in found:
+                found.append(job.id)
+        return tuple(TestJob(job_id, self._machine, self._mocks) for job_id in found)
+
+    @property
+    def steps(self) -> int:
+        """How many events its history has of what it decided."""
+        return sum(event.event_type in DECIDED for event in self.history())
+
+    @property
+    def waiting_for(self) -> Waiting | None:
+        """None while it runs, and once it is over."""
+        wait = self.record.context.wait
+        if wait is None or self.is_over:
+            return None
+        deadline_ms = wait.deadline_at
+        return Waiting(
+            wait.kind,
+            wait.message,
+            tuple(sorted(set(wait.edges) - {LATE, CANCELLED})) if wait.kind == "human" else (),
+            wait.signal,
+            self._waiting_tasks(),
+            wait.child,
+            None if deadline_ms is None else datetime.fromtimestamp(deadline_ms / 1000, UTC),
+        )
+
+    def _waiting_tasks(self) -> tuple[str, ...]:
+        return tuple(type_of(task) for task in self._machine.waiting_tasks() if task.job == self.id)
+
+    # What can be done
+
+    async def ends(self) -> "TestJob":
+        """Go on until it is over, and time with it. Raises Stuck where it waits for what nobody gives it."""
+        await self._machine.drive(lambda: self.is_over, self.lacks, self.why_stuck)
+        return self
+
+    async def reaches(self, state: str) -> "TestJob":
+        """Go on until it waits in *state*, or passes through it from now on, and time with it.
+
+        Raises:
+            Stuck: where it waits for something else that nobody gives it.
+            KitError: where it ended without.
+        """
+        passed = 0 if self.state != state else len(self.path)
+
+        def is_there() -> bool:
+            return self.state == state or state in self.path[passed:] or self.is_over
+
+        await self._machine.drive(is_there, self.lacks, self.why_stuck)
+        if self.state != state and state not in self.path[passed:]:
+            said = f": {self.error}" if self.error else ""
+            raise KitError(
+                f"{self._named} did not come to state {state!r}, it is {self.status}{said}; "
+                f"it went through {' > '.join(self.path)}"
+            )
+        return self
+
+    async def decide(self, decision: str, *, by: str = "", note: str = "") -> None:
+        """A person's answer. Raises MusterError as the server does: not waiting, or no such decision."""
+        await self._machine.settle()
+        act = self._act("decide", decision=decision, by=by, note=note)
+        tenant = self.record.tenant
+        await self._machine.ask(
+            lambda engine: engine.decide(self.id, decision, by=by, note=note, token=None, tenant=tenant)
+        )
+        self._machine.acts.append(act)
+        await self._machine.settle()
+
+    async def signal(self, name: str, data: Any = None) -> None:
+        """Give it a signal; *data* is an object or a model. One it does not wait for yet is kept."""
+        body: Mapping[str, Any] = {} if data is None else to_jsonable_python(data)
+        await self._machine.settle()
+        act = self._act("signal", name=name, data=body)
+        await self._machine.ask(lambda engine: engine.signal(self.record.tenant, self.id, name, dict(body)))
+        self._machine.acts.append(act)
+        await self._machine.settle()
+
+    async def cancel(self) -> None:
+        """Ask for its end. Raises MusterError where it is over."""
+        await self._machine.settle()
+        act = self._act("cancel")
+        await self._machine.ask(lambda engine: engine.cancel(self.record.tenant, self.id))
+        self._machine.acts.append(act)
+        await self._machine.settle()
+
+    def _act(self, verb: str, **arguments: Any) -> Act:
+        return Act(self.id, self.steps, verb, arguments)
+
+    # What it lacks
+
+    @property
+    def _named(self) -> str:
+        return f"job {self.blueprint!r}"
+
+    def lacks(self) -> str | None:
+        """A task that nobody mocks, here or below."""
+        for task in self._waiting_tasks():
+            if task not in self._mocks.names and task not in self._mocks.nobody:
+                return (
+                    f"{self._named} waits in state {self.state!r} for task {task!r}, which nobody mocks"
+                    f"{closest(task, self._mocks.names)}. Say kit.on({task!r}, answer), kit.use(worker), or "
+                    f"kit.nobody({task!r}) if no worker is to come"
+                )
+        return next((lack for child in self.children if (lack := child.lacks()) is not None), None)
+
+    def why_stuck(self) -> str:
+        """Why nothing happens to it any more, and what to write in the test."""
+        return f"{self._named} in state {self.state!r} waits for ever: {'; '.join(self._reasons())}"
+
+    def _reasons(self) -> Iterator[str]:
+        waiting = self.waiting_for
+        if waiting is None:
+            yield f"it is {self.status} and nothing is due"
+        elif waiting.kind == "human":
+            words = " or ".join(f"job.decide({word!r})" for word in waiting.decisions)
+            yield f"a person is asked {waiting.message!r}; await {words}"
+        elif waiting.kind == "signal":
+            yield f"for signal {waiting.signal!r}; await job.signal({waiting.signal!r}, {{…}})"
+        elif waiting.kind == "child":
+            for child in self.children:
+                if child.id == waiting.child:
+                    yield child.why_stuck()
+        else:
+            tasks = ", ".join(waiting.tasks)
+            yield f"nobody is to work on {tasks}" if tasks else f"for a {waiting.kind}, and nothing is due"

@@ -1,0 +1,3 @@
+from muster.pytest_plugin import muster
+
+__all__ = ["muster"]

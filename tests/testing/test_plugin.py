@@ -1,0 +1,26 @@
+"""The plugin as a user's pytest loads it."""
+
+import os
+import subprocess
+import sys
+from importlib.metadata import entry_points
+
+from tests.docs.blocks import ROOT
+
+
+def test_the_example_beside_the_blueprints_passes_with_the_plugin_alone() -> None:
+    path = os.pathsep.join((str(ROOT / "orchestrator"), str(ROOT / "worker"), *sys.path))
+    is_installed = "muster" in {point.name for point in entry_points(group="pytest11")}
+    plugin = () if is_installed else ("-p", "muster.pytest_plugin")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *plugin, "-p", "no:cacheprovider", "-p", "no:xdist",
+         "blueprints/test_orders.py"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "", "PYTEST_ADDOPTS": ""},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert "7 passed" in done.stdout
