@@ -68,21 +68,6 @@ async def test_a_waiting_poll_is_told_at_once_that_a_flush_ended_its_registratio
     assert time.monotonic() - began < 10
 
 
-@pytest.mark.parametrize("data", [[], "text", 5, True])
-async def test_result_data_that_is_no_object_is_400_and_the_task_goes_on(
-    client: Api, worker: PlainWorker, data: object
-) -> None:
-    job_id = await client.start("simple_flow")
-    task = await worker.take()
-    body = {"job_id": job_id, "task_id": task["task_id"], "worker_id": worker.worker_id}
-    refused = await worker.call(
-        "POST", "/_worker/tasks/result", {**body, "result": {"status": "success", "data": data}}
-    )
-    assert (refused.status, refused.body["code"]) == (400, "invalid_body")
-    taken = await worker.call("POST", "/_worker/tasks/result", {**body, "result": {"status": "success", "data": None}})
-    assert taken.body == {"status": "result_accepted_success"}
-
-
 async def test_types_that_a_heartbeat_changes_count_from_then_on(client: Api, worker: PlainWorker) -> None:
     await worker.beat(supported_tasks=["something.else"])
     job_id = await client.start("simple_flow")

@@ -86,7 +86,6 @@ async def next_tasks(call: Call) -> web.Response:
 async def report_result(call: Call) -> web.Response:
     """Hand in one result, and with `?next=` take more work along."""
     message = call.body(ResultMessage)
-    _refuse_other_data(message)
     _authorize(call, message.worker_id)
     wanted = _wanted(call)
     reply = await call.engine.report(task_report(message), next_tasks=wanted or 0)
@@ -116,17 +115,6 @@ def _batch_receipt(task_id: str, reply: ReportReply | BaseException) -> dict[str
     if isinstance(reply, MusterError):
         return {"task_id": task_id, "status": "result_refused", "error": str(reply.code)}
     return {"task_id": task_id, **receipt_object(reply)}
-
-
-def _refuse_other_data(message: ResultMessage) -> None:
-    """Only who speaks the newer protocol, and so sends a fence, may answer with something else than an object."""
-    data = message.result.data
-    if not message.fence and data is not None and not isinstance(data, dict):
-        raise MusterError(
-            ErrorCode.INVALID_BODY,
-            f"result.data must be an object, not {type(data).__name__}.",
-            hint='Put the value into one: {"output": …}.',
-        )
 
 
 def _authorize(call: Call, worker_id: str) -> None:
