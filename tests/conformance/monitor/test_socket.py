@@ -440,11 +440,20 @@ async def _unread_socket(client: Monitor) -> AsyncIterator[asyncio.StreamReader]
             f"X-Client-Token: {client.headers['X-Client-Token']}\r\n\r\n".encode()
         )
         assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+        living = asyncio.create_task(_say_pong(writer))
         yield reader
+        living.cancel()
     finally:
         writer.close()
         with suppress(ConnectionError):
             await writer.wait_closed()
+
+
+async def _say_pong(writer: asyncio.StreamWriter) -> None:
+    """It is alive, and only reads nothing: the server must not take it for dead first."""
+    while True:
+        writer.write(b"\x8a\x80\0\0\0\0")
+        await asyncio.sleep(2)
 
 
 async def _next_close(reader: asyncio.StreamReader) -> int | None:
