@@ -1,20 +1,35 @@
 """Values that are too large for Redis memory: kept elsewhere, and nobody above the store can tell."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
-from muster.core.record import Context, Submission, TaskItem
+from muster.core.record import Context, Parent, Submission, TaskItem
 from muster.core.status import JobStatus
 from muster.files.local import LocalBlobs
 from muster.files.payloads import OWNER, BlobPayloads
-from muster.store.base import Completed, Store, StoreFull, StoreUnavailable
+from muster.store.base import Completed, Store, StoreFull, Turn
 from muster.store.redis import RedisStore
 
 from tests.conftest import MakeDeployment
 from tests.support.deployment import Backend, Deployment
-from tests.support.samples import claim_one, commit_of, committed, end_of, first_turn, item_of, new_job, new_tasks
+from tests.support.samples import (
+    HOUR_MS,
+    claim_of,
+    claim_one,
+    commit_of,
+    committed,
+    end_of,
+    first_turn,
+    item_of,
+    job_of,
+    new_job,
+    new_tasks,
+    waiting_job,
+)
+from tests.support.waiting import eventually
 
 INLINE_MAX = 200
 LARGE = "x" * 1000
@@ -85,18 +100,79 @@ async def test_small_values_stay_in_redis(store: Store, blobs: LocalBlobs) -> No
     assert on_disk(blobs) == []
 
 
-async def test_a_value_that_cannot_be_read_now_is_asked_for_again_and_its_job_is_not_lost(
+def take_away(blobs: LocalBlobs) -> Callable[[], None]:
+    """Hide all large values; returns what brings them back."""
+    hidden = [(value, value.rename(value.with_suffix(".away"))) for value in on_disk(blobs)]
+
+    def bring_back() -> None:
+        for value, away in hidden:
+            away.rename(value)
+
+    return bring_back
+
+
+async def test_a_value_that_cannot_be_read_now_is_told_and_is_there_again_when_it_can(
     store: Store, blobs: LocalBlobs
 ) -> None:
     turn = await first_turn(store, submission=Submission({"text": LARGE}))
-    (value,) = on_disk(blobs)
-    away = value.rename(value.with_suffix(".away"))
-    with pytest.raises(StoreUnavailable, match="MUSTER_FILES_DIR"):
-        await store.read(turn.record.id)
-    away.rename(value)
+    bring_back = take_away(blobs)
+    record = await store.read(turn.record.id)
+    assert record is not None
+    assert "MUSTER_FILES_DIR" in str(record.submission.initial_data["unreadable"])
+    bring_back()
     record = await store.read(turn.record.id)
     assert record is not None
     assert record.submission.initial_data == {"text": LARGE}
+
+
+async def test_a_task_that_cannot_be_read_now_is_not_handed_out_and_costs_no_loss(
+    store: Store, blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("muster.store.redis.GIVE_BACK_S", 0.01)
+    large = await waiting_job(store, body=orjson.dumps({"params": LARGE}))
+    small = await waiting_job(store)
+    bring_back = take_away(blobs)
+    (claimed,) = await store.claim(0, claim_of(2))
+    assert job_of(claimed) == small
+    bring_back()
+
+    async def comes_again() -> bool:
+        return [job_of(again) for again in await store.claim(0, claim_of(1))] == [large]
+
+    await eventually(comes_again)
+    task = await store.live_task(large, 0)
+    assert task is not None
+    assert task.losses == 0
+
+
+async def test_a_turn_that_cannot_be_read_now_waits_and_takes_no_other_along(store: Store, blobs: LocalBlobs) -> None:
+    large = await first_turn(store, submission=Submission({"text": LARGE}))
+    small = await first_turn(store)
+    for turn in (large, small):
+        await store.defer(turn.record.id, turn.token, 0, failed=False)
+    bring_back = take_away(blobs)
+    tick = await store.tick(0, "t")
+    assert [turn.record.id for turn in tick.turns] == [small.record.id]
+    bring_back()
+    assert isinstance(await store.cancel(large.record.id, "mine", 0, ""), tuple), "the turn is leased for now"
+
+
+async def test_an_owner_gets_rid_of_a_job_whose_values_are_lost(store: Store, blobs: LocalBlobs) -> None:
+    turn = await first_turn(store, submission=Submission({"text": LARGE}))
+    await store.defer(turn.record.id, turn.token, HOUR_MS, failed=False)
+    take_away(blobs)
+    assert isinstance(await store.cancel(turn.record.id, "mine", 0, ""), tuple | Turn)
+    assert (await store.jobs("acme", None, 10))[0].id == turn.record.id
+
+
+async def test_a_child_s_input_outlives_its_parent(store: Store, blobs: LocalBlobs) -> None:
+    turn = await first_turn(store)
+    parent = Parent(turn.record.id, 1, 1)
+    child = new_job(submission=Submission({"text": LARGE}), parent=parent)
+    await committed(store, commit_of(turn, status=JobStatus.WAITING, need=1, child=child))
+    (value,) = on_disk(blobs)
+    assert child.id.replace("-", "") in value.name
+    assert turn.record.id.replace("-", "") not in value.name
 
 
 async def test_where_there_is_no_room_for_a_value_nothing_is_written(

@@ -121,7 +121,8 @@ async def test_each_type_of_task_has_a_place_in_line(store: Store) -> None:
 async def test_timers_and_graces_have_their_time(store: Store) -> None:
     turn = await asking_job(store, deadline_ms=HOUR_MS)
     found = await standing(store, turn.record.id)
-    assert found.timer_at == found.record.updated_at + HOUR_MS
+    assert found.timer_at is not None
+    assert 0 <= found.timer_at - found.record.updated_at - HOUR_MS < 60_000  # the model's clock goes on meanwhile
     assert (found.need, found.turn_at, found.tasks) == (1, None, ())
     job = await waiting_job(store)
     await store.claim(0, claim_of(1))

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from muster.core.limits import TURN_LEASE_MS
 from muster.store.base import EndedLease, Tick, Turn
+from muster.store.journal import Line
 
 CLOCK_FIELDS: Final = {
     "at",
@@ -34,6 +35,8 @@ def normal(value: Any) -> Any:
             return _fields(value)
         case dict():
             return {key: normal(entry) for key, entry in value.items() if key not in {"registered_at", "last_seen_at"}}
+        case Line():
+            return normal(value._asdict() | {"at": bool(value.at)})
         case tuple() | list():
             return tuple(normal(entry) for entry in value)
         case _ if is_dataclass(value) and not isinstance(value, type):

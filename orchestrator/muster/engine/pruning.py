@@ -75,6 +75,6 @@ class Pruning:
 
     async def _ownerless(self, values: Sequence[str]) -> list[str]:
         """Large values of jobs that are gone."""
-        jobs = [job for value in values if (job := job_of_artifact(file_id_of(value))) is not None]
-        known = await self._store.files.known_jobs(jobs)
-        return [value for value, is_known in zip(values, known, strict=True) if not is_known]
+        owned = [(value, job) for value in values if (job := job_of_artifact(file_id_of(value))) is not None]
+        known = await self._store.files.known_jobs([job for _, job in owned])
+        return [value for (value, _), is_known in zip(owned, known, strict=True) if not is_known]

@@ -105,7 +105,12 @@ class BucketBlobs(Spool):
         import obstore
 
         place = place_of(blob)
-        return lambda: cast("BinaryIO", _Reader(obstore.open_reader(self._bucket, place, buffer_size=READ_BYTES)))
+
+        def opened() -> BinaryIO:
+            with _told():
+                return cast("BinaryIO", _Reader(obstore.open_reader(self._bucket, place, buffer_size=READ_BYTES)))
+
+        return opened
 
     async def listing(self) -> AsyncIterator[list[StoredBlob]]:
         import obstore
@@ -124,7 +129,8 @@ class _Reader:
         self._source = source
 
     def read(self, size: int) -> bytes:
-        return bytes(self._source.read(size))  # type: ignore[attr-defined]
+        with _told():
+            return bytes(self._source.read(size))  # type: ignore[attr-defined]
 
     def __enter__(self) -> "_Reader":
         return self

@@ -1,7 +1,7 @@
 """Stored bytes to values and back. Fields a reader does not know are kept by never rewriting them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -22,6 +22,10 @@ from muster.core.record import (
 )
 from muster.core.status import JobStatus
 
+UNREADABLE: Final = b"\0unreadable"
+"""Stands for a large value that cannot be read now."""
+_TOLD: Final = {"unreadable": "a large value is not where files lie: do all servers share MUSTER_FILES_DIR?"}
+
 
 def dump(value: object) -> bytes:
     return orjson.dumps(value)
@@ -33,6 +37,8 @@ def dump_submission(submission: Submission) -> bytes:
 
 
 def load_submission(blob: bytes) -> Submission:
+    if blob == UNREADABLE:
+        return Submission(initial_data=dict(_TOLD))
     raw = orjson.loads(blob)
     return Submission(initial_data=raw["i"], webhook_url=raw["w"], trace=raw["t"], tags=tuple(raw.get("g", ())))
 
@@ -67,6 +73,8 @@ def _wait_fields(wait: Wait) -> dict[str, Any]:
 
 
 def load_context(blob: bytes) -> Context:
+    if blob == UNREADABLE:
+        return Context(results=dict(_TOLD))
     raw = orjson.loads(blob)
     wait = raw["w"]
     return Context(
@@ -154,7 +162,7 @@ def load_record(job: JobId, header: Sequence[bytes | None], task: Sequence[bytes
         updated_at=UnixMs(_int(updated)),
         started_at=UnixMs(_int(started)) if started else None,
         finished_at=UnixMs(_int(ended)) if ended else None,
-        result=orjson.loads(result) if result else None,
+        result=_result(result),
         error=error.decode() if error else None,
         details=orjson.loads(details) if details else None,
         retries=_int(retries),
@@ -168,6 +176,12 @@ def load_record(job: JobId, header: Sequence[bytes | None], task: Sequence[bytes
         progress_message=message.decode() if message else None,
         parent=_parent(parent),
     )
+
+
+def _result(blob: bytes | None) -> Any:
+    if not blob:
+        return None
+    return dict(_TOLD) if blob == UNREADABLE else orjson.loads(blob)
 
 
 def dump_parent(parent: Parent | None) -> str:

@@ -1,17 +1,18 @@
 """The store on Redis or Valkey: each method is one script call. Replies become values here and nowhere else."""
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from muster.core.ids import JobId, TaskId, UnixMs, partition_of, split_task_id
-from muster.core.limits import CLAIM_MAX, CONTEXT_BYTES_MAX, TURN_LEASE_MS
+from muster.core.limits import CLAIM_MAX, TURN_LEASE_MS
 from muster.core.record import JobRecord
-from muster.core.status import JobStatus
 from muster.store import codec
+from muster.store.arguments import claim_args, commit_args, completion_args, job_args, task_args
 from muster.store.base import (
     Claim,
     Claimed,
@@ -19,7 +20,6 @@ from muster.store.base import (
     Committed,
     Completed,
     Completion,
-    ContextTooLarge,
     DueMessage,
     EndedLease,
     Existing,
@@ -40,14 +40,14 @@ from muster.store.base import (
 )
 from muster.store.keys import global_tag, partition_tags, short_hash, wake_channel
 from muster.store.link import CONNECT_TIMEOUT_S, Address, Link, LinkDown, ServerError, Traffic
-from muster.store.payloads import CARRIERS, Arg, Offload, Payloads, holds_reference
+from muster.store.payloads import CARRIERS, Arg, Offload, PayloadGone, Payloads, Value, holds_reference, plain
 from muster.store.redis_connections import RedisConnectionRecords
 from muster.store.redis_figures import RedisFigures
 from muster.store.redis_files import RedisFileRecords
-from muster.store.redis_index import INDEX_DAY_MS, IndexCalls
+from muster.store.redis_index import IndexCalls
 from muster.store.redis_journal import JournalCalls
 from muster.store.redis_standing import RedisStanding
-from muster.store.replies import claimed_of, committed_of, completed_of, stepped_of, turn_of
+from muster.store.replies import claimed_of, committed_of, completed_of, stepped_of, turn_of, unreadable_of
 from muster.store.scripts import names, script
 from muster.store.topology import locator
 
@@ -70,7 +70,8 @@ SWEEP_CLASSES: Final = 1_000
 FLEET_PAGE: Final = 200
 CANCEL_NOTE_MS: Final = 3_600_000
 """A worker that was told nothing for so long holds none of the tasks any more."""
-BAND_OF_PRIORITY_0: Final = 32
+
+GIVE_BACK_S: Final = 1.0
 
 OnMessage = Callable[[int, str], None]
 """Partition and text of a message to this replica."""
@@ -101,6 +102,7 @@ class RedisStore(JournalCalls, IndexCalls):
         self._subscriber: Link | None = None
         self._up = asyncio.Event()
         self._offload: Offload | None = None
+        self._giving_back: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self.traffic = Traffic()
         self.files = RedisFileRecords(self._call, self._run, self._tag_of, self._global, self._filled)
@@ -131,9 +133,10 @@ class RedisStore(JournalCalls, IndexCalls):
             )
 
     async def close(self) -> None:
-        for task in self._tasks:
+        ending = [*self._tasks, *self._giving_back]
+        for task in ending:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*ending, return_exceptions=True)
         for link in (self._link, self._subscriber):
             if link is not None:
                 link.close()
@@ -246,18 +249,18 @@ class RedisStore(JournalCalls, IndexCalls):
         """From now on values above *bytes_max* are kept among *payloads*. Those kept before are found in any case."""
         self._offload = Offload(payloads, bytes_max)
 
-    def _run(self, name: str, tag: str, *args: bytes | str | int | float) -> Any:
-        if self._offload is not None and name in CARRIERS:
-            return self._run_offloaded(self._offload, name, tag, args)
-        return self._call("EVALSHA", script(name).sha, 1, tag, *args)
+    def _run(self, name: str, tag: str, *args: Arg) -> Any:
+        if name not in CARRIERS:
+            return self._call("EVALSHA", script(name).sha, 1, tag, *cast("tuple[bytes | str | int | float, ...]", args))
+        if self._offload is None:
+            return self._call("EVALSHA", script(name).sha, 1, tag, *plain(args))
+        return self._run_offloaded(self._offload, name, tag, args)
 
     async def _filled(self, reply: Any) -> Any:
         return reply if self._offload is None else await self._offload.back(reply)
 
     async def _run_offloaded(self, offload: Offload, name: str, tag: str, args: Sequence[Arg]) -> Any:
-        if offload.is_needed(args):
-            args = await offload.out(JobId(str(args[0])), args)
-        reply = await self._call("EVALSHA", script(name).sha, 1, tag, *args)
+        reply = await self._call("EVALSHA", script(name).sha, 1, tag, *await offload.out(args))
         return await offload.back(reply) if holds_reference(reply) else reply
 
     def _tag_of(self, job: JobId) -> str:
@@ -277,12 +280,13 @@ class RedisStore(JournalCalls, IndexCalls):
         idem = short_hash(f"{job.tenant}\0{job.idempotency_key}") if job.idempotency_key else ""
         reply = await self._run(
             "submit", self._tag_of(job.id),
-            *_job_args(job), idem, job.idempotency_ttl_ms, job.fingerprint, token, TURN_LEASE_MS, job.watcher,
-            *([0] if first is None else [1, *_commit_args(first, self._replica)[1:]]),
+            *job_args(job), idem, job.idempotency_ttl_ms, job.fingerprint, token, TURN_LEASE_MS, job.watcher,
+            *([0] if first is None else [1, *commit_args(first, self._replica)[1:]]),
         )  # fmt: skip
         if reply[0] == b"exists":
             return Existing(JobId(reply[1].decode()), reply[2].decode())
         if first is not None:
+            self._give_back(first.claim, reply[1])
             committed = committed_of(first, reply)
             assert isinstance(committed, Committed), "nobody else can hold the first turn of a job just made"
             return committed
@@ -290,11 +294,13 @@ class RedisStore(JournalCalls, IndexCalls):
 
     async def commit(self, commit: Commit) -> Committed | Refused:
         name = "finish" if commit.status.is_final else "commit"
-        reply = await self._run(name, self._tag_of(commit.job), *_commit_args(commit, self._replica))
+        reply = await self._run(name, self._tag_of(commit.job), *commit_args(commit, self._replica))
+        if reply[0] in {b"ok", b"again"}:
+            self._give_back(commit.claim, reply[1])
         return committed_of(commit, reply)
 
     async def spawn(self, job: JobId, version: int, token: str, wave: int, tasks: Sequence[NewTask]) -> bool:
-        args: list[bytes | str | int] = [job, version, token, TURN_LEASE_MS, wave, *_task_args(tasks)]
+        args: list[Arg] = [job, version, token, TURN_LEASE_MS, wave, *task_args(job, tasks)]
         return bool((await self._run("spawn", self._tag_of(job), *args))[0] == b"ok")
 
     async def defer(self, job: JobId, token: str, delay_ms: int, *, failed: bool, details: str = "") -> int | None:
@@ -302,21 +308,22 @@ class RedisStore(JournalCalls, IndexCalls):
         return int(reply[1]) if reply[0] == b"ok" else None
 
     async def signal(self, job: JobId, wave: int, item: str, history: str, token: str) -> Turn | Refused:
-        reply = await self._run("signal", self._tag_of(job), job, wave, item, history, token, TURN_LEASE_MS)
+        args = (job, wave, Value(job, item), history, token, TURN_LEASE_MS)
+        reply = await self._run("signal", self._tag_of(job), *args)
         if reply[0] == b"turn":
-            return turn_of(job, token, reply[1], reply[2])
+            return _readable(turn_of(job, token, reply[1], reply[2]))
         return Refused(Refusal(reply[0].decode()))
 
     async def send(
         self, job: JobId, name: str, item: str, history: str, token: str, signals_max: int
     ) -> Turn | Refused | None:
-        args = (job, short_hash(name), item, history, signals_max, token, TURN_LEASE_MS)
+        args = (job, short_hash(name), Value(job, item), history, signals_max, token, TURN_LEASE_MS)
         try:
             reply = await self._run("send", self._tag_of(job), *args)
         except UnknownPartition:
             return Refused(Refusal.GONE)
         if reply[0] == b"turn":
-            return turn_of(job, token, reply[1], reply[2])
+            return _readable(turn_of(job, token, reply[1], reply[2]))
         return None if reply[0] == b"kept" else Refused(Refusal(reply[0].decode()))
 
     async def cancel(
@@ -325,7 +332,8 @@ class RedisStore(JournalCalls, IndexCalls):
         args = (job, token, TURN_LEASE_MS, grace_ms, history, below, int(queued))
         reply = await self._run("cancel", self._tag_of(job), *args)
         if reply[0] == b"turn":
-            return turn_of(JobId(reply[1].decode()), token, reply[2], reply[3])
+            turn = turn_of(JobId(reply[1].decode()), token, reply[2], reply[3])
+            return () if turn is None else turn
         if reply[0] == b"asked":
             flat = [text.decode() for text in reply[1:]]
             return tuple((TaskId(task), worker) for task, worker in zip(flat[::2], flat[1::2], strict=True))
@@ -352,25 +360,46 @@ class RedisStore(JournalCalls, IndexCalls):
 
     async def claim(self, partition: int, claim: Claim) -> tuple[Claimed, ...]:
         assert len(claim.seats) <= CLAIM_MAX, len(claim.seats)
-        return claimed_of(await self._run("claim", self._tags[partition], *_claim_args(claim)))
+        reply = await self._run("claim", self._tags[partition], *claim_args(claim))
+        self._give_back(claim, reply)
+        return claimed_of(reply)
 
     async def complete(self, completion: Completion) -> Completed | Refused:
         try:
-            reply = await self._run("complete", self._tag_of(completion.job), *_completion_args(completion))
+            reply = await self._run("complete", self._tag_of(completion.job), *completion_args(completion))
         except UnknownPartition:
             return Refused(Refusal.GONE, -1)
+        if reply[0] == b"noted":
+            self._give_back(completion.claim, reply[1])
         return completed_of(completion, reply)
 
     async def step(self, completion: Completion, decided: Commit) -> Stepped | Completed | Refused:
         assert completion.mode is Mode.DELIVER, "only an end that the job answers makes a turn due"
         assert completion.claim is None, "the seats are those of the commit"
         assert completion.token == decided.token, f"{completion.token} is not {decided.token}"
-        args = [*_completion_args(completion), *_commit_args(decided, self._replica)[1:]]
+        args = [*completion_args(completion), *commit_args(decided, self._replica)[1:]]
         try:
             reply = await self._run("step", self._tag_of(completion.job), *args)
         except UnknownPartition:
             return Refused(Refusal.GONE, -1)
-        return stepped_of(decided, reply) if reply[0] == b"step" else completed_of(completion, reply)
+        if reply[0] == b"step":
+            self._give_back(decided.claim, reply[3][1])
+            return stepped_of(decided, reply)
+        if reply[0] == b"noted":
+            self._give_back(decided.claim, reply[1])
+        return completed_of(completion, reply)
+
+    def _give_back(self, claim: Claim | None, claimed: Sequence[Any]) -> None:
+        """Tasks whose bodies cannot be read now go back to their queue, after a pause and without a loss."""
+        for lease in unreadable_of(claim, claimed):
+            giving = asyncio.create_task(self._release_later(*lease), name="give-back")
+            self._giving_back.add(giving)
+            giving.add_done_callback(self._giving_back.discard)
+
+    async def _release_later(self, task: TaskId, attempt: int, fence: str) -> None:
+        await asyncio.sleep(GIVE_BACK_S)
+        with contextlib.suppress(StoreUnavailable, StoreFull):
+            await self.release(task, attempt, fence)
 
     async def live_task(self, job: JobId, number: int) -> LiveTask | None:
         try:
@@ -404,11 +433,12 @@ class RedisStore(JournalCalls, IndexCalls):
             "tick", self._tags[partition],
             TICK_LEASES, TICK_TIMERS, TICK_TURNS, token_prefix, TURN_LEASE_MS, TICK_HOLD_MS,
         )  # fmt: skip
+        read = [turn_of(JobId(t[0].decode()), t[1].decode(), t[2], t[3]) for t in turns]
         return Tick(
             next_due_ms=int(next_due) if next_due else None,
             leases=tuple(_ended_lease(lease) for lease in leases),
             messages=tuple(DueMessage(m[0].decode(), m[1], int(m[2])) for m in messages),
-            turns=tuple(turn_of(JobId(t[0].decode()), t[1].decode(), t[2], t[3]) for t in turns),
+            turns=tuple(turn for turn in read if turn is not None),
         )
 
     async def settle(self, partition: int, message: str, tries: int, retry_in_ms: int | None) -> None:
@@ -497,72 +527,11 @@ class UnknownPartition(LookupError):
     """An id of a partition this deployment does not have: no such job can exist here."""
 
 
-def _completion_args(c: Completion) -> list[bytes | str | int]:
-    args: list[bytes | str | int] = [
-        c.job, c.number, c.worker, "" if c.attempt is None else c.attempt, c.fence or "",
-        c.mode, c.delay_ms, int(c.failed), c.item, c.history, c.token, TURN_LEASE_MS,
-    ]  # fmt: skip
-    return args + ([0] if c.claim is None else [1, *_claim_args(c.claim)])
-
-
-def _claim_args(claim: Claim) -> list[bytes | str | int]:
-    args: list[bytes | str | int] = [
-        claim.replica,
-        int(claim.history),
-        int(claim.register),
-        len(claim.classes),
-        *claim.classes,
-    ]
-    args.append(len(claim.seats))
-    for seat in claim.seats:
-        args += (seat.worker, seat.fence, seat.lease_ms, int(seat.patient), seat.price)
-    return args
-
-
-def _task_args(tasks: Sequence[NewTask]) -> list[bytes | str | int]:
-    args: list[bytes | str | int] = [len(tasks)]
-    for task in tasks:
-        band = BAND_OF_PRIORITY_0 - task.priority
-        args += (task.number, short_hash(task.type), task.type, task.body, task.rules, task.timeout_ms, band)
-    return args
-
-
-def _job_args(job: NewJob) -> list[bytes | str | int]:
-    """What `read_job` in scripts/_commit.lua takes."""
-    return [
-        job.id, job.tenant, short_hash(job.tenant), job.blueprint, job.blueprint_version, job.state,
-        codec.dump_submission(job.submission), codec.dump_context(job.context), JobStatus.PENDING,
-        codec.dump_parent(job.parent), job.history, ",".join(short_hash(tag) for tag in job.submission.tags),
-        job.meter,
-    ]  # fmt: skip
-
-
-def _commit_args(c: Commit, replica: str) -> list[bytes | str | int]:
-    final = c.status.is_final
-    context = codec.dump_context(c.context)
-    if len(context) > CONTEXT_BYTES_MAX:
-        raise ContextTooLarge(f"{len(context)} bytes, at most {CONTEXT_BYTES_MAX}")
-    day = int(time.time() * 1000) // INDEX_DAY_MS
-    args: list[bytes | str | int] = [
-        c.job, c.version, c.token, TURN_LEASE_MS, c.next_token, int(final), c.status, c.state, context,
-        c.need, "ff" if c.fail_fast else "", c.wave, c.next_task, "" if c.current_task is None else c.current_task,
-        int(c.started), int(c.clear_cancel), replica, codec.dump(c.result) if final else "", c.error or "",
-        "" if c.details is None else codec.dump(c.details), c.retention_ms, day, c.retention_ms + INDEX_DAY_MS,
-        "" if c.deadline_ms is None else c.deadline_ms, len(c.history), *c.history, *_task_args(c.tasks),
-        len(c.messages),
-    ]  # fmt: skip
-    for message in c.messages:
-        args += (message.id, message.body)
-    args.append(len(c.drops))
-    for low, high in c.drops:
-        args += (low, high)
-    args += [
-        short_hash(c.signal) if c.signal else "",
-        c.parting,
-        *([0] if c.child is None else [1, *_job_args(c.child)]),
-    ]
-    args += [0] if c.claim is None else [1, *_claim_args(c.claim)]
-    return args
+def _readable(turn: Turn | None) -> Turn:
+    """Raises: PayloadGone. What came was taken; the turn comes again when its lease runs out."""
+    if turn is None:
+        raise PayloadGone("a large value of the job cannot be read now: do all servers share MUSTER_FILES_DIR?")
+    return turn
 
 
 def _ended_lease(fields: Sequence[bytes]) -> EndedLease:

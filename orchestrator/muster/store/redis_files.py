@@ -8,8 +8,8 @@ import orjson
 
 from muster.core.file_record import FileRecord, NewFile, PlannedUpload, job_of_artifact, jobs_of_blobs
 from muster.core.ids import JobId, TaskId, UnixMs, split_task_id
-from muster.store.base import Refusal
-from muster.store.codec import text_fields, text_map
+from muster.store.base import Refusal, StoreUnavailable
+from muster.store.codec import UNREADABLE, text_fields, text_map
 from muster.store.file_records import AlreadySent, Holding
 from muster.store.keys import short_hash
 
@@ -183,7 +183,10 @@ class RedisFileRecords:
             self._call("HMGET", f"{tag}t:{task}", "st", "at", "nz", "w", "pl"),
         )
         if held[0] == b"L" and job[0] == b"0" and (int(held[1]), held[2]) == (attempt, fence.encode()):
-            return Holding(held[3].decode(), job[1].decode(), await self._filled(held[4]))
+            body = await self._filled(held[4])
+            if body == UNREADABLE:
+                raise StoreUnavailable("the task's input cannot be read now: do all servers share MUSTER_FILES_DIR?")
+            return Holding(held[3].decode(), job[1].decode(), body)
         known = job[0] is not None and (held[0] is not None or parts[1] < int(job[2]))
         return Refusal.STALE if known else Refusal.GONE
 

@@ -5,10 +5,14 @@ from typing import Any
 
 from muster.core.ids import JobId, TaskId, UnixMs
 from muster.store import codec
-from muster.store.base import Claimed, Commit, Committed, Completed, Completion, Refusal, Refused, Stepped, Turn
+from muster.store.base import Claim, Claimed, Commit, Committed, Completed, Completion, Refusal, Refused, Stepped, Turn
+from muster.store.codec import UNREADABLE
 
 
-def turn_of(job: JobId, token: str, header: Sequence[bytes | None], items: Sequence[bytes]) -> Turn:
+def turn_of(job: JobId, token: str, header: Sequence[bytes | None], items: Sequence[bytes]) -> Turn | None:
+    """None where it cannot be taken now, as what it needs cannot be read: its lease runs out, and it comes again."""
+    if UNREADABLE in header or UNREADABLE in items:
+        return None
     return Turn(token, codec.load_record(job, header), tuple(codec.load_item(item) for item in items))
 
 
@@ -24,7 +28,21 @@ def committed_of(commit: Commit, reply: Sequence[Any]) -> Committed | Refused:
 
 
 def claimed_of(reply: Sequence[Any]) -> tuple[Claimed, ...]:
-    return tuple(Claimed(int(s) - 1, TaskId(t.decode()), int(a), body, int(waited)) for s, t, a, body, waited in reply)
+    """Without those whose body cannot be read now; see `unreadable_of`."""
+    return tuple(
+        Claimed(int(s) - 1, TaskId(t.decode()), int(a), body, int(waited))
+        for s, t, a, body, waited in reply
+        if body != UNREADABLE
+    )
+
+
+def unreadable_of(claim: Claim | None, reply: Sequence[Any]) -> list[tuple[TaskId, int, str]]:
+    """Task, attempt and fence of what was claimed with a body that cannot be read now."""
+    if claim is None:
+        return []
+    return [
+        (TaskId(t.decode()), int(a), claim.seats[int(s) - 1].fence) for s, t, a, body, _ in reply if body == UNREADABLE
+    ]
 
 
 def completed_of(completion: Completion, reply: Sequence[Any]) -> Completed | Refused:

@@ -1,0 +1,87 @@
+"""Arguments of the scripts that move a job on, in the order in which they read them."""
+
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from muster.core.ids import JobId
+from muster.core.limits import CONTEXT_BYTES_MAX, TURN_LEASE_MS
+from muster.core.status import JobStatus
+from muster.store import codec
+from muster.store.base import Claim, Commit, Completion, ContextTooLarge, NewJob, NewTask
+from muster.store.keys import short_hash
+from muster.store.payloads import Arg, Value
+from muster.store.redis_index import INDEX_DAY_MS
+
+BAND_OF_PRIORITY_0: Final = 32
+
+
+def job_args(job: NewJob) -> list[Arg]:
+    """What `read_job` in scripts/_commit.lua takes."""
+    return [
+        job.id, job.tenant, short_hash(job.tenant), job.blueprint, job.blueprint_version, job.state,
+        Value(job.id, codec.dump_submission(job.submission)), Value(job.id, codec.dump_context(job.context)),
+        JobStatus.PENDING,
+        codec.dump_parent(job.parent), job.history, ",".join(short_hash(tag) for tag in job.submission.tags),
+        job.meter,
+    ]  # fmt: skip
+
+
+def commit_args(c: Commit, replica: str) -> list[Arg]:
+    final = c.status.is_final
+    context = codec.dump_context(c.context)
+    if len(context) > CONTEXT_BYTES_MAX:
+        raise ContextTooLarge(f"{len(context)} bytes, at most {CONTEXT_BYTES_MAX}")
+    result = Value(c.job, codec.dump(c.result)) if final else ""
+    day = int(time.time() * 1000) // INDEX_DAY_MS
+    args: list[Arg] = [
+        c.job, c.version, c.token, TURN_LEASE_MS, c.next_token, int(final), c.status, c.state, Value(c.job, context),
+        c.need, "ff" if c.fail_fast else "", c.wave, c.next_task, "" if c.current_task is None else c.current_task,
+        int(c.started), int(c.clear_cancel), replica, result, c.error or "",
+        "" if c.details is None else codec.dump(c.details), c.retention_ms, day, c.retention_ms + INDEX_DAY_MS,
+        "" if c.deadline_ms is None else c.deadline_ms, len(c.history), *c.history, *task_args(c.job, c.tasks),
+        len(c.messages),
+    ]  # fmt: skip
+    for message in c.messages:
+        args += (message.id, message.body)
+    args.append(len(c.drops))
+    for low, high in c.drops:
+        args += (low, high)
+    args += [
+        short_hash(c.signal) if c.signal else "",
+        c.parting,  # of the parent's mailbox: it may be there longer than this job, so it is no value of it
+        *([0] if c.child is None else [1, *job_args(c.child)]),
+    ]
+    args += [0] if c.claim is None else [1, *claim_args(c.claim)]
+    return args
+
+
+def task_args(job: JobId, tasks: Sequence[NewTask]) -> list[Arg]:
+    args: list[Arg] = [len(tasks)]
+    for task in tasks:
+        band = BAND_OF_PRIORITY_0 - task.priority
+        body = Value(job, task.body)
+        args += (task.number, short_hash(task.type), task.type, body, task.rules, task.timeout_ms, band)
+    return args
+
+
+def completion_args(c: Completion) -> list[Arg]:
+    args: list[Arg] = [
+        c.job, c.number, c.worker, "" if c.attempt is None else c.attempt, c.fence or "",
+        c.mode, c.delay_ms, int(c.failed), Value(c.job, c.item), c.history, c.token, TURN_LEASE_MS,
+    ]  # fmt: skip
+    return args + ([0] if c.claim is None else [1, *claim_args(c.claim)])
+
+
+def claim_args(claim: Claim) -> list[bytes | str | int]:
+    args: list[bytes | str | int] = [
+        claim.replica,
+        int(claim.history),
+        int(claim.register),
+        len(claim.classes),
+        *claim.classes,
+    ]
+    args.append(len(claim.seats))
+    for seat in claim.seats:
+        args += (seat.worker, seat.fence, seat.lease_ms, int(seat.patient), seat.price)
+    return args
