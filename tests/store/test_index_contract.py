@@ -10,7 +10,7 @@ from muster.core.ids import JobId, UnixMs
 from muster.core.record import Submission
 from muster.core.status import FINAL, JobStatus
 from muster.store import redis_index
-from muster.store.base import Committed, Completed, Mode, Position, Refusal, Refused, Store, Turn
+from muster.store.base import Committed, Completed, Existing, Mode, Position, Refusal, Refused, Store, Turn
 from muster.store.journal import Line, Meta, Step, TaskEvents
 
 from tests.conftest import MakeDeployment
@@ -393,3 +393,11 @@ async def test_who_watches_a_job_is_told_of_its_deletion(deployment: Deployment)
 async def test_deleting_an_unknown_job_does_nothing(store: Store) -> None:
     assert await store.delete(fresh_job_id()) == ()
     assert await store.delete(fresh_job_id(partition=9)) == ()
+
+
+async def test_a_deleted_job_leaves_its_idempotency_key_free(store: Store) -> None:
+    first = new_job(idempotency_key="k", fingerprint="f")
+    assert isinstance(await store.submit(first, fresh()), Turn)
+    assert isinstance(await store.submit(new_job(idempotency_key="k", fingerprint="f"), fresh()), Existing)
+    await store.delete(first.id)
+    assert isinstance(await store.submit(new_job(idempotency_key="k", fingerprint="f"), fresh()), Turn)

@@ -239,15 +239,15 @@ class Files:
 
     async def find(self, tenant: str, file_id: str) -> FileRecord:
         """Raises: MusterError FILE_NOT_FOUND for unknown ids and for those of other tenants alike."""
-        record = await self.find_any(file_id)
-        if record.file.tenant != tenant:
-            raise _file_not_found()
-        return record
+        return await self._alive(await self._record(file_id), tenant)
 
     async def find_any(self, file_id: str) -> FileRecord:
         """For a caller whose right was checked otherwise. Raises: MusterError FILE_NOT_FOUND."""
-        record = await self._record(file_id)
-        if record is None:
+        return await self._alive(await self._record(file_id))
+
+    async def _alive(self, record: FileRecord | None, tenant: str | None = None) -> FileRecord:
+        """*record*, where its bytes are there and it is *tenant*'s, or where that was checked otherwise."""
+        if record is None or tenant not in {None, record.file.tenant}:
             raise _file_not_found()
         if is_over(record):
             raise MusterError(

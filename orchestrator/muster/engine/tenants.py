@@ -16,6 +16,8 @@ from muster.store.keys import short_hash
 
 WATCH_MS: Final = 60_000
 """The store forgets a replica that does not say again that it watches the tenant."""
+UNNOTICED_MS: Final = 45_000
+"""A dead connection for messages may not be noticed for so long; what changed meanwhile is told again."""
 WATCH_AGAIN_S: Final = 20.0
 JOBS_FOLLOWED_MAX: Final = 1_000
 """Of so many jobs a follower knows how far it was told; for the others only the last line."""
@@ -154,15 +156,18 @@ class Tenants:
         return known
 
     async def _keep_watching(self, room: _Room) -> None:
+        behind_since: int | None = None
         while True:
             await set_within(room.hurry, WATCH_AGAIN_S)
             lost = room.hurry.is_set()
             room.hurry.clear()
+            since_ms = room.heard_ms - UNNOTICED_MS if behind_since is None else behind_since
             try:
-                since_ms = room.heard_ms
-                if not await self._watch(room) or lost:
+                if not await self._watch(room) or lost or behind_since is not None:
                     await self._catch_up(room, since_ms)
+                behind_since = None
             except (StoreUnavailable, StoreFull):
+                behind_since = since_ms
                 room.hurry.set()
                 await asyncio.sleep(1.0)
 

@@ -165,10 +165,12 @@ class Work:
     async def _take(self, report: TaskReport, waiter: Waiter | None, answer: "asyncio.Future[ReportReply]") -> None:
         try:
             turn = await self._complete(report, waiter, answer)
-        except (MusterError, StoreUnavailable, StoreFull) as error:
-            if not answer.done():
+        except Exception as error:
+            if not answer.done():  # whatever went wrong, the worker waits for a word
                 answer.set_exception(error)
-            return
+            if isinstance(error, MusterError | StoreUnavailable | StoreFull):
+                return
+            raise
         if turn is not None:
             await self._turns.run(turn, waiter)
 

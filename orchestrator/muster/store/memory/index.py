@@ -102,4 +102,7 @@ def delete(part: Partition, job_id: JobId) -> None:
         part.announce_end(job, "")
     for task in [task for task in part.tasks.values() if task.job == job_id]:
         part.forget(task)
+    for key, (owner, _, _) in list(part.idempotency_keys.items()):
+        if owner == job_id:
+            del part.idempotency_keys[key]
     del part.jobs[job_id]

@@ -12,7 +12,7 @@ local jid, from, count, ttl = arg(), int(), int(), int()
 local job = T .. 'j:' .. jid
 local KINDS = { 'j:', 'i:', 'e:', 'h:', 'jt:', 'lg:', 'sp:', 'md:', 'fa:', 'sb:' }
 
-local j = call('HMGET', job, 'fin', 'st', 'fl', 'tmr', 'nt', 'spn', 'aw', 'ac', 'al', 'ft', 'tg', 'pa')
+local j = call('HMGET', job, 'fin', 'st', 'fl', 'tmr', 'nt', 'spn', 'aw', 'ac', 'al', 'ft', 'tg', 'pa', 'ik')
 if not j[1] then return { 'gone' } end
 local flow, ended = j[3], tonumber(j[10] or now)
 if j[1] == '0' then   -- from here on nobody may decide, claim, report or keep anything
@@ -21,6 +21,7 @@ if j[1] == '0' then   -- from here on nobody may decide, claim, report or keep a
   call('ZREM', T .. 'D', jid)
   call('ZREM', T .. 'tm', 'c|' .. jid, j[4] or '')
   call('ZREM', T .. 'xr:' .. flow, jid)
+  for tag in each_tag(j[11]) do call('ZREM', T .. 'xl:' .. flow .. ':' .. tag, jid) end
   count_job(jid, false)
   if j[12] then deliver_end(j[12], '{"k":"child","s":"cancelled","d":null,"c":"","m":"deleted"}') end
   for _, kind in ipairs(KINDS) do call('PEXPIRE', T .. kind .. jid, ttl) end
@@ -41,6 +42,7 @@ for tag in each_tag(j[11]) do
 end
 local day = math.floor(ended / DAY_MS)   -- by another clock than that of the commit which wrote the index
 for near = day - 1, day + 1 do call('ZREM', T .. 'xf:' .. near .. ':' .. flow, jid) end
+if j[13] and string.sub(call('GET', T .. 'k:' .. j[13]) or '', 1, 36) == jid then call('UNLINK', T .. 'k:' .. j[13]) end
 local files = call('HVALS', T .. 'fa:' .. jid)
 for _, kind in ipairs(KINDS) do call('UNLINK', T .. kind .. jid) end
 return { 'ok', files }

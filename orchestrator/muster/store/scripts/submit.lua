@@ -30,7 +30,10 @@ if idem ~= '' then
 end
 
 make_job(new, token, not first and ttl or nil, watcher)
-if idem ~= '' then call('SET', T .. 'k:' .. idem, jid .. '|' .. print, 'PX', idem_ttl) end
+if idem ~= '' then
+  call('SET', T .. 'k:' .. idem, jid .. '|' .. print, 'PX', idem_ttl)
+  call('HSET', T .. 'j:' .. jid, 'ik', idem)
+end
 if first then return commit(jid, first) end
 announce_to_tenant(jid, new.flow, 0)
 return { 'created' }
