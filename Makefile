@@ -68,8 +68,10 @@ docs: $(DEV) ## Write the pages drawn from code, check that all agree with it, a
 	$(PY) docs/generate.py
 	$(PYTEST) tests/docs
 
-bench: $(DEV) ## Measure latency, throughput and cost per step on this machine.
+bench: $(DEV) ## Measure everything on this machine: steps, files, logs. The parts: bench-files, bench-logs.
 	$(PY) -m tests.benchmarks.run
+	$(PY) -m tests.benchmarks.files
+	$(PY) -m tests.benchmarks.logs
 
 bench-files: $(DEV) ## Measure a large file to the server and back. MIB=1024 chooses its size.
 	$(PY) -m tests.benchmarks.files $(if $(MIB),--mib $(MIB))

@@ -76,6 +76,8 @@ DOCUMENT_VARIABLES: Final[Mapping[str, str]] = {
     "STEPFLOW_AUTH_ENABLED": "stepflow_auth_enabled",
 }
 """Variables that the documents name, and the settings they stand for. A setting's own variable wins."""
+_CLIENT_KEYS: Final = {name: DOCUMENT_VARIABLES[name] for name in ("DATAVIZHUB_API_KEY", "DATAPIPELINES_API_KEY")}
+"""The documents' keys of a client."""
 USE_REDIS: Final = "DATAVIZHUB_USE_REDIS"
 """`0`: DATAVIZHUB_REDIS_URL is not looked at, so the embedded engine serves. Else the address alone decides."""
 
@@ -399,16 +401,22 @@ def production_refusals(settings: Settings) -> list[str]:
     """Why these settings are not safe for production."""
     found = [_redis_refusal(settings), _clients_refusal(settings), _workers_refusal(settings)]
     found += [_token_refusal(settings, name) for name in ("client_token", "global_worker_token", "secret")]
+    found += [_token_refusal(settings, name, document) for document, name in _CLIENT_KEYS.items()]
     found += [_file_refusal(settings, name) for name in ("clients_file", "workers_file")]
     found += [_shared_token_refusal(settings)]
     return [refusal for refusal in found if refusal is not None]
 
 
 def _development_refusals(settings: Settings) -> list[str]:
-    if is_loopback(settings.host):
-        return []
-    opened = f"MUSTER_HOST={settings.host} would open the development mode to the network."
-    return [f"{opened} Use MUSTER_HOST=127.0.0.1, or MUSTER_MODE=production with tokens."]
+    listeners = [("host", settings.host)]
+    if settings.stepflow_ws_port is not None:
+        listeners.append(("stepflow_ws_host", settings.stepflow_ws_host))
+    return [
+        f"{variable(name)}={host} would open the development mode to the network. "
+        f"Use {variable(name)}=127.0.0.1, or MUSTER_MODE=production with tokens."
+        for name, host in listeners
+        if not is_loopback(host)
+    ]
 
 
 def is_loopback(host: str) -> bool:
@@ -430,7 +438,8 @@ def _redis_refusal(settings: Settings) -> str | None:
 
 
 def _clients_refusal(settings: Settings) -> str | None:
-    if settings.client_token is not None or settings.clients_file is not None:
+    tokens = (settings.client_token, *(getattr(settings, name) for name in _CLIENT_KEYS.values()))
+    if settings.clients_file is not None or any(token is not None for token in tokens):
         return None
     return (
         "MUSTER_CLIENTS_FILE is not set, so no client could post a job. "
@@ -447,16 +456,17 @@ def _workers_refusal(settings: Settings) -> str | None:
     )
 
 
-def _token_refusal(settings: Settings, name: str) -> str | None:
+def _token_refusal(settings: Settings, name: str, document: str | None = None) -> str | None:
+    shown_as = document or variable(name)
     secret: SecretStr | None = getattr(settings, name)
     if secret is None:
         return None
     value = secret.get_secret_value()
     fix = "Make one with `muster token new`."
     if value in PUBLIC_TOKENS:
-        return f"{variable(name)} is a token that stands in public documents. {fix}"
+        return f"{shown_as} is a token that stands in public documents. {fix}"
     if len(value.encode()) < TOKEN_BYTES_MIN:
-        return f"{variable(name)} is shorter than {TOKEN_BYTES_MIN} bytes and could be guessed. {fix}"
+        return f"{shown_as} is shorter than {TOKEN_BYTES_MIN} bytes and could be guessed. {fix}"
     return None
 
 

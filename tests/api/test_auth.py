@@ -4,9 +4,19 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from muster.api.auth import Credentials, CredentialsError, WorkerIdentity, digest_of
+from aiohttp.test_utils import make_mocked_request
+from muster.api.auth import (
+    ANONYMOUS,
+    Client,
+    Credentials,
+    CredentialsError,
+    WorkerIdentity,
+    authenticate_caller,
+    digest_of,
+)
 from muster.api.operations import Auth, Operation
 from muster.api.routes import OPERATIONS
+from muster.errors import ErrorCode, MusterError
 from muster.settings import Settings
 from pydantic import SecretStr
 
@@ -217,6 +227,8 @@ def test_no_raw_token_is_held(tmp_path: Path) -> None:
         ('[a]\ntoken = ""\n', "", "write token"),
         ('[a]\ntoken_sha256 = "12"\n', "", "64 hexadecimal"),
         ('[a]\ntoken = "x"\ntenant = "a b"\n', "", "tenant"),
+        ('[a]\ntoken = "x"\ntenant = "anonymous"\n', "", "callers without a token"),
+        ('[anonymous]\ntoken = "x"\n', "", "callers without a token"),
         ('a = "x"\n', "", "is not a table"),
         ("[a", "", "is not TOML"),
         ("", '["bad id"]\ntoken = "x"\n', "Worker 'bad id'"),
@@ -238,3 +250,77 @@ def test_all_problems_are_told_at_once_and_no_token(tmp_path: Path) -> None:
 def test_production_refuses_public_and_short_tokens_in_files(tmp_path: Path) -> None:
     with pytest.raises(CredentialsError, match="public or too short"):
         load(tmp_path, '[a]\ntoken = "secure-orchestrator-token"\n', mode="production")
+
+
+def test_production_does_not_start_without_any_client(tmp_path: Path) -> None:
+    with pytest.raises(CredentialsError, match=r"clients\.toml.*muster token new --client"):
+        load(tmp_path, mode="production")
+    load(tmp_path, mode="production", pipelines_key="a-key-nobody-can-guess")
+    load(tmp_path)
+
+
+def caller(auth: Auth, headers: dict[str, str], method: str = "POST", **settings: object) -> Client:
+    """Who a request to a server that knows no client is taken for."""
+    request = make_mocked_request(method, "/", headers={"Host": "localhost:8080", **headers})
+    return authenticate_caller(request, Credentials(), Settings(**settings), auth)  # type: ignore[arg-type]
+
+
+OPEN_ROWS = pytest.mark.parametrize("auth", [Auth.MONITOR, Auth.CLIENT_IF_ANY])
+
+
+@OPEN_ROWS
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Host": "127.0.0.1:8080"},
+        {"Host": "127.8.0.1"},
+        {"Host": "[::1]:8080"},
+        {"Origin": "http://localhost:8080", "Sec-Fetch-Site": "same-origin"},
+        {"Origin": "http://localhost:3000", "Sec-Fetch-Site": "same-site"},
+        {"Origin": "http://127.0.0.1:3000", "Sec-Fetch-Site": "cross-site"},
+        {"Origin": "http://[::1]:3000"},
+    ],
+    ids=str,
+)
+async def test_programs_and_pages_of_this_machine_need_no_key_where_none_is_wanted(
+    auth: Auth, headers: dict[str, str]
+) -> None:
+    assert caller(auth, headers).tenant == ANONYMOUS
+
+
+@OPEN_ROWS
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "attacker.example:8080"},
+        {"Host": "attacker.example", "Origin": "http://attacker.example"},
+        {"Host": "[broken"},
+        {"Host": ""},
+        {"Origin": "https://evil.example"},
+        {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"},
+        {"Origin": "https://localhost.evil.example"},
+        {"Origin": "null"},
+        {"Origin": ""},
+        {"Origin": "http://[broken"},
+        {"Sec-Fetch-Site": "cross-site"},
+    ],
+    ids=str,
+)
+async def test_a_page_of_another_site_is_nobody_without_a_key(auth: Auth, headers: dict[str, str]) -> None:
+    with pytest.raises(MusterError, match="without a client token") as refused:
+        caller(auth, headers)
+    assert refused.value.code is ErrorCode.UNAUTHENTICATED
+    assert "X-Client-Token" in (refused.value.hint or "")
+
+
+@OPEN_ROWS
+async def test_a_worker_token_is_a_credential_and_never_taken_for_none(auth: Auth) -> None:
+    with pytest.raises(MusterError, match="client token is missing"):
+        caller(auth, {"X-Worker-Token": "global-token"})
+
+
+@OPEN_ROWS
+async def test_production_knows_nobody_without_a_key(auth: Auth) -> None:
+    with pytest.raises(MusterError, match="client token is missing"):
+        caller(auth, {}, mode="production")

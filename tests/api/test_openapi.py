@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from muster.api.app import create_app
+from muster.api.operations import Auth
 from muster.api.routes import OPERATIONS
 from muster.settings import Settings
 from muster.surfaces import table
@@ -78,3 +79,27 @@ async def test_operations_of_all_surfaces_have_ids_of_their_own_whatever_they_ar
 def test_operation_ids_are_unique(description: dict[str, Any]) -> None:
     ids = [row["operationId"] for methods in description["paths"].values() for row in methods.values()]
     assert len(ids) == len(set(ids))
+
+
+async def test_every_surface_has_its_chapter_and_says_who_may_call() -> None:
+    app = create_app(FakeEngine(), Settings(), credentials(), operations=(*OPERATIONS, *SURFACES))
+    async with TestClient(TestServer(app)) as client:
+        document = await (await client.get("/openapi.json")).json()
+    tags = {tag["name"] for tag in document["tags"]}
+    for row in (row for row in SURFACES if not row.hidden):
+        described = document["paths"][row.path][row.method.lower()]
+        assert set(described["tags"]) <= tags
+        is_open = row.auth in {Auth.CLIENT_IF_ANY, Auth.MONITOR}
+        assert ({} in described["security"]) is is_open, row.path
+
+
+async def test_an_artifact_is_sent_as_a_form_with_its_fields() -> None:
+    app = create_app(FakeEngine(), Settings(), credentials(), operations=(*OPERATIONS, *SURFACES))
+    async with TestClient(TestServer(app)) as client:
+        paths = (await (await client.get("/openapi.json")).json())["paths"]
+    schema = paths["/api/artifacts"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    fields = {"file", "execution_id", "name", "step_id", "description", "artifact_type", "tags"}
+    assert set(schema["properties"]) == fields
+    assert set(schema["required"]) == {"file", "execution_id", "name"}
+    schema = paths["/upload"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert set(schema["properties"]) == {"file"}

@@ -11,7 +11,7 @@ from muster.engine.settings import FileSettings
 from muster.files.payloads import BlobPayloads
 from muster.store.memory.store import MemoryStore
 
-from tests.api.conftest import ALICE
+from tests.api.conftest import ALICE, BOB
 from tests.files.conftest import MakeSite, Site
 
 
@@ -85,6 +85,8 @@ async def test_an_artifact_whose_time_is_over_says_so_for_as_long_as_its_job_is_
     kept = await site.keep(held, b"123")
     answer = await site.http.get(f"/api/v1/files/{kept['artifact_id']}", headers=ALICE)
     assert (answer.status, (await answer.json())["code"]) == (410, "file_expired")
+    foreign = await site.http.get(f"/api/v1/files/{kept['artifact_id']}", headers=BOB)
+    assert (foreign.status, (await foreign.json())["code"]) == (404, "file_not_found")
     zipped = await site.http.get(f"/api/v1/jobs/{held.job_id}/artifacts.zip", headers=ALICE)
     assert (zipped.status, b"a.txt" in await zipped.read()) == (200, False)
 

@@ -73,6 +73,8 @@ async def test_days_are_newest_first_and_both_ends_are_included(site: Site) -> N
         ("since=20240101", "since"),
         ("since=2024-02-01&until=2024-01-01", "since"),
         ("since=2020-01-01&until=2024-01-01", "since"),
+        ("until=0001-01-03", "until"),
+        ("since=1969-12-31&until=1970-01-02", "since"),
     ],
 )
 async def test_days_that_cannot_be_asked_for_are_400(site: Site, query: str, parameter: str) -> None:

@@ -151,6 +151,14 @@ def test_development_is_for_this_machine_only() -> None:
     assert "MUSTER_MODE=production" in refusal
 
 
+def test_the_listener_of_the_monitor_is_for_this_machine_only_too() -> None:
+    assert refusals(Settings(stepflow_ws_host="0.0.0.0")) == []
+    assert refusals(Settings(stepflow_ws_host="127.0.0.1", stepflow_ws_port=8765)) == []
+    (refusal,) = refusals(Settings(stepflow_ws_host="0.0.0.0", stepflow_ws_port=8765))
+    assert "MUSTER_STEPFLOW_WS_HOST=0.0.0.0" in refusal
+    assert "MUSTER_MODE=production" in refusal
+
+
 def safe_production(**changes: object) -> Settings:
     values: dict[str, object] = {
         "mode": "production",
@@ -165,6 +173,11 @@ def test_production_starts_with_safe_settings() -> None:
     assert production_refusals(safe_production()) == []
 
 
+@pytest.mark.parametrize("key", ["datavizhub_key", "pipelines_key"])
+def test_a_key_of_the_documents_is_a_client_as_well(key: str) -> None:
+    assert production_refusals(safe_production(client_token=None, **{key: LONG})) == []
+
+
 @pytest.mark.parametrize(
     ("changes", "setting", "fix"),
     [
@@ -174,6 +187,8 @@ def test_production_starts_with_safe_settings() -> None:
         ({"client_token": "secure-orchestrator-token"}, "MUSTER_CLIENT_TOKEN", "public documents"),
         ({"global_worker_token": "secure-worker-token"}, "MUSTER_GLOBAL_WORKER_TOKEN", "public documents"),
         ({"client_token": "123456789012345"}, "MUSTER_CLIENT_TOKEN", "shorter than 16 bytes"),
+        ({"datavizhub_key": "secure-orchestrator-token"}, "DATAVIZHUB_API_KEY", "public documents"),
+        ({"pipelines_key": "short"}, "DATAPIPELINES_API_KEY", "shorter than 16 bytes"),
         ({"secret": "short"}, "MUSTER_SECRET", "shorter than 16 bytes"),
         ({"clients_file": "/nowhere/clients.toml"}, "MUSTER_CLIENTS_FILE=/nowhere", "not a file"),
         ({"client_token": LONG, "global_worker_token": LONG}, "MUSTER_CLIENT_TOKEN", "Give each its own"),

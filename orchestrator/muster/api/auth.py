@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 from aiohttp import hdrs, web
 from pydantic import SecretStr
 
+from muster.api.nearby import why_far
 from muster.api.operations import Auth
 from muster.core.ids import is_worker_id
 from muster.errors import ErrorCode, MusterError
@@ -143,16 +144,28 @@ def authenticate_caller(
             hint="Whoever runs it must set DATAPIPELINES_API_KEY, MUSTER_CLIENT_TOKEN or MUSTER_CLIENTS_FILE.",
         )
     if not _carries_key(request, settings.api_key_header, key_in_url=key_in_url):
-        open_to_all = (auth is Auth.CLIENT_IF_ANY and credentials.client_count == 0) or (
-            auth is Auth.MONITOR and not settings.monitor_needs_key
-        )
-        if open_to_all:
-            return Client(ANONYMOUS, ANONYMOUS)
+        is_open = auth is Auth.CLIENT_IF_ANY and credentials.client_count == 0 and not settings.is_production
+        if is_open or (auth is Auth.MONITOR and not settings.monitor_needs_key):
+            return _anonymous(request, settings.api_key_header)
     return authenticate_client(request, credentials, settings.api_key_header, key_in_url=key_in_url)
 
 
+def _anonymous(request: web.Request, api_key_header: str) -> Client:
+    """Only for who is on this machine: else any page that a developer opens could run commands here."""
+    far = why_far(request)
+    if far is None:
+        return Client(ANONYMOUS, ANONYMOUS)
+    raise _unauthenticated(
+        f"Only programs and pages of this machine may call without a client token. {far}",
+        f"Call http://localhost or http://127.0.0.1 from this machine, or send a token as {CLIENT_HEADER}, "
+        f"{api_key_header} or Authorization: Bearer.",
+    )
+
+
 def _carries_key(request: web.Request, api_key_header: str, *, key_in_url: bool) -> bool:
-    in_header = any(name in request.headers for name in (CLIENT_HEADER, api_key_header, hdrs.AUTHORIZATION))
+    """A worker's token counts: it is a wrong credential here, and not none."""
+    names = (CLIENT_HEADER, api_key_header, hdrs.AUTHORIZATION, WORKER_HEADER)
+    in_header = any(name in request.headers for name in names)
     return in_header or (key_in_url and "api_key" in request.query)
 
 
@@ -258,6 +271,10 @@ class _Loader:
             for digest in self._setting(variable, key):
                 self._clients[digest] = Client(name, name)
         shared = list(self._setting("MUSTER_GLOBAL_WORKER_TOKEN", settings.global_worker_token))
+        if self._production and not self._clients and not self._problems:
+            place = settings.clients_file or "MUSTER_CLIENTS_FILE"
+            fix = "Add the lines that `muster token new --client NAME` prints."
+            self._problems.append(f"{place} names no client, so nobody could post a job. {fix}")
         if self._problems:
             raise CredentialsError(self._problems)
         return Credentials(clients=self._clients, workers=self._workers, global_worker=shared[0] if shared else None)
@@ -285,6 +302,9 @@ class _Loader:
             self._problems.append(
                 f"Client {name!r}: its tenant must be 1 to 64 characters of A-Z a-z 0-9 . _ - (the name, if not given)."
             )
+            return
+        if tenant == ANONYMOUS:
+            self._problems.append(f"Client {name!r}: the tenant {ANONYMOUS!r} is for callers without a token.")
             return
         extra = {key: value for key, value in entry.items() if key not in (*_SECRET_KEYS, "tenant")}
         for digest in self._digests(f"Client {name!r}", entry):

@@ -10,6 +10,7 @@ from aiohttp import web
 from muster.api.auth import APPROVAL_HEADER
 from muster.api.call import Call, json_answer
 from muster.api.models import Approve
+from muster.api.nearby import host_name
 from muster.errors import ErrorCode, MusterError
 from muster.observe import names
 from muster.observe.metrics import CONTENT_TYPE, FleetCounts
@@ -63,7 +64,7 @@ def refuse_far_callers(call: Call) -> None:
     peer = request.transport.get_extra_info("peername") if request.transport is not None else None
     if isinstance(peer, tuple) and not is_loopback(str(peer[0])):
         raise _forbidden("Only a caller on this machine may do this.")
-    if not is_loopback(_host_name(request.host)):
+    if not is_loopback(host_name(request.host)):
         raise _forbidden(f"The Host {request.host[:200]!r} is not a name of this machine.")
     if "X-Forwarded-For" in request.headers or "Forwarded" in request.headers:
         raise _forbidden("A forwarded request may come from anywhere.")
@@ -78,14 +79,6 @@ async def _fleet_counts(call: Call) -> FleetCounts | None:
     except Exception as error:  # noqa: BLE001 -- whatever ails the store, the own counters are told
         _log.warning(names.FLEET_COUNTS_UNAVAILABLE, error=repr(error))
         return None
-
-
-def _host_name(host: str) -> str:
-    """Without the port: `[::1]:8080` is `::1`."""
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
 
 
 def _forbidden(detail: str) -> MusterError:

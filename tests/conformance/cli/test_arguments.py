@@ -122,3 +122,37 @@ def test_an_output_outside_of_the_jobs_directory_is_refused(path: str) -> None:
 def test_braces_that_are_doubled_are_meant() -> None:
     command = Command(argv=("sh", "-c", "echo ${{1}}", "{a}"), args=(Argument(name="a", required=True),))
     assert words(command, {"a": "b"}) == ("sh", "-c", "echo ${1}", "b")
+
+
+PLACED = Command(
+    argv=("x", "{first}", "--as={second}"),
+    args=(
+        Argument(name="first"),
+        Argument(name="second"),
+        Argument(name="third", positional=True),
+        Argument(name="fourth", nargs="+"),
+        Argument(name="fifth", positional=True, choices=("-a", "-b")),
+    ),
+    more_arguments=True,
+)
+
+
+@pytest.mark.parametrize("text", ["-o", "--upload-pack=touch x", "--", "-1x", "-e1"])
+@pytest.mark.parametrize("name", ["first", "third", "fourth", "_positional"])
+def test_what_would_be_taken_for_an_option_is_refused(name: str, text: str) -> None:
+    value = [1, 2, text] if name in {"fourth", "_positional"} else text
+    given = {"first": "a", "third": "b", "fifth": "-a", name: value}
+    assert set(refusals(PLACED, given)) == {name}
+    assert "-" in refusals(PLACED, given)[name]
+
+
+def test_a_single_dash_numbers_and_what_was_declared_may_begin_with_a_dash() -> None:
+    line = words(PLACED, {"first": "-", "second": "-s", "third": "-1.5e3", "fourth": ["-2", -3], "fifth": "-b"})
+    assert line == ("x", "-", "--as=-s", "-1.5e3", "-b", "--fourth", "-2", "-3")
+
+
+def test_a_value_of_one_flag_that_begins_with_a_dash_is_one_word_with_it() -> None:
+    assert words(OPEN, {"to": "--force", "n": ["-x", "y"]}) == ("x", "--to=--force", "--n=-x", "--n", "y")
+    short = Command(argv=("x",), args=(Argument(name="to", flags=("--to", "-t")),))
+    assert words(short, {"to": "-x"}) == ("x", "-t-x")
+    assert words(OPEN, {"to": "-", "by": "-5"}) == ("x", "--to", "-", "--by", "-5")

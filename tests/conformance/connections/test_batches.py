@@ -91,3 +91,11 @@ async def test_where_none_is_enabled_there_is_no_batch(lone_file: Pipelines) -> 
     assert (body["connections"], body["task_id"]) == ([], None)
     assert body["message"]
     assert await lone_file.ok("GET", "/pipelines?only_enabled=true") == []
+
+
+async def test_a_job_that_only_carries_the_tag_of_batches_is_none(client: Pipelines) -> None:
+    body = {"initial_data": {"argv": ["true"]}, "tags": ["connection-batch"]}
+    reply = await client.call("POST", "/api/v1/jobs/command", body)
+    assert reply.status == 202, reply
+    for method, path in (("GET", "/task_status/"), ("POST", "/cancel_task/")):
+        assert (await client.call(method, f"{path}{reply.body['job_id']}")).status == 404

@@ -21,6 +21,7 @@ PRICE = 0.5
 ASSUMED_PRICE = 0.25
 """What estimates assume for the other runtime."""
 WORKER = "scripts"
+OWN_ID, OWN_TOKEN = "own", "token-of-the-worker-that-has-its-own"
 CLIENTS = 200
 NEVER = "01890a5d-ac96-774b-bcce-b302099a8057"
 """An id that is well made and unknown."""
@@ -96,10 +97,14 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     clients = folder / "many-clients.toml"
     clients.write_text("".join(f'[t{number}]\ntoken = "{key_of(number)}"\n' for number in range(CLIENTS)))
     clients.chmod(0o600)
+    workers = folder / "workers.toml"
+    workers.write_text(f'[{OWN_ID}]\ntoken = "{OWN_TOKEN}"\n')
+    workers.chmod(0o600)
     cluster = Cluster(folder, StoreProcess(folder / "store", "valkey"))
     settings = {
         "MUSTER_BLUEPRINTS": str(ROOT / "blueprints" / "conformance.py"),
         "MUSTER_CLIENTS_FILE": str(clients),
+        "MUSTER_WORKERS_FILE": str(workers),
         "MUSTER_RUNTIMES": f"{RUNTIME},{UNSERVED}",
         "MUSTER_PRICE_PER_SECOND": str(ASSUMED_PRICE),
         "MUSTER_LOG_LEVEL": "debug",

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.conformance.executions.conftest import NEVER, Client
+from tests.conformance.executions.conftest import NEVER, Client, new_client
 from tests.system.callers import Caller, PlainWorker, Reply
 
 COPY = "import sys\nfrom pathlib import Path\nPath('out.txt').write_text(Path(sys.argv[1]).read_text().upper())"
@@ -208,3 +208,24 @@ async def test_running_again_asks_anew_for_an_input_that_was_deleted(
     new = (await quiet.call("POST", f"/api/v1/executions/{made['execution_id']}/retry")).body
     assert list(new["upload_urls"]) == ["in.txt"]
     assert new["upload_urls"]["in.txt"].partition("?")[0] != made["upload_urls"]["in.txt"].partition("?")[0]
+
+
+async def test_what_a_job_says_of_its_uploads_gives_no_url_for_those_of_others(quiet: Client) -> None:
+    planned = await new_client(quiet).call("POST", "/api/v1/files/signed-upload", {"name": "secret.txt"})
+    assert planned.status == 201, planned
+    labels = {"uploads": {"a": planned.body["file_id"], "b": "../x", "c": "0" * 32, "d": 7}}
+    inputs = [{"name": "a", "file_id": planned.body["file_id"]}]
+    job_id = await quiet.start("command", argv=["true"], inputs=inputs, labels=labels)
+    assert (await quiet.execution(job_id))["upload_urls"] is None
+    (listed,) = (await quiet.call("GET", "/api/v1/executions")).body
+    assert listed["upload_urls"] is None
+    again = await quiet.call("POST", f"/api/v1/executions/{job_id}/retry")
+    assert again.status == 200, again.body
+    assert list(again.body["upload_urls"]) == ["a"]
+    assert planned.body["file_id"] not in str(again.body), "an upload of its own, not the other's"
+
+
+async def test_what_was_sent_is_not_asked_for_any_more(quiet: Client, anybody: Caller) -> None:
+    made = await quiet.run(COPY, input_files=["a.txt", "b.txt"])
+    await plain(anybody, "PUT", made["upload_urls"]["a.txt"], b"x")
+    assert list((await quiet.execution(made["execution_id"]))["upload_urls"]) == ["b.txt"]

@@ -339,3 +339,18 @@ async def test_limits_of_other_surfaces_jobs_are_shown_as_integers(quiet: Client
     made = await quiet.call("POST", "/api/executions", {"command": "true", "timeout": 2.5})
     shown = await quiet.execution(made.body["data"]["execution_id"])
     assert (type(shown["timeout_seconds"]), shown["timeout_seconds"]) == (int, 3)
+
+
+@pytest.mark.parametrize("value", [None, 7, "text", ["a", 1], {"a": {"b": 1}}, True], ids=str)
+async def test_a_job_may_say_anything_of_itself_and_is_shown(quiet: Client, value: Any) -> None:
+    names = (
+        *("name", "command", "tags", "metadata", "environment", "type", "schema"),
+        *("batch_id", "user_metadata", "input_files", "uploads"),
+    )
+    labels = {**dict.fromkeys(names, value), "surface": "executions"}
+    execution_id = await quiet.start("command", argv=["true"], labels=labels)
+    assert Execution.model_validate(await quiet.execution(execution_id))
+    for query in ("", "?metadata[a]=1"):
+        assert (await quiet.call("GET", f"/api/v1/executions{query}")).status == 200
+    assert (await quiet.call("POST", f"/api/v1/executions/{execution_id}/retry")).status == 200
+    assert (await quiet.call("GET", f"/api/v1/executions/{execution_id}/artifacts")).status == 200

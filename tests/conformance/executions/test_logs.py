@@ -8,7 +8,7 @@ import aiohttp
 import orjson
 import pytest
 
-from tests.conformance.executions.conftest import NEVER, Client, new_client
+from tests.conformance.executions.conftest import NEVER, OWN_ID, OWN_TOKEN, RUNTIME, Client, new_client
 from tests.system.callers import Caller, PlainWorker, Reply, until
 from tests.system.processes import WORKER_TOKEN
 
@@ -268,6 +268,35 @@ async def test_workers_and_the_owner_may_tell_lines_and_nobody_else(quiet: Clien
         reply = await tell(Caller(anyone.session, anyone.url, headers), made, 9)
         assert reply.status == 401, headers
     assert (await tell(new_client(quiet), made, 9)).status == 404
+
+
+async def test_a_worker_with_a_token_of_its_own_tells_lines_of_what_it_has(quiet: Client) -> None:
+    own = PlainWorker(quiet.session, quiet.url, worker_id=OWN_ID, headers={"X-Worker-Token": OWN_TOKEN})
+    await own.register("command", cost_per_second=2, runtimes=[RUNTIME])
+    made = await quiet.run(SCRIPT)
+    reply = await tell(own, made, 0)
+    assert (reply.status, reply.body["code"]) == (403, "forbidden")
+    task = await own.take()
+    assert (await tell(own, made, 0)).status == 200
+    bearer = Caller(quiet.session, quiet.url, {"Authorization": f"Bearer {OWN_TOKEN}"})
+    other = await new_client(quiet).run(SCRIPT)
+    for caller, execution, status in ((bearer, made, 200), (own, other, 403), (bearer, other, 403)):
+        assert (await tell(caller, execution, 1)).status == status
+    assert (await tell(own, NEVER, 0)).status == 404
+    await own.report(task, data={"exit_code": 0})
+    await quiet.ended(made)
+    assert (await tell(own, made, 2)).status == 403
+
+
+async def test_a_wrong_client_credential_beside_a_workers_token_is_refused(quiet: Client) -> None:
+    made = await quiet.run(SCRIPT)
+    with_token = {"X-Worker-Token": WORKER_TOKEN}
+    wrong = ({"X-Client-Token": "x"}, {"X-API-Key": "x"}, {"Authorization": "Bearer x"}, {"Authorization": "Basic eA=="})
+    for headers in wrong:
+        reply = await tell(Caller(quiet.session, quiet.url, {**with_token, **headers}), made, 0)
+        assert reply.status == 401, headers
+    for headers in ({"Authorization": f"Bearer {WORKER_TOKEN}"}, dict(quiet.headers)):
+        assert (await tell(Caller(quiet.session, quiet.url, {**with_token, **headers}), made, 0)).status == 200, headers
 
 
 async def test_lines_of_unknown_executions_are_404(quiet: Client, runner: Caller) -> None:

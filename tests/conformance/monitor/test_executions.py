@@ -411,3 +411,16 @@ async def test_pages_of_every_origin_may_call_in_development(anybody: Monitor) -
 async def test_there_is_no_rate_limit(client: Monitor) -> None:
     replies = await asyncio.gather(*(client.call("GET", "/api/executions?limit=1") for _ in range(200)))
     assert {reply.status for reply in replies} == {200}
+
+
+@pytest.mark.parametrize("value", [None, 7, "text", ["a", 1], {"a": {"b": 1}}, True], ids=str)
+async def test_a_job_may_say_anything_of_itself_and_is_shown(client: Monitor, value: Any) -> None:
+    names = (
+        *("name", "command", "tags", "metadata", "environment", "type", "schema"),
+        *("batch_id", "user_metadata", "input_files", "uploads"),
+    )
+    labels = {**dict.fromkeys(names, value), "surface": "monitor"}
+    execution_id = await client.start("command", argv=["true"], labels=labels)
+    shown = (await client.details(execution_id))["execution"]
+    assert models.Execution.model_validate(shown)
+    assert (await client.listed())["executions"][0]["id"] == execution_id
