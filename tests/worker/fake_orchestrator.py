@@ -51,6 +51,7 @@ class FakeOrchestrator:
         """So many requests with events are answered 503."""
         self.refuse_events_with: int | None = None
         self.lose_event_answers = 0
+        self.events_take_s = 0.0
         """So many times events are taken, and the answer is lost."""
         self.ignore_events = False
         self.cancel_by_events = False
@@ -201,6 +202,7 @@ class FakeOrchestrator:
         body = orjson.loads(await request.read())
         if self.events_gate is not None:
             await self.events_gate.wait()
+        await asyncio.sleep(self.events_take_s)
         if self.fail_events > 0:
             self.fail_events -= 1
             return _problem(503, "store_full", "no memory left")

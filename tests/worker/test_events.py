@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from muster_worker import Ctx, TaskLogHandler, Worker
 from muster_worker.event_wire import LINE_BYTES_MAX, TaskEventsMessage
-from muster_worker.events import BUFFER_BYTES_MAX, split_line
+from muster_worker.events import BUFFER_BYTES_MAX, EventSender, split_line
 
 from tests.worker.conftest import Serving
 from tests.worker.fake_orchestrator import FakeOrchestrator, until
@@ -88,6 +88,17 @@ async def test_refused_and_doubtful_batches_are_sent_again_until_taken(
         task_id = fake.give("talk")
         await fake.result(task_id)
     assert texts(fake, task_id) == [f"line {i}" for i in range(700)]
+
+
+async def test_lines_are_not_given_up_while_a_slow_orchestrator_takes_them(
+    fake: FakeOrchestrator, serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EventSender.flush, "__defaults__", (0.5,))
+    fake.events_take_s = 0.1
+    async with serving(talker(4000), fake):
+        task_id = fake.give("talk")
+        await fake.result(task_id)
+    assert len(texts(fake, task_id)) == 4000
 
 
 async def test_a_task_is_never_held_up_and_what_does_not_fit_is_counted(
