@@ -460,7 +460,15 @@ class FakeEngine:
         return EventsReply(report.first + len(report.entries) - 1, self.records[report.task_id[:36]].cancel_requested)
 
     async def note_line(
-        self, job_id: str, *, tenant: str | None, seq: int, stream: Stream, text: str, at: UnixMs | None
+        self,
+        job_id: str,
+        *,
+        tenant: str | None,
+        seq: int,
+        stream: Stream,
+        text: str,
+        at: UnixMs | None,
+        worker: str | None = None,
     ) -> bool:
         await self.job(tenant or self.records[job_id].tenant, job_id)
         if any(entry.seq == seq for entry in self.log):

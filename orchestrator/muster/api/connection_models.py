@@ -65,7 +65,7 @@ class SavedConnection(Answer):
     attempts: int
     schedule: str | None
     timezone: str
-    clients: list[str] | None
+    clients: Annotated[list[str] | None, Field(description="Not told of one in the server's file.")] = None
     source: Annotated[Literal["file", "api"], Field(description="`file`: it cannot be changed by API.")]
     changed_at: AwareDatetime | None
     next_run_at: AwareDatetime | None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from aiohttp import web
+from muster_worker.command.contract import COMMAND
 
 from muster.api.call import Call, json_answer
 from muster.api.connection_models import SaveConnection
@@ -71,13 +72,26 @@ async def _shown(call: Call, known: Sequence[Known]) -> list[dict[str, Any]]:
 def connection_object(known: Known, ended: JobRecord | None, slot: Slot | None, now: UnixMs) -> dict[str, Any]:
     timing = known.connection.timing
     return {
-        **known.connection.facts(),
+        **_facts(known),
         "source": "file" if known.is_configured else "api",
         "changed_at": time_text(known.changed_at),
         "next_run_at": None if timing is None else time_text(timing.next(now)),
         "last_run": None if ended is None else _run_object(ended),
         "last_slot": None if slot is None or slot.outcome == "seen" else _slot_object(slot),
     }
+
+
+def _facts(known: Known) -> dict[str, Any]:
+    """Of the server's file without what is the server's business: who else sees it, and what its variables hold."""
+    facts = known.connection.facts()
+    if not known.is_configured:
+        return facts
+    del facts["clients"]
+    inputs = [facts["command"], facts["initial_data"] if known.connection.blueprint == COMMAND else None]
+    for given in inputs:
+        if given is not None and isinstance(given.get("environment"), dict):
+            given["environment"] = dict.fromkeys(given["environment"])
+    return facts
 
 
 def _run_object(record: JobRecord) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from muster.api.call import Call, json_answer
 from muster.api.parameters import refused
 
 DAYS_BACK: Final = 7
+FIRST_DAY: Final = date(1970, 1, 1)
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -17,7 +18,8 @@ async def get_cost_days(call: Call) -> web.Response:
     """Cost of one's jobs by the day they were created, newest first, and by what they ran."""
     today = datetime.now(UTC).date()
     until = _day(call, "until", today)
-    costs = await call.engine.costs(call.tenant, _day(call, "since", until - timedelta(days=DAYS_BACK)), until)
+    since = _day(call, "since", max(FIRST_DAY, until - timedelta(days=DAYS_BACK)))
+    costs = await call.engine.costs(call.tenant, since, until)
     days = [
         {
             "date": cost.day.isoformat(),
@@ -39,6 +41,6 @@ def _day(call: Call, name: str, default: date) -> date:
         day = date.fromisoformat(text) if _DATE.fullmatch(text) else None
     except ValueError:
         day = None
-    if day is None:
-        raise refused(name, text, "a day, for example 2026-01-31")
+    if day is None or day < FIRST_DAY:
+        raise refused(name, text, "a day from 1970-01-01, for example 2026-01-31")
     return day

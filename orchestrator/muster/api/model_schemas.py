@@ -20,8 +20,7 @@ class ModelSchemas:
         rows = tuple(operations)
         wanted: dict[tuple[Any, JsonSchemaMode], None] = {}
         for row in rows:
-            if row.body is not None:
-                wanted[row.body, "validation"] = None
+            wanted |= {(model, "validation"): None for model in (row.body, row.form) if model is not None}
             wanted |= {(answer.model, "serialization"): None for answer in row.answers if answer.model is not None}
         wanted[Problem, "serialization"] = None
         # Numbers as keys: list[X] and dict[str, X] are no keys that pydantic would take.

@@ -33,6 +33,7 @@ _TAGS: Final[Mapping[Tag, str]] = {
     Tag.WS: "Live messages over a WebSocket. The client token is the parameter `api_key`.",
     Tag.SYSTEM: "Whether the server answers, and whether it can work.",
     Tag.CONNECTIONS: "Saved, named jobs: run them by name, by schedule, or all in a row. Needs a client token.",
+    Tag.MONITOR: "Executions, their steps and artifacts, and what the server is doing, live and as lists.",
     Tag.EXECUTIONS: "Run scripts, alone and in batches, and what they cost. Needs a client token.",
 }
 _COMMON_ERRORS: Final = (ErrorCode.INTERNAL,)
@@ -41,7 +42,7 @@ _OF_AUTH: Final[Mapping[Auth, tuple[ErrorCode, ...]]] = {
     Auth.NONE: (),
     Auth.WORKER: (ErrorCode.UNAUTHENTICATED, ErrorCode.INVALID_PARAMETER, ErrorCode.FORBIDDEN),
 }
-_FORM: Final = {
+_FORM: Final[dict[str, Any]] = {
     "type": "object",
     "required": ["file"],
     "properties": {"file": {"type": "string", "format": "binary"}},
@@ -144,10 +145,23 @@ def _described(operation: Operation, models: ModelSchemas) -> dict[str, Any]:
         schema = models.body(operation.body)
         row["requestBody"] = {"required": _has_required(operation), "content": {JSON: {"schema": schema}}}
     elif operation.takes_form:
-        row["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}
+        schema = _form(operation, models)
+        row["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
     elif operation.takes_file:
         row["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}
     return row
+
+
+def _form(operation: Operation, models: ModelSchemas) -> dict[str, Any]:
+    """The file, and beside it the members of `form` as parts."""
+    if operation.form is None:
+        return _FORM
+    fields = models.written_out(operation.form)
+    return {
+        "type": "object",
+        "required": [*_FORM["required"], *fields.get("required", ())],
+        "properties": {**_FORM["properties"], **fields["properties"]},
+    }
 
 
 def _described_endpoint(
@@ -231,7 +245,10 @@ def _security(auth: Auth) -> list[dict[str, list[str]]]:
         return []
     if auth is Auth.WORKER:
         return [{"WorkerToken": []}]
-    return [{name: []} for name in ("ClientToken", "ApiKey", "Bearer")]
+    choices: list[dict[str, list[str]]] = [{name: []} for name in ("ClientToken", "ApiKey", "Bearer")]
+    if auth in {Auth.CLIENT_IF_ANY, Auth.MONITOR}:
+        choices.append({})  # nobody in particular, where the server is set up so
+    return choices
 
 
 def _security_schemes(api_key_header: str) -> dict[str, Any]:

@@ -103,6 +103,8 @@ class Operation:
     """The body is a file, which the handler reads piece by piece."""
     takes_form: bool = False
     """The file is the part `file` of a form, and nothing else will do."""
+    form: type[BaseModel] | None = None
+    """The other parts of that form."""
     empty_body_is_none: bool = False
     """An empty body is told from `{}` (else it means the same)."""
     parameters: tuple[Parameter, ...] = ()

@@ -187,9 +187,17 @@ class Engine(Protocol):
     async def take_events(self, report: EventsReport) -> EventsReply: ...
 
     async def note_line(
-        self, job_id: str, *, tenant: str | None, seq: int, stream: Stream, text: str, at: UnixMs | None
+        self,
+        job_id: str,
+        *,
+        tenant: str | None,
+        seq: int,
+        stream: Stream,
+        text: str,
+        at: UnixMs | None,
+        worker: str | None = None,
     ) -> bool:
-        """A line under a number of its teller's; False where that has one. Without *tenant* a worker tells it."""
+        """A line under a number of its teller's; False where that has one. Without *tenant* *worker* tells it."""
         ...
 
     async def logs(self, tenant: str, job_id: str, *, after: int, limit: int, stream: Stream | None) -> LogPage: ...

@@ -170,8 +170,9 @@ class Engine:
         await self._background.settled()
 
     def drain(self) -> None:
-        """Send waiting polls home and take no new jobs; what runs goes on."""
+        """Send all who wait home and take no new jobs; what runs goes on."""
         self._jobs.draining = self._work.draining = True
+        self._watchers.close()
         self._dispatcher.close()
         self._journal.close()
         self._live.close()

@@ -26,6 +26,7 @@ from muster.core.file_record import (
 )
 from muster.core.ids import JobId, TaskId, UnixMs, split_task_id
 from muster.engine.settings import FileSettings
+from muster.engine.uploads import still_planned
 from muster.errors import ErrorCode, MusterError
 from muster.files.blobs import Blobs, DiskFull, Open, Received, StorageFailed, TooLarge
 from muster.files.bucket import BucketBlobs
@@ -75,9 +76,9 @@ class Files:
         upload = secrets.token_hex(16)
         return upload, await self._store.files.plan_upload(upload, planned, self._settings.signed_upload_ms)
 
-    async def is_planned(self, file_id: str) -> bool:
-        """Somebody was given a URL to send it, and has not done so; there is still time."""
-        return is_upload_id(file_id) and await self._store.files.planned_upload(file_id) is not None
+    async def is_planned(self, tenant: str, file_id: str) -> bool:
+        """A URL to send it was made for *tenant*, and nobody has done so; there is still time."""
+        return bool(await still_planned(self._store.files, tenant, (file_id,)))
 
     async def send_planned(self, upload: str, chunks: Chunks) -> FileRecord:
         """The bytes of a planned upload, once. What was cut short may be sent again.

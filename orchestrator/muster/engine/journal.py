@@ -130,21 +130,31 @@ class Journal:
             events = _rest(events, reply)
 
     async def note_line(
-        self, job_id: str, *, tenant: str | None, seq: int, stream: Stream, text: str, at: UnixMs | None
+        self,
+        job_id: str,
+        *,
+        tenant: str | None,
+        seq: int,
+        stream: Stream,
+        text: str,
+        at: UnixMs | None,
+        worker: str | None = None,
     ) -> bool:
         """Keep a line under the number that its teller chose; False where that has a line, which stays.
 
-        *tenant* None: a worker tells, whosever job it is. Followers that are past the number are told where they want
-        late lines.
+        *tenant* None: a worker tells, whosever job it is; with *worker* only this one, of what it has now. Followers
+        that are past the number are told where they want late lines.
 
         Raises:
-            MusterError: JOB_NOT_FOUND, JOB_FINAL.
+            MusterError: JOB_NOT_FOUND, JOB_FINAL; FORBIDDEN where *worker* does not have the job's task.
         """
         job = JobId(job_id)
         if tenant is not None:
             await self._job(tenant, job_id)
         elif not is_job_id(job_id):
             raise _job_not_found()
+        if worker is not None:
+            await self._refuse_others(job, worker)
         noted = await self._store.note_line(
             NotedLine(job, seq, at, stream, text, log_bytes_max=self._settings.log_bytes_max)
         )
@@ -240,6 +250,17 @@ class Journal:
         """Of a job whose log just ended, for the last word to its followers."""
         record = await self._store.read(JobId(job_id))
         return None if record is None else record.status
+
+    async def _refuse_others(self, job: JobId, worker: str) -> None:
+        record = await self._store.read(job)
+        if record is None:
+            raise _job_not_found()
+        if record.current_worker != worker:
+            raise MusterError(
+                ErrorCode.FORBIDDEN,
+                f"Worker {worker!r} has no task of job {job}.",
+                hint="A worker with a token of its own tells lines of the job that it works on.",
+            )
 
     async def _job(self, tenant: str, job_id: str) -> JobRecord:
         record = await self._store.read(JobId(job_id)) if is_job_id(job_id) else None

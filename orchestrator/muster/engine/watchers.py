@@ -27,6 +27,12 @@ class Watchers:
         self._store = store
         self._replica = replica
         self._watches: dict[JobId, set[Watch]] = {}
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Send everybody home with the job as it is, at once: this server stops."""
+        self._is_closed = True
+        self.announce_all()
 
     def announce(self, job: JobId) -> None:
         """The job changed, here or elsewhere."""
@@ -48,6 +54,8 @@ class Watchers:
     def watch(self, job: JobId) -> Iterator[Watch]:
         """Collect what is announced of *job* from here on."""
         watch = Watch()
+        if self._is_closed:
+            watch.changed.set()
         self._watches.setdefault(job, set()).add(watch)
         try:
             yield watch
@@ -58,7 +66,7 @@ class Watchers:
                 del self._watches[job]
 
     async def end(self, job: JobId, watch: Watch, timeout_ms: int) -> JobRecord | None:
-        """The job once it is final, or as it is after *timeout_ms*. The store knows already that we watch."""
+        """The job once it is final, or as it is after *timeout_ms* or at `close`. The store knows that we watch."""
         return await self._wait(job, watch, None, timeout_ms, announced=True)
 
     async def wait(self, job: JobId, since: int | None, timeout_ms: int) -> JobRecord | None:
@@ -79,7 +87,7 @@ class Watchers:
                 return watch.final
             watch.changed.clear()
             record = await self._store.read(job, self._replica, changes=since is not None)
-            if record is None or _is_enough(record, since) or loop.time() >= deadline:
+            if record is None or self._is_closed or _is_enough(record, since) or loop.time() >= deadline:
                 return record
 
 

@@ -42,6 +42,26 @@ def labels_of(record: JobRecord) -> Mapping[str, Any]:
     return labels if record.blueprint == COMMAND and isinstance(labels, Mapping) else {}
 
 
+def mapping_of(labels: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The member *name* where it is an object: clients of the core may write anything there."""
+    value = labels.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def text_of(labels: Mapping[str, Any], name: str) -> str | None:
+    """The member *name* where it is a text."""
+    value = labels.get(name)
+    return value if isinstance(value, str) else None
+
+
+def texts_of(labels: Mapping[str, Any], name: str) -> list[str] | None:
+    """The member *name* where it is a list of texts."""
+    value = labels.get(name)
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        return None
+    return list(value)
+
+
 def exit_code_of(record: JobRecord) -> int | None:
     """None until the end, and for a job that was cancelled or never ran."""
     code = record.context.results.get("exit_code")

@@ -131,9 +131,11 @@ async def test_an_input_never_takes_the_place_of_an_output_and_is_never_a_flag(c
 
 
 async def test_words_reach_the_program_as_they_are(cli: Cli) -> None:
-    for text in ("--help", "$(id) `id` ; exit 1", "%s %d \\n", "é\u4e2d", ""):
+    for text in ("-", "-1", "$(id) `id` ; exit 1", "%s %d \\n", "é\u4e2d", ""):
         body = (await cli.run("echo", {"text": text})).body
         assert body["stdout"] == f"{text}\n"
+    refused = await cli.run("echo", {"text": "--help"})
+    assert (refused.status, refused.body["errors"][0]["pointer"]) == (422, "/args/text")
 
 
 async def test_where_no_argument_names_a_file_what_was_printed_is_kept(cli: Cli) -> None:

@@ -44,6 +44,18 @@ async def test_connections_are_listed_with_their_definitions(client: Pipelines) 
     assert items[3]["command"] == OWN["command"]
 
 
+async def test_of_a_connection_of_the_file_neither_clients_nor_values_of_variables_are_told(
+    client: Pipelines, special: Pipelines
+) -> None:
+    items = (await special.ok("GET", "/api/v1/connections"))["items"]
+    assert [one["name"] for one in items if "clients" in one] == []
+    flaky = await special.ok("GET", "/api/v1/connections/flaky")
+    assert flaky["command"]["environment"] == {"F": None}
+    assert "clients" not in flaky
+    own = await saved(client, command={"argv": ["true"], "environment": {"A": "b"}})
+    assert (own["clients"], own["command"]["environment"]) == (None, {"A": "b"})
+
+
 async def test_a_name_is_taken_once_and_replaced_on_purpose(client: Pipelines) -> None:
     await saved(client)
     again = await client.call("POST", "/api/v1/connections", OWN)

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from muster.surfaces.paging import PAGE_BYTES_MAX
 
 from tests.conformance.executions.conftest import ASSUMED_PRICE, RUNTIME, UNSERVED, Client, new_client
 from tests.system.callers import PlainWorker
@@ -218,3 +219,25 @@ async def test_no_files_cost_nothing_and_the_runtime_has_a_default(quiet: Client
 async def test_estimates_of_nonsense_are_422(quiet: Client, query: str) -> None:
     reply = await quiet.call("GET", f"/api/v1/estimate?{query}")
     assert (reply.status, reply.body["code"]) == (422, "unprocessable")
+
+
+async def test_lists_of_very_large_executions_have_the_newest_that_fit(quiet: Client) -> None:
+    large = "x" * 900_000
+    made = [await quiet.start("command", argv=["true"], labels={"input_files": [large]}) for _ in range(20)][::-1]
+    reply = await quiet.call("GET", "/api/v1/executions?limit=200")
+    ids = [execution["execution_id"] for execution in reply.body]
+    assert 1 < len(ids) < len(made)
+    assert ids == made[: len(ids)]
+    assert len(reply.raw) <= PAGE_BYTES_MAX + 10_000
+
+
+async def test_a_batch_of_very_large_members_lists_the_newest_that_fit(quiet: Client) -> None:
+    made: list[str] = []
+    for number in range(20):
+        initial = {"argv": ["true"], "labels": {"input_files": [f"{number}{'x' * 900_000}"]}}
+        reply = await quiet.call("POST", "/api/v1/jobs/command", {"initial_data": initial, "tags": ["batch:large"]})
+        made.append(reply.body["job_id"])
+    listed = await get(quiet, "/api/v1/batches/large/executions")
+    assert 1 < len(listed) < len(made)
+    assert [member["execution_id"] for member in listed] == made[-len(listed) :]
+    assert (await get(quiet, "/api/v1/batches/large/status"))["total"] == len(made)

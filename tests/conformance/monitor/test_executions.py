@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from muster.surfaces.monitor import models
+from muster.surfaces.paging import PAGE_BYTES_MAX
 
 from tests.conformance.monitor.conftest import NEVER, Monitor
 from tests.system.callers import until
@@ -424,3 +425,17 @@ async def test_a_job_may_say_anything_of_itself_and_is_shown(client: Monitor, va
     shown = (await client.details(execution_id))["execution"]
     assert models.Execution.model_validate(shown)
     assert (await client.listed())["executions"][0]["id"] == execution_id
+
+
+async def test_a_page_of_very_large_executions_ends_early_and_says_so(client: Monitor) -> None:
+    whole = [await client.run("true", metadata={"a": "x" * 900_000}) for _ in range(20)][::-1]
+    seen: list[str] = []
+    has_more = True
+    while has_more:
+        reply = await client.call("GET", f"/api/executions?offset={len(seen)}")
+        assert len(reply.raw) <= PAGE_BYTES_MAX + 10_000
+        assert reply.body["data"]["total_count"] == len(whole)
+        seen += [execution["id"] for execution in reply.body["data"]["executions"]]
+        has_more = reply.body["data"]["has_more"]
+        assert has_more is (len(seen) < len(whole))
+    assert seen == whole

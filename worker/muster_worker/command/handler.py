@@ -14,6 +14,7 @@ from muster_worker.command.output import Output
 from muster_worker.command.plan import NotAllowed, plan, script_names
 from muster_worker.command.printed import Printed
 from muster_worker.command.process import Ended, NotStarted, Order, Process, SupervisorLost, supervised
+from muster_worker.command.secrecy import close_to_commands
 from muster_worker.command.settings import CommandSettings
 from muster_worker.context import Ctx
 from muster_worker.errors import ClientError, Failed
@@ -42,6 +43,7 @@ def add_commands(worker: Worker, settings: CommandSettings, *, slots: int | None
     """Let *worker* take `command` tasks, `slots` at a time. Raises ValueError where it has a handler for them."""
     if sys.platform != "linux":
         raise ValueError("commands run on Linux only: nothing else can be made to leave no process behind")
+    close_to_commands()
     worker.add(command_task, CommandHandler(settings).run, slots=slots)
     worker.offer_runtimes(settings.runtimes)
 

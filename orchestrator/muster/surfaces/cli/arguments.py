@@ -97,8 +97,21 @@ def _mapped(command: Command, given: Given, text_of: Callable[[str], str]) -> It
             yield from map(text_of, values)
         else:
             for text in values:
-                yield flag
-                yield text_of(text)
+                yield from _flag_with(flag, text_of(text))
+
+
+def _flag_with(flag: str, text: str) -> Iterator[str]:
+    """As one word where the program would take the value for another option."""
+    if not _is_like_option(text):
+        yield from (flag, text)
+    elif len(flag) == _SHORT_FLAG:
+        yield flag + text
+    else:
+        yield f"{flag}={text}"
+
+
+def _is_like_option(text: str) -> bool:
+    return text.startswith("-") and text != STANDARD_STREAM and _NUMBERS["float"].fullmatch(text) is None
 
 
 def _flag(name: str) -> str:
@@ -143,7 +156,10 @@ class _Reader:
         given |= self._undeclared()
         if unnamed:
             if self._command.more_arguments:
-                given[POSITIONAL] = tuple(_text(value) for value in unnamed)
+                texts = tuple(_text(value) for value in unnamed)
+                given[POSITIONAL] = texts
+                if any(map(_is_like_option, texts)):
+                    self._say(POSITIONAL, _LIKE_OPTION)
             else:
                 self._say(POSITIONAL, f"has {len(unnamed)} more than the command takes")
         for name, text in _output_values(self._command, given):
@@ -187,10 +203,18 @@ class _Reader:
         complaint = self._wrong_count(argument, len(items)) or next(
             filter(None, (_wrong(argument, i) for i in items)), None
         )
+        if complaint is None and not self._may_begin_with_dash(argument, value):
+            complaint = _LIKE_OPTION if any(_is_like_option(_text(item)) for item in items) else None
         if complaint is not None:
             self._say(argument.name, complaint)
             return None
         return tuple(_text(item) for item in items)
+
+    def _may_begin_with_dash(self, argument: Argument, value: Value) -> bool:
+        """Its values follow a flag in one word, or whoever declared the command wrote them."""
+        leads_word = any(found and found[1] == argument.name for found in map(PLACEHOLDER.match, self._command.argv))
+        stands_alone = argument.positional or argument.nargs is not None or leads_word
+        return not stands_alone or argument.choices is not None or value is argument.default
 
     def _wrong_count(self, argument: Argument, count: int) -> str | None:
         if isinstance(argument.nargs, int) and count != argument.nargs:
@@ -241,6 +265,8 @@ def _wrong_number(argument: Argument, value: Scalar) -> str | None:
     return None
 
 
+_LIKE_OPTION: Final = "must not begin with '-', as an option does"
+_SHORT_FLAG: Final = len("-x")
 _FLAG_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _NUMBERS: Final = {
     "int": re.compile(r"[+-]?[0-9]{1,18}"),

@@ -8,7 +8,7 @@ from muster.api.call import Call, json_answer
 from muster.api.wire import time_text
 from muster.core.connection import Connection, name_of_run
 from muster.core.record import JobRecord
-from muster.surfaces.command_job import labels_of
+from muster.surfaces.command_job import labels_of, text_of
 from muster.surfaces.connections.outcome import number_of_run, result_of
 from muster.surfaces.connections.parameters import bounded
 
@@ -49,8 +49,9 @@ def _entry(record: JobRecord, known: dict[str, Connection]) -> dict[str, Any]:
 def _kind_and_schema(record: JobRecord, connection: Connection | None) -> tuple[str, str]:
     """As they were at the run; of another blueprint than `command` as they are now."""
     labels = labels_of(record)
-    if "type" in labels and "schema" in labels:
-        return str(labels["type"]), str(labels["schema"])
+    kind, schema = text_of(labels, "type"), text_of(labels, "schema")
+    if kind is not None and schema is not None:
+        return kind, schema
     if connection is not None:
         return connection.type, connection.schema_name
     return record.blueprint, ""

@@ -10,6 +10,7 @@ from muster.api.wire import time_text
 from muster.core.connection import BATCH_TAG, name_of_run
 from muster.core.record import JobRecord
 from muster.core.status import JobStatus
+from muster.engine.connections import SEQUENCE
 from muster.errors import ErrorCode, MusterError
 from muster.surfaces.connections.outcome import error_of, result_of
 from muster.surfaces.words import word
@@ -44,7 +45,8 @@ async def _task(call: Call) -> JobRecord:
 
 
 def _is_batch(record: JobRecord) -> bool:
-    return BATCH_TAG in record.submission.tags
+    """Clients may tag whatever they start."""
+    return record.blueprint == SEQUENCE and BATCH_TAG in record.submission.tags
 
 
 def _not_active(record: JobRecord) -> MusterError:
@@ -77,13 +79,17 @@ def _single(record: JobRecord) -> dict[str, Any]:
 
 
 def _batch(record: JobRecord) -> dict[str, Any]:
-    members = record.submission.initial_data["members"]
+    members = record.submission.initial_data.get("members")
     progress = _progress(record)
     return {
-        "connections": [member["name"] for member in members],  # type: ignore[index,union-attr,call-overload]
+        "connections": [member.get("name") for member in _mappings(members)],
         "current": None if record.status.is_final else progress.get("current"),
         "completed": list(progress.get("completed", ())),
     }
+
+
+def _mappings(value: Any) -> list[Mapping[str, Any]]:
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list | tuple) else []
 
 
 def _progress(record: JobRecord) -> Mapping[str, Any]:

@@ -27,8 +27,10 @@ from muster.surfaces.executions.shapes import (
     USER_METADATA,
     Around,
     execution_object,
+    user_metadata_of,
 )
 from muster.surfaces.output import collected_output
+from muster.surfaces.paging import Page
 from muster.surfaces.words import FINAL_WORDS, QUEUED, RUNNING, word
 
 LIST_DEFAULT: Final = 50
@@ -74,28 +76,28 @@ async def show_execution(call: Call) -> web.Response:
     around = Around(
         output=await collected_output(call.engine, call.tenant, record.id),
         worker=await _worker_of(call, record),
-        upload_urls=upload_urls(call, record),
+        upload_urls=await upload_urls(call, record),
         download_urls=await _download_urls(call, record),
     )
     return json_answer(execution_object(record, around))
 
 
 async def list_own_executions(call: Call) -> web.Response:
-    """One's executions, newest first, without their output."""
+    """One's executions, newest first, without their output; fewer than `limit` where they are very large."""
     limit, status, metadata = _limit(call), _status(call), _metadata_of(call)
-    found: list[JobRecord] = []
+    shown = Page()
     cursor: str | None = None
     for _ in range(SCANNED_MAX // LIST_MAX):
         page = await call.engine.jobs(
             call.tenant, limit=LIST_MAX, cursor=cursor, statuses=_statuses(status), blueprint=COMMAND
         )
-        found += [record for record in page.items if _fits(record, status, metadata)]
+        for record in page.items:
+            if not shown.is_full and len(shown.items) < limit and _fits(record, status, metadata):
+                shown.add(execution_object(record, Around(upload_urls=await upload_urls(call, record))))
         cursor = page.next
-        if cursor is None or len(found) >= limit:
+        if cursor is None or shown.is_full or len(shown.items) >= limit:
             break
-    return json_answer(
-        [execution_object(record, Around(upload_urls=upload_urls(call, record))) for record in found[:limit]]
-    )
+    return json_answer(shown.items)
 
 
 async def retry_execution(call: Call) -> web.Response:
@@ -117,7 +119,7 @@ def _params(given: Mapping[str, Any], inputs: Inputs, labels: Mapping[str, Any])
 
 async def _just_made(call: Call, job_id: str) -> web.Response:
     record = await call.engine.job(call.tenant, job_id)
-    made = execution_object(record, Around(upload_urls=upload_urls(call, record)))
+    made = execution_object(record, Around(upload_urls=await upload_urls(call, record)))
     return json_answer({**made, **AT_THE_START})
 
 
@@ -168,5 +170,5 @@ def _statuses(status: str | None) -> frozenset[JobStatus] | None:
 def _fits(record: JobRecord, status: str | None, metadata: Mapping[str, str]) -> bool:
     if status is not None and word(SURFACE, record) != status:
         return False
-    known = labels_of(record).get(USER_METADATA) or {}
+    known = user_metadata_of(record) or {}
     return all(known.get(name) == value for name, value in metadata.items())

@@ -1,5 +1,6 @@
 """Files that an execution gets: still to be sent, here already, or copied from the execution that is run again."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,11 +8,12 @@ from typing import BinaryIO, Final
 
 from muster.api.call import Call
 from muster.api.files import signed_url
-from muster.core.file_record import FileRecord
+from muster.core.file_record import FileRecord, is_upload_id
 from muster.core.record import JobRecord
 from muster.engine.files import Files
 from muster.errors import ErrorCode, MusterError
 from muster.files.names import safe_name
+from muster.surfaces.command_job import labels_of
 from muster.surfaces.executions.artifacts import found_by_key
 from muster.surfaces.executions.finding import members_of
 
@@ -73,7 +75,7 @@ async def copied_inputs(call: Call, record: JobRecord) -> Inputs:
         file_id = member.get("file_id")
         if file_id is None:
             inputs.members.append(dict(member))
-        elif await files.is_planned(file_id):
+        elif await files.is_planned(call.tenant, file_id):
             inputs.add(member["name"], file_id)
             inputs.uploads[asked_for.get(file_id, member["name"])] = file_id
         else:
@@ -104,17 +106,24 @@ async def _bytes_of(files: Files, record: FileRecord) -> AsyncIterator[bytes]:
         source.close()
 
 
-def upload_urls(call: Call, record: JobRecord) -> dict[str, str] | None:
-    """Where what is still to be sent is to be sent; None once there is nothing, or no time left."""
+async def upload_urls(call: Call, record: JobRecord) -> dict[str, str] | None:
+    """Where what is still to be sent is to be sent; None once there is nothing, or no time left.
+
+    Clients may write a job's labels themselves: only uploads that were planned for the caller get a URL.
+    """
     until_s = record.created_at // 1000 + UPLOAD_S
     uploads = uploads_of(record)
     if not uploads or record.started_at is not None or record.status.is_final or until_s <= time.time():
         return None
-    return {name: signed_url(call, "PUT", upload, until_s) for name, upload in uploads.items()}
+    ids = tuple(dict.fromkeys(uploads.values()))
+    awaited = await asyncio.gather(*(call.engine.files.is_planned(call.tenant, upload) for upload in ids))
+    planned = {upload for upload, is_awaited in zip(ids, awaited, strict=True) if is_awaited}
+    urls = {name: signed_url(call, "PUT", upload, until_s) for name, upload in uploads.items() if upload in planned}
+    return urls or None
 
 
 def uploads_of(record: JobRecord) -> Mapping[str, str]:
-    labels = record.submission.initial_data.get("labels")
-    uploads = labels.get(UPLOADS) if isinstance(labels, Mapping) else None
+    """As the job's labels have them, whoever wrote those."""
+    uploads = labels_of(record).get(UPLOADS)
     known = uploads if isinstance(uploads, Mapping) else {}
-    return {name: upload for name, upload in known.items() if isinstance(upload, str)}
+    return {name: upload for name, upload in known.items() if isinstance(upload, str) and is_upload_id(upload)}

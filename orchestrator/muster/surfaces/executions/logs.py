@@ -14,7 +14,14 @@ import orjson
 from aiohttp import WSCloseCode, WSMsgType, hdrs, web
 
 from muster.api import client_socket
-from muster.api.auth import CLIENT_HEADER, WORKER_HEADER, Client, authenticate_client, authenticate_worker
+from muster.api.auth import (
+    CLIENT_HEADER,
+    WORKER_HEADER,
+    Client,
+    WorkerIdentity,
+    authenticate_client,
+    authenticate_worker,
+)
 from muster.api.body import validated
 from muster.api.call import Call, json_answer
 from muster.api.operations import Auth
@@ -77,6 +84,7 @@ async def stream_log_line(call: Call) -> web.Response:
         await call.engine.note_line(
             execution_id,
             tenant=None if call.client is None else call.client.tenant,
+            worker=None if call.identity is None else call.identity.worker_id,
             seq=line.sequence_number + 1,
             stream=line.stream,
             text=line.message.removesuffix("\n").removesuffix("\r"),
@@ -90,28 +98,36 @@ async def stream_log_line(call: Call) -> web.Response:
 
 
 def let_runners_and_owners_in(call: Call) -> None:
-    """A guard: a worker's token, as its own header or as Bearer, or a client's.
+    """A guard: a worker's token, as its own header or as Bearer, or a client's. Beside a worker's, a client's is valid.
 
     Raises:
         MusterError: UNAUTHENTICATED.
     """
     request, credentials = call.request, call.edge.credentials
+    api_key_header = call.edge.settings.api_key_header
+    is_alone = CLIENT_HEADER not in request.headers and api_key_header not in request.headers
     if WORKER_HEADER in request.headers:
         call.identity = authenticate_worker(request, credentials)
+        carries_more = not is_alone or hdrs.AUTHORIZATION in request.headers
+        if carries_more and not (is_alone and _bearing_worker(call) == call.identity):
+            authenticate_client(request, credentials, api_key_header)
         return
-    api_key_header = call.edge.settings.api_key_header
     try:
         call.client = authenticate_client(request, credentials, api_key_header)
     except MusterError as refusal:
         if refusal.code is not ErrorCode.UNAUTHENTICATED:
             raise
-        is_alone = CLIENT_HEADER not in request.headers and api_key_header not in request.headers
-        scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-        if not is_alone or scheme.lower() != "bearer":
-            raise
-        call.identity = credentials.worker(token.strip().encode("utf-8", "surrogateescape"))
+        call.identity = _bearing_worker(call) if is_alone else None
         if call.identity is None:
             raise
+
+
+def _bearing_worker(call: Call) -> WorkerIdentity | None:
+    """The worker whose token the request carries as Bearer."""
+    scheme, _, token = call.request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    if scheme.lower() != "bearer":
+        return None
+    return call.edge.credentials.worker(token.strip().encode("utf-8", "surrogateescape"))
 
 
 def log_id(execution_id: str, sequence_number: int) -> str:

@@ -72,6 +72,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     Operation("POST", "/api/v1/executions/{execution_id}/logs/stream", logs.stream_log_line,
               "Add a line of output (runners)", Tag.EXECUTIONS, (Answer(200, "Kept.", m.LogLineTaken),),
               body=m.StreamLogLine, empty_body_is_none=True, guard=logs.let_runners_and_owners_in,
-              errors=(E.UNAUTHENTICATED, E.UNPROCESSABLE, E.JOB_FINAL, E.STORE_FULL, *_JOB), unprocessable=True,
+              errors=(E.UNAUTHENTICATED, E.FORBIDDEN, E.UNPROCESSABLE, E.JOB_FINAL, E.STORE_FULL, *_JOB),
+              unprocessable=True,
               parameters=tuple(text_parameter(name, f"As `{name}` of the body.") for name in _LINE)),
 )

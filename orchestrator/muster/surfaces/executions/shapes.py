@@ -10,7 +10,7 @@ from muster_worker.command.contract import COMMAND
 from muster.api.wire import time_text
 from muster.core.record import JobRecord
 from muster.core.status import JobStatus
-from muster.surfaces.command_job import exit_code_of, labels_of, meta_of, run_ms
+from muster.surfaces.command_job import exit_code_of, labels_of, meta_of, run_ms, text_of, texts_of
 from muster.surfaces.executions.finding import members_of
 from muster.surfaces.output import CollectedOutput
 from muster.surfaces.words import QUEUED, word
@@ -49,7 +49,7 @@ class Around:
 
 
 def execution_object(record: JobRecord, around: Around) -> dict[str, Any]:
-    given, labels, output = record.submission.initial_data, labels_of(record), around.output
+    given, output = record.submission.initial_data, around.output
     cost_micros = record.cost_micros
     final = record.status.is_final
     return {
@@ -79,8 +79,8 @@ def execution_object(record: JobRecord, around: Around) -> dict[str, Any]:
         "execution_metadata": meta_of(record),
         "retry_count": record.retries,
         "max_retries": _tries(record) - 1,
-        "user_metadata": labels.get(USER_METADATA),
-        "batch_id": labels.get(BATCH),
+        "user_metadata": user_metadata_of(record),
+        "batch_id": text_of(labels_of(record), BATCH),
     }
 
 
@@ -102,8 +102,15 @@ def error_of(record: JobRecord) -> str | None:
 
 def input_names(record: JobRecord) -> list[str]:
     """As the client gave them, else as they lie in the task's directory."""
-    given = labels_of(record).get(INPUT_FILES)
-    return list(given) if isinstance(given, list) else [str(member["name"]) for member in members_of(record)]
+    given = texts_of(labels_of(record), INPUT_FILES)
+    return [str(member["name"]) for member in members_of(record)] if given is None else given
+
+
+def user_metadata_of(record: JobRecord) -> Mapping[str, str] | None:
+    """Texts by name, as the client gave them; None where nothing was given, or something else."""
+    given = labels_of(record).get(USER_METADATA)
+    is_known = isinstance(given, Mapping) and all(isinstance(value, str) for value in given.values())
+    return given if is_known else None
 
 
 def _input_file(record: JobRecord) -> str | None:

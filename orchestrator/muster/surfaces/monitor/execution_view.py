@@ -9,7 +9,7 @@ from muster.core.ids import UnixMs
 from muster.core.record import JobRecord
 from muster.core.status import JobStatus
 from muster.surfaces.command_job import SURFACE as OF_SURFACE
-from muster.surfaces.command_job import exit_code_of, labels_of, run_ms
+from muster.surfaces.command_job import exit_code_of, labels_of, mapping_of, run_ms, text_of, texts_of
 from muster.surfaces.monitor.steps import SURFACE, StepsOf, is_command, progress_of
 from muster.surfaces.words import word
 
@@ -17,6 +17,7 @@ from muster.surfaces.words import word
 def execution_object(record: JobRecord, steps: StepsOf) -> dict[str, Any]:
     params = record.submission.initial_data if is_command(record) else {}
     labels = own_labels(record)
+    tags = texts_of(labels, "tags")
     return {
         "id": record.id,
         "name": execution_name(record),
@@ -30,9 +31,9 @@ def execution_object(record: JobRecord, steps: StepsOf) -> dict[str, Any]:
         "completed_at": time_text(record.finished_at),
         "environment": params.get("environment") or {},
         "user": record.tenant,
-        "tags": labels.get("tags", list(record.submission.tags)),
+        "tags": list(record.submission.tags) if tags is None else tags,
         "duration_seconds": duration_s(record),
-        "metadata": {**labels.get("metadata", {}), **steps.metadata},
+        "metadata": {**mapping_of(labels, "metadata"), **steps.metadata},
         **progress_of(record, steps.items),
     }
 
@@ -58,16 +59,16 @@ def own_labels(record: JobRecord) -> Mapping[str, Any]:
 
 
 def execution_name(record: JobRecord) -> str:
-    return str(own_labels(record).get("name") or command_text(record) or record.blueprint)
+    return text_of(own_labels(record), "name") or command_text(record) or record.blueprint
 
 
 def command_text(record: JobRecord) -> str:
     """As it was given; of a script its runtime and arguments; of other blueprints empty."""
     if not is_command(record):
         return ""
-    given = own_labels(record).get("command")
+    given = text_of(own_labels(record), "command")
     if given:
-        return str(given)
+        return given
     params = record.submission.initial_data
     argv = params.get("argv")
     if isinstance(argv, list | tuple):

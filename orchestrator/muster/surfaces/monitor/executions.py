@@ -19,6 +19,7 @@ from muster.surfaces.monitor.execution_view import execution_object
 from muster.surfaces.monitor.models import NAME_CHARACTERS_MAX, CreateExecution
 from muster.surfaces.monitor.parameters import one_of, page_of
 from muster.surfaces.monitor.steps import SURFACE, StepsOf, is_command, steps_of
+from muster.surfaces.paging import Page
 
 LIVE: Final = frozenset(JobStatus) - FINAL
 STATUSES: Final = {
@@ -34,7 +35,7 @@ READ_AT_ONCE: Final = 50
 
 
 async def list_executions(call: Call) -> web.Response:
-    """Every job of the caller, newest first, whatever surface it came through."""
+    """Every job of the caller, newest first, whatever surface it came through; fewer where they are very large."""
     limit, offset = page_of(call)
     status, user = one_of(call, "status", tuple(STATUSES)), call.query("user")
     if user not in (None, call.tenant):
@@ -46,12 +47,15 @@ async def list_executions(call: Call) -> web.Response:
         limit=limit,
         offset=offset,
     )
-    shown: list[dict[str, Any]] = []
+    page = Page()
     for start in range(0, len(found.items), READ_AT_ONCE):
         records = found.items[start : start + READ_AT_ONCE]
-        shown += await asyncio.gather(*(_shown(call, record) for record in records))
-    has_more = offset + len(found.items) < found.total
-    return answer({"executions": shown, "total_count": found.total, "has_more": has_more})
+        for shown in await asyncio.gather(*(_shown(call, record) for record in records)):
+            page.add(shown)
+        if page.is_full:
+            break
+    has_more = page.is_full or offset + len(found.items) < found.total
+    return answer({"executions": page.items, "total_count": found.total, "has_more": has_more})
 
 
 async def create_execution(call: Call) -> web.Response:

@@ -71,7 +71,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
               errors=(E.INVALID_PARAMETER, *_STORE)),
     Operation("POST", "/api/artifacts", artifacts.upload_artifact, "Add a file to an execution", Tag.MONITOR,
               _answer(201, "Kept, whole.", m.OneArtifact), Auth.MONITOR, takes_file=True,
-              errors=(E.JOB_NOT_FOUND, E.NOT_FOUND, *_SEND)),
+              takes_form=True, form=m.ArtifactForm, errors=(E.JOB_NOT_FOUND, E.NOT_FOUND, *_SEND)),
     Operation("GET", "/api/artifacts/{artifact_id}", artifacts.get_artifact, "An artifact", Tag.MONITOR,
               _answer(200, "What is known of it.", m.OneArtifact), Auth.MONITOR, errors=(E.FILE_NOT_FOUND, *_STORE)),
     Operation("GET", "/api/artifacts/{artifact_id}/download", artifacts.download_artifact, "An artifact's bytes",
