@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import signal
+import socket
 import struct
 import sys
 from base64 import b64encode
@@ -412,12 +413,17 @@ async def test_a_client_that_does_not_read_is_dropped_with_1013(client: Monitor)
     async def connected() -> int:
         return int((await client.data("GET", "/api/health/status"))["websocket"]["connected_clients"])
 
+    before = await connected()
     async with _unread_socket(client) as reader:
-        before = await connected()
+
+        async def is_there() -> bool:
+            return await connected() > before
+
+        await until(is_there, "the client is connected")  # it is answered before it is counted
         await client.run([sys.executable, "-c", f"for _ in range({LINES}): print('x' * 1000)"])
 
         async def is_given_up() -> bool:
-            return await connected() < before
+            return await connected() <= before
 
         await until(is_given_up, "the server has given the client up", 2 * SECONDS_MAX)
         # Whoever reads again finds what was under way, and then the reason.
@@ -431,7 +437,11 @@ async def test_a_client_that_does_not_read_is_dropped_with_1013(client: Monitor)
 async def _unread_socket(client: Monitor) -> AsyncIterator[asyncio.StreamReader]:
     """A WebSocket of which nothing is read beyond what the operating system takes."""
     host, port = client.url.removeprefix("http://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
+    few = socket.socket()
+    few.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # else the system takes some megabytes for us
+    few.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(few, (host, int(port)))
+    reader, writer = await asyncio.open_connection(sock=few, limit=1024)
     try:
         key = b64encode(secrets.token_bytes(16)).decode()
         writer.write(
