@@ -8,11 +8,12 @@ from typing import Final
 
 from muster.core.ids import JobId, is_job_id
 from muster.core.record import JobRecord
+from muster.engine.clock import unix_ms
 from muster.engine.following import Following, set_within
 from muster.engine.live_events import ArtifactKept, CaughtUp, JobChanged, JobEnded, LineCame, LiveEvent, StepChanged
 from muster.engine.settings import EngineSettings
 from muster.engine.story import Page, Place, next_page
-from muster.engine.tenants import TenantFollower, Tenants, unix_ms
+from muster.engine.tenants import TenantFollower, Tenants
 from muster.errors import ErrorCode, MusterError
 from muster.store.base import Store
 from muster.store.journal import Known

@@ -1,14 +1,14 @@
 """Those who follow all jobs of a tenant on this replica: which jobs changed, and how far each follower was told."""
 
 import asyncio
-import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from muster.core.ids import JobId, UnixMs
+from muster.core.ids import JobId
+from muster.engine.clock import unix_ms
 from muster.engine.following import set_within
 from muster.engine.story import Place
 from muster.store.base import Store, StoreFull, StoreUnavailable
@@ -179,7 +179,3 @@ class Tenants:
             for job in jobs:
                 follower.announce(job, None)
         room.heard_ms = now_ms
-
-
-def unix_ms() -> UnixMs:
-    return UnixMs(int(time.time() * 1000))

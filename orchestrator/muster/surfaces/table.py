@@ -59,7 +59,7 @@ def _nothing(app: web.Application, settings: Settings) -> None:
 
 
 def operations_of(surfaces: Sequence[str]) -> tuple[Operation, ...]:
-    return tuple(row for name in surfaces for row in OPERATIONS.get(name, ()))
+    return tuple(row for name in surfaces for row in OPERATIONS[name])
 
 
 def sockets_of(surfaces: Sequence[str]) -> tuple[Operation, ...]:
