@@ -10,7 +10,7 @@ from muster.engine.reasons import Code
 
 from tests.docs.blocks import ROOT, Reader, blocks, files
 
-PAGE, SCALING = "docs/why.md", "docs/autoscaling.md"
+PAGE, SCALING = "docs/guides/why.md", "docs/guides/autoscaling.md"
 ROW = re.compile(r"^\| `(\w+)` \|", re.MULTILINE)
 
 

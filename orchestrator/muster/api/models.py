@@ -327,7 +327,7 @@ class JobSteps(Answer):
 class Reason(Answer):
     """`since` and `until` where they are known."""
 
-    code: Annotated[str, Field(description="Stable; docs/why.md lists them.", examples=["no_worker"])]
+    code: Annotated[str, Field(description="Stable; docs/guides/why.md lists them.", examples=["no_worker"])]
     text: str
     since: AwareDatetime | None
     until: AwareDatetime | None

@@ -1,4 +1,4 @@
-"""What `why` takes and says: the facts of one moment, and reasons with stable codes (docs/why.md lists them)."""
+"""What `why` takes and says: the facts of one moment, and reasons with stable codes (docs/guides/why.md lists them)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
