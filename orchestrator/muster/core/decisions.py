@@ -6,6 +6,7 @@ from typing import Final, TypeAlias
 
 from muster.core.ids import JobId
 from muster.core.json import JsonObject, JsonValue
+from muster.core.values import quick
 
 SUCCESS: Final = "success"
 FAILURE: Final = "failure"
@@ -17,6 +18,7 @@ Edges: TypeAlias = Mapping[str, str]
 """Outcome to target state. `success`, `failure`, `cancelled` and `late` have meanings; other words are the user's."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
     """One unit of work to hand out. None means: the server's default."""
@@ -28,6 +30,7 @@ class TaskSpec:
     priority: int = 0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Run:
     task: TaskSpec
