@@ -11,13 +11,15 @@ if TYPE_CHECKING:
     from muster.blueprint.job import Job
     from muster.blueprint.state import State, failed, finished
     from muster.core.decisions import Decision as Next
+    from muster.core.join import Join
 
-__all__ = ["Blueprint", "Decision", "Job", "Next", "State", "TaskError", "failed", "finished", "task"]
+__all__ = ["Blueprint", "Decision", "Job", "Join", "Next", "State", "TaskError", "failed", "finished", "task"]
 
 _HOMES: Final = {
     "Blueprint": ("muster.blueprint.definition", "Blueprint"),
     "Decision": ("muster.blueprint.answers", "Decision"),
     "Job": ("muster.blueprint.job", "Job"),
+    "Join": ("muster.core.join", "Join"),
     "Next": ("muster.core.decisions", "Decision"),
     "State": ("muster.blueprint.state", "State"),
     "TaskError": ("muster.blueprint.answers", "TaskError"),

@@ -4,13 +4,13 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final
 
 import orjson
 
 from muster.core.events import TASK_FINISHED, TASK_RETRIED, event
-from muster.core.ids import split_task_id
+from muster.core.ids import TaskId, split_task_id
 from muster.core.record import TaskItem
 from muster.core.retry import Again, TaskRules, after_failure, after_loss
 from muster.engine.dispatch import Dispatcher
@@ -41,6 +41,8 @@ SWEEP_EVERY_S: Final = 2.0
 AFTER_FAULT_S: Final = 0.5
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
+SendCancel = Callable[[str, str], Awaitable[bool]]
+"""Tells a worker to stop a task."""
 
 
 class Ticker:
@@ -59,6 +61,7 @@ class Ticker:
         patient_lease_ms: int,
         history: bool,
         spawn: Spawn,
+        send_cancel: SendCancel,
     ) -> None:
         self._store = store
         self._turns = turns
@@ -70,6 +73,7 @@ class Ticker:
         self._patient_lease_ms = patient_lease_ms
         self._history = history
         self._spawn = spawn
+        self._send_cancel = send_cancel
         self._ticks = 0
         self._early = asyncio.Event()
         self._early_at: float | None = None
@@ -127,6 +131,13 @@ class Ticker:
             self._spawn(self._ended(lease))
         for message in tick.messages:
             self._spawn(self._deliver(message))
+        if tick.dropped:
+            self._spawn(self._tell_workers(tick.dropped))
+
+    async def _tell_workers(self, dropped: Sequence[tuple[TaskId, str]]) -> None:
+        """Where this is lost with its replica, a worker's next heartbeat says that the task is not its own any more."""
+        for task, worker in dropped:
+            await self._send_cancel(worker, task)
 
     async def _sweep(self) -> None:
         state = await self._store.queue(self._partition)
