@@ -9,10 +9,11 @@ if TYPE_CHECKING:
     from muster.blueprint.answers import Decision, TaskError
     from muster.blueprint.definition import Blueprint
     from muster.blueprint.job import Job
+    from muster.blueprint.planned import cron, every
     from muster.blueprint.state import State, failed, finished
     from muster.core.decisions import Decision as Next
 
-__all__ = ["Blueprint", "Decision", "Job", "Next", "State", "TaskError", "failed", "finished", "task"]
+__all__ = ["Blueprint", "Decision", "Job", "Next", "State", "TaskError", "cron", "every", "failed", "finished", "task"]
 
 _HOMES: Final = {
     "Blueprint": ("muster.blueprint.definition", "Blueprint"),
@@ -21,6 +22,8 @@ _HOMES: Final = {
     "Next": ("muster.core.decisions", "Decision"),
     "State": ("muster.blueprint.state", "State"),
     "TaskError": ("muster.blueprint.answers", "TaskError"),
+    "cron": ("muster.blueprint.planned", "cron"),
+    "every": ("muster.blueprint.planned", "every"),
     "failed": ("muster.blueprint.state", "failed"),
     "finished": ("muster.blueprint.state", "finished"),
     "task": ("muster_worker.contracts", "task"),
