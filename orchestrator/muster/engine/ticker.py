@@ -168,7 +168,7 @@ class Ticker:
             TASK_FINISHED if mode is Mode.DELIVER else TASK_RETRIED,
             task=number,
             worker=lease.worker or None,
-            attempt=lease.attempt,
+            attempt=lease.attempt or None,
             details={"status": status, "code": code, **({"message": message} if lease.timeout else {})},
         )
         return Completion(
