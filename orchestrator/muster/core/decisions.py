@@ -8,6 +8,7 @@ from muster_worker.retry_policy import RetryPolicy
 
 from muster.core.ids import JobId
 from muster.core.json import JsonObject, JsonValue
+from muster.core.values import quick
 
 SUCCESS: Final = "success"
 FAILURE: Final = "failure"
@@ -21,6 +22,7 @@ Edges: TypeAlias = Mapping[str, str]
 """Outcome to target state. `success`, `failure`, `cancelled` and `late` have meanings; other words are the user's."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
     """One unit of work to hand out. None means: the server's default."""
@@ -36,6 +38,7 @@ class TaskSpec:
     heartbeat_ms: int | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Run:
     task: TaskSpec

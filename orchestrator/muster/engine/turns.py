@@ -1,13 +1,11 @@
 """One turn: load, decide, commit. The only caller of `Store.commit`."""
 
-import asyncio
 import hmac
 import logging
 import random
-import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -28,9 +26,12 @@ from muster.core.record import ChildItem, Context, Item, JobRecord, Parent, Subm
 from muster.core.retry import TaskRules
 from muster.core.status import JobStatus
 from muster.core.transitions import JobEvent
+from muster.core.values import changed
 from muster.engine.decider import Decider, StateFailed, VersionMissing
 from muster.engine.dispatch import Dispatcher, Reservation, Waiter
+from muster.engine.guard import Begun, within
 from muster.engine.messages import approval_message, final_message
+from muster.engine.nonces import nonce
 from muster.engine.snapshots import Snapshot, Snapshots
 from muster.observe.metrics import Metrics
 from muster.store import codec
@@ -111,7 +112,7 @@ class Turns:
         """
         submission = codec.dump_submission(job.submission)
         given = codec.load_submission(submission)  # what a state function does to its input stays its own
-        record = replace(job.record(self._rules.now()), submission=given)
+        record = changed(job.record(self._rules.now()), submission=given)
         rest = await self._decided_soon(record, ())
         if rest is None:
             stored = await self._store.submit(job, token)
@@ -173,7 +174,7 @@ class Turns:
         finally:
             self._hand_out(reservation, claimed)
         if isinstance(reply, Stepped):
-            known = replace(
+            known = changed(
                 record,
                 created_at=reply.created_at,
                 started_at=reply.started_at,
@@ -191,8 +192,7 @@ class Turns:
         if self._slow.get(place, 0.0) > started:
             return None
         try:
-            async with asyncio.timeout(AHEAD_S):
-                rest = await self._decider.decide(record, items)
+            rest = await within(Begun(self._decider.decide(record, items)), AHEAD_S)
             core.check_move(record.status, why(record, items), rest.status)
         except (VersionMissing, StateFailed, TimeoutError):
             if time.monotonic() - started >= AHEAD_S:
@@ -307,7 +307,7 @@ class Turns:
             job=record.id,
             version=record.version,
             token=turn.token,
-            next_token=secrets.token_hex(8),
+            next_token=nonce(),
             status=rest.status,
             state=draft.state,
             context=draft.context,
@@ -402,7 +402,7 @@ class ApprovalTokens:
 
 def _after(record: JobRecord, plan: Commit, at: UnixMs) -> JobRecord:
     """The job as the commit of *plan* leaves it."""
-    return replace(
+    return changed(
         record,
         status=plan.status,
         state=plan.state,

@@ -14,6 +14,7 @@ from muster.core.metering import meter_of
 from muster.core.record import Context, Item, JobRecord, Parent, Submission
 from muster.core.status import JobStatus
 from muster.core.timeouts import Timeout
+from muster.core.values import quick
 from muster.store.index import IndexStore
 from muster.store.journal import JournalStore
 
@@ -47,6 +48,7 @@ class Position(NamedTuple):
         return cls(record.finished_at or record.created_at, record.id)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class NewJob:
     id: JobId
@@ -97,6 +99,7 @@ class Existing:
     fingerprint: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Seat:
     """A place for one task: whom it goes to and for how long at first.
@@ -113,6 +116,7 @@ class Seat:
     """Micros per second of the worker's time, frozen when it gets the task."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Claim:
     """Which classes to take from, in order, and for whom. `register` asks for a wake-up where too little was found."""
@@ -124,6 +128,7 @@ class Claim:
     history: bool = True
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Claimed:
     seat: int
@@ -136,6 +141,7 @@ class Claimed:
     """What this attempt may take at most, where that is less than the task's timeout."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Turn:
     """The exclusive right to decide a job's next move, until the lease ends."""
@@ -154,6 +160,7 @@ class Mode(StrEnum):
     """Put back: its worker asked for that. Counts as neither failure nor loss."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Completion:
     """One attempt's end. `worker` is empty when the engine itself ends it (timeout, lost worker)."""
@@ -212,6 +219,7 @@ class Refused:
     """With GONE: numbers below this one have existed; -1 when the job is unknown."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class NewTask:
     """A task to make ready. `body` is what the worker gets, `rules` what the engine needs when it fails."""
@@ -240,6 +248,7 @@ class Message:
     body: bytes
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Commit:
     """What a turn decided, in full."""
@@ -277,6 +286,7 @@ class Commit:
     claim: Claim | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Committed:
     at: UnixMs
@@ -286,6 +296,7 @@ class Committed:
     """The next turn, where it is due at once; leased to `next_token`."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Stepped:
     """The end was taken and the turn it made due is written. The rest is how the job stands then."""
