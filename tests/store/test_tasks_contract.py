@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from muster.core.record import TaskItem
 from muster.core.status import JobStatus
+from muster.core.timeouts import Timeout
 from muster.store.base import Claimed, Completed, LeaseRef, LiveTask, Mode, Refusal, Refused, Store, Turn
 from muster.store.keys import short_hash
 
@@ -288,14 +289,16 @@ async def test_a_join_is_due_as_soon_as_it_is_decided(
     plan = commit_of(turn, new_tasks(0, 4), need=need, failures_left=left, needs_successes=need < 4)
     await committed(store, plan)
     tasks = await store.claim(0, claim_of(4))
+    turn_due: Turn | None = None
     for number, end in enumerate(ends[:due_after], 1):
         failed = end == "f"
         item = item_of(number - 1, "failure" if failed else "success")
         done = await store.complete(end_of(tasks[number - 1], failed=failed, item=item))
         assert isinstance(done, Completed)
-        assert (done.turn is not None) == (number == due_after), number
-    assert done.turn is not None
-    await committed(store, commit_of(done.turn, drops=((0, 4),)))
+        turn_due = done.turn
+        assert (turn_due is not None) == (number == due_after), number
+    assert turn_due is not None
+    await committed(store, commit_of(turn_due, drops=((0, 4),)))
 
 
 async def test_a_join_counts_ends_that_came_while_it_was_spawned(store: Store) -> None:
@@ -391,7 +394,7 @@ async def test_a_retry_whose_delay_is_over_is_ready_after_a_tick(store: Store) -
 async def test_a_requeued_task_counts_a_loss_and_no_failure(store: Store) -> None:
     job = await waiting_job(store)
     task = await claim_one(store)
-    await store.complete(end_of(task, worker="", mode=Mode.REQUEUE))
+    await store.complete(end_of(task, worker="", mode=Mode.LOST))
     live, record = await store.live_task(job, 0), await store.read(job)
     assert live is not None
     assert record is not None
@@ -410,11 +413,11 @@ async def test_a_task_put_back_wakes_a_waiting_replica(deployment: Deployment) -
 async def test_a_late_result_of_a_superseded_attempt_is_stale(store: Store) -> None:
     await waiting_job(store)
     first = await claim_one(store)
-    await store.complete(end_of(first, worker="", mode=Mode.REQUEUE))
+    await store.complete(end_of(first, worker="", mode=Mode.LOST))
     assert await store.complete(end_of(first)) == Refused(Refusal.STALE)
     await store.claim(0, claim_of([seat("w2")]))
     assert await store.complete(end_of(first)) == Refused(Refusal.STALE)
-    await store.complete(end_of(first, worker="", attempt=2, mode=Mode.REQUEUE))
+    await store.complete(end_of(first, worker="", attempt=2, mode=Mode.LOST))
     (third,) = await store.claim(0, claim_of([seat("w1", fence="new")]))
     assert await store.complete(end_of(first)) == Refused(Refusal.STALE)
     assert await store.complete(end_of(third, fence="old")) == Refused(Refusal.STALE)
@@ -494,7 +497,7 @@ async def test_a_lease_is_never_extended_beyond_the_tasks_timeout(store: Store) 
     task = await claim_one(store)
     assert await store.extend(0, "w1", HOUR_MS, [ref(task)]) == ("ok",)
     (ended,) = (await store.tick(0, "t")).leases
-    assert ended.timed_out
+    assert ended.timeout is Timeout.START_TO_CLOSE
 
 
 async def test_a_zombie_cannot_extend_the_lease_of_another(store: Store) -> None:
@@ -508,7 +511,7 @@ async def test_a_zombie_cannot_extend_the_lease_of_another(store: Store) -> None
         await store.extend(0, "w1", HOUR_MS, [LeaseRef(f"{job_of(task)}.1")]),
     ]
     assert set(refused) == {("lost",)}
-    await store.complete(end_of(task, worker="", mode=Mode.REQUEUE))
+    await store.complete(end_of(task, worker="", mode=Mode.LOST))
     assert await store.extend(0, "w1", HOUR_MS, [ref(task)]) == ("lost",)
     await store.claim(0, claim_of([seat("w1", fence="three")]))
     assert await store.extend(0, "w1", HOUR_MS, [ref(task)]) == ("lost",)

@@ -1,5 +1,6 @@
 """Join policies, as whole jobs."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -126,7 +127,13 @@ async def test_a_million_wide_map_is_refused_and_never_made(muster: TestMuster) 
     @wide.start
     async def spread(job: Job) -> Next:
         taken.clear()
-        return job.map("any", (taken.append(n) for n in range(1_000_000)), ok=never)
+
+        def values() -> Iterator[int]:
+            for n in range(1_000_000):
+                taken.append(n)
+                yield n
+
+        return job.map("any", values(), ok=never)
 
     job = await muster.run(wide)
     assert "more than 10000 tasks at once" in str(job.error)

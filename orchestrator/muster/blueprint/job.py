@@ -4,10 +4,12 @@ import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Any, Final, Generic, Protocol, cast, overload
+from typing import Any, Final, Generic, Protocol, Unpack, cast, overload
 
 from muster_worker.contracts import Call, TaskContract
 from muster_worker.durations import Duration, parse_duration_ms
+from muster_worker.retry_policy import RetryPolicy
+from muster_worker.time_limits import Limits, TimeLimits
 from pydantic_core import to_jsonable_python
 from typing_extensions import TypeVar
 
@@ -18,6 +20,7 @@ from muster.core.decisions import (
     CANCELLED,
     FAILURE,
     LATE,
+    REQUEUE,
     SUCCESS,
     Ask,
     Child,
@@ -126,6 +129,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
+        **limits: Unpack[Limits],
     ) -> Next:
         """Have a worker do one task; *ok* gets its result.
 
@@ -133,8 +137,10 @@ class Job(Generic[InT, DataT]):
         quarantined, by the error's code. *cancelled* is entered when the task was cancelled; without it the job ends as
         cancelled. *on* maps further outcomes that the worker may report to their states. *timeout* and
         *retries* are the contract's where not given, then the server's. *priority* is -31 to 32, higher goes first.
+        *limits* are `retry`, `schedule_to_start`, `schedule_to_close` and `heartbeat` (docs/guides/failures.md), the
+        contract's where not given.
         """
-        spec = _spec(contract, value, timeout, retries, priority)
+        spec = _spec(contract, value, timeout, retries, priority, **limits)
         return Run(spec, self._edges(ok, error, cancelled, on))
 
     @overload
@@ -150,6 +156,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
+        **limits: Unpack[Limits],
     ) -> Next: ...
     @overload
     def map(
@@ -164,6 +171,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
+        **limits: Unpack[Limits],
     ) -> Next: ...
     @overload
     def map(
@@ -178,6 +186,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
+        **limits: Unpack[Limits],
     ) -> Next: ...
     def map(
         self,
@@ -191,6 +200,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
+        **limits: Unpack[Limits],
     ) -> Next:
         """Have workers do the same task on every value at once; *ok* gets the list of results in that order.
 
@@ -198,7 +208,7 @@ class Job(Generic[InT, DataT]):
         and `Join.tolerate(n)` a list in which a TaskError stands for each task that failed. At most 10,000 values.
         """
         some = islice(values, FAN_WIDTH_MAX + 1)  # a million of them would block the server before they are refused
-        specs = tuple(_spec(contract, value, timeout, retries, priority) for value in some)
+        specs = tuple(_spec(contract, value, timeout, retries, priority, **limits) for value in some)
         return self._fan(specs, ok, error, cancelled, join)
 
     @overload
@@ -212,6 +222,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
+        **limits: Unpack[Limits],
     ) -> Next: ...
     @overload
     def together(
@@ -225,6 +236,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
+        **limits: Unpack[Limits],
     ) -> Next: ...
     @overload
     def together(
@@ -239,6 +251,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
+        **limits: Unpack[Limits],
     ) -> Next: ...
     @overload
     def together(
@@ -254,6 +267,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
+        **limits: Unpack[Limits],
     ) -> Next: ...
     @overload
     def together(
@@ -267,6 +281,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
+        **limits: Unpack[Limits],
     ) -> Next: ...
     @overload
     def together(
@@ -281,6 +296,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
+        **limits: Unpack[Limits],
     ) -> Next: ...
     @overload
     def together(
@@ -296,6 +312,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
+        **limits: Unpack[Limits],
     ) -> Next: ...
     @overload
     def together(
@@ -312,6 +329,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
+        **limits: Unpack[Limits],
     ) -> Next: ...
     @overload
     def together(
@@ -322,6 +340,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
+        **limits: Unpack[Limits],
     ) -> Next: ...
     @overload
     def together(
@@ -332,6 +351,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
+        **limits: Unpack[Limits],
     ) -> Next: ...
     def together(
         self,
@@ -341,13 +361,14 @@ class Job(Generic[InT, DataT]):
         cancelled: State[None] | None = None,
         join: JoinPolicy = ALL,
         priority: int = 0,
+        **limits: Unpack[Limits],
     ) -> Next:
         """Have workers do different tasks at once (`contract.call(value)` each); *ok* gets the tuple of results.
 
         *join* is as in `map`; `Join.any()` and `Join.first(k)` are for tasks with the same type of result. Where it
         depends on which of them is first how the job goes on, that is `race`.
         """
-        specs = tuple(_spec(call.contract, call.value, None, None, priority) for call in calls)
+        specs = tuple(_spec(call.contract, call.value, None, None, priority, **limits) for call in calls)
         return self._fan(specs, ok, error, cancelled, join)
 
     def ask(
@@ -483,6 +504,10 @@ class Job(Generic[InT, DataT]):
         on: Mapping[str, State[Any]] | None,
     ) -> dict[str, str]:
         named: dict[str, State[Any] | None] = {SUCCESS: ok, FAILURE: error, CANCELLED: cancelled}
+        if on and REQUEUE in on:
+            raise ValueError(
+                f"on={{{REQUEUE!r}: ...}}: a task that a worker puts back has not ended; there is no such edge"
+            )
         if on and (taken := named.keys() & on.keys()):
             raise ValueError(f"on={{{min(taken)!r}: ...}} is written as ok=, error= or cancelled=")
         return {word: self._name(state) for word, state in {**named, **(on or {})}.items() if state is not None}
@@ -502,21 +527,29 @@ def _spec(
     timeout: Duration | None,
     retries: int | None,
     priority: int,
+    *,
+    retry: RetryPolicy | None = None,
+    schedule_to_start: Duration | None = None,
+    schedule_to_close: Duration | None = None,
+    heartbeat: Duration | None = None,
 ) -> TaskSpec:
     if not PRIORITY_MIN <= priority <= PRIORITY_MAX:
         raise ValueError(f"priority {priority} is not between {PRIORITY_MIN} and {PRIORITY_MAX}")
     if retries is not None and retries < 0:
         raise ValueError(f"retries must be 0 or more, not {retries}")
-    timeout_ms = None if timeout is None else parse_duration_ms(timeout)
+    given = TimeLimits.of(timeout, schedule_to_start, schedule_to_close, heartbeat)
     if isinstance(contract, str):
-        return TaskSpec(contract, _json(value), timeout_ms, retries, priority)
+        name, dumped = contract, _json(value)
+    else:
+        name, dumped = contract.name, contract.dump_input(value)
+        given = given.over(contract.limits)
+        if retries is None:
+            retries = contract.retries if retry is None or retry.retries is None else retry.retries
+        retry = contract.retry if retry is None else retry
     return TaskSpec(
-        contract.name,
-        contract.dump_input(value),
-        contract.timeout_ms if timeout_ms is None else timeout_ms,
-        contract.retries if retries is None else retries,
-        priority,
-    )
+        name, dumped, given.timeout_ms, retries, priority, retry, given.schedule_to_start_ms,
+        given.schedule_to_close_ms, given.heartbeat_ms,
+    )  # fmt: skip
 
 
 def _json(value: object) -> JsonValue:
