@@ -16,6 +16,7 @@ from muster.engine.journal import EventsReply, EventsReport, LogPage, Steps
 from muster.engine.live import CaughtUp, Page
 from muster.engine.live_events import LiveEvent
 from muster.engine.reasons import Explanation
+from muster.engine.versions import Versions
 from muster.engine.views import (
     Batch,
     CommandSocket,
@@ -92,6 +93,9 @@ class Engine(Protocol):
 
     @property
     def connections(self) -> Connections: ...
+
+    @property
+    def versions(self) -> Versions: ...
 
     async def submit(self, order: JobOrder) -> Submitted: ...
 

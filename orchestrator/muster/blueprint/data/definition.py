@@ -80,7 +80,6 @@ class DataBlueprint(Blueprint[Any, Any]):
         if self._input is not None:
             self._input.check(initial_data)
 
-
     def problem(self, state: str, message: str, hint: str = "", line: int = 0) -> Problem:
         pointer = f"/states/{state}" if state in self.outline.states else ""
         return Problem(self.name, self.file, line or self._findings.line_of(pointer), message, hint, pointer or "", 0)
