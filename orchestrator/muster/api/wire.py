@@ -247,5 +247,5 @@ def _waiting(wait: Wait, approval_token: str | None) -> dict[str, Any]:
         "deadline_at": time_text(wait.deadline_at),
         "approval_token": approval_token if asks else None,
         "child_id": wait.child or None,
-        "signal": wait.signal or None,
+        "signal": ",".join(wait.signals) or None,
     }

@@ -8,13 +8,12 @@ from typing import Any, Final, Generic, Protocol, Unpack, cast, overload
 
 from muster_worker.contracts import Call, TaskContract
 from muster_worker.durations import Duration, parse_duration_ms
-from muster_worker.retry_policy import RetryPolicy
-from muster_worker.time_limits import Limits, TimeLimits
-from pydantic_core import to_jsonable_python
+from muster_worker.time_limits import Limits
 from typing_extensions import TypeVar
 
 from muster.blueprint.answers import Decision, TaskError
 from muster.blueprint.facts import JobFacts
+from muster.blueprint.specs import json_of, race_of, spec, undo_of
 from muster.blueprint.state import Owner, State
 from muster.core.decisions import (
     CANCELLED,
@@ -38,7 +37,7 @@ from muster.core.decisions import Decision as Next
 from muster.core.ids import JobId, UnixMs, is_signal_name, new_job_id, partition_of
 from muster.core.join import ALL, JoinAll, JoinAny, JoinFirst, JoinPolicy, JoinSettled, dump_join, fits
 from muster.core.json import JsonValue
-from muster.core.limits import FAN_WIDTH_MAX, PRIORITY_MAX, PRIORITY_MIN, TAG_CHARACTERS_MAX, TAGS_MAX
+from muster.core.limits import FAN_WIDTH_MAX, TAG_CHARACTERS_MAX, TAGS_MAX
 
 InT = TypeVar("InT", default=dict[str, Any])
 DataT = TypeVar("DataT", default=dict[str, Any])
@@ -126,6 +125,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         on: Mapping[str, State[Any]] | None = None,
+        undo: TaskContract[Out, Any] | str | None = None,
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
@@ -139,9 +139,12 @@ class Job(Generic[InT, DataT]):
         *retries* are the contract's where not given, then the server's. *priority* is -31 to 32, higher goes first.
         *limits* are `retry`, `schedule_to_start`, `schedule_to_close` and `heartbeat` (docs/guides/failures.md), the
         contract's where not given.
+
+        *undo* is a task that undoes this one: should the job fail later, or be cancelled, the engine runs it on the
+        result, after those of all that was done since (docs/guides/control-flow.md).
         """
-        spec = _spec(contract, value, timeout, retries, priority, **limits)
-        return Run(spec, self._edges(ok, error, cancelled, on))
+        asked = spec(contract, value, timeout, retries, priority, **limits)
+        return Run(asked, self._edges(ok, error, cancelled, on), undo_of(contract, undo))
 
     @overload
     def map(
@@ -153,6 +156,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         join: JoinAll | JoinFirst = ALL,
+        undo: TaskContract[Out, Any] | str | None = None,
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
@@ -183,6 +187,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         join: JoinSettled,
+        undo: TaskContract[Out, Any] | str | None = None,
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
@@ -197,6 +202,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         join: JoinPolicy = ALL,
+        undo: TaskContract[Any, Any] | str | None = None,
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
@@ -205,11 +211,14 @@ class Job(Generic[InT, DataT]):
         """Have workers do the same task on every value at once; *ok* gets the list of results in that order.
 
         *join* says for which ends it waits (see `Join`): with `Join.any()` *ok* gets one result, with `Join.settled()`
-        and `Join.tolerate(n)` a list in which a TaskError stands for each task that failed. At most 10,000 values.
+        and `Join.tolerate(n)` a list in which a TaskError stands for each task that failed. 10,000 values at most.
+
+        *undo* is as in `run`, for each value that succeeded. Such a fan waits until all its tasks have ended, also
+        where one has failed, so that none succeeds unseen; it goes with `all`, `settled` and `tolerate`.
         """
         some = islice(values, FAN_WIDTH_MAX + 1)  # a million of them would block the server before they are refused
-        specs = tuple(_spec(contract, value, timeout, retries, priority, **limits) for value in some)
-        return self._fan(specs, ok, error, cancelled, join)
+        specs = tuple(spec(contract, value, timeout, retries, priority, **limits) for value in some)
+        return self._fan(specs, ok, error, cancelled, join, undo_of(contract, undo))
 
     @overload
     def together(
@@ -368,8 +377,19 @@ class Job(Generic[InT, DataT]):
         *join* is as in `map`; `Join.any()` and `Join.first(k)` are for tasks with the same type of result. Where it
         depends on which of them is first how the job goes on, that is `race`.
         """
-        specs = tuple(_spec(call.contract, call.value, None, None, priority, **limits) for call in calls)
+        specs = tuple(spec(call.contract, call.value, None, None, priority, **limits) for call in calls)
         return self._fan(specs, ok, error, cancelled, join)
+
+    def race(self, *branches: Next, cancelled: State[None] | None = None) -> Next:
+        """Wait for several things; the first to end decides, and leads where it would lead alone.
+
+        `job.race(job.run(quote, q, ok=bought), job.wait_for("stop", ok=stopped), job.sleep("5m", then=too_slow))`: 2 to
+        100 branches of `run`, `wait_for` (without `within`) and at most one `sleep`. A task that fails for good has
+        ended as well. The tasks that lose are cancelled, signals that come later are kept. *cancelled* is entered when the
+        job's owner cancels it meanwhile; without it the job ends as cancelled.
+        """
+        edges = {} if cancelled is None else {CANCELLED: self._name(cancelled)}
+        return race_of(branches, edges)
 
     def ask(
         self,
@@ -433,16 +453,17 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         tags: Sequence[str] = (),
+        undo: TaskContract[Any, Any] | str | None = None,
     ) -> Child:
         """Start a job of the same client and wait for its end; *ok* gets its result.
 
         *error* gets a TaskError where it failed, was put aside or could not be started; without it this job fails.
         *cancelled* is entered when the child, or this job, was cancelled; without it this job ends as cancelled, but a
         child that was cancelled by itself goes to *error* where there is one. A wish to cancel this job goes to the
-        child first. The value's `id` is the id the child will have.
+        child first. *undo* is as in `run`, on the child's result. The value's `id` is the id the child will have.
         """
         name = blueprint if isinstance(blueprint, str) else blueprint.name
-        value = _json(input)
+        value = json_of(input)
         if not isinstance(value, Mapping):
             raise TypeError(f"the input of a job is an object, not {type(value).__name__}")
         if len(tags) > TAGS_MAX or not all(1 <= len(tag) <= TAG_CHARACTERS_MAX for tag in tags):
@@ -450,7 +471,7 @@ class Job(Generic[InT, DataT]):
         job_id = new_job_id(
             UnixMs(int(time.time() * 1000)), partition_of(JobId(self.id)), secrets.randbits(62)
         )  # in the partition of this job: both are written at once
-        return Child(name, value, self._edges(ok, error, cancelled, None), job_id, tuple(tags))
+        return Child(name, value, self._edges(ok, error, cancelled, None), job_id, tuple(tags), undo_of(None, undo))
 
     @overload
     def sleep(self, duration: Duration, /, *, then: State[None]) -> Next: ...
@@ -458,7 +479,7 @@ class Job(Generic[InT, DataT]):
     def sleep(self, duration: Duration, /, *, then: State[ArgT], argument: ArgT) -> Next: ...
     def sleep(self, duration: Duration, /, *, then: State[Any], argument: object = None) -> Next:
         """Go on in state *then* after a while. The job holds no process meanwhile."""
-        return Sleep(parse_duration_ms(duration), self._name(then), _json(argument))
+        return Sleep(parse_duration_ms(duration), self._name(then), json_of(argument))
 
     @overload
     def go(self, state: State[None], /) -> Next: ...
@@ -466,11 +487,11 @@ class Job(Generic[InT, DataT]):
     def go(self, state: State[ArgT], argument: ArgT, /) -> Next: ...
     def go(self, state: State[Any], argument: object = None, /) -> Next:
         """Go on in another state at once."""
-        return Go(self._name(state), _json(argument))
+        return Go(self._name(state), json_of(argument))
 
     def done(self, result: object = None) -> Next:
         """End the job well; *result* is what its client gets."""
-        return Done(_json(result))
+        return Done(json_of(result))
 
     def fail(self, message: str) -> Next:
         """End the job as failed, with this message for its client."""
@@ -478,7 +499,7 @@ class Job(Generic[InT, DataT]):
 
     def quarantine(self, message: str, **details: object) -> Next:
         """Put the job aside for an operator to look at."""
-        return Quarantine(message, {name: _json(value) for name, value in details.items()})
+        return Quarantine(message, {name: json_of(value) for name, value in details.items()})
 
     def _fan(
         self,
@@ -487,6 +508,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None,
         cancelled: State[None] | None,
         join: JoinPolicy,
+        undo: TaskSpec | None = None,
     ) -> Next:
         if len(specs) > FAN_WIDTH_MAX:
             raise ValueError(f"more than {FAN_WIDTH_MAX} tasks at once; give each task several items")
@@ -494,7 +516,9 @@ class Job(Generic[InT, DataT]):
             raise ValueError(
                 f"join={dump_join(join)} of {len(specs)} tasks can never succeed: give more, or wait for fewer"
             )
-        return Fan(specs, self._edges(ok, error, cancelled, None), join)
+        if undo is not None and isinstance(join, JoinAny | JoinFirst):
+            raise ValueError(f"undo= does not go with join={dump_join(join)}: what loses may have succeeded unseen")
+        return Fan(specs, self._edges(ok, error, cancelled, None), join, undo)
 
     def _edges(
         self,
@@ -519,39 +543,3 @@ class Job(Generic[InT, DataT]):
             whose, mine = state.owner.name, self._owner.name
             raise ValueError(f"state {state.name!r} belongs to blueprint {whose!r}, not to {mine!r}")
         return state.name
-
-
-def _spec(
-    contract: TaskContract[Any, Any] | str,
-    value: object,
-    timeout: Duration | None,
-    retries: int | None,
-    priority: int,
-    *,
-    retry: RetryPolicy | None = None,
-    schedule_to_start: Duration | None = None,
-    schedule_to_close: Duration | None = None,
-    heartbeat: Duration | None = None,
-) -> TaskSpec:
-    if not PRIORITY_MIN <= priority <= PRIORITY_MAX:
-        raise ValueError(f"priority {priority} is not between {PRIORITY_MIN} and {PRIORITY_MAX}")
-    if retries is not None and retries < 0:
-        raise ValueError(f"retries must be 0 or more, not {retries}")
-    given = TimeLimits.of(timeout, schedule_to_start, schedule_to_close, heartbeat)
-    if isinstance(contract, str):
-        name, dumped = contract, _json(value)
-    else:
-        name, dumped = contract.name, contract.dump_input(value)
-        given = given.over(contract.limits)
-        if retries is None:
-            retries = contract.retries if retry is None or retry.retries is None else retry.retries
-        retry = contract.retry if retry is None else retry
-    return TaskSpec(
-        name, dumped, given.timeout_ms, retries, priority, retry, given.schedule_to_start_ms,
-        given.schedule_to_close_ms, given.heartbeat_ms,
-    )  # fmt: skip
-
-
-def _json(value: object) -> JsonValue:
-    """Models, dataclasses, dates and the like as JSON; raises where that cannot be."""
-    return cast("JsonValue", to_jsonable_python(value)) if value is not None else None

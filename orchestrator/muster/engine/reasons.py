@@ -29,6 +29,7 @@ class Code(StrEnum):
     SIGNAL = "signal"
     UPLOADS = "uploads"
     CHILD = "child"
+    UNDOING = "undoing"
     NO_WORKER = "no_worker"
     WORKERS_DRAINING = "workers_draining"
     WORKERS_BUSY = "workers_busy"

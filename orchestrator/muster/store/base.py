@@ -284,7 +284,9 @@ class Commit:
     child: NewJob | None = None
     """A job to make, in the same partition, whose end this one waits for. None is made for a job to be cancelled."""
     signal: str = ""
-    """The signal that ends the wait; one of that name that was kept is taken at once."""
+    """The signals that end the wait, their names separated by commas; one that was kept is taken at once."""
+    shielded: bool = False
+    """A wish to cancel the job changes nothing any more: it undoes what it did, and ends then."""
     parting: str = ""
     """With a final status: the mailbox item for the job that started this one."""
     claim: Claim | None = None

@@ -147,7 +147,7 @@ class TestJob:
             wait.kind,
             wait.message,
             tuple(sorted(set(wait.edges) - {LATE, CANCELLED})) if wait.kind == "human" else (),
-            wait.signal,
+            ",".join(wait.signals),
             self._waiting_tasks(),
             wait.child,
             None if deadline_ms is None else datetime.fromtimestamp(deadline_ms / 1000, UTC),

@@ -135,7 +135,7 @@ def _start_wave(part: Partition, job: Job, c: Commit) -> None:
     failures = job.early_failures if early else 0
     job.mailbox, job.early, job.early_failures = list(early), [], 0
     job.need, job.current_task = c.need, c.current_task
-    job.failures_left, job.needs_successes = c.failures_left, c.needs_successes
+    job.failures_left, job.needs_successes, job.shielded = c.failures_left, c.needs_successes, c.shielded
     for place in range(len(early)):
         job.count_end(failed=place < failures)
 
@@ -228,7 +228,7 @@ def send(
         return part.turn(job) if job.turn_token == token else None
     if job.is_final:
         return Refused(Refusal.FINAL)
-    awaited = job.awaited == name and job.need > 0 and not job.turn_token and not job.record.cancel_requested
+    awaited = name in job.awaited.split(",") and job.need > 0 and not job.turn_token and not job.record.cancel_requested
     if not awaited and len(job.signals) >= signals_max:
         return Refused(Refusal.FULL)
     job.sent_by = [token, *job.sent_by][:SENDERS_KEPT]
@@ -243,7 +243,7 @@ def send(
 
 def _take_signal(job: Job) -> None:
     """The oldest of the awaited name, if one came before."""
-    place = next((i for i, (name, _) in enumerate(job.signals) if name == job.awaited), None)
+    place = next((i for i, (name, _) in enumerate(job.signals) if name in job.awaited.split(",")), None)
     if place is not None:
         job.mailbox.append(job.signals.pop(place)[1])
         job.need = 0
@@ -266,10 +266,12 @@ def cancel(
     if queued and leased and not asked_before:
         return Refused(Refusal.HELD)
     for link in chain:
-        if not link.record.cancel_requested:
+        if not link.record.cancel_requested and not link.shielded:
             link.record = replace(link.record, cancel_requested=True)
             part.note(link, history if link.id == job_id else below)
             part.changed(link)
+    if job.shielded:
+        return ()
     if not asked_before:
         if leased:
             part.timers[GraceEnd(job.id)] = part.now() + grace_ms

@@ -20,7 +20,7 @@ if string.find(recent, token .. ',', 1, true) then
   return { 'turn', reply[1], reply[2] }
 end
 if j[1] == '1' then return { 'final' } end
-local awaited = j[3] == name and tonumber(j[4]) > 0 and j[2] == '' and j[5] ~= '1'
+local awaited = string.find(',' .. (j[3] or '') .. ',', ',' .. name .. ',', 1, true) and tonumber(j[4]) > 0 and j[2] == '' and j[5] ~= '1'
 if not awaited and call('HLEN', kept) >= most then return { 'full' } end
 
 call('HSET', job, 'sr', string.sub(token .. ',' .. recent, 1, RECENT_BYTES))
