@@ -202,12 +202,12 @@ def test_an_undo_is_drawn_with_a_dashed_line_to_its_task() -> None:
 
 
 async def test_an_undo_that_does_not_fit_is_told_when_the_blueprint_is_loaded(muster: TestMuster) -> None:
-    takes_other = task("other", Refused)
+    takes_other: Any = task("other", Refused)
     wrong = Blueprint("wrong")
 
     @wrong.start
     async def begin_wrong(job: Job) -> Next:
-        return job.run(book, Wish(what="x"), ok=finished, undo=takes_other)  # type: ignore[arg-type]
+        return job.run(book, Wish(what="x"), ok=finished, undo=takes_other)
 
     with pytest.raises(BlueprintError, match="undo='other' takes Refused, and 'book' returns Booked"):
         muster.add(wrong)

@@ -385,8 +385,8 @@ class Job(Generic[InT, DataT]):
 
         `job.race(job.run(quote, q, ok=bought), job.wait_for("stop", ok=stopped), job.sleep("5m", then=too_slow))`: 2 to
         100 branches of `run`, `wait_for` (without `within`) and at most one `sleep`. A task that fails for good has
-        ended as well. The tasks that lose are cancelled, signals that come later are kept. *cancelled* is entered when the
-        job's owner cancels it meanwhile; without it the job ends as cancelled.
+        ended as well. The tasks that lose are cancelled, signals that come later are kept. *cancelled* is entered when
+        the job's owner cancels it meanwhile; without it the job ends as cancelled.
         """
         edges = {} if cancelled is None else {CANCELLED: self._name(cancelled)}
         return race_of(branches, edges)

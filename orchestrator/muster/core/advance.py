@@ -98,10 +98,12 @@ def undos_of(wait: Wait | None, items: Sequence[Item]) -> tuple[Undo, ...]:
     if wait is None or wait.undo is None:
         return ()
     undo = wait.undo
-    done = {i.number: i.data for i in items if isinstance(i, TaskItem) and i.status == SUCCESS}
-    done |= {-1: i.result for i in items if isinstance(i, ChildItem) and i.status == JobStatus.FINISHED}
-    ours = [n for n in sorted(done) if n == -1 or wait.first <= n < wait.first + wait.count]
-    return tuple(Undo(replace(undo, params=done[number]), number) for number in ours)
+    if wait.kind == "child":
+        ends = [item for item in items if isinstance(item, ChildItem) and item.status == JobStatus.FINISHED]
+        return tuple(Undo(replace(undo, params=item.result), -1) for item in ends[:1])
+    done = {item.number: item for item in items if isinstance(item, TaskItem) and item.status == SUCCESS}
+    ours = [done[number] for number in range(wait.first, wait.first + wait.count) if number in done]
+    return tuple(Undo(replace(undo, params=item.data), item.number) for item in ours)
 
 
 def _undone(record: JobRecord, wait: Wait, undoing: Undoing, items: Sequence[Item]) -> Move:
