@@ -1,12 +1,13 @@
 """Task contracts: the name and types of a task, without its code. Blueprints and workers both import them."""
 
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar, Unpack, overload
 
 from pydantic import TypeAdapter
 
 from muster_worker.codec import JsonValue
 from muster_worker.durations import Duration, parse_duration_ms
+from muster_worker.needs import Where, checked_where
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -22,6 +23,7 @@ class TaskContract(Generic[In, Out]):
         input, output: any type pydantic understands; `Any` takes JSON as it comes.
         timeout_ms: longest run of one attempt; None: the server's default.
         retries: further attempts after a transient error; None: the server's default.
+        where: what it needs of a worker, and who of several gets it; see `Where`.
     """
 
     name: str
@@ -29,6 +31,7 @@ class TaskContract(Generic[In, Out]):
     output: Any = Any
     timeout_ms: int | None = None
     retries: int | None = None
+    where: Where = field(default_factory=Where, repr=False, compare=False)
     input_adapter: TypeAdapter[In] = field(init=False, repr=False, compare=False)
     output_adapter: TypeAdapter[Out] = field(init=False, repr=False, compare=False)
 
@@ -76,15 +79,27 @@ class Call(Generic[In, Out]):
 
 @overload
 def task(
-    name: str, input: type[In], output: type[Out], *, timeout: Duration | None = None, retries: int | None = None
+    name: str,
+    input: type[In],
+    output: type[Out],
+    *,
+    timeout: Duration | None = None,
+    retries: int | None = None,
+    **where: Unpack[Where],
 ) -> TaskContract[In, Out]: ...
 @overload
 def task(
-    name: str, input: type[In], *, timeout: Duration | None = None, retries: int | None = None
+    name: str, input: type[In], *, timeout: Duration | None = None, retries: int | None = None, **where: Unpack[Where]
 ) -> TaskContract[In, Any]: ...
 @overload
 def task(
-    name: str, input: object = ..., output: object = ..., *, timeout: Duration | None = None, retries: int | None = None
+    name: str,
+    input: object = ...,
+    output: object = ...,
+    *,
+    timeout: Duration | None = None,
+    retries: int | None = None,
+    **where: Unpack[Where],
 ) -> TaskContract[Any, Any]: ...
 def task(
     name: str,
@@ -93,14 +108,15 @@ def task(
     *,
     timeout: Duration | None = None,
     retries: int | None = None,
+    **where: Unpack[Where],
 ) -> TaskContract[Any, Any]:
     """Make the contract of a task, for example `task("payments.charge", Charge, Receipt, timeout="30s")`.
 
-    Without types it takes and returns JSON as it comes. Raises ValueError for a name, timeout or number of
+    Without types it takes and returns JSON as it comes. *where* are needs, max_cost, prefer and choose. Raises ValueError
     retries that cannot be, and pydantic's error for a type it cannot handle.
     """
     timeout_ms = None if timeout is None else parse_duration_ms(timeout)
-    return TaskContract(name, input, output, timeout_ms, retries)
+    return TaskContract(name, input, output, timeout_ms, retries, checked_where(where))
 
 
 def _dump(adapter: TypeAdapter[Any], value: object) -> JsonValue:

@@ -3,15 +3,17 @@
 import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Generic, Protocol, cast, overload
+from typing import Any, Final, Generic, Protocol, Unpack, cast, overload
 
 from muster_worker.contracts import Call, TaskContract
 from muster_worker.durations import Duration, parse_duration_ms
+from muster_worker.needs import Where
 from pydantic_core import to_jsonable_python
 from typing_extensions import TypeVar
 
 from muster.blueprint.answers import Decision, TaskError
 from muster.blueprint.facts import JobFacts
+from muster.blueprint.placement import placement_of
 from muster.blueprint.state import Owner, State
 from muster.core.decisions import (
     CANCELLED,
@@ -124,6 +126,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
+        **where: Unpack[Where],
     ) -> Next:
         """Have a worker do one task; *ok* gets its result.
 
@@ -131,8 +134,9 @@ class Job(Generic[InT, DataT]):
         quarantined, by the error's code. *cancelled* is entered when the task was cancelled; without it the job ends as
         cancelled. *on* maps further outcomes that the worker may report to their states. *timeout* and
         *retries* are the contract's where not given, then the server's. *priority* is -31 to 32, higher goes first.
+        *where*: `needs`, `max_cost`, `prefer` and `choose` say which workers may do it, and who of them does.
         """
-        spec = _spec(contract, value, timeout, retries, priority)
+        spec = _spec(contract, value, timeout, retries, priority, where)
         return Run(spec, self._edges(ok, error, cancelled, on))
 
     def map(
@@ -146,9 +150,10 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
+        **where: Unpack[Where],
     ) -> Next:
         """Have workers do the same task on every value at once; *ok* gets the list of results in that order."""
-        specs = tuple(_spec(contract, value, timeout, retries, priority) for value in values)
+        specs = tuple(_spec(contract, value, timeout, retries, priority, where) for value in values)
         return self._fan(specs, ok, error, cancelled)
 
     @overload
@@ -364,6 +369,7 @@ def _spec(
     timeout: Duration | None,
     retries: int | None,
     priority: int,
+    where: Where | None = None,
 ) -> TaskSpec:
     if not PRIORITY_MIN <= priority <= PRIORITY_MAX:
         raise ValueError(f"priority {priority} is not between {PRIORITY_MIN} and {PRIORITY_MAX}")
@@ -371,13 +377,14 @@ def _spec(
         raise ValueError(f"retries must be 0 or more, not {retries}")
     timeout_ms = None if timeout is None else parse_duration_ms(timeout)
     if isinstance(contract, str):
-        return TaskSpec(contract, _json(value), timeout_ms, retries, priority)
+        return TaskSpec(contract, _json(value), timeout_ms, retries, priority, placement_of(where or {}))
     return TaskSpec(
         contract.name,
         contract.dump_input(value),
         contract.timeout_ms if timeout_ms is None else timeout_ms,
         contract.retries if retries is None else retries,
         priority,
+        placement_of({**contract.where, **(where or {})}),
     )
 
 

@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from muster_worker.needs import Rule
+
 from muster.core.ids import JobId
 from muster.core.json import JsonObject, JsonValue
+from muster.core.matching import Choice
 
 SUCCESS: Final = "success"
 FAILURE: Final = "failure"
@@ -18,6 +21,16 @@ Edges: TypeAlias = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
+class Placement:
+    """Who may do a task, who of those is chosen, and whom it waits for so many ms before that."""
+
+    rules: tuple[Rule, ...] = ()
+    choice: Choice | None = None
+    prefer: tuple[Rule, ...] = ()
+    prefer_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class TaskSpec:
     """One unit of work to hand out. None means: the server's default."""
 
@@ -26,6 +39,8 @@ class TaskSpec:
     timeout_ms: int | None = None
     retries: int | None = None
     priority: int = 0
+    placement: Placement | None = None
+    """None: whoever offers the type."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from muster.core.events import TASK_FINISHED, TASK_RETRIED, event
 from muster.core.ids import split_task_id
 from muster.core.record import TaskItem
 from muster.core.retry import Again, TaskRules, after_failure, after_loss
+from muster.engine.classes import Classes
 from muster.engine.dispatch import Dispatcher
 from muster.engine.history import blob
 from muster.engine.turns import Turns
@@ -50,6 +51,7 @@ class Ticker:
         store: Store,
         turns: Turns,
         dispatcher: Dispatcher,
+        classes: Classes,
         webhooks: WebhookSender,
         metrics: Metrics,
         *,
@@ -62,6 +64,7 @@ class Ticker:
         self._store = store
         self._turns = turns
         self._dispatcher = dispatcher
+        self._classes = classes
         self._webhooks = webhooks
         self._metrics = metrics
         self._replica = replica
@@ -129,6 +132,7 @@ class Ticker:
 
     async def _sweep(self) -> None:
         state = await self._store.queue(self._partition)
+        self._classes.saw_ready(state.types)
         self._dispatcher.seen_ready(self._partition, state.ready)
 
     # Leases
@@ -145,6 +149,8 @@ class Ticker:
             then = after_failure(code, lease.failures, rules, random.uniform(0.5, 1.0), None)
         else:
             then = after_loss(lease.losses)
+        if isinstance(then, Again):
+            await self._classes.still_used(lease.rules)
         log.warning("lease_ended", extra={"task_id": lease.task, "worker_id": lease.worker, "code": code})
         reply = await self._store.complete(self._completion(lease, code, then))
         if isinstance(reply, Completed) and reply.turn is not None:

@@ -15,11 +15,13 @@ from muster.core.record import Context, Item, JobRecord, Parent, Submission
 from muster.core.status import JobStatus
 from muster.store.index import IndexStore
 from muster.store.journal import JournalStore
+from muster.store.keys import short_hash
 
 if TYPE_CHECKING:
     from muster.store.connection_records import ConnectionRecords
     from muster.store.figures import FigureRecords
     from muster.store.file_records import FileRecords
+    from muster.store.fleet import FleetRecords
     from muster.store.standing import StandingRecords
 
 
@@ -214,6 +216,14 @@ class NewTask:
     rules: bytes
     timeout_ms: int
     priority: int = 0
+    cls: str = ""
+    """The class it waits in; that of its type alone where empty."""
+    fallback: tuple[str, int] | None = None
+    """The class to which it moves after so many ms, where `cls` is only whom it prefers."""
+
+    @property
+    def queue_class(self) -> str:
+        return self.cls or short_hash(self.type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,6 +351,8 @@ class LiveTask:
 class QueueState:
     ready: Mapping[str, int] = field(default_factory=dict[str, int])
     """Ready tasks by class id (classes without any are left out)."""
+    types: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Task types of these classes."""
     leased: int = 0
     jobs: Mapping[str, int] = field(default_factory=dict[str, int])
 
@@ -368,6 +380,11 @@ class Store(JournalStore, IndexStore, Protocol):
     @property
     def standing(self) -> "StandingRecords":
         """How jobs and leases stand."""
+        ...
+
+    @property
+    def fleet(self) -> "FleetRecords":
+        """Classes of work, and orders to workers."""
         ...
 
     @property

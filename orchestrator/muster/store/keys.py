@@ -59,6 +59,8 @@ KEY_KINDS: Final = (
     KeyKind("fa:<job>", "hash", "live", "artifacts of the job; expires once it is final"),
     KeyKind("up:<upload>", "hash", "expires", "a client's upload (global tag)"),
     KeyKind("fq:<tenant>", "hash", "structure", "sizes of the tenant's files and their sum; bounded (global tag)"),
+    KeyKind("rq", "hash", "structure", "requirements of classes that ask more than a type; bounded (global tag)"),
+    KeyKind("ru", "zset", "structure", "until when each of these is in use (global tag)"),
     KeyKind("cn:<tenant>", "hash", "structure", "the tenant's saved connections by name; bounded (global tag)"),
     KeyKind("ct", "hash", "structure", "tenants that have any; the empty field counts changes (global tag)"),
     KeyKind("sl", "string", "expires", "the replica that runs schedules (global tag)"),
@@ -108,6 +110,11 @@ def meter_hash(meter: str) -> str:
 
 def wake_channel(tag: str, replica: str) -> str:
     return f"{tag}!{replica}"
+
+
+def everyones_channel(common_tag: str) -> str:
+    """Of messages to all replicas."""
+    return f"{common_tag}!*"
 
 
 @lru_cache(maxsize=65_536)

@@ -97,6 +97,8 @@ class Task:
     must_end_at: int = 0
     lease_ends_at: int = 0
     past_workers: tuple[str, ...] = ()
+    fallback: str = ""
+    """The class to which it moves when it has waited long enough for whom it prefers."""
     events_attempt: int = 0
     next_event: int = 0
     """Of the attempt that told events last."""
@@ -117,6 +119,13 @@ class Outgoing:
 @dataclass(frozen=True, slots=True)
 class TaskStart:
     """A retry's back-off ends."""
+
+    task: TaskId
+
+
+@dataclass(frozen=True, slots=True)
+class PreferenceEnd:
+    """The task has waited long enough for whom it prefers."""
 
     task: TaskId
 
@@ -150,4 +159,4 @@ class Delivery:
     message: str
 
 
-Timer: TypeAlias = TaskStart | WaitEnd | GraceEnd | Drop | Delivery
+Timer: TypeAlias = TaskStart | PreferenceEnd | WaitEnd | GraceEnd | Drop | Delivery

@@ -39,6 +39,7 @@ from muster.store.memory import index, jobs, journal, steps, tasks, ticks
 from muster.store.memory.connections import MemoryConnectionRecords
 from muster.store.memory.figures import MemoryFigures
 from muster.store.memory.files import MemoryFileRecords
+from muster.store.memory.fleet import MemoryFleet
 from muster.store.memory.model import Delivery
 from muster.store.memory.partition import Partition
 from muster.store.memory.standing import MemoryStanding
@@ -72,6 +73,7 @@ class MemoryState:
         self.figures = MemoryFigures(self.files, self.partitions)
         self.standing = MemoryStanding(self.partitions)
         self.connections = MemoryConnectionRecords(self.now)
+        self.fleet = MemoryFleet(self.now, self.workers, self.partitions, self.tell_all)
         self.blueprints: dict[tuple[str, str], str] = {}
         self.secret: str | None = None
 
@@ -82,6 +84,10 @@ class MemoryState:
         """The partition of *job*, or None where this deployment has none such: no such job exists then."""
         index = partition_of(job)
         return self.partitions[index] if index < self.partition_count else None
+
+    def tell_all(self, text: str) -> None:
+        for replica in self.listeners:
+            self.send(0, replica, text)
 
     def send(self, partition: int, replica: str, text: str) -> bool:
         """Deliver at the next turn of the event loop, as a server would: never inside the call that sends."""
@@ -122,6 +128,10 @@ class MemoryStore:
     @property
     def standing(self) -> MemoryStanding:
         return self._state.standing
+
+    @property
+    def fleet(self) -> MemoryFleet:
+        return self._state.fleet
 
     @property
     def connections(self) -> MemoryConnectionRecords:
@@ -278,6 +288,7 @@ class MemoryStore:
         part = self._state.partitions[partition]
         return QueueState(
             ready={cls: len(queue) for cls, queue in part.queues.items() if queue},
+            types={cls: part.kinds[cls] for cls, queue in part.queues.items() if queue},
             leased=Counter(task.status for task in part.tasks.values())[TaskStatus.LEASED],
             jobs={str(status): count for status, count in part.counts.items()},
         )

@@ -6,7 +6,7 @@ from typing import assert_never
 from muster.core.ids import task_id
 from muster.core.status import TaskStatus
 from muster.store.base import DueMessage, EndedLease, Tick, Turn
-from muster.store.memory.model import Delivery, Drop, GraceEnd, Order, Task, TaskStart, Timer, WaitEnd
+from muster.store.memory.model import Delivery, Drop, GraceEnd, Order, PreferenceEnd, Task, TaskStart, Timer, WaitEnd
 from muster.store.memory.partition import Partition
 
 HOLD_MS = 5_000
@@ -51,6 +51,8 @@ def _fire(part: Partition, timer: Timer, order: Order, made: Counter[str], messa
             task.order, task.ready_at = order, part.now()
             part.enqueue(task)
             made[task.cls] += 1
+        case PreferenceEnd():
+            _prefers_nobody(part, timer, made)
         case WaitEnd():
             job = part.job(timer.job)
             if job is not None and not job.is_final and job.record.wave == timer.wave:
@@ -68,6 +70,20 @@ def _fire(part: Partition, timer: Timer, order: Order, made: Counter[str], messa
             messages.append(DueMessage(timer.message, outgoing.body, outgoing.tries))
         case _:
             assert_never(timer)
+
+
+def _prefers_nobody(part: Partition, timer: PreferenceEnd, made: Counter[str]) -> None:
+    task = part.tasks.get(timer.task)
+    if task is None or not task.fallback:
+        return
+    ready = task.status is TaskStatus.READY
+    if ready:
+        part.queues[task.cls].remove(task)
+    part.kinds.setdefault(task.fallback, part.kinds.get(task.cls, ""))
+    task.cls, task.fallback = task.fallback, ""
+    if ready:
+        part.enqueue(task)
+        made[task.cls] += 1
 
 
 def _drop(part: Partition, drop: Drop) -> None:

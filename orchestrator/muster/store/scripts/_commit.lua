@@ -24,7 +24,8 @@ end
 local function read_tasks()
   local tasks = {}
   for i = 1, int() do
-    tasks[i] = { number = arg(), cls = arg(), kind = arg(), body = arg(), rules = arg(), timeout = int(), band = int() }
+    tasks[i] = { number = arg(), cls = arg(), kind = arg(), body = arg(), rules = arg(), timeout = int(), band = int(),
+      fallback = arg() }
   end
   return tasks
 end
@@ -44,23 +45,34 @@ local function read_commit()
   return c
 end
 
+-- `<class>|<ms>`: the class to which a task moves when it has waited so long for whom it prefers.
+local function fallback_of(task)
+  return string.match(task.fallback, '^([^|]+)|(%d+)$')
+end
+
 -- Write a task's hash and make it ready. `age + place` keeps the order of tasks made by one script.
 local function make_ready(jid, flow, wave, task, place)
   local tid = jid .. '.' .. task.number
   call('HSET', T .. 't:' .. tid, 'st', 'R', 'q', task.cls, 'fl', flow, 'bd', task.band, 'wv', wave, 'at', 0, 'fx', 0,
     'ls', 0, 'to', task.timeout, 'pl', task.body, 'po', task.rules, 'rs', age + place, 'ra', now)
   call('HSETNX', T .. 'cls', task.cls, task.kind)
+  if task.fallback ~= '' then
+    local cls, ms = fallback_of(task)
+    call('HSET', T .. 't:' .. tid, 'gq', cls)
+    call('ZADD', T .. 'tm', now + tonumber(ms), 'p|' .. tid)
+  end
   enqueue(tid, task.cls, flow, task.band, age + place)
 end
 
 -- The short way from decided to leased, for a seat that waits while nobody is queued before the task.
 local function make_leased(jid, flow, wave, task, place, seat)
   local tid, hard = jid .. '.' .. task.number, now + task.timeout
-  call('HSET', T .. 't:' .. tid, 'st', 'L', 'q', task.cls, 'fl', flow, 'bd', task.band, 'wv', wave, 'at', 1, 'fx', 0,
+  local cls = fallback_of(task) or task.cls   -- should it come back, anybody may have it
+  call('HSET', T .. 't:' .. tid, 'st', 'L', 'q', cls, 'fl', flow, 'bd', task.band, 'wv', wave, 'at', 1, 'fx', 0,
     'ls', 0, 'to', task.timeout, 'pl', task.body, 'po', task.rules, 'rs', age + place, 'ra', now,
     'w', seat.worker, 'nz', seat.nonce, 'lg', seat.patient, 'hd', hard, 'ca', now)
   set_price(T .. 't:' .. tid, seat)
-  call('HSETNX', T .. 'cls', task.cls, task.kind)
+  call('HSETNX', T .. 'cls', cls, task.kind)
   call('ZADD', T .. 'L', math.min(now + seat.lease, hard), tid)
   return { tid, '1', task.body, '0' }
 end
