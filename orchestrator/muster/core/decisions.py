@@ -9,6 +9,7 @@ from muster_worker.needs import Rule
 from muster.core.ids import JobId
 from muster.core.json import JsonObject, JsonValue
 from muster.core.matching import Choice
+from muster.core.values import quick
 
 SUCCESS: Final = "success"
 FAILURE: Final = "failure"
@@ -30,6 +31,7 @@ class Placement:
     prefer_ms: int = 0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
     """One unit of work to hand out. None means: the server's default."""
@@ -43,6 +45,7 @@ class TaskSpec:
     """None: whoever offers the type."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Run:
     task: TaskSpec

@@ -8,7 +8,6 @@ lines whose *maybe* classes are the same. A class whose workers are chosen is cl
 
 import asyncio
 import logging
-import secrets
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any, Final
 from muster.core.limits import CLAIM_MAX
 from muster.engine.choosing import Choosing
 from muster.engine.lines import Classes, Lines, Waiter, oldest_first, seats
+from muster.engine.nonces import nonce
 from muster.store.base import Claim, Claimed, Seat, Store, StoreFull, StoreUnavailable
 
 log = logging.getLogger("muster.dispatch")
@@ -301,7 +301,7 @@ class Dispatcher:
     # Seats
 
     def _reserve(self, classes: Classes, owners: list[Waiter], *, register: bool) -> Reservation:
-        taken = tuple(Seat(w.worker, secrets.token_hex(8), w.lease_ms, w.patient, w.price) for w in owners)
+        taken = tuple(Seat(w.worker, nonce(), w.lease_ms, w.patient, w.price) for w in owners)
         for owner in owners:
             owner.held += 1
         return Reservation(Claim(self._replica, classes, taken, register, self._history), owners)

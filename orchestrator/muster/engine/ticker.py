@@ -16,6 +16,7 @@ from muster.core.retry import Again, TaskRules, after_failure, after_loss
 from muster.engine.classes import Classes
 from muster.engine.dispatch import Dispatcher
 from muster.engine.history import blob
+from muster.engine.nonces import nonce
 from muster.engine.turns import Turns
 from muster.engine.webhooks import WebhookSender
 from muster.observe.metrics import Metrics
@@ -185,7 +186,7 @@ class Ticker:
             mode=mode,
             item=dump_item(item),
             history=blob(entry) if self._history else "",
-            token=secrets.token_hex(8),
+            token=nonce(),
             attempt=lease.attempt,
             fence=lease.fence,
             delay_ms=then.delay_ms if isinstance(then, Again) else 0,

@@ -1,13 +1,11 @@
 """One turn: load, decide, commit. The only caller of `Store.commit`."""
 
-import asyncio
 import hmac
 import logging
 import random
-import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import orjson
@@ -27,10 +25,13 @@ from muster.core.matching import requirement_json
 from muster.core.record import ChildItem, Context, Item, JobRecord, Parent, Submission, TaskItem, Wait
 from muster.core.status import JobStatus
 from muster.core.transitions import JobEvent
+from muster.core.values import changed
 from muster.engine.decider import Decider, StateFailed, VersionMissing
 from muster.engine.dispatch import Dispatcher, Reservation
+from muster.engine.guard import Begun, within
 from muster.engine.lines import Waiter
 from muster.engine.messages import approval_message, final_message
+from muster.engine.nonces import nonce
 from muster.engine.placing import ANYWHERE, Place, Placing
 from muster.engine.snapshots import Snapshot, Snapshots
 from muster.observe.metrics import Metrics
@@ -113,7 +114,7 @@ class Turns:
         """
         submission = codec.dump_submission(job.submission)
         given = codec.load_submission(submission)  # what a state function does to its input stays its own
-        record = replace(job.record(self._rules.now()), submission=given)
+        record = changed(job.record(self._rules.now()), submission=given)
         ahead = await self._decided_soon(record, ())
         if ahead is None:
             stored = await self._store.submit(job, token)
@@ -175,7 +176,7 @@ class Turns:
         finally:
             self._hand_out(reservation, claimed)
         if isinstance(reply, Stepped):
-            known = replace(
+            known = changed(
                 record,
                 created_at=reply.created_at,
                 started_at=reply.started_at,
@@ -193,15 +194,17 @@ class Turns:
         if self._slow.get(place, 0.0) > started:
             return None
         try:
-            async with asyncio.timeout(AHEAD_S):
-                rest = await self._decider.decide(record, items)
-                tasks = await self._new_tasks(record, rest)
+            rest, tasks = await within(Begun(self._decided(record, items)), AHEAD_S)
             core.check_move(record.status, why(record, items), rest.status)
         except (VersionMissing, StateFailed, TimeoutError):
             if time.monotonic() - started >= AHEAD_S:
                 self._note_slow(place)
             return None
         return (rest, tasks) if len(tasks) <= TASKS_PER_COMMIT_MAX else None
+
+    async def _decided(self, record: JobRecord, items: Sequence[Item]) -> "_Ahead":
+        rest = await self._decider.decide(record, items)
+        return rest, await self._new_tasks(record, rest)
 
     def _note_slow(self, place: tuple[str, str, str]) -> None:
         if len(self._slow) >= SLOW_STATES_MAX:
@@ -314,7 +317,7 @@ class Turns:
             job=record.id,
             version=record.version,
             token=turn.token,
-            next_token=secrets.token_hex(8),
+            next_token=nonce(),
             status=rest.status,
             state=draft.state,
             context=draft.context,
@@ -412,7 +415,7 @@ class ApprovalTokens:
 
 def _after(record: JobRecord, plan: Commit, at: UnixMs) -> JobRecord:
     """The job as the commit of *plan* leaves it."""
-    return replace(
+    return changed(
         record,
         status=plan.status,
         state=plan.state,

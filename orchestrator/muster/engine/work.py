@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -21,6 +20,7 @@ from muster.engine.dispatch import Dispatcher
 from muster.engine.fleet import Fleet, Known
 from muster.engine.history import blob
 from muster.engine.lines import Waiter
+from muster.engine.nonces import nonce
 from muster.engine.settings import EngineSettings
 from muster.engine.speeds import Speeds
 from muster.engine.turns import Turns
@@ -275,7 +275,7 @@ class Work:
             mode=mode,
             item=dump_item(item),
             history=blob(entry) if self._settings.history else "",
-            token=secrets.token_hex(8),
+            token=nonce(),
             attempt=report.attempt,
             fence=report.fence,
             delay_ms=delay_ms,

@@ -13,6 +13,7 @@ from muster.core.ids import JobId, TaskId, UnixMs
 from muster.core.metering import meter_of
 from muster.core.record import Context, Item, JobRecord, Parent, Submission
 from muster.core.status import JobStatus
+from muster.core.values import quick
 from muster.store.index import IndexStore
 from muster.store.journal import JournalStore
 from muster.store.keys import short_hash
@@ -48,6 +49,7 @@ class Position(NamedTuple):
         return cls(record.finished_at or record.created_at, record.id)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class NewJob:
     id: JobId
@@ -98,6 +100,7 @@ class Existing:
     fingerprint: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Seat:
     """A place for one task: whom it goes to and for how long at first.
@@ -114,6 +117,7 @@ class Seat:
     """Micros per second of the worker's time, frozen when it gets the task."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Claim:
     """Which classes to take from, in order, and for whom. `register` asks for a wake-up where too little was found."""
@@ -125,6 +129,7 @@ class Claim:
     history: bool = True
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Claimed:
     seat: int
@@ -135,6 +140,7 @@ class Claimed:
     waited_ms: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Turn:
     """The exclusive right to decide a job's next move, until the lease ends."""
@@ -150,6 +156,7 @@ class Mode(StrEnum):
     REQUEUE = "requeue"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Completion:
     """One attempt's end. `worker` is empty when the engine itself ends it (timeout, lost worker)."""
@@ -206,6 +213,7 @@ class Refused:
     """With GONE: numbers below this one have existed; -1 when the job is unknown."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class NewTask:
     """A task to make ready. `body` is what the worker gets, `rules` what the engine needs when it fails."""
@@ -234,6 +242,7 @@ class Message:
     body: bytes
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Commit:
     """What a turn decided, in full."""
@@ -271,6 +280,7 @@ class Commit:
     claim: Claim | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Committed:
     at: UnixMs
@@ -280,6 +290,7 @@ class Committed:
     """The next turn, where it is due at once; leased to `next_token`."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Stepped:
     """The end was taken and the turn it made due is written. The rest is how the job stands then."""
