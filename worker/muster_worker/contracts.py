@@ -6,8 +6,11 @@ from typing import Any, Generic, TypeVar, Unpack, overload
 from pydantic import TypeAdapter
 
 from muster_worker.codec import JsonValue
-from muster_worker.durations import Duration, parse_duration_ms
+from muster_worker.durations import Duration
 from muster_worker.needs import Where, checked_where
+from muster_worker.retry_policy import RetryPolicy
+from muster_worker.task_options import TaskOptions
+from muster_worker.time_limits import TimeLimits
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -23,6 +26,8 @@ class TaskContract(Generic[In, Out]):
         input, output: any type pydantic understands; `Any` takes JSON as it comes.
         timeout_ms: longest run of one attempt; None: the server's default.
         retries: further attempts after a transient error; None: the server's default.
+        retry: when and for which errors; `retries` wins over its number.
+        schedule_to_start_ms, schedule_to_close_ms, heartbeat_ms: further limits, see docs/guides/failures.md.
         where: what it needs of a worker, and who of several gets it; see `Where`.
     """
 
@@ -31,6 +36,10 @@ class TaskContract(Generic[In, Out]):
     output: Any = Any
     timeout_ms: int | None = None
     retries: int | None = None
+    retry: RetryPolicy | None = None
+    schedule_to_start_ms: int | None = None
+    schedule_to_close_ms: int | None = None
+    heartbeat_ms: int | None = None
     where: Where = field(default_factory=Where, repr=False, compare=False)
     input_adapter: TypeAdapter[In] = field(init=False, repr=False, compare=False)
     output_adapter: TypeAdapter[Out] = field(init=False, repr=False, compare=False)
@@ -40,10 +49,16 @@ class TaskContract(Generic[In, Out]):
             raise ValueError(f"a task name has 1 to {NAME_LENGTH_MAX} characters, not {len(self.name)}: {self.name!r}")
         if self.retries is not None and self.retries < 0:
             raise ValueError(f"task {self.name!r}: retries must be 0 or more, not {self.retries}")
-        if self.timeout_ms is not None and self.timeout_ms <= 0:
-            raise ValueError(f"task {self.name!r}: the timeout must be more than 0")
+        try:
+            _ = self.limits
+        except ValueError as error:
+            raise ValueError(f"task {self.name!r}: {error}") from error
         object.__setattr__(self, "input_adapter", TypeAdapter(self.input))
         object.__setattr__(self, "output_adapter", TypeAdapter(self.output))
+
+    @property
+    def limits(self) -> TimeLimits:
+        return TimeLimits(self.timeout_ms, self.schedule_to_start_ms, self.schedule_to_close_ms, self.heartbeat_ms)
 
     def call(self, value: In) -> "Call[In, Out]":
         """This task on one input, for a blueprint's `together` and `race`."""
@@ -85,11 +100,16 @@ def task(
     *,
     timeout: Duration | None = None,
     retries: int | None = None,
-    **where: Unpack[Where],
+    **options: Unpack[TaskOptions],
 ) -> TaskContract[In, Out]: ...
 @overload
 def task(
-    name: str, input: type[In], *, timeout: Duration | None = None, retries: int | None = None, **where: Unpack[Where]
+    name: str,
+    input: type[In],
+    *,
+    timeout: Duration | None = None,
+    retries: int | None = None,
+    **options: Unpack[TaskOptions],
 ) -> TaskContract[In, Any]: ...
 @overload
 def task(
@@ -99,7 +119,7 @@ def task(
     *,
     timeout: Duration | None = None,
     retries: int | None = None,
-    **where: Unpack[Where],
+    **options: Unpack[TaskOptions],
 ) -> TaskContract[Any, Any]: ...
 def task(
     name: str,
@@ -108,15 +128,34 @@ def task(
     *,
     timeout: Duration | None = None,
     retries: int | None = None,
+    retry: RetryPolicy | None = None,
+    schedule_to_start: Duration | None = None,
+    schedule_to_close: Duration | None = None,
+    heartbeat: Duration | None = None,
     **where: Unpack[Where],
 ) -> TaskContract[Any, Any]:
     """Make the contract of a task, for example `task("payments.charge", Charge, Receipt, timeout="30s")`.
 
-    Without types it takes and returns JSON as it comes. *where* are needs, max_cost, prefer and choose. Raises ValueError
-    retries that cannot be, and pydantic's error for a type it cannot handle.
+    Without types it takes and returns JSON as it comes. *timeout* is the longest run of one attempt; `TaskOptions` has
+    the other limits, and which workers may do it. Raises ValueError for a name, limit, need or number of retries that
+    cannot be, and pydantic's error for a type it cannot handle.
     """
-    timeout_ms = None if timeout is None else parse_duration_ms(timeout)
-    return TaskContract(name, input, output, timeout_ms, retries, checked_where(where))
+    try:
+        times = TimeLimits.of(timeout, schedule_to_start, schedule_to_close, heartbeat)
+    except ValueError as error:
+        raise ValueError(f"task {name!r}: {error}") from error
+    return TaskContract(
+        name,
+        input,
+        output,
+        times.timeout_ms,
+        retries,
+        retry,
+        times.schedule_to_start_ms,
+        times.schedule_to_close_ms,
+        times.heartbeat_ms,
+        checked_where(where),
+    )
 
 
 def _dump(adapter: TypeAdapter[Any], value: object) -> JsonValue:

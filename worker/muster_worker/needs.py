@@ -325,8 +325,8 @@ def _duration_ms(value: Duration) -> int:
 class Where(TypedDict, total=False):
     """What a contract or a decision may say of the workers of a task.
 
-    `needs`: what a worker must have; `max_cost`: EUR per second of its time at most; `prefer`: whom to wait for a while,
-    a worker's id, `"same"`, labels or a `Prefer`; `choose`: who of several gets it.
+    `needs`: what a worker must have; `max_cost`: EUR per second of its time at most; `prefer`: whom to wait for a
+    while, a worker's id, `"same"`, labels or a `Prefer`; `choose`: who of several gets it.
     """
 
     needs: Needs | None

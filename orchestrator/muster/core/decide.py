@@ -85,7 +85,7 @@ def begin(record: JobRecord, worker: str = "") -> Draft:
     """
     context = record.context
     if worker not in {"", context.last_worker}:
-        context = replace(context, last_worker=worker)
+        context = changed(context, last_worker=worker)
     return Draft(record.state, context, max(record.next_task, record.spawned_to))
 
 

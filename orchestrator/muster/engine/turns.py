@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import orjson
+from muster_worker.retry_policy import RetryPolicy
 
 from muster.blueprint.registry import Registry
 from muster.core import decide as core
@@ -23,6 +24,7 @@ from muster.core.limits import (
 )
 from muster.core.matching import requirement_json
 from muster.core.record import ChildItem, Context, Item, JobRecord, Parent, Submission, TaskItem, Wait
+from muster.core.retry import TaskRules
 from muster.core.status import JobStatus
 from muster.core.transitions import JobEvent
 from muster.core.values import changed
@@ -380,7 +382,8 @@ class Turns:
 
     def _new_task(self, record: JobRecord, number: int, spec: TaskSpec, place: Place) -> NewTask:
         timeout_ms = spec.timeout_ms or self._rules.task_timeout_ms
-        retries = self._rules.task_retries if spec.retries is None else spec.retries
+        policy = spec.retry or RetryPolicy()
+        retries = next(n for n in (spec.retries, policy.retries, self._rules.task_retries) if n is not None)
         body = {
             "job_id": record.id,
             "task_id": task_id(record.id, number),
@@ -390,13 +393,24 @@ class Turns:
             "priority": spec.priority,
             "tracing_context": dict(record.submission.trace),
         }
-        policy: dict[str, Any] = {"r": retries, "t": spec.type}
+        if spec.heartbeat_ms is not None:
+            body["heartbeat_seconds"] = spec.heartbeat_ms / 1000
+        stored = TaskRules(retries, policy).dump(spec.type)
         if place.requirement is not None:
-            policy["q"] = requirement_json(place.requirement)
+            stored = orjson.dumps({**orjson.loads(stored), "q": requirement_json(place.requirement)})
         return NewTask(
-            number, spec.type, orjson.dumps(body), orjson.dumps(policy), timeout_ms, spec.priority,
-            place.cls, place.fallback,
-        )  # fmt: skip
+            number,
+            spec.type,
+            orjson.dumps(body),
+            stored,
+            timeout_ms,
+            spec.priority,
+            spec.schedule_to_start_ms,
+            spec.schedule_to_close_ms,
+            spec.heartbeat_ms,
+            place.cls,
+            place.fallback,
+        )
 
 
 _Ahead: TypeAlias = tuple[core.Rest, list[NewTask]]

@@ -14,6 +14,7 @@ from muster.store.payloads import Arg, Value
 from muster.store.redis_index import INDEX_DAY_MS
 
 BAND_OF_PRIORITY_0: Final = 32
+NO_LIMITS: Final = (None, None, None)
 
 
 def job_args(job: NewJob) -> list[Arg]:
@@ -62,14 +63,17 @@ def task_args(job: JobId, tasks: Sequence[NewTask]) -> list[Arg]:
         band = BAND_OF_PRIORITY_0 - task.priority
         body = Value(job, task.body)
         fallback = "" if task.fallback is None else "|".join(map(str, task.fallback))
-        args += (task.number, task.queue_class, task.type, body, task.rules, task.timeout_ms, band, fallback)
+        limits = "" if task.limits == NO_LIMITS else "|".join("" if ms is None else str(ms) for ms in task.limits)
+        args += (
+            task.number, task.queue_class, task.type, body, task.rules, task.timeout_ms, band, limits, fallback,
+        )  # fmt: skip
     return args
 
 
 def completion_args(c: Completion) -> list[Arg]:
     args: list[Arg] = [
         c.job, c.number, c.worker, "" if c.attempt is None else c.attempt, c.fence or "",
-        c.mode, c.delay_ms, int(c.failed), Value(c.job, c.item), c.history, c.token, TURN_LEASE_MS,
+        c.mode, c.delay_ms, int(c.failed), Value(c.job, c.item), c.history, c.token, TURN_LEASE_MS, c.counts,
     ]  # fmt: skip
     return args + ([0] if c.claim is None else [1, *claim_args(c.claim)])
 
