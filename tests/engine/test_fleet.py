@@ -84,7 +84,7 @@ async def test_a_plain_task_makes_no_class_and_a_known_class_no_further_command(
             calls.append(arguments)
             return await defined(*arguments)
 
-        made.state.fleet.define = counted  # type: ignore[method-assign]
+        made.state.fleet.define = counted  # type: ignore[method-assign, assignment]
         await made.start(where=GPU)
         assert calls == []
 

@@ -15,6 +15,7 @@ from tests.conftest import MakeDeployment
 from tests.support.deployment import Backend
 from tests.support.samples import (
     HOUR_MS,
+    WORK,
     asking_job,
     claim_of,
     commit_of,
