@@ -17,5 +17,5 @@ end
 if redis.call('HLEN', T .. 'rq') >= tonumber(ARGV[4]) then return { 'full' } end
 redis.call('HSET', T .. 'rq', cls, ARGV[2])
 redis.call('ZADD', T .. 'ru', ends, cls)
-redis.call('SPUBLISH', T .. '!*', 'r|' .. cls)
+redis.call('SPUBLISH', T .. '!all', 'r|' .. cls)
 return { 'new' }
