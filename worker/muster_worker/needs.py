@@ -221,6 +221,20 @@ def labels_from_text(text: str) -> dict[str, str | list[str]]:
     return checked_labels({name: values[0] if len(values) == 1 else values for name, values in found.items()})
 
 
+def resources_from_text(text: str) -> dict[str, Any]:
+    """`cpu=4,memory=8GB,gpu=1,vram=24GB`. Raises InvalidNeeds."""
+    found: dict[str, Any] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, _, value = (word.strip() for word in part.partition("="))
+        if name in SIZES:
+            found[name] = parse_size(value)
+        elif name in {"cpu", "gpu"} and re.fullmatch(r"\d+(\.\d+)?", value):
+            found[name] = float(value) if "." in value else int(value)
+        else:
+            raise InvalidNeeds(f"{part!r} is no resource; write cpu=4, gpu=1, memory=8GB or vram=24GB")
+    return found
+
+
 def _label_value(name: str, value: object) -> str | list[str]:
     if isinstance(value, list | tuple):
         if not 1 <= len(value) <= VALUES_MAX:

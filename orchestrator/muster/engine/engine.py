@@ -132,7 +132,7 @@ class Engine:
     def _wire_workers(self) -> None:
         """What workers do, and what is known of them."""
         store, settings, fleet = self._store, self.settings, self._fleet
-        speeds, demand = Speeds(), Demand(store, fleet, settings.partitions)
+        speeds, demand = Speeds(), Demand(store, fleet, self._classes, settings.partitions)
         self._work = work = Work(
             store, self._turns, self._dispatcher, fleet, self._classes, self._background, self.counters, settings,
             self._hint, speeds,
@@ -141,7 +141,7 @@ class Engine:
         self.heartbeat, self.progress = work.heartbeat, work.progress
         self.workers, self.wanted, self.order = fleet.workers, demand.wanted, fleet.order
         self.attach_socket, self.detach_socket = fleet.attach, fleet.detach
-        self.why = Explaining(store, self.blueprints, fleet, demand, speeds).why
+        self.why = Explaining(store, self.blueprints, fleet, demand, speeds, self._classes).why
 
     def _wire_stories(self) -> None:
         """What tasks tell while they run, and who follows it."""

@@ -5,7 +5,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from muster.core.matching import Requirement, meets
@@ -188,7 +188,10 @@ class Fleet:
             self.on_recall(worker_id)
 
     async def workers(self) -> list[WorkerView]:
-        return [worker_view(fields) for fields in await self._store.workers() if "worker_id" in fields]
+        """All that are registered; how they did here is newer than what the store knows."""
+        views = [worker_view(fields) for fields in await self._store.workers() if "worker_id" in fields]
+        own = {view.worker_id: self.reputation.strikes(view.worker_id) for view in views}
+        return [replace(view, slowed=own[view.worker_id]) if own[view.worker_id] else view for view in views]
 
     def forget(self) -> None:
         """After a flush: nobody is registered any more."""

@@ -62,7 +62,7 @@ class Reputation:
                 timed.usual_ms = usual + USUAL_SHARE * (ran_ms - usual)
             if pair.strikes:
                 self._set_strikes(worker, kind, pair, max(0, pair.strikes - FORGIVEN), is_open=True)
-        elif pair.strikes or is_black_hole(pair.tally, everyone.tally.without(pair.tally, now)):
+        elif is_black_hole(pair.tally, everyone.tally.without(pair.tally, now)):
             self._slowed()
             self._set_strikes(worker, kind, pair, min(STRIKES_MAX, pair.strikes + 1), is_open=False)
 
@@ -107,6 +107,11 @@ class Reputation:
         """Ms between tasks of a type, of those it is slowed at."""
         return {kind: delay_ms(self._pair(worker, kind).strikes) for kind in sorted(self._strikers.get(worker, ()))}
 
+    def strikes(self, worker: str) -> Mapping[str, list[float | None]]:
+        """Strikes and the usual ms, of types it is slowed at."""
+        pairs = {kind: self._pair(worker, kind) for kind in sorted(self._strikers.get(worker, ()))}
+        return {kind: [pair.strikes, pair.usual_ms] for kind, pair in pairs.items()}
+
     def usual_ms(self, worker: str, kind: str) -> float | None:
         """How long a task of the type takes at the worker, where it ended one well."""
         pair = self._pairs.get((worker, kind))
@@ -114,9 +119,7 @@ class Reputation:
 
     def record(self, worker: str) -> str:
         """For other replicas: strikes and usual ms by type."""
-        kinds = [kind for name, kind in self._pairs if name == worker]
-        told = {kind: [pair.strikes, pair.usual_ms] for kind in kinds if (pair := self._pairs[worker, kind]).strikes}
-        return orjson.dumps(told).decode()
+        return orjson.dumps(self.strikes(worker)).decode()
 
     def hear(self, worker: str, record: str) -> None:
         """What another replica saw of a worker of whom this one has seen nothing yet."""
