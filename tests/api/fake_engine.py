@@ -20,6 +20,8 @@ from muster.engine.files import Files
 from muster.engine.journal import EventsReply, EventsReport, LogEntry, LogPage, Steps, StepView
 from muster.engine.live import CaughtUp, JobChanged, Page
 from muster.engine.live_events import JobEnded, LiveEvent
+from muster.engine.migrations import Order as MigrationOrder
+from muster.engine.migrations import Page as MigrationPage
 from muster.engine.planning import Planning
 from muster.engine.reasons import Code, Explanation, Reason
 from muster.engine.settings import FileSettings
@@ -559,6 +561,9 @@ class FakeEngine:
     async def detach_socket(self, worker_id: str, socket: CommandSocket) -> None:
         if self.sockets.get(worker_id) is socket:
             del self.sockets[worker_id]
+
+    async def migrate(self, name: str, order: MigrationOrder, cursor: str | None = None) -> MigrationPage:
+        raise NotImplementedError
 
     async def ready(self) -> bool:
         self._check()

@@ -15,6 +15,7 @@ CHILD_STARTED: Final = "child_started"
 SIGNAL_AWAITED: Final = "signal_awaited"
 SIGNAL_RECEIVED: Final = "signal_received"
 CANCEL_REQUESTED: Final = "cancel_requested"
+MIGRATED: Final = "migrated"
 
 Event = dict[str, Any]
 """e type, s state, p previous state, x next state, n task number, w worker, a attempt, d details."""

@@ -29,6 +29,7 @@ from muster.engine.inputs import Inputs
 from muster.engine.jobs import Jobs
 from muster.engine.journal import Journal
 from muster.engine.live import Live
+from muster.engine.migrations import Migrations
 from muster.engine.planning import Planning
 from muster.engine.pruning import Pruning
 from muster.engine.schedules import Schedules
@@ -96,7 +97,10 @@ class Engine:
         self.tagged, self.find = catalog.tagged, catalog.find
         self.costs, self.durations = costs.costs, costs.durations
         self.start_batch, self.batch, self.cancel_batch = batches.start_batch, batches.batch, batches.cancel_batch
-        self.versions = Versions(store, self.blueprints, settings.now, settings.retention_ms)
+        self.versions = versions = Versions(store, self.blueprints, settings.now, settings.retention_ms)
+        self.migrate = Migrations(
+            store, self.blueprints, versions, settings.partitions, self._hint, history=settings.history
+        ).migrate
         self.connections = Connections(store, self.blueprints, settings.connections, jobs.submit, catalog.tagged)
         firing = Firing(jobs.submit, catalog.tagged, jobs.cancel, settings.retention_ms)
         self.schedules = Schedules(store, self.connections, firing, settings.replica)
