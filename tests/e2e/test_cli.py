@@ -278,7 +278,7 @@ def test_a_blueprint_that_is_data_goes_through_its_whole_life(dev: Dev) -> None:
     assert "new jobs begin with 2:" in dev.muster("blueprint", "promote", "letters").stdout
     assert dev.json("blueprint", "migrate", "letters", "--to", "2", "--dry-run")["states"]["a"]["moved"] == 1
     moved = dev.muster("blueprint", "migrate", "letters", "--to", "2")
-    assert moved.stdout.splitlines()[1].split() == ["a", "1", "0"]
+    assert moved.stdout.splitlines()[1].split()[:3] == ["a", "1", "0"]
     dev.muster("job", "signal", job, "go", "{}")
     assert dev.json("job", "watch", job)["result"] == "second"
     file.write_text(first.replace("ok: b", "ok: bee"))

@@ -29,7 +29,7 @@ def changed(**states: Any) -> dict[str, Any]:
 
 
 async def move(kit: TestMuster, to: str = "2", *, dry: bool = False, **names: str) -> Page:
-    return await kit.machine.ask(lambda engine: engine.migrate("flow", Order(to, names=names, is_dry=dry)))
+    return await kit.migrate("flow", to, names=names, dry_run=dry)
 
 
 async def asking(kit: TestMuster, new: dict[str, Any]) -> Any:
