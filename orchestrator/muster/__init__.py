@@ -5,22 +5,44 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from muster_worker.contracts import task
+    from muster_worker.retry_policy import AT_ONCE, NEVER, RetryPolicy
 
     from muster.blueprint.answers import Decision, TaskError
     from muster.blueprint.definition import Blueprint
     from muster.blueprint.job import Job
+    from muster.blueprint.planned import cron, every
     from muster.blueprint.state import State, failed, finished
     from muster.core.decisions import Decision as Next
 
-__all__ = ["Blueprint", "Decision", "Job", "Next", "State", "TaskError", "failed", "finished", "task"]
+__all__ = [
+    "AT_ONCE",
+    "NEVER",
+    "Blueprint",
+    "Decision",
+    "Job",
+    "Next",
+    "RetryPolicy",
+    "State",
+    "TaskError",
+    "cron",
+    "every",
+    "failed",
+    "finished",
+    "task",
+]
 
 _HOMES: Final = {
+    "AT_ONCE": ("muster_worker.retry_policy", "AT_ONCE"),
+    "NEVER": ("muster_worker.retry_policy", "NEVER"),
+    "RetryPolicy": ("muster_worker.retry_policy", "RetryPolicy"),
     "Blueprint": ("muster.blueprint.definition", "Blueprint"),
     "Decision": ("muster.blueprint.answers", "Decision"),
     "Job": ("muster.blueprint.job", "Job"),
     "Next": ("muster.core.decisions", "Decision"),
     "State": ("muster.blueprint.state", "State"),
     "TaskError": ("muster.blueprint.answers", "TaskError"),
+    "cron": ("muster.blueprint.planned", "cron"),
+    "every": ("muster.blueprint.planned", "every"),
     "failed": ("muster.blueprint.state", "failed"),
     "finished": ("muster.blueprint.state", "finished"),
     "task": ("muster_worker.contracts", "task"),

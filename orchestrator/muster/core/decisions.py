@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from muster_worker.retry_policy import RetryPolicy
+
 from muster.core.ids import JobId
 from muster.core.json import JsonObject, JsonValue
 from muster.core.values import quick
@@ -11,6 +13,8 @@ from muster.core.values import quick
 SUCCESS: Final = "success"
 FAILURE: Final = "failure"
 CANCELLED: Final = "cancelled"
+REQUEUE: Final = "requeue"
+"""A worker's word for: put it back, this was no failure. Never an outcome."""
 LATE: Final = "late"
 """The outcome of an `ask` or a `wait_for` whose deadline passed."""
 
@@ -28,6 +32,10 @@ class TaskSpec:
     timeout_ms: int | None = None
     retries: int | None = None
     priority: int = 0
+    retry: RetryPolicy | None = None
+    schedule_to_start_ms: int | None = None
+    schedule_to_close_ms: int | None = None
+    heartbeat_ms: int | None = None
 
 
 @quick

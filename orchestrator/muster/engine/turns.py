@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
+from muster_worker.retry_policy import RetryPolicy
 
 from muster.blueprint.registry import Registry
 from muster.core import decide as core
@@ -22,6 +23,7 @@ from muster.core.limits import (
     TURN_FAILURES_MAX,
 )
 from muster.core.record import ChildItem, Context, Item, JobRecord, Parent, Submission, TaskItem, Wait
+from muster.core.retry import TaskRules
 from muster.core.status import JobStatus
 from muster.core.transitions import JobEvent
 from muster.core.values import changed
@@ -362,7 +364,8 @@ class Turns:
 
     def _new_task(self, record: JobRecord, number: int, spec: TaskSpec) -> NewTask:
         timeout_ms = spec.timeout_ms or self._rules.task_timeout_ms
-        retries = self._rules.task_retries if spec.retries is None else spec.retries
+        policy = spec.retry or RetryPolicy()
+        retries = next(n for n in (spec.retries, policy.retries, self._rules.task_retries) if n is not None)
         body = {
             "job_id": record.id,
             "task_id": task_id(record.id, number),
@@ -372,8 +375,19 @@ class Turns:
             "priority": spec.priority,
             "tracing_context": dict(record.submission.trace),
         }
-        rules = orjson.dumps({"r": retries, "t": spec.type})
-        return NewTask(number, spec.type, orjson.dumps(body), rules, timeout_ms, spec.priority)
+        if spec.heartbeat_ms is not None:
+            body["heartbeat_seconds"] = spec.heartbeat_ms / 1000
+        return NewTask(
+            number,
+            spec.type,
+            orjson.dumps(body),
+            TaskRules(retries, policy).dump(spec.type),
+            timeout_ms,
+            spec.priority,
+            spec.schedule_to_start_ms,
+            spec.schedule_to_close_ms,
+            spec.heartbeat_ms,
+        )
 
 
 class ApprovalTokens:

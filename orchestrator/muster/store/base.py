@@ -13,11 +13,13 @@ from muster.core.ids import JobId, TaskId, UnixMs
 from muster.core.metering import meter_of
 from muster.core.record import Context, Item, JobRecord, Parent, Submission
 from muster.core.status import JobStatus
+from muster.core.timeouts import Timeout
 from muster.core.values import quick
 from muster.store.index import IndexStore
 from muster.store.journal import JournalStore
 
 if TYPE_CHECKING:
+    from muster.store.blueprint_records import BlueprintRecords
     from muster.store.connection_records import ConnectionRecords
     from muster.store.figures import FigureRecords
     from muster.store.file_records import FileRecords
@@ -136,6 +138,8 @@ class Claimed:
     attempt: int
     body: bytes
     waited_ms: int
+    left_ms: int | None = field(default=None, compare=False)
+    """What this attempt may take at most, where that is less than the task's timeout."""
 
 
 @quick
@@ -151,7 +155,10 @@ class Turn:
 class Mode(StrEnum):
     DELIVER = "deliver"
     RETRY = "retry"
+    LOST = "lost"
+    """Put back: its worker fell silent."""
     REQUEUE = "requeue"
+    """Put back: its worker asked for that. Counts as neither failure nor loss."""
 
 
 @quick
@@ -171,6 +178,8 @@ class Completion:
     delay_ms: int = 0
     failed: bool = False
     claim: Claim | None = None
+    counts: str = ""
+    """Failures by code, kept with a task that goes back; empty leaves them as they are."""
 
 
 class Refusal(StrEnum):
@@ -222,6 +231,14 @@ class NewTask:
     rules: bytes
     timeout_ms: int
     priority: int = 0
+    schedule_to_start_ms: int | None = None
+    schedule_to_close_ms: int | None = None
+    heartbeat_ms: int | None = None
+
+    @property
+    def limits(self) -> tuple[int | None, int | None, int | None]:
+        """Those that not every task has."""
+        return self.schedule_to_start_ms, self.schedule_to_close_ms, self.heartbeat_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,18 +313,27 @@ class Stepped:
 
 @dataclass(frozen=True, slots=True)
 class EndedLease:
-    """A lease whose deadline passed. It stays with the worker until the engine has decided."""
+    """A lease whose deadline passed. It stays with the worker until the engine has decided.
+
+    A task that waited too long without a worker comes as one too: nobody else gets it meanwhile. Its worker is "".
+    """
 
     task: TaskId
     attempt: int
     fence: str
     worker: str
     patient: bool
-    timed_out: bool
+    timeout: Timeout | None
+    """Which of its limits has passed; None: the worker fell silent."""
     losses: int
     failures: int
     rules: bytes
     ran_ms: int
+    counts: str = ""
+    failing_ms: int = field(default=0, compare=False)
+    """Since its first failure."""
+    left_ms: int | None = field(default=None, compare=False)
+    """Until its schedule_to_close has passed, where it has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,6 +360,8 @@ class LeaseRef:
     fence: str | None = None
     progress: float | None = None
     message: str = ""
+    silent_ms: int | None = None
+    """Since the handler's own last sign, where it is known. Told progress is such a sign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +374,10 @@ class LiveTask:
     failures: int
     losses: int
     rules: bytes
+    requeues: int = 0
+    counts: str = ""
+    failing_ms: int = field(default=0, compare=False)
+    left_ms: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,6 +416,11 @@ class Store(JournalStore, IndexStore, Protocol):
     @property
     def connections(self) -> "ConnectionRecords":
         """Saved connections and their schedules."""
+        ...
+
+    @property
+    def blueprints(self) -> "BlueprintRecords":
+        """Blueprints that are data, how new jobs are steered, and the live jobs of each version."""
         ...
 
     async def submit(self, job: NewJob, token: str, first: Commit | None = None) -> Turn | Existing | Committed:
@@ -491,8 +528,6 @@ class Store(JournalStore, IndexStore, Protocol):
     async def publish(self, replica: str, message: str) -> bool:
         """Send *message* to a replica; False when nobody listens."""
         ...
-
-    async def publish_blueprint(self, name: str, version: str, graph: str) -> None: ...
 
     async def secret(self, fresh: str) -> str:
         """The secret all replicas share: *fresh* if there was none."""

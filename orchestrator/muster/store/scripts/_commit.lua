@@ -13,6 +13,7 @@ local function make_job(new, token, ttl, watcher)
   if new.meter ~= new.blueprint then call('HSET', T .. 'j:' .. new.id, 'mt', new.meter) end
   note(new.id, new.entry)
   call('ZADD', T .. 'xr:' .. new.flow, now, new.id)
+  call('ZADD', version_index(new.blueprint, new.version), now, new.id)
   if new.tags ~= '' then
     call('HSET', T .. 'j:' .. new.id, 'tg', new.tags)
     for tag in each_tag(new.tags) do tag_job('xl:', new.flow, tag, now, new.id) end
@@ -24,7 +25,8 @@ end
 local function read_tasks()
   local tasks = {}
   for i = 1, int() do
-    tasks[i] = { number = arg(), cls = arg(), kind = arg(), body = arg(), rules = arg(), timeout = int(), band = int() }
+    tasks[i] = { number = arg(), cls = arg(), kind = arg(), body = arg(), rules = arg(), timeout = int(), band = int(),
+      limits = arg() }
   end
   return tasks
 end
@@ -44,25 +46,45 @@ local function read_commit()
   return c
 end
 
+-- Write the limits of time that not every task has. Returns when it must have ended, and its heartbeat.
+local function set_limits(tid, limits)
+  local start, close, heartbeat = string.match(limits, '^(%d*)|(%d*)|(%d*)$')
+  local key, close_at = T .. 't:' .. tid, close ~= '' and now + tonumber(close) or nil
+  if start ~= '' then call('HSET', key, 'ss', start) end
+  if close_at then call('HSET', key, 'ce', close_at) end
+  if heartbeat ~= '' then call('HSET', key, 'hb', heartbeat) end
+  return close_at, tonumber(heartbeat)
+end
+
 -- Write a task's hash and make it ready. `age + place` keeps the order of tasks made by one script.
 local function make_ready(jid, flow, wave, task, place)
   local tid = jid .. '.' .. task.number
   call('HSET', T .. 't:' .. tid, 'st', 'R', 'q', task.cls, 'fl', flow, 'bd', task.band, 'wv', wave, 'at', 0, 'fx', 0,
     'ls', 0, 'to', task.timeout, 'pl', task.body, 'po', task.rules, 'rs', age + place, 'ra', now)
   call('HSETNX', T .. 'cls', task.cls, task.kind)
+  if task.limits ~= '' then
+    set_limits(tid, task.limits)
+    limit_wait(tid, now)
+  end
   enqueue(tid, task.cls, flow, task.band, age + place)
 end
 
 -- The short way from decided to leased, for a seat that waits while nobody is queued before the task.
 local function make_leased(jid, flow, wave, task, place, seat)
-  local tid, hard = jid .. '.' .. task.number, now + task.timeout
+  local tid, hard, left, heartbeat = jid .. '.' .. task.number, now + task.timeout, '', nil
+  if task.limits ~= '' then
+    local close_at
+    close_at, heartbeat = set_limits(tid, task.limits)
+    if close_at and close_at < hard then hard, left = close_at, tostring(close_at - now) end
+    if heartbeat then call('HSET', T .. 't:' .. tid, 'sg', now, 'le', now + seat.lease) end
+  end
   call('HSET', T .. 't:' .. tid, 'st', 'L', 'q', task.cls, 'fl', flow, 'bd', task.band, 'wv', wave, 'at', 1, 'fx', 0,
     'ls', 0, 'to', task.timeout, 'pl', task.body, 'po', task.rules, 'rs', age + place, 'ra', now,
     'w', seat.worker, 'nz', seat.nonce, 'lg', seat.patient, 'hd', hard, 'ca', now)
   set_price(T .. 't:' .. tid, seat)
   call('HSETNX', T .. 'cls', task.cls, task.kind)
-  call('ZADD', T .. 'L', math.min(now + seat.lease, hard), tid)
-  return { tid, '1', task.body, '0' }
+  call('ZADD', T .. 'L', lease_end(now + seat.lease, hard, now, heartbeat), tid)
+  return { tid, '1', task.body, '0', left }
 end
 
 local function make_tasks(jid, flow, c, entries, cancelling)
@@ -77,7 +99,7 @@ local function make_tasks(jid, flow, c, entries, cancelling)
     if idle[cls] == nil then idle[cls] = call('EXISTS', T .. 'q:' .. cls) == 0 end
     if serves[cls] and seats[seat] and idle[cls] then
       local lease = make_leased(jid, flow, c.wave, task, place, seats[seat])
-      claimed[#claimed + 1] = { tostring(seat), lease[1], lease[2], lease[3], lease[4] }
+      claimed[#claimed + 1] = { tostring(seat), lease[1], lease[2], lease[3], lease[4], lease[5] }
       if c.claim.history then entries[#entries + 1] = stamped(started(task.number, 1, seats[seat].worker)) end
       seat = seat + 1
     else
@@ -95,6 +117,8 @@ local function end_job(jid, job, flow, c, watchers, readers, parent)
   call('HSET', job, 'fin', '1', 'ft', now, 'res', c.result, 'err', c.err, 'det', c.details)
   call('ZREM', T .. 'tm', 'c|' .. jid)
   call('ZREM', T .. 'xr:' .. flow, jid)
+  local of = call('HMGET', job, 'bp', 'bv')
+  call('ZREM', version_index(of[1], of[2]), jid)
   local index = T .. 'xf:' .. c.day .. ':' .. flow
   call('ZADD', index, now, jid)
   call('PEXPIRE', index, c.day_ttl)
