@@ -11,6 +11,7 @@ from typing import Any
 from muster.blueprint.registry import Registry
 from muster.core.graph import Edge, Graph
 from muster.core.ids import JobId, UnixMs, new_job_id, split_task_id, task_id
+from muster.core.matching import Offer
 from muster.core.record import Context, JobRecord, Submission, Wait
 from muster.core.status import JobStatus
 from muster.engine.connections import Connections
@@ -129,6 +130,7 @@ class FakeEngine:
         self.keys: dict[tuple[str, str], JobId] = {}
         self.fleet: dict[str, WorkerView] = {}
         self.descriptions: list[WorkerDescription] = []
+        self.worker_orders: list[tuple[str, str, int | None]] = []
         self.patches: list[WorkerPatch] = []
         self.signs: list[LeaseSign] = []
         self.queue: list[Lease] = []
@@ -301,7 +303,13 @@ class FakeEngine:
         reason = Reason(Code.CHILD, "it waits", since=NOW, details={"child_id": "c"}, reasons=(below,))
         return Explanation(await self.job(tenant, job_id), NOW, (reason,))
 
-    async def wanted(self) -> tuple[TaskDemand, ...]:
+    async def order(self, worker_id: str, order: str, slots: int | None = None) -> WorkerView:
+        if worker_id not in self.fleet:
+            raise MusterError(ErrorCode.WORKER_NOT_FOUND, "it is not registered")
+        self.worker_orders.append((worker_id, order, slots))
+        return replace(self.fleet[worker_id], order="" if order == "resume" else order, ordered_slots=slots)
+
+    async def wanted(self, having: Offer | None = None) -> tuple[TaskDemand, ...]:
         self._check()
         return (TaskDemand("image.resize", queued=5, running=2, workers=2, slots=6, wanted_workers=3),)
 

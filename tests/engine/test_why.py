@@ -5,14 +5,17 @@ from typing import Any
 
 import pytest
 from muster.core.ids import JobId, UnixMs, new_job_id
+from muster.core.matching import Requirement
 from muster.core.record import Context, JobRecord, Submission, Wait
 from muster.core.status import JobStatus, TaskStatus
 from muster.engine.demand import TaskDemand, demand_of
+from muster.engine.offers import offer_of
 from muster.engine.reasons import Code, Facts, Reason
 from muster.engine.speeds import RUNS_KEPT, TYPES_MAX, UNDER_WAY_MAX, Speeds
 from muster.engine.views import WorkerView
 from muster.engine.why import reasons_of
 from muster.store.standing import Held, Standing, StandingTask
+from muster_worker.needs import Needs
 
 NOW = UnixMs(1_705_314_600_000)
 JOB = new_job_id(NOW, 0, 1)
@@ -282,7 +285,63 @@ def test_a_parent_to_be_cancelled_waits_for_its_child() -> None:
     assert child.code is Code.CHILD
 
 
+# Needs, preferences, and workers that are slowed
+
+
+def has(name: str, gpu: str, **changes: Any) -> WorkerView:
+    offer = offer_of(name, ["resize"], 0.0, {"labels": {"gpu": gpu}}, {})
+    return replace(worker(name), offer=offer, **changes)
+
+
+NEEDS = Requirement("resize", Needs(labels={"gpu": "a100"}, models=["llama-3"]).rules())
+NEEDY = replace(READY, cls="abc")
+
+
+def test_needs_that_nobody_meets_name_the_best_worker_and_what_it_lacks() -> None:
+    found = only(facts(RUN, NEEDY, workers=(has("w1", "t4"), has("w2", "a100")), requirements={"abc": NEEDS}))
+    assert found.code is Code.NEEDS_UNMET
+    assert found.details["worker"] == "w2"
+    assert found.details["lacks"] == ["model llama-3 is not there"]
+    assert "'w2': model llama-3 is not there" in found.text
+
+
+def test_only_workers_that_meet_the_needs_are_counted() -> None:
+    needs = Requirement("resize", Needs(labels={"gpu": "a100"}).rules())
+    workers = (has("w1", "t4"), has("w2", "a100"), has("w3", "a100", status="draining"))
+    found = only(facts(RUN, NEEDY, workers=workers, held={"w2": 1}, requirements={"abc": needs}))
+    assert found.code is Code.WORKERS_BUSY
+    assert (found.details["workers"], found.details["draining"]) == (1, 1)
+
+
+def test_a_task_that_prefers_somebody_says_whom_and_until_when() -> None:
+    mine = Requirement("resize", Needs(worker="w1").rules())
+    task = replace(NEEDY, prefers_until=at(6))
+    found = only(
+        facts(RUN, task, workers=(has("w1", "t4"), has("w2", "t4")), held={"w1": 1}, requirements={"abc": mine})
+    )
+    assert (found.code, found.until) == (Code.PREFERRED_WORKER, at(6))
+    assert found.text == "the task 'resize' prefers w1, which is busy; in 6s anybody may take it who can"
+
+
+def test_a_task_that_only_slowed_workers_could_take_says_so() -> None:
+    slow = replace(worker("w1"), slowed={"resize": [3, None]})
+    found = only(facts(RUN, READY, workers=(slow,)))
+    assert found.code is Code.WORKERS_SLOWED
+    assert found.details["delays_ms"] == {"w1": 2000}
+    assert only(facts(RUN, READY, workers=(slow, worker("w2")))).code is Code.WORKER_FREE
+
+
 # What autoscalers ask
+
+
+def test_tasks_that_need_the_same_are_counted_by_themselves() -> None:
+    needs = Requirement("resize", Needs(labels={"gpu": "a100"}).rules())
+    held = [Held(JobId("t") + "1", "resize", "w2", "abc")]  # type: ignore[arg-type]
+    workers = [has("w1", "t4"), has("w2", "a100", max_concurrent_tasks=2)]
+    assert demand_of({"resize": 1, "abc": 4}, held, workers, {"abc": needs}) == (
+        TaskDemand("resize", 1, 0, 2, 3, 1),
+        TaskDemand("resize", 4, 1, 1, 2, 3, needs.rules),
+    )
 
 
 def test_wanted_workers_are_work_by_the_slots_of_a_worker_rounded_up() -> None:

@@ -63,6 +63,11 @@ LIMITS: dict[int, tuple[int | None, int | None, int | None]] = defaultdict(
     },
 )
 """Schedule to start, schedule to close and heartbeat; by chance, and often none."""
+MINE = short_hash("prefers somebody")
+PREFERRED: dict[int, tuple[str, tuple[str, int] | None]] = defaultdict(
+    lambda: ("", None), {3: (MINE, (short_hash("work"), 0)), 5: (MINE, (short_hash("work"), HOUR_MS))}
+)
+"""Class and fallback of tasks, by chance."""
 DELAYS = st.sampled_from([0, HOUR_MS])
 WORKERS = ("w1", "w2")
 FIRST_MS = UnixMs(1_700_000_000_000)
@@ -240,12 +245,20 @@ class StoreMachine(RuleBasedStateMachine):
             for i in range(seats)
         )
         classes = tuple(short_hash(kind) for kind in (reversed(TYPES) if swap else TYPES))
+        classes = (MINE, *classes) if seats % 2 else classes
         return Claim("r1", classes, self.last_seats, register=register, history=swap)
 
     def some_tasks(self, first: int, count: int, pick: int) -> tuple[NewTask, ...]:
         return tuple(
             NewTask(
-                first + i, TYPES[(pick + i) % 7 == 0], b"body", b"rules", HOUR_MS, (pick + i) % 3 - 1, *LIMITS[pick % 9]
+                first + i,
+                TYPES[(pick + i) % 7 == 0],
+                b"body",
+                b"rules",
+                HOUR_MS,
+                (pick + i) % 3 - 1,
+                *LIMITS[pick % 9],
+                *PREFERRED[pick % 8],
             )
             for i in range(count)
         )

@@ -135,6 +135,8 @@ class Scan:
                 yield f"task {task} is {fields['st']}, and the timer of its limits is {f'x|{task}' in self.timers}"
             if fields["st"] == "R" and task not in self.flows.get((fields["q"], fields["fl"]), {}):
                 yield f"ready task {task} is in another flow than its own"
+            if fields["st"] == "R" and "gq" in fields and f"p|{task}" not in self.timers:
+                yield f"ready task {task} would wait for ever for whom it prefers"
             listed = number in self.dump.value(f"jt:{job}") or number == self.jobs.get(job, {}).get("cur")
             if not listed and not self.drop_is_due(task):
                 yield f"task {task} is not listed by its job"

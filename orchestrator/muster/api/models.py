@@ -353,6 +353,9 @@ class TaskDemand(Answer):
     workers: int
     slots: int
     wanted_workers: int
+    needs: Annotated[
+        list[tuple[str, str, list[str]]], Field(description="Where these tasks ask more than their type.")
+    ] = []
 
 
 class Wanted(Answer):

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from muster.core.graph import Graph
 from muster.core.ids import JobId, UnixMs
+from muster.core.matching import Offer
 from muster.core.record import JobRecord
 from muster.core.status import JobStatus
 from muster.engine.connections import Connections
@@ -154,7 +155,7 @@ class Engine(Protocol):
 
     async def why(self, tenant: str, job_id: str) -> Explanation: ...
 
-    async def wanted(self) -> tuple[TaskDemand, ...]: ...
+    async def wanted(self, having: Offer | None = None) -> tuple[TaskDemand, ...]: ...
 
     async def cancel(self, tenant: str, job_id: str, *, queued: bool = False) -> bool:
         """True: a live socket took the command. With *queued* only if no worker has a task of it."""
@@ -173,6 +174,10 @@ class Engine(Protocol):
     async def dashboard(self) -> Dashboard: ...
 
     async def workers(self) -> list[WorkerView]: ...
+
+    async def order(self, worker_id: str, order: str, slots: int | None = None) -> WorkerView:
+        """`drain`, `resume`, `disconnect`, or `resize` to *slots*."""
+        ...
 
     async def register(self, worker: WorkerDescription) -> object: ...
 

@@ -32,6 +32,7 @@ from muster.api import connection_models as cm
 from muster.api import models as m
 from muster.api import schedule_models as sm
 from muster.api.blueprint_routes import BLUEPRINT_OPERATIONS
+from muster.api.fleet_routes import FLEET_OPERATIONS
 from muster.api.operations import KIBIBYTE, Answer, Auth, Operation, Tag
 from muster.api.parameters import seconds_parameter, text_parameter, whole_parameter
 from muster.errors import ErrorCode as E
@@ -192,6 +193,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
               Auth.CLIENT, parameters=(_FORMAT, text_parameter("version", "Of this version, or number.")),
               errors=(E.BLUEPRINT_NOT_FOUND, E.VERSION_NOT_FOUND, E.INVALID_PARAMETER)),
     *BLUEPRINT_OPERATIONS,
+    *FLEET_OPERATIONS,
     Operation("GET", "/api/v1/webhooks/secret", client.get_webhook_secret, "The secret of one's webhooks", Tag.JOBS,
               (Answer(200, "Verify the `webhook-signature` of deliveries with it.", m.WebhookSecret,
                       example={"secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}),), Auth.CLIENT),
@@ -204,7 +206,10 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
               (Answer(200, "All active workers.", list[m.Worker]),), Auth.CLIENT, errors=_STORE),
     Operation("GET", "/api/v1/fleet/wanted", why.get_wanted, "How many workers there should be, by task", Tag.FLEET,
               (Answer(200, "All task types; with `task` only `{\"value\": n}` of that one.", m.Wanted),), Auth.CLIENT,
-              errors=_STORE, parameters=(text_parameter("task", "Only the wanted workers of this task type."),)),
+              errors=(E.INVALID_PARAMETER, *_STORE),
+              parameters=(text_parameter("task", "Only the wanted workers of this task type."),
+                          text_parameter("labels", "Only for tasks with needs that a worker of these labels meets."),
+                          text_parameter("resources", "As labels: what such a worker has, `memory=8GB,gpu=1`."))),
     Operation("GET", "/api/v1/dashboard", client.get_dashboard, "Counts of the fleet", Tag.FLEET,
               (Answer(200, "Counts, no names.", m.DashboardAnswer),), Auth.CLIENT, errors=_STORE),
 

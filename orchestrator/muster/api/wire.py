@@ -4,14 +4,17 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from muster_worker.needs import InvalidNeeds
 from muster_worker.wire import ErrorReport, Heartbeat, Registration, Result
 
 from muster.core.decisions import CANCELLED, FAILURE, LATE, REQUEUE
 from muster.core.file_record import FileRecord, job_of_artifact
 from muster.core.ids import UnixMs, task_id
 from muster.core.record import JobRecord, Wait
+from muster.core.reputation import delay_ms
 from muster.core.status import JobStatus
 from muster.core.tags import batch_of
+from muster.engine.offers import check_offer
 from muster.engine.views import (
     Dashboard,
     HistoryEvent,
@@ -23,6 +26,7 @@ from muster.engine.views import (
     WorkerPatch,
     WorkerView,
 )
+from muster.errors import ErrorCode, MusterError
 
 IGNORED: Final = "ignored"
 DEFAULT_ERROR_CODE: Final = "TRANSIENT_ERROR"
@@ -34,6 +38,9 @@ _FACTS: Final = (
     "installed_software",
     "installed_models",
     "runtimes",
+    "labels",
+    "hot_cache",
+    "hot_skills",
 )
 
 
@@ -139,6 +146,10 @@ def worker_object(worker: WorkerView) -> dict[str, Any]:
         "registered_at": time_text(worker.registered_at),
         "last_seen_at": time_text(worker.last_seen_at),
         "protocol": worker.protocol,
+        "labels": worker.labels,
+        "order": worker.order,
+        "ordered_slots": worker.ordered_slots,
+        "slowed_tasks": {kind: delay_ms(int(record[0])) / 1000 for kind, record in worker.slowed.items()},
     }
 
 
@@ -202,6 +213,7 @@ def task_report(message: Result) -> TaskReport:
 def description(message: Registration) -> WorkerDescription:
     sent = message.model_fields_set
     facts: Mapping[str, Any] = {name: getattr(message, name) for name in _FACTS if name in sent}
+    _check(facts, message.resources)
     return WorkerDescription(
         worker_id=message.worker_id,
         supported_tasks=tuple(dict.fromkeys(message.supported_tasks)),
@@ -212,7 +224,17 @@ def description(message: Registration) -> WorkerDescription:
     )
 
 
+def _check(facts: Mapping[str, Any], resources: Mapping[str, Any]) -> None:
+    try:
+        check_offer(facts, resources)
+    except InvalidNeeds as error:
+        raise MusterError(
+            ErrorCode.INVALID_BODY, f"{error}.", hint="docs/guides/fleet.md lists what is read."
+        ) from error
+
+
 def worker_patch(message: Heartbeat) -> WorkerPatch:
+    _check({}, message.resources or {})
     return WorkerPatch(
         status=message.status,
         load=None if message.load is None else float(message.load),
@@ -221,6 +243,8 @@ def worker_patch(message: Heartbeat) -> WorkerPatch:
         max_concurrent_tasks=message.max_concurrent_tasks,
         cost_per_second=None if message.cost_per_second is None else float(message.cost_per_second),
         resources=message.resources,
+        labels=message.labels,
+        hot_cache=None if message.hot_cache is None else tuple(message.hot_cache),
     )
 
 

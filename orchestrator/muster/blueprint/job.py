@@ -7,13 +7,16 @@ from typing import Any, Final, Generic, Protocol, Unpack, cast, overload
 
 from muster_worker.contracts import Call, TaskContract
 from muster_worker.durations import Duration, parse_duration_ms
+from muster_worker.needs import Where
 from muster_worker.retry_policy import RetryPolicy
-from muster_worker.time_limits import Limits, TimeLimits
+from muster_worker.task_options import TaskOptions
+from muster_worker.time_limits import TimeLimits
 from pydantic_core import to_jsonable_python
 from typing_extensions import TypeVar
 
 from muster.blueprint.answers import Decision, TaskError
 from muster.blueprint.facts import JobFacts
+from muster.blueprint.placement import placement_of
 from muster.blueprint.state import Owner, State
 from muster.core.decisions import (
     CANCELLED,
@@ -127,7 +130,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next:
         """Have a worker do one task; *ok* gets its result.
 
@@ -135,10 +138,10 @@ class Job(Generic[InT, DataT]):
         quarantined, by the error's code. *cancelled* is entered when the task was cancelled; without it the job ends as
         cancelled. *on* maps further outcomes that the worker may report to their states. *timeout* and
         *retries* are the contract's where not given, then the server's. *priority* is -31 to 32, higher goes first.
-        *limits* are `retry`, `schedule_to_start`, `schedule_to_close` and `heartbeat` (docs/guides/failures.md), the
-        contract's where not given.
+        *options* are `retry`, `schedule_to_start`, `schedule_to_close` and `heartbeat` (docs/guides/failures.md), and
+        `needs`, `max_cost`, `prefer` and `choose` (docs/guides/fleet.md): the contract's where not given.
         """
-        spec = _spec(contract, value, timeout, retries, priority, **limits)
+        spec = _spec(contract, value, timeout, retries, priority, **options)
         return Run(spec, self._edges(ok, error, cancelled, on))
 
     def map(
@@ -152,10 +155,10 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next:
         """Have workers do the same task on every value at once; *ok* gets the list of results in that order."""
-        specs = tuple(_spec(contract, value, timeout, retries, priority, **limits) for value in values)
+        specs = tuple(_spec(contract, value, timeout, retries, priority, **options) for value in values)
         return self._fan(specs, ok, error, cancelled)
 
     @overload
@@ -169,7 +172,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -183,7 +186,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -198,7 +201,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -214,7 +217,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     def together(
         self,
@@ -223,10 +226,10 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next:
         """Have workers do different tasks at once (`contract.call(value)` each); *ok* gets the tuple of results."""
-        specs = tuple(_spec(call.contract, call.value, None, None, priority, **limits) for call in calls)
+        specs = tuple(_spec(call.contract, call.value, None, None, priority, **options) for call in calls)
         return self._fan(specs, ok, error, cancelled)
 
     def ask(
@@ -385,6 +388,7 @@ def _spec(
     schedule_to_start: Duration | None = None,
     schedule_to_close: Duration | None = None,
     heartbeat: Duration | None = None,
+    **where: Unpack[Where],
 ) -> TaskSpec:
     if not PRIORITY_MIN <= priority <= PRIORITY_MAX:
         raise ValueError(f"priority {priority} is not between {PRIORITY_MIN} and {PRIORITY_MAX}")
@@ -392,16 +396,16 @@ def _spec(
         raise ValueError(f"retries must be 0 or more, not {retries}")
     given = TimeLimits.of(timeout, schedule_to_start, schedule_to_close, heartbeat)
     if isinstance(contract, str):
-        name, dumped = contract, _json(value)
+        name, dumped, own = contract, _json(value), Where()
     else:
-        name, dumped = contract.name, contract.dump_input(value)
+        name, dumped, own = contract.name, contract.dump_input(value), contract.where
         given = given.over(contract.limits)
         if retries is None:
             retries = contract.retries if retry is None or retry.retries is None else retry.retries
         retry = contract.retry if retry is None else retry
     return TaskSpec(
         name, dumped, given.timeout_ms, retries, priority, retry, given.schedule_to_start_ms,
-        given.schedule_to_close_ms, given.heartbeat_ms,
+        given.schedule_to_close_ms, given.heartbeat_ms, placement_of({**own, **where}),
     )  # fmt: skip
 
 

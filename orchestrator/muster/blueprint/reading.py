@@ -22,7 +22,8 @@ GO: Final = "go"
 ENDINGS: Final = frozenset({"done", "fail", "quarantine"})
 _WORDS: Final = {"ok": SUCCESS, "error": FAILURE}
 _DECIDING: Final = frozenset({"run", "map", "together", "ask", "wait_for", "sleep", "child", "go"})
-_NO_TARGET: Final = frozenset({"on", "within", "argument", "timeout", "retries", "priority", "tags", "uploads"})
+_OF_WORKERS: Final = frozenset({"needs", "max_cost", "prefer", "choose"})
+_NO_TARGET: Final = _OF_WORKERS | {"on", "within", "argument", "timeout", "retries", "priority", "tags", "uploads"}
 
 
 @dataclass(frozen=True, slots=True)

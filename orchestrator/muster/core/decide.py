@@ -78,9 +78,15 @@ class Rest:
     events: tuple[ev.Event, ...] = field(default=())
 
 
-def begin(record: JobRecord) -> Draft:
-    """The draft a turn starts from. Numbers that a dead turn spawned are never used again."""
-    return Draft(record.state, record.context, max(record.next_task, record.spawned_to))
+def begin(record: JobRecord, worker: str = "") -> Draft:
+    """The draft a turn starts from. Numbers that a dead turn spawned are never used again.
+
+    *worker* did the task that led to it.
+    """
+    context = record.context
+    if worker not in {"", context.last_worker}:
+        context = changed(context, last_worker=worker)
+    return Draft(record.state, context, max(record.next_task, record.spawned_to))
 
 
 def enter(draft: Draft, move: Enter) -> Draft:
@@ -106,7 +112,12 @@ def finish(draft: Draft, end: End) -> Rest:
     if isinstance(end.result, Mapping):
         results = _merged(results, end.result)
     context = Context(
-        wait=None, argument=None, data=draft.context.data, results=results, transitions=draft.context.transitions
+        wait=None,
+        argument=None,
+        data=draft.context.data,
+        results=results,
+        transitions=draft.context.transitions,
+        last_worker=draft.context.last_worker,
     )
     event = ev.event(f"job_{end.status}", state=end.state, details={"error": end.error} if end.error else None)
     return Rest(

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from muster_worker.needs import Rule
 from muster_worker.retry_policy import RetryPolicy
 
 from muster.core.ids import JobId
 from muster.core.json import JsonObject, JsonValue
+from muster.core.matching import Choice
 from muster.core.values import quick
 
 SUCCESS: Final = "success"
@@ -20,6 +22,16 @@ LATE: Final = "late"
 
 Edges: TypeAlias = Mapping[str, str]
 """Outcome to target state. `success`, `failure`, `cancelled` and `late` have meanings; other words are the user's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Who may do a task, who of those is chosen, and whom it waits for so many ms before that."""
+
+    rules: tuple[Rule, ...] = ()
+    choice: Choice | None = None
+    prefer: tuple[Rule, ...] = ()
+    prefer_ms: int = 0
 
 
 @quick
@@ -36,6 +48,8 @@ class TaskSpec:
     schedule_to_start_ms: int | None = None
     schedule_to_close_ms: int | None = None
     heartbeat_ms: int | None = None
+    placement: Placement | None = None
+    """None: whoever offers the type."""
 
 
 @quick

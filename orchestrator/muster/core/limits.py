@@ -49,6 +49,8 @@ JSON_DEPTH_MAX: Final = 64
 """Deeper nesting is refused at the edge: some readers recurse."""
 WORKER_TASKS_MAX: Final = 256
 """Task types one worker may offer."""
+CLASSES_MAX: Final = 1_000
+"""Different needs of tasks (with type, and whom they prefer): every sweep looks at them all."""
 TAGS_MAX: Final = 8
 """Tags of one job: each is one more index to write."""
 TAG_CHARACTERS_MAX: Final = 200

@@ -49,6 +49,8 @@ class Context:
     results: JsonObject = field(default_factory=dict[str, JsonValue])
     """`state_history` on the wire: merged data of task results."""
     transitions: int = 0
+    last_worker: str = ""
+    """Who did the newest task: a task may prefer the same."""
 
 
 @quick

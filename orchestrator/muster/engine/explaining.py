@@ -11,6 +11,7 @@ from muster.core import events as ev
 from muster.core.ids import JobId, UnixMs, is_job_id
 from muster.core.json import JsonObject
 from muster.core.status import TaskStatus
+from muster.engine.classes import Classes
 from muster.engine.demand import Demand
 from muster.engine.fleet import Fleet
 from muster.engine.jobs import job_not_found
@@ -28,12 +29,15 @@ UNKNOWN: Final = "?"
 
 
 class Explaining:
-    def __init__(self, store: Store, blueprints: Registry, fleet: Fleet, demand: Demand, speeds: Speeds) -> None:
+    def __init__(
+        self, store: Store, blueprints: Registry, fleet: Fleet, demand: Demand, speeds: Speeds, classes: Classes
+    ) -> None:
         self._store = store
         self._blueprints = blueprints
         self._fleet = fleet
         self._demand = demand
         self._speeds = speeds
+        self._classes = classes
 
     async def why(self, tenant: str, job_id: str) -> Explanation:
         """Why the job is not running now.
@@ -76,6 +80,10 @@ class Explaining:
             return {}
         ready = {task.type for task in standing.tasks if task.status is TaskStatus.READY}
         found: dict[str, Any] = {"workers": tuple(await self._fleet.workers())}
+        missed = {task.cls: task.type for task in standing.tasks if task.cls != short_hash(task.type)}
+        for cls in missed.keys() - self._classes.known.keys():
+            await self._classes.learn(cls)
+        found["requirements"] = {cls: r for cls in missed if (r := self._classes.requirement(cls)) is not None}
         if ready:
             typical = {kind: self._speeds.typical_ms(kind) for kind in ready}
             found["held"] = Counter(held.worker for held in await self._demand.held())

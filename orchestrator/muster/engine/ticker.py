@@ -12,6 +12,7 @@ from muster.core.ids import split_task_id
 from muster.core.record import TaskItem
 from muster.core.retry import POISON_TASK, Again, Back, Deliver, TaskRules, Trials, after_failure, after_loss
 from muster.core.timeouts import CODE_OF, said
+from muster.engine.classes import Classes
 from muster.engine.dispatch import Dispatcher
 from muster.engine.history import blob
 from muster.engine.nonces import nonce
@@ -55,6 +56,7 @@ class Ticker:
         store: Store,
         turns: Turns,
         dispatcher: Dispatcher,
+        classes: Classes,
         webhooks: WebhookSender,
         metrics: Metrics,
         *,
@@ -68,6 +70,7 @@ class Ticker:
         self._store = store
         self._turns = turns
         self._dispatcher = dispatcher
+        self._classes = classes
         self._webhooks = webhooks
         self._metrics = metrics
         self._replica = replica
@@ -136,6 +139,7 @@ class Ticker:
 
     async def _sweep(self) -> None:
         state = await self._store.queue(self._partition)
+        self._classes.saw_ready(state.types)
         self._dispatcher.seen_ready(self._partition, state.ready)
 
     # Leases
@@ -147,6 +151,8 @@ class Ticker:
             return
         self._metrics.leases_expired.inc()
         code, then = _decided(lease)
+        if isinstance(then, Again):
+            await self._classes.still_used(lease.rules)
         log.warning("lease_ended", extra={"task_id": lease.task, "worker_id": lease.worker, "code": code})
         reply = await self._store.complete(self._completion(lease, code, then))
         if isinstance(reply, Completed) and lease.timeout is not None and lease.worker and not reply.retried:

@@ -9,6 +9,7 @@ from muster.core.json import JsonObject, JsonValue
 from muster.core.status import TaskStatus
 from muster.engine.reasons import Code, Facts, Reason, span
 from muster.engine.views import WorkerView
+from muster.engine.why_needs import fitting, needs_unmet, preferred, slowed
 from muster.store.standing import StandingTask
 
 DRAINING: Final = "draining"
@@ -22,12 +23,12 @@ _ORDER: Final = (TaskStatus.READY, TaskStatus.GATED, TaskStatus.LEASED)
 def task_reasons(facts: Facts) -> list[Reason]:
     """Of a job to be cancelled only those that a worker still has: the others will not be handed out."""
     cancelled = facts.standing.record.cancel_requested
-    groups: dict[tuple[int, str], list[StandingTask]] = {}
+    groups: dict[tuple[int, str, str], list[StandingTask]] = {}
     for task in facts.standing.tasks:
         if not cancelled or task.status is TaskStatus.LEASED:
-            groups.setdefault((_ORDER.index(task.status), task.type), []).append(task)
+            groups.setdefault((_ORDER.index(task.status), task.type, task.cls), []).append(task)
     found: list[Reason] = []
-    for (place, kind), tasks in sorted(groups.items()):
+    for (place, kind, _), tasks in sorted(groups.items()):
         match _ORDER[place]:
             case TaskStatus.READY:
                 found.append(_ready(facts, kind, tasks))
@@ -43,16 +44,23 @@ def task_reasons(facts: Facts) -> list[Reason]:
 
 def _ready(facts: Facts, kind: str, tasks: Sequence[StandingTask]) -> Reason:
     offering = [worker for worker in facts.workers if kind in worker.supported_tasks]
-    taking = [worker for worker in offering if worker.status != DRAINING]
+    requirement = facts.requirements.get(tasks[0].cls)
+    fit = fitting(requirement, offering)
+    taking = [worker for worker in fit if worker.status != DRAINING]
     since = min((task.since for task in tasks if task.since is not None), default=None)
     details = _details(facts, kind, tasks)
     if not offering:
         return _nobody(facts, kind, tasks, since, details)
+    if any(task.prefers_until is not None for task in tasks):
+        return preferred(_tasks(kind, tasks), tasks, taking, facts.held, facts.standing.now, details)
+    if not fit and requirement is not None:
+        return needs_unmet(_tasks(kind, tasks), requirement, offering, since, details)
     if not taking:
-        names = _names(worker.worker_id for worker in offering)
+        names = _names(worker.worker_id for worker in fit)
         text = f"all workers that offer {kind!r} are draining and take no more: {', '.join(names)}"
         return Reason(Code.WORKERS_DRAINING, text, since, details={**details, "workers": list[JsonValue](names)})
-    return _in_line(facts, kind, tasks, since, details, offering, taking)
+    is_slowed = slowed(_tasks(kind, tasks), kind, taking, since, details)
+    return is_slowed or _in_line(facts, kind, tasks, since, details, fit, taking)
 
 
 def _nobody(

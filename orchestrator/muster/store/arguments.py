@@ -62,8 +62,11 @@ def task_args(job: JobId, tasks: Sequence[NewTask]) -> list[Arg]:
     for task in tasks:
         band = BAND_OF_PRIORITY_0 - task.priority
         body = Value(job, task.body)
+        fallback = "" if task.fallback is None else "|".join(map(str, task.fallback))
         limits = "" if task.limits == NO_LIMITS else "|".join("" if ms is None else str(ms) for ms in task.limits)
-        args += (task.number, short_hash(task.type), task.type, body, task.rules, task.timeout_ms, band, limits)
+        args += (
+            task.number, task.queue_class, task.type, body, task.rules, task.timeout_ms, band, limits, fallback,
+        )  # fmt: skip
     return args
 
 

@@ -17,12 +17,14 @@ from muster.core.timeouts import Timeout
 from muster.core.values import quick
 from muster.store.index import IndexStore
 from muster.store.journal import JournalStore
+from muster.store.keys import short_hash
 
 if TYPE_CHECKING:
     from muster.store.blueprint_records import BlueprintRecords
     from muster.store.connection_records import ConnectionRecords
     from muster.store.figures import FigureRecords
     from muster.store.file_records import FileRecords
+    from muster.store.fleet import FleetRecords
     from muster.store.standing import StandingRecords
 
 
@@ -234,11 +236,19 @@ class NewTask:
     schedule_to_start_ms: int | None = None
     schedule_to_close_ms: int | None = None
     heartbeat_ms: int | None = None
+    cls: str = ""
+    """The class it waits in; that of its type alone where empty."""
+    fallback: tuple[str, int] | None = None
+    """The class to which it moves after so many ms, where `cls` is only whom it prefers."""
 
     @property
     def limits(self) -> tuple[int | None, int | None, int | None]:
         """Those that not every task has."""
         return self.schedule_to_start_ms, self.schedule_to_close_ms, self.heartbeat_ms
+
+    @property
+    def queue_class(self) -> str:
+        return self.cls or short_hash(self.type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,6 +394,8 @@ class LiveTask:
 class QueueState:
     ready: Mapping[str, int] = field(default_factory=dict[str, int])
     """Ready tasks by class id (classes without any are left out)."""
+    types: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Task types of these classes."""
     leased: int = 0
     jobs: Mapping[str, int] = field(default_factory=dict[str, int])
 
@@ -411,6 +423,11 @@ class Store(JournalStore, IndexStore, Protocol):
     @property
     def standing(self) -> "StandingRecords":
         """How jobs and leases stand."""
+        ...
+
+    @property
+    def fleet(self) -> "FleetRecords":
+        """Classes of work, and orders to workers."""
         ...
 
     @property

@@ -51,6 +51,7 @@ def dump_context(context: Context) -> bytes:
             "d": context.data,
             "r": context.results,
             "n": context.transitions,
+            **({"p": context.last_worker} if context.last_worker else {}),
         }
     )
 
@@ -83,6 +84,7 @@ def load_context(blob: bytes) -> Context:
         data=raw["d"],
         results=raw["r"],
         transitions=raw["n"],
+        last_worker=raw.get("p", ""),
     )
 
 

@@ -60,6 +60,8 @@ KEY_KINDS: Final = (
     KeyKind("fa:<job>", "hash", "live", "artifacts of the job; expires once it is final"),
     KeyKind("up:<upload>", "hash", "expires", "a client's upload (global tag)"),
     KeyKind("fq:<tenant>", "hash", "structure", "sizes of the tenant's files and their sum; bounded (global tag)"),
+    KeyKind("rq", "hash", "structure", "requirements of classes that ask more than a type; bounded (global tag)"),
+    KeyKind("ru", "zset", "structure", "until when each of these is in use (global tag)"),
     KeyKind("cn:<tenant>", "hash", "structure", "the tenant's saved connections by name; bounded (global tag)"),
     KeyKind("ct", "hash", "structure", "tenants that have any; the empty field counts changes (global tag)"),
     KeyKind("sl", "string", "expires", "the replica that runs schedules (global tag)"),

@@ -44,6 +44,7 @@ from muster.store.redis_blueprints import RedisBlueprintRecords
 from muster.store.redis_connections import RedisConnectionRecords
 from muster.store.redis_figures import RedisFigures
 from muster.store.redis_files import RedisFileRecords
+from muster.store.redis_fleet import RedisFleet
 from muster.store.redis_index import IndexCalls
 from muster.store.redis_journal import JournalCalls
 from muster.store.redis_standing import RedisStanding
@@ -107,6 +108,7 @@ class RedisStore(JournalCalls, IndexCalls):
         self._global = global_tag(namespace)
         self._partition_of_channel = {wake_channel(tag, replica).encode(): p for p, tag in enumerate(self._tags)}
         self._partition_of_channel[wake_channel(self._tags[0], EVERYBODY).encode()] = 0
+        self._partition_of_channel[wake_channel(self._global, EVERYBODY).encode()] = 0
         self._on_message = on_message
         self._on_reconnect = on_reconnect
         self._link: Link | None = None
@@ -119,6 +121,7 @@ class RedisStore(JournalCalls, IndexCalls):
         self.files = RedisFileRecords(self._call, self._run, self._tag_of, self._global, self._filled)
         self.figures = RedisFigures(self._call, self._run, self._tag_or_none)
         self.standing = RedisStanding(self._run, self._tag_or_none, self._tags)
+        self.fleet = RedisFleet(self._call, self._run, self._global, self._tags)
         self.connections = RedisConnectionRecords(self._call, self._run, self._global)
         self.blueprints = RedisBlueprintRecords(self._call, self._run, self._tags, self._global)
 
@@ -459,6 +462,7 @@ class RedisStore(JournalCalls, IndexCalls):
         classes, leased, counts = await self._run("sweep", self._tags[partition], SWEEP_CLASSES)
         return QueueState(
             ready={cls.decode(): int(count) for cls, _, count in classes},
+            types={cls.decode(): kind.decode() for cls, kind, _ in classes},
             leased=int(leased),
             jobs={status: int(count) for status, count in codec.text_fields(counts).items()},
         )

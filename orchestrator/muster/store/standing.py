@@ -36,6 +36,10 @@ class StandingTask:
     failures: int = 0
     losses: int = 0
     before: int | None = None
+    cls: str = ""
+    """The class it waits in."""
+    prefers_until: UnixMs | None = None
+    """So long a ready task waits for whom it prefers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ class Held:
     task: TaskId
     type: str
     worker: str
+    cls: str = ""
 
 
 class StandingRecords(Protocol):

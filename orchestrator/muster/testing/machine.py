@@ -274,7 +274,7 @@ class Machine:
         if wanted.isdisjoint(offered):
             return False
         if offered != self._offered:
-            worker = WorkerDescription(WORKER, offered, max_concurrent_tasks=CLAIM_MAX, protocol=1)
+            worker = WorkerDescription(WORKER, offered, CLAIM_MAX, protocol=1, facts={"does_all": True})
             await self.ask(lambda engine: engine.register(worker))
             self._offered = offered
         leases = await self.ask(lambda engine: engine.poll(WORKER, timeout_ms=POLL_MS, max_tasks=CLAIM_MAX))

@@ -109,6 +109,8 @@ class Task:
     """When its worker's silence is too long; the handler's own sign was at `sign_at`."""
     sign_at: int = 0
     past_workers: tuple[str, ...] = ()
+    fallback: str = ""
+    """The class to which it moves when it has waited long enough for whom it prefers."""
     events_attempt: int = 0
     next_event: int = 0
     """Of the attempt that told events last."""
@@ -142,6 +144,13 @@ class Outgoing:
 @dataclass(frozen=True, slots=True)
 class TaskStart:
     """A retry's back-off ends."""
+
+    task: TaskId
+
+
+@dataclass(frozen=True, slots=True)
+class PreferenceEnd:
+    """The task has waited long enough for whom it prefers."""
 
     task: TaskId
 
@@ -182,4 +191,4 @@ class Delivery:
     message: str
 
 
-Timer: TypeAlias = TaskStart | WaitLimit | WaitEnd | GraceEnd | Drop | Delivery
+Timer: TypeAlias = TaskStart | PreferenceEnd | WaitLimit | WaitEnd | GraceEnd | Drop | Delivery

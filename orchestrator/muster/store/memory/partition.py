@@ -10,9 +10,8 @@ from muster.core.metering import cost_of
 from muster.core.status import JobStatus, TaskStatus
 from muster.store.base import Claim, Claimed, NewTask, RawEvent, Turn
 from muster.store.codec import load_item
-from muster.store.keys import short_hash
 from muster.store.memory.ledger import Ledger
-from muster.store.memory.model import Delivery, Drop, Job, Outgoing, Task, TaskStart, Timer, WaitLimit
+from muster.store.memory.model import Delivery, Drop, Job, Outgoing, PreferenceEnd, Task, TaskStart, Timer, WaitLimit
 from muster.store.memory.queue import FairQueue
 
 BAND_OF_PRIORITY_0 = 32
@@ -157,8 +156,8 @@ class Partition:
         made: Counter[str] = Counter()
         claimed: list[Claimed] = []
         for place, new in enumerate(new_tasks):
-            cls = short_hash(new.type)
-            self.kinds[cls] = new.type
+            cls = new.queue_class
+            self.kinds.setdefault(cls, new.type)
             task = Task(
                 job.id, new.number, cls, job.flow, wave, BAND_OF_PRIORITY_0 - new.priority, new.timeout_ms,
                 new.body, new.rules, order=(self._calls, place), ready_at=self.now(),
@@ -168,11 +167,24 @@ class Partition:
             self.tasks[task.id] = task
             served = claim is not None and cls in claim.classes and len(claimed) < len(claim.seats)
             if claim is not None and served and not self.queues.get(cls):
+                self._may_go_to_anybody(task, new)
                 claimed.append(self.lease(task, claim, len(claimed)))
             else:
+                self._prefers(task, new)
                 self.enqueue(task)
                 made[cls] += 1
         return made, tuple(claimed)
+
+    def _may_go_to_anybody(self, task: Task, new: NewTask) -> None:
+        """It found whom it prefers; should it come back, it waits for nobody."""
+        if new.fallback is not None:
+            task.cls = new.fallback[0]
+            self.kinds.setdefault(task.cls, new.type)
+
+    def _prefers(self, task: Task, new: NewTask) -> None:
+        if new.fallback is not None:
+            task.fallback, wait_ms = new.fallback
+            self.timers[PreferenceEnd(task.id)] = self.now() + wait_ms
 
     def enqueue(self, task: Task) -> None:
         task.status = TaskStatus.READY

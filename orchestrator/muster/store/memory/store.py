@@ -40,6 +40,7 @@ from muster.store.memory.blueprints import MemoryBlueprintRecords
 from muster.store.memory.connections import MemoryConnectionRecords
 from muster.store.memory.figures import MemoryFigures
 from muster.store.memory.files import MemoryFileRecords
+from muster.store.memory.fleet import MemoryFleet
 from muster.store.memory.model import Delivery
 from muster.store.memory.partition import Partition
 from muster.store.memory.standing import MemoryStanding
@@ -73,6 +74,7 @@ class MemoryState:
         self.figures = MemoryFigures(self.files, self.partitions)
         self.standing = MemoryStanding(self.partitions)
         self.connections = MemoryConnectionRecords(self.now)
+        self.fleet = MemoryFleet(self.now, self.workers, self.partitions, self.tell_all)
         self.blueprints = MemoryBlueprintRecords(self.now, self.partitions, self.tell_all)
         self.secret: str | None = None
 
@@ -127,6 +129,10 @@ class MemoryStore:
     @property
     def standing(self) -> MemoryStanding:
         return self._state.standing
+
+    @property
+    def fleet(self) -> MemoryFleet:
+        return self._state.fleet
 
     @property
     def connections(self) -> MemoryConnectionRecords:
@@ -287,6 +293,7 @@ class MemoryStore:
         part = self._state.partitions[partition]
         return QueueState(
             ready={cls: len(queue) for cls, queue in part.queues.items() if queue},
+            types={cls: part.kinds[cls] for cls, queue in part.queues.items() if queue},
             leased=Counter(task.status for task in part.tasks.values())[TaskStatus.LEASED],
             jobs={str(status): count for status, count in part.counts.items()},
         )

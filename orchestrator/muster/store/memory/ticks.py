@@ -7,7 +7,18 @@ from muster.core.ids import task_id
 from muster.core.status import TaskStatus
 from muster.core.timeouts import Timeout
 from muster.store.base import DueMessage, EndedLease, Tick, Turn
-from muster.store.memory.model import Delivery, Drop, GraceEnd, Order, Task, TaskStart, Timer, WaitEnd, WaitLimit
+from muster.store.memory.model import (
+    Delivery,
+    Drop,
+    GraceEnd,
+    Order,
+    PreferenceEnd,
+    Task,
+    TaskStart,
+    Timer,
+    WaitEnd,
+    WaitLimit,
+)
 from muster.store.memory.partition import Partition
 
 HOLD_MS = 5_000
@@ -78,6 +89,8 @@ def fire(part: Partition, timer: Timer, order: Order, made: Counter[str], messag
             task.order, task.ready_at = order, part.now()
             part.enqueue(task)
             made[task.cls] += 1
+        case PreferenceEnd():
+            _prefers_nobody(part, timer, made)
         case WaitLimit():
             _waited_too_long(part, part.tasks[timer.task])
         case WaitEnd():
@@ -97,6 +110,20 @@ def fire(part: Partition, timer: Timer, order: Order, made: Counter[str], messag
             messages.append(DueMessage(timer.message, outgoing.body, outgoing.tries))
         case _:
             assert_never(timer)
+
+
+def _prefers_nobody(part: Partition, timer: PreferenceEnd, made: Counter[str]) -> None:
+    task = part.tasks.get(timer.task)
+    if task is None or not task.fallback:
+        return
+    ready = task.status is TaskStatus.READY
+    if ready:
+        part.queues[task.cls].remove(task)
+    part.kinds.setdefault(task.fallback, part.kinds.get(task.cls, ""))
+    task.cls, task.fallback = task.fallback, ""
+    if ready:
+        part.enqueue(task)
+        made[task.cls] += 1
 
 
 def _drop(part: Partition, drop: Drop) -> None:

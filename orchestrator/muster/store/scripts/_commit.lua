@@ -26,7 +26,7 @@ local function read_tasks()
   local tasks = {}
   for i = 1, int() do
     tasks[i] = { number = arg(), cls = arg(), kind = arg(), body = arg(), rules = arg(), timeout = int(), band = int(),
-      limits = arg() }
+      limits = arg(), fallback = arg() }
   end
   return tasks
 end
@@ -46,6 +46,11 @@ local function read_commit()
   return c
 end
 
+-- `<class>|<ms>`: the class to which a task moves when it has waited so long for whom it prefers.
+local function fallback_of(task)
+  return string.match(task.fallback, '^([^|]+)|(%d+)$')
+end
+
 -- Write the limits of time that not every task has. Returns when it must have ended, and its heartbeat.
 local function set_limits(tid, limits)
   local start, close, heartbeat = string.match(limits, '^(%d*)|(%d*)|(%d*)$')
@@ -62,6 +67,11 @@ local function make_ready(jid, flow, wave, task, place)
   call('HSET', T .. 't:' .. tid, 'st', 'R', 'q', task.cls, 'fl', flow, 'bd', task.band, 'wv', wave, 'at', 0, 'fx', 0,
     'ls', 0, 'to', task.timeout, 'pl', task.body, 'po', task.rules, 'rs', age + place, 'ra', now)
   call('HSETNX', T .. 'cls', task.cls, task.kind)
+  if task.fallback ~= '' then
+    local cls, ms = fallback_of(task)
+    call('HSET', T .. 't:' .. tid, 'gq', cls)
+    call('ZADD', T .. 'tm', now + tonumber(ms), 'p|' .. tid)
+  end
   if task.limits ~= '' then
     set_limits(tid, task.limits)
     limit_wait(tid, now)
@@ -78,11 +88,12 @@ local function make_leased(jid, flow, wave, task, place, seat)
     if close_at and close_at < hard then hard, left = close_at, tostring(close_at - now) end
     if heartbeat then call('HSET', T .. 't:' .. tid, 'sg', now, 'le', now + seat.lease) end
   end
-  call('HSET', T .. 't:' .. tid, 'st', 'L', 'q', task.cls, 'fl', flow, 'bd', task.band, 'wv', wave, 'at', 1, 'fx', 0,
+  local cls = fallback_of(task) or task.cls   -- should it come back, anybody may have it
+  call('HSET', T .. 't:' .. tid, 'st', 'L', 'q', cls, 'fl', flow, 'bd', task.band, 'wv', wave, 'at', 1, 'fx', 0,
     'ls', 0, 'to', task.timeout, 'pl', task.body, 'po', task.rules, 'rs', age + place, 'ra', now,
     'w', seat.worker, 'nz', seat.nonce, 'lg', seat.patient, 'hd', hard, 'ca', now)
   set_price(T .. 't:' .. tid, seat)
-  call('HSETNX', T .. 'cls', task.cls, task.kind)
+  call('HSETNX', T .. 'cls', cls, task.kind)
   call('ZADD', T .. 'L', lease_end(now + seat.lease, hard, now, heartbeat), tid)
   return { tid, '1', task.body, '0', left }
 end

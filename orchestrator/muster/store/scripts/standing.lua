@@ -7,7 +7,8 @@ KEYS  1 the partition's tag
 ARGV  job, tasks max, task types counted in line max, flows looked at for one place in line max
 OUT   {header, current task's {status, worker} or {}, now ms, turn's ms or '', turn held (0|1), items needed,
       timer's ms or '', grace's end ms or '', live tasks, tasks, (hash of a signal's name | order)...} | {}
-      task: {number, status, type, attempt, worker, since ms, until ms, failures, losses, tasks before it or ''}
+      task: {number, status, type, attempt, worker, since ms, until ms, failures, losses, tasks before it or '', class,
+      until when it waits for whom it prefers or ''}
 TWICE reads only
 ]]
 -- @include _queue
@@ -67,7 +68,8 @@ for _, number in ipairs(numbers) do
         first[cls] = { score = score, tid = tid, flow = t[3], place = place }
       end
     end
-    tasks[place] = { number, t[1], kinds[cls], t[4], t[5] or '', since, till, t[8], t[9], '' }
+    tasks[place] = { number, t[1], kinds[cls], t[4], t[5] or '', since, till, t[8], t[9], '', cls,
+      t[1] == 'R' and score_of('tm', 'p|' .. tid) or '' }
   end
 end
 local counted = 0

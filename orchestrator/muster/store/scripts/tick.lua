@@ -25,6 +25,18 @@ local fire = {
       ready[t[2]] = (ready[t[2]] or 0) + 1
     end
   end,
+  p = function(member, tid)   -- it has waited long enough for whom it prefers
+    call('ZREM', T .. 'tm', member)
+    local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl', 'bd', 'rs', 'gq')
+    if not t[6] then return end
+    call('HSET', T .. 't:' .. tid, 'q', t[6])
+    call('HDEL', T .. 't:' .. tid, 'gq')
+    call('HSETNX', T .. 'cls', t[6], call('HGET', T .. 'cls', t[2]) or '')
+    if t[1] ~= 'R' then return end
+    leave_flow(tid, t[2], t[3])
+    enqueue(tid, t[6], t[3], tonumber(t[4]), tonumber(t[5]))
+    ready[t[6]] = (ready[t[6]] or 0) + 1
+  end,
   -- It waited too long: nobody may claim it any more. It is leased to nobody, and that lease has ended already.
   x = function(member, tid)
     call('ZREM', T .. 'tm', member)
