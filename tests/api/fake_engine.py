@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from muster.blueprint.registry import Registry
 from muster.core.graph import Edge, Graph
@@ -20,6 +20,7 @@ from muster.engine.files import Files
 from muster.engine.journal import EventsReply, EventsReport, LogEntry, LogPage, Steps, StepView
 from muster.engine.live import CaughtUp, JobChanged, Page
 from muster.engine.live_events import JobEnded, LiveEvent
+from muster.engine.operations import Operations
 from muster.engine.reasons import Code, Explanation, Reason
 from muster.engine.settings import FileSettings
 from muster.engine.story import Place
@@ -120,6 +121,8 @@ class FakeEngine:
         self.files = Files(store, FileSettings(Path("/nonexistent")), b"secret")
         self.figures = Figures(store, _nothing_to_prune, asyncio.ensure_future)
         self.connections = Connections(store, Registry(), (), self.submit, self.tagged)
+        self.operations: Operations = cast("Operations", None)
+        """tests/operations ask the real ones."""
         self.records: dict[str, JobRecord] = {}
         self.orders: list[JobOrder] = []
         self.keys: dict[tuple[str, str], JobId] = {}

@@ -15,6 +15,7 @@ from muster.engine.files import Files
 from muster.engine.journal import EventsReply, EventsReport, LogPage, Steps
 from muster.engine.live import CaughtUp, Page
 from muster.engine.live_events import LiveEvent
+from muster.engine.operations import Operations
 from muster.engine.reasons import Explanation
 from muster.engine.views import (
     Batch,
@@ -89,6 +90,9 @@ class Engine(Protocol):
 
     @property
     def figures(self) -> Figures: ...
+
+    @property
+    def operations(self) -> Operations: ...
 
     @property
     def connections(self) -> Connections: ...

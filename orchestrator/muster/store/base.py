@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from muster.store.connection_records import ConnectionRecords
     from muster.store.figures import FigureRecords
     from muster.store.file_records import FileRecords
+    from muster.store.operations import OperationRecords
     from muster.store.standing import StandingRecords
 
 
@@ -181,6 +182,9 @@ class Refusal(StrEnum):
     """No room for another signal."""
     TAKEN = "taken"
     """Sent before and taken then."""
+    CANCELLING = "cancelling"
+    """Its end was asked for."""
+    NOT_PAUSED = "not_paused"
     HELD = "held"
     """A worker has a task of the job."""
 
@@ -368,6 +372,11 @@ class Store(JournalStore, IndexStore, Protocol):
     @property
     def standing(self) -> "StandingRecords":
         """How jobs and leases stand."""
+        ...
+
+    @property
+    def operations(self) -> "OperationRecords":
+        """What a person does to jobs."""
         ...
 
     @property

@@ -46,6 +46,7 @@ from muster.store.redis_figures import RedisFigures
 from muster.store.redis_files import RedisFileRecords
 from muster.store.redis_index import IndexCalls
 from muster.store.redis_journal import JournalCalls
+from muster.store.redis_operations import RedisOperations
 from muster.store.redis_standing import RedisStanding
 from muster.store.replies import claimed_of, committed_of, completed_of, stepped_of, turn_of, unreadable_of
 from muster.store.scripts import names, script
@@ -108,6 +109,7 @@ class RedisStore(JournalCalls, IndexCalls):
         self.files = RedisFileRecords(self._call, self._run, self._tag_of, self._global, self._filled)
         self.figures = RedisFigures(self._call, self._run, self._tag_or_none)
         self.standing = RedisStanding(self._run, self._tag_or_none, self._tags)
+        self.operations = RedisOperations(self._run, self._tag_or_none)
         self.connections = RedisConnectionRecords(self._call, self._run, self._global)
 
     @property

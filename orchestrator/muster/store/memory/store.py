@@ -40,6 +40,7 @@ from muster.store.memory.connections import MemoryConnectionRecords
 from muster.store.memory.figures import MemoryFigures
 from muster.store.memory.files import MemoryFileRecords
 from muster.store.memory.model import Delivery
+from muster.store.memory.operations import MemoryOperations
 from muster.store.memory.partition import Partition
 from muster.store.memory.standing import MemoryStanding
 from muster.store.memory.workers import Workers
@@ -71,6 +72,7 @@ class MemoryState:
         self.files = MemoryFileRecords(self.now, self.partition_with)
         self.figures = MemoryFigures(self.files, self.partitions)
         self.standing = MemoryStanding(self.partitions)
+        self.operations = MemoryOperations(self.partition_with)
         self.connections = MemoryConnectionRecords(self.now)
         self.blueprints: dict[tuple[str, str], str] = {}
         self.secret: str | None = None
@@ -122,6 +124,10 @@ class MemoryStore:
     @property
     def standing(self) -> MemoryStanding:
         return self._state.standing
+
+    @property
+    def operations(self) -> MemoryOperations:
+        return self._state.operations
 
     @property
     def connections(self) -> MemoryConnectionRecords:

@@ -6,7 +6,8 @@ from typing import assert_never
 from muster.core.ids import task_id
 from muster.core.status import TaskStatus
 from muster.store.base import DueMessage, EndedLease, Tick, Turn
-from muster.store.memory.model import Delivery, Drop, GraceEnd, Order, Task, TaskStart, Timer, WaitEnd
+from muster.store.memory.model import Delivery, Drop, GraceEnd, Order, Task, TaskStart, Timer, Unpark, WaitEnd
+from muster.store.memory.operations import unpark
 from muster.store.memory.partition import Partition
 
 HOLD_MS = 5_000
@@ -60,6 +61,10 @@ def _fire(part: Partition, timer: Timer, order: Order, made: Counter[str], messa
             job = part.job(timer.job)
             if job is not None and not job.is_final and job.record.cancel_requested and job.child is None:
                 part.make_due(job)
+        case Unpark():
+            job = part.job(timer.job)
+            if job is not None and job.record.pause is None:
+                unpark(part, timer.job)
         case Drop():
             _drop(part, timer)
         case Delivery():

@@ -10,6 +10,7 @@ OUT   {next due ms from now or '', leases, messages, turns}
 TWICE what the first call handed out is held back, the rest is as at first
 ]]
 -- @include _queue
+-- @include _pause
 local leases_max, timers_max, turns_max, prefix, ttl, hold = int(), int(), int(), arg(), int(), int()
 local leases, messages, turns, ready = {}, {}, {}, {}
 
@@ -58,6 +59,10 @@ local fire = {
     local last = math.min(tonumber(from) + 100, tonumber(to))
     for number = tonumber(from), last - 1 do drop_task(jid, tostring(number)) end
     if last < tonumber(to) then call('ZADD', T .. 'tm', now, 'd|' .. jid .. '|' .. last .. '|' .. to) end
+  end,
+  p = function(member, jid)
+    call('ZREM', T .. 'tm', member)
+    if call('HGET', T .. 'j:' .. jid, 'tl') ~= PAUSED then unpark(jid) end
   end,
   o = function(member, id)
     local m = call('HMGET', T .. 'ob:' .. id, 'b', 'n')
