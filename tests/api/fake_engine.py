@@ -21,6 +21,7 @@ from muster.engine.journal import EventsReply, EventsReport, LogEntry, LogPage, 
 from muster.engine.live import CaughtUp, JobChanged, Page
 from muster.engine.live_events import JobEnded, LiveEvent
 from muster.engine.operations import Operations
+from muster.engine.planning import Planning
 from muster.engine.reasons import Code, Explanation, Reason
 from muster.engine.settings import FileSettings
 from muster.engine.story import Place
@@ -123,6 +124,7 @@ class FakeEngine:
         self.connections = Connections(store, Registry(), (), self.submit, self.tagged)
         self.operations: Operations = cast("Operations", None)
         """tests/operations ask the real ones."""
+        self.planning = Planning(store, self.connections, lambda: NOW)
         self.records: dict[str, JobRecord] = {}
         self.orders: list[JobOrder] = []
         self.keys: dict[tuple[str, str], JobId] = {}

@@ -24,6 +24,7 @@ from muster_worker.job_operations import JobOperations, Paused
 from muster_worker.live_stream import follow_events
 from muster_worker.log_stream import JobStep, JobSteps, LogLine, LogPage, follow
 from muster_worker.reasons import TaskDemand, Wanted, Why
+from muster_worker.schedule_client import ScheduleCalls
 from muster_worker.settings import addresses, token_from
 from muster_worker.transport import Answer, Transport
 
@@ -226,7 +227,7 @@ _STATUS: Final = TypeAdapter(_Status)
 _ITEMS: Final = TypeAdapter(_Items)
 
 
-class Client(JobOperations[JobState]):
+class Client(JobOperations[JobState], ScheduleCalls):
     """Use it with `async with`. All methods raise ClientError or one of its subclasses.
 
     Args:
@@ -235,7 +236,7 @@ class Client(JobOperations[JobState]):
     """
 
     def __init__(self, url: str | Sequence[str] | None = None, token: str | None = None) -> None:
-        super().__init__(_JOB)
+        JobOperations.__init__(self, _JOB)
         headers = {
             "X-Client-Token": token_from(token, "MUSTER_CLIENT_TOKEN"),
             "Content-Type": "application/json",

@@ -23,6 +23,7 @@ from muster.engine.dispatch import Dispatcher
 from muster.engine.explaining import Explaining
 from muster.engine.figures import Figures
 from muster.engine.files import Files
+from muster.engine.firing import Firing
 from muster.engine.fleet import Fleet
 from muster.engine.inputs import Inputs
 from muster.engine.jobs import Jobs
@@ -30,6 +31,7 @@ from muster.engine.journal import Journal
 from muster.engine.live import Live
 from muster.engine.operations import Operations
 from muster.engine.pausing import Pausing
+from muster.engine.planning import Planning
 from muster.engine.pruning import Pruning
 from muster.engine.schedules import Schedules
 from muster.engine.settings import EngineSettings
@@ -98,7 +100,9 @@ class Engine:
         self.costs, self.durations = costs.costs, costs.durations
         self.start_batch, self.batch, self.cancel_batch = batches.start_batch, batches.batch, batches.cancel_batch
         self.connections = Connections(store, self.blueprints, settings.connections, jobs.submit, catalog.tagged)
-        self.schedules = Schedules(store, self.connections, jobs.submit, catalog.tagged, settings.replica)
+        firing = Firing(jobs.submit, catalog.tagged, jobs.cancel, settings.retention_ms)
+        self.schedules = Schedules(store, self.connections, firing, settings.replica)
+        self.planning = Planning(store, self.connections, settings.now)
 
     def _wire_files(self, jobs: Jobs) -> None:
         """Bytes, the jobs that wait for them, and what removes both."""

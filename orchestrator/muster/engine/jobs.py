@@ -82,6 +82,7 @@ class Jobs:
             context=Context(),
             history=blob(ev.event(ev.JOB_CREATED, state=blueprint.graph.start)) if self._settings.history else "",
             idempotency_key=order.idempotency_key or "",
+            idempotency_ttl_ms=order.key_kept_ms,
             fingerprint=_fingerprint(order) if order.idempotency_key else "",
             watcher=self._settings.replica if order.wait_ms else "",
         )
