@@ -33,8 +33,6 @@ TASK_TIMEOUT_MS: Final = 300_000
 """Start to close, where the task names no timeout."""
 CANCEL_GRACE_MS: Final = 30_000
 """How long a cancelled task's worker may take to answer before the job is cancelled without it."""
-PAUSE_REASON_CHARACTERS_MAX: Final = 500
-"""Why somebody paused a job: a sentence, kept in its header."""
 UNPARKED_PER_CALL_MAX: Final = 100
 """Tasks of a resumed job that go back to their queues by one script call; the rest follows tick by tick."""
 CHILD_DEPTH_MAX: Final = 8
@@ -67,6 +65,10 @@ PRIORITY_MAX: Final = 32
 """Priority bands are strict; inside one band flows share fairly."""
 CONNECTIONS_MAX: Final = 1_000
 """Saved connections of one tenant, and of the file."""
+BLUEPRINT_NAMES_MAX: Final = 1_000
+"""Names of blueprints that are data, or steered: every replica holds all of them."""
+BLUEPRINT_VERSIONS_MAX: Final = 50
+"""Versions of one blueprint that is data, kept for their jobs."""
 CRON_CHARACTERS_MAX: Final = 200
 SLOT_LATE_MS: Final = 3_600_000
 """A schedule's slot that nobody could run at its time is still run so much later, and only the newest one."""
