@@ -21,6 +21,7 @@ from muster.engine.journal import EventsReply, EventsReport, LogEntry, LogPage, 
 from muster.engine.live import CaughtUp, JobChanged, Page
 from muster.engine.live_events import JobEnded, LiveEvent
 from muster.engine.operations import Operations
+from muster.engine.pausing import Pausing
 from muster.engine.planning import Planning
 from muster.engine.reasons import Code, Explanation, Reason
 from muster.engine.settings import FileSettings
@@ -111,6 +112,10 @@ def blueprints() -> FakeBlueprints:
     )
 
 
+def _no_hint(_job: JobId, _delay_ms: int) -> None:
+    """Nobody ticks here."""
+
+
 async def _nothing_to_prune() -> int:
     return 0
 
@@ -124,8 +129,8 @@ class FakeEngine:
         self.files = Files(store, FileSettings(Path("/nonexistent")), b"secret")
         self.figures = Figures(store, _nothing_to_prune, asyncio.ensure_future)
         self.connections = Connections(store, Registry(), (), self.submit, self.tagged)
-        self.operations: Operations = cast("Operations", None)
-        """tests/operations ask the real ones."""
+        pausing = Pausing(store, cast("Any", self), cast("Any", None), cast("Any", None), _no_hint, history=False)
+        self.operations = Operations(pausing)  # of a store without jobs; tests/operations ask it of one with
         self.planning = Planning(store, self.connections, lambda: NOW)
         self.records: dict[str, JobRecord] = {}
         self.orders: list[JobOrder] = []
