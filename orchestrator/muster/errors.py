@@ -29,6 +29,8 @@ class ErrorCode(StrEnum):
     TASK_NOT_HELD = "task_not_held"
     JOB_FINAL = "job_final"
     JOB_RUNNING = "job_running"
+    JOB_CANCELLING = "job_cancelling"
+    JOB_NOT_PAUSED = "job_not_paused"
     NOT_WAITING_FOR_DECISION = "not_waiting_for_decision"
     UNKNOWN_DECISION = "unknown_decision"
     SIGNALS_FULL = "signals_full"
@@ -83,6 +85,8 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.TASK_NOT_HELD: 409,
     ErrorCode.JOB_FINAL: 409,
     ErrorCode.JOB_RUNNING: 409,
+    ErrorCode.JOB_CANCELLING: 409,
+    ErrorCode.JOB_NOT_PAUSED: 409,
     ErrorCode.NOT_WAITING_FOR_DECISION: 409,
     ErrorCode.UNKNOWN_DECISION: 400,
     ErrorCode.SIGNALS_FULL: 409,

@@ -469,6 +469,30 @@ class StoreMachine(RuleBasedStateMachine):
         end = end_of(task.claimed, worker=task.worker, token=self.fresh("turn"))
         self.both("complete", lambda store, _: store.complete(end), progress)
 
+    @precondition(lambda self: self.jobs)
+    @rule(which=st.integers(0, 99), luck=st.integers(0, 2), twice=st.booleans())
+    def pause(self, which: int, luck: int, twice: bool) -> None:
+        if luck:
+            return
+        job, words = self.jobs[which % len(self.jobs)], self.fresh("because")
+
+        async def call(store: Store, _: int) -> Any:
+            return await store.operations.pause(job, "ann", words, "paused", "paused above") or "paused"
+
+        self.both("pause", call, twice)
+
+    @precondition(lambda self: self.jobs)
+    @rule(which=st.integers(0, 99), twice=st.booleans())
+    def resume(self, which: int, twice: bool) -> None:
+        paused = [job for job in self.jobs if self.partition.jobs[job].record.pause is not None]
+        job = paused[which % len(paused)] if paused and which % 6 else self.jobs[which % len(self.jobs)]
+        token = self.fresh("resume")
+
+        async def call(store: Store, _: int) -> Any:
+            return await store.operations.resume(job, token, "resumed", "resumed above") or "resumed"
+
+        self.both("resume", call, twice)
+
     @precondition(lambda self: len(self.jobs) > 2)
     @rule(which=st.integers(0, 99), luck=st.integers(0, 3), twice=st.booleans())
     def delete(self, which: int, luck: int, twice: bool) -> None:
@@ -738,6 +762,35 @@ def steps_on_the_way(machine: StoreMachine) -> None:
     step("tasks")
 
 
+def pauses_on_the_way(machine: StoreMachine) -> None:
+    """A job whose ready tasks are parked while one is running; a parent with its child; one that gets its signal."""
+    machine.submit_decided("tasks", 3, 1, 1, twice=False)
+    last = len(machine.jobs) - 1
+    machine.pause(last, 0, twice=True)
+    machine.claim(4, 0, swap=False, register=True, twice=False)
+    machine.complete(-1, Mode.DELIVER, "worker", fenced=True, failed=False, delay_ms=0, seats=0, twice=False)
+    machine.resume(1, twice=True)
+    machine.resume(1, twice=False)  # it is not paused any more
+    machine.claim(4, 0, swap=False, register=True, twice=False)
+    machine.submit_decided("child", 0, 1, 0, twice=False)
+    parent = len(machine.jobs) - 2
+    machine.pause(parent, 0, twice=False)
+    machine.tick(twice=False)
+    machine.resume(1, twice=True)
+    machine.pause(parent, 0, twice=False)
+    machine.cancel(parent, 0, twice=True)
+    machine.submit_decided("signal", 0, 1, 0, twice=True)
+    machine.pause(len(machine.jobs) - 1, 0, twice=True)
+    machine.send(-1, "y", 3, twice=True)
+    machine.resume(1, twice=True)
+    machine.submit_decided("tasks", 1, 1, 1, twice=False)
+    working = len(machine.jobs) - 1
+    machine.cancel(working, HOUR_MS, twice=False)
+    machine.pause(working, 0, twice=False)
+    machine.submit_decided("final", 0, 1, 0, twice=False)
+    machine.pause(len(machine.jobs) - 1, 0, twice=False)
+
+
 def tour(machine: StoreMachine) -> None:  # noqa: C901 - a walk has many steps
     """One fixed walk past every operation: what random steps reach is a matter of luck."""
     machine.connect()
@@ -784,6 +837,7 @@ def tour(machine: StoreMachine) -> None:  # noqa: C901 - a walk has many steps
         machine.tick(twice=False)
     machine.submit_decided("child", 0, 1, 0, twice=False)
     machine.cancel(len(machine.jobs) - 2, 0, twice=True)
+    pauses_on_the_way(machine)
     for which in range(1, 5):  # zombies
         machine.commit(which, "final", 1, 1, 0, 0, twice=False)
     for _ in range(2):
@@ -800,6 +854,7 @@ MUST_HAPPEN = (
     "turns", "settle", "register", "beat", "touch", "ask_cancel", "forget_cancel", "complete refused: gone",
     "complete refused: stale", "complete refused: foreign", "complete refused: final", "commit refused: stale",
     "signal refused: conflict", "cancel refused: final", "append", "append refused: stale", "append refused: foreign",
+    "pause", "pause refused: final", "pause refused: cancelling", "resume", "resume refused: not_paused",
     "delete", "child", "send", "kept", "signalled", "send refused: full", "send refused: final", "stepped on",
     "stepped and again", "step only completes: turn", "step refused: gone",
     "step refused: foreign",

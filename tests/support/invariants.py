@@ -62,6 +62,9 @@ class Scan:
     def leases(self) -> dict[str, float]:
         return dict(self.dump.value("L"))
 
+    def is_paused(self, job: str) -> bool:
+        return "pz" in self.jobs.get(job, {})
+
     def is_final(self, job: str) -> bool:
         return self.jobs.get(job, {}).get("fin") == "1"
 
@@ -76,7 +79,12 @@ class Scan:
     def jobs_in_the_wrong_place(self) -> Iterator[str]:
         for job, fields in self.jobs.items():
             decided_upon = job in self.turns
-            if self.is_final(job):
+            if self.is_paused(job) != (fields["st"] == "paused") or self.is_paused(job) != (fields["tl"] == "~paused"):
+                yield f"job {job} is {fields['st']}, its turn held by {fields['tl']!r}, its pause {fields.get('pz')!r}"
+            elif self.is_paused(job):
+                if decided_upon or self.is_final(job):
+                    yield f"paused job {job} is decided upon, or over"
+            elif self.is_final(job):
                 if decided_upon or fields["tl"]:
                     yield f"final job {job} still has a turn"
                 if not JobStatus(fields["st"]).is_final:
@@ -87,9 +95,11 @@ class Scan:
                 yield f"job {job} needs nothing more, yet no turn is due"
 
     def stuck_jobs(self) -> Iterator[str]:
-        """A waiting job has something to wait for."""
+        """A waiting job has something to wait for; a paused one waits to be resumed."""
         for job, fields in self.jobs.items():
             if self.is_final(job) or job in self.turns:
+                continue
+            if self.is_paused(job):
                 continue
             if self.live_child(job):
                 continue
@@ -127,10 +137,11 @@ class Scan:
                 *("G" for _ in [0] if f"t|{task}" in self.timers),
                 *("L" for _ in [0] if task in self.leases),
                 *("R" for tasks in self.flows.values() if task in tasks),
+                *("P" for _ in [0] if number in self.dump.value(f"pk:{job}") or self.drop_of_parked(task)),
             ]
             if places != [fields["st"]]:
                 yield f"task {task} is {fields['st']}, but found in {places}"
-            limited = "ce" in fields or ("ss" in fields and fields["st"] == "R")
+            limited = "ce" in fields or ("ss" in fields and fields["st"] in "RP")
             if (f"x|{task}" in self.timers) != (limited and fields["st"] != "L"):
                 yield f"task {task} is {fields['st']}, and the timer of its limits is {f'x|{task}' in self.timers}"
             if fields["st"] == "R" and task not in self.flows.get((fields["q"], fields["fl"]), {}):
@@ -145,6 +156,10 @@ class Scan:
             elif self.is_final(job) and not self.drop_is_due(task):
                 yield f"task {task} outlives its job"
 
+    def drop_of_parked(self, task: str) -> bool:
+        """A parked task of a job that is over waits for nothing but its end."""
+        return self.tasks[task]["st"] == "P" and self.is_final(task.partition(".")[0]) and self.drop_is_due(task)
+
     def dangling_members(self) -> Iterator[str]:
         yield from (f"lease of {task}, which is none" for task in self.leases if task not in self.tasks)
         yield from (f"turn of {job}, which is none" for job in self.turns if job not in self.jobs)
@@ -156,6 +171,11 @@ class Scan:
             yield from (f"flow {flow} of {cls} is empty" for flow in entry.value if (cls, flow) not in self.flows)
         for timer in self.timers:
             yield from self._dangling_timer(timer)
+        for job, entry in self.dump.of("pk:"):
+            parked = (self.tasks.get(f"{job}.{number}", {}).get("st") for number in entry.value)
+            yield from (f"job {job} parks a task that is {status}" for status in parked if status != "P")
+            if not self.is_paused(job) and f"p|{job}" not in self.timers:
+                yield f"job {job} is not paused, and its parked tasks never come back"
         for message, _ in self.dump.of("ob:"):
             if f"o|{message}" not in self.timers:
                 yield f"message {message} would never be sent"
@@ -218,7 +238,7 @@ class Scan:
 
     def wrong_lifetimes(self) -> Iterator[str]:
         """Nothing of a live job expires, everything of a final one does."""
-        for prefix in ("j:", "i:", "e:", "h:", "jt:", "fa:", "lg:", "sp:", "md:", "sb:"):
+        for prefix in ("j:", "i:", "e:", "h:", "jt:", "fa:", "lg:", "sp:", "md:", "sb:", "pk:"):
             for job, entry in self.dump.of(prefix):
                 yield from self._wrong_lifetime(prefix, job, entry)
         for prefix in ("t:", "q:", "f:", "ob:", "xr:", "xl:", "bj:"):

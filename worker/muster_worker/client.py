@@ -22,6 +22,7 @@ from muster_worker.codec import encode
 from muster_worker.errors import Unreachable
 from muster_worker.file_transfer import fetch_file, send_file
 from muster_worker.files import Artifact, UploadedFile
+from muster_worker.job_operations import JobOperations, Paused
 from muster_worker.live_stream import follow_events
 from muster_worker.log_stream import JobStep, JobSteps, LogLine, LogPage, follow
 from muster_worker.reasons import TaskDemand, Wanted, Why
@@ -72,6 +73,7 @@ class JobState(BaseModel):
     progress: float | None = None
     progress_message: str | None = None
     waiting_for: WaitingFor | None = None
+    paused: Paused | None = None
     cancel_requested: bool = False
     retry_count: int = 0
     version: int = 0
@@ -227,7 +229,7 @@ _STATUS: Final = TypeAdapter(_Status)
 _ITEMS: Final = TypeAdapter(_Items)
 
 
-class Client(BlueprintCalls, FleetCalls, ScheduleCalls):
+class Client(BlueprintCalls, FleetCalls, JobOperations[JobState], ScheduleCalls):
     """Use it with `async with`. All methods raise ClientError or one of its subclasses.
 
     Args:
@@ -236,6 +238,7 @@ class Client(BlueprintCalls, FleetCalls, ScheduleCalls):
     """
 
     def __init__(self, url: str | Sequence[str] | None = None, token: str | None = None) -> None:
+        JobOperations.__init__(self, _JOB)
         headers = {
             "X-Client-Token": token_from(token, "MUSTER_CLIENT_TOKEN"),
             "Content-Type": "application/json",

@@ -62,7 +62,7 @@ async def create_job(call: Call) -> web.Response:
     if wait_seconds:
         headers["Preference-Applied"] = f"wait={wait_seconds}"
     if submitted.record is not None and submitted.record.status.is_final:
-        return json_answer(await _shown(call, submitted.record), headers=headers)
+        return json_answer(await shown_job(call, submitted.record), headers=headers)
     return json_answer({"status": "accepted", "job_id": submitted.job_id}, status=202, headers=headers)
 
 
@@ -75,7 +75,7 @@ async def get_job(call: Call) -> web.Response:
     else:
         timeout_ms = round(seconds("wait", wait, maximum=WAIT_SECONDS_MAX) * 1000)
         record = await call.engine.wait(call.tenant, job_id, timeout_ms=timeout_ms, since=since_version)
-    return json_answer(await _shown(call, record))
+    return json_answer(await shown_job(call, record))
 
 
 async def list_jobs(call: Call) -> web.Response:
@@ -91,7 +91,7 @@ async def list_jobs(call: Call) -> web.Response:
         page = await call.engine.tagged(call.tenant, tag, limit=size, cursor=cursor)
     else:
         page = await call.engine.jobs(call.tenant, limit=size, cursor=cursor, statuses=statuses, blueprint=blueprint)
-    return json_answer({"items": [await _shown(call, record) for record in page.items], "next": page.next})
+    return json_answer({"items": [await shown_job(call, record) for record in page.items], "next": page.next})
 
 
 async def delete_job(call: Call) -> web.Response:
@@ -164,8 +164,8 @@ def _blueprint_at(call: Call) -> Blueprint | None:
     return call.engine.blueprints.by_endpoint(call.path["api_version"], call.path["endpoint"])
 
 
-async def _shown(call: Call, record: JobRecord) -> dict[str, object]:
-    asks = record.status is JobStatus.WAITING_FOR_HUMAN
+async def shown_job(call: Call, record: JobRecord) -> dict[str, object]:
+    asks = record.resting is JobStatus.WAITING_FOR_HUMAN
     return job_object(record, await call.engine.approval_token(record) if asks else None)
 
 

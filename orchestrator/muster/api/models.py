@@ -164,6 +164,16 @@ class Waiting(Answer):
     signal: Annotated[str | None, Field(description="The name of the signal it waits for.")]
 
 
+class Held(Answer):
+    """Who paused the job, since when and why; `by_job`: the job above it that was meant."""
+
+    at: AwareDatetime
+    by: str
+    reason: str
+    status: Annotated[str, Field(description="Where it stood, and stands again when it is resumed.")]
+    by_job: str | None
+
+
 class Job(Answer):
     id: str
     job_id: str
@@ -200,6 +210,7 @@ class Job(Answer):
     progress_message: str | None
     cancel_requested: bool
     waiting_for: Waiting | None
+    paused: Held | None
     created_at: AwareDatetime
     started_at: AwareDatetime | None
     finished_at: AwareDatetime | None

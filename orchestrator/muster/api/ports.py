@@ -16,6 +16,7 @@ from muster.engine.files import Files
 from muster.engine.journal import EventsReply, EventsReport, LogPage, Steps
 from muster.engine.live import CaughtUp, Page
 from muster.engine.live_events import LiveEvent
+from muster.engine.operations import Operations
 from muster.engine.planning import Planning
 from muster.engine.reasons import Explanation
 from muster.engine.versions import Versions
@@ -92,6 +93,9 @@ class Engine(Protocol):
 
     @property
     def figures(self) -> Figures: ...
+
+    @property
+    def operations(self) -> Operations: ...
 
     @property
     def connections(self) -> Connections: ...

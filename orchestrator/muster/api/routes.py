@@ -18,6 +18,7 @@ from muster.api import (
     events,
     files,
     health,
+    job_operations,
     live,
     log_socket,
     logs,
@@ -30,6 +31,7 @@ from muster.api import (
 )
 from muster.api import connection_models as cm
 from muster.api import models as m
+from muster.api import operation_models as om
 from muster.api import schedule_models as sm
 from muster.api.blueprint_routes import BLUEPRINT_OPERATIONS
 from muster.api.fleet_routes import FLEET_OPERATIONS
@@ -124,6 +126,12 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
               (Answer(204, "Gone: the job, its logs, steps, history and artifacts."),), Auth.CLIENT, errors=_JOB),
     Operation("POST", "/api/v1/jobs/{job_id}/cancel", client.cancel_job, "Cancel a job", Tag.JOBS,
               (Answer(200, "On its way.", m.CancelAnswer),), Auth.CLIENT, errors=(E.JOB_FINAL, *_JOB)),
+    Operation("POST", "/api/v1/jobs/{job_id}/pause", job_operations.pause_job, "Pause a job", Tag.JOBS,
+              (Answer(200, "Paused, with the jobs below it that it waits for.", m.Job),), Auth.CLIENT,
+              body=om.PauseJob, body_bytes_max=16 * KIBIBYTE, errors=(E.JOB_FINAL, E.JOB_CANCELLING, *_JOB)),
+    Operation("POST", "/api/v1/jobs/{job_id}/resume", job_operations.resume_job, "Resume a paused job", Tag.JOBS,
+              (Answer(200, "It goes on.", m.Job),), Auth.CLIENT, body=om.ResumeJob, body_bytes_max=16 * KIBIBYTE,
+              errors=(E.JOB_FINAL, E.JOB_NOT_PAUSED, *_JOB)),
     Operation("POST", "/api/v1/jobs/{job_id}/decision", client.decide, "Answer one's job's question", Tag.JOBS,
               (Answer(200, "Taken.", m.ApprovalReceived),), Auth.CLIENT, body=m.Decide,
               body_bytes_max=16 * KIBIBYTE, errors=_DECISION),

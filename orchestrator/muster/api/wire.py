@@ -10,7 +10,7 @@ from muster_worker.wire import ErrorReport, Heartbeat, Registration, Result
 from muster.core.decisions import CANCELLED, FAILURE, LATE, REQUEUE
 from muster.core.file_record import FileRecord, job_of_artifact
 from muster.core.ids import UnixMs, task_id
-from muster.core.record import JobRecord, Wait
+from muster.core.record import JobRecord, Pause, Wait
 from muster.core.reputation import delay_ms
 from muster.core.status import JobStatus
 from muster.core.tags import batch_of
@@ -107,6 +107,7 @@ def job_object(record: JobRecord, approval_token: str | None = None) -> dict[str
         "progress_message": record.progress_message,
         "cancel_requested": record.cancel_requested,
         "waiting_for": None if wait is None else _waiting(wait, approval_token),
+        "paused": None if record.pause is None else _held(record.pause),
         "created_at": time_text(record.created_at),
         "started_at": time_text(record.started_at),
         "finished_at": time_text(record.finished_at),
@@ -260,6 +261,16 @@ def lease_signs(message: Heartbeat) -> tuple[LeaseSign, ...]:
         )
         for lease in message.leases or ()
     )
+
+
+def _held(pause: Pause) -> dict[str, Any]:
+    return {
+        "at": time_text(pause.at),
+        "by": pause.by,
+        "reason": pause.reason,
+        "status": pause.status.value,
+        "by_job": pause.above or None,
+    }
 
 
 def _waiting(wait: Wait, approval_token: str | None) -> dict[str, Any]:

@@ -170,6 +170,8 @@ async def signal(
 
 
 app.command("muster.cli.why:why", name="why", help="Say why a job is not running now.")
+app.command("muster.cli.job_operations:pause", name="pause", help="Hold a job until it is resumed.")
+app.command("muster.cli.job_operations:resume", name="resume", help="Let go of a paused job.")
 
 
 def read_input(text: str) -> dict[str, Any]:

@@ -15,6 +15,8 @@ CHILD_STARTED: Final = "child_started"
 SIGNAL_AWAITED: Final = "signal_awaited"
 SIGNAL_RECEIVED: Final = "signal_received"
 CANCEL_REQUESTED: Final = "cancel_requested"
+JOB_PAUSED: Final = "job_paused"
+JOB_RESUMED: Final = "job_resumed"
 
 Event = dict[str, Any]
 """e type, s state, p previous state, x next state, n task number, w worker, a attempt, d details."""

@@ -75,6 +75,20 @@ class Parent:
 
 @quick
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """Who holds a job, since when and why. `status` is where it stood and will stand again.
+
+    `above` is the job whose pause was passed down to this one; empty where it was meant itself.
+    """
+
+    at: UnixMs
+    by: str
+    reason: str
+    status: JobStatus
+    above: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class JobRecord:
     id: JobId
     tenant: str
@@ -108,13 +122,20 @@ class JobRecord:
     current_worker: str | None = None
     progress: float | None = None
     progress_message: str | None = None
+    pause: Pause | None = None
+    """While it is `paused`, and never else."""
+
+    @property
+    def resting(self) -> JobStatus:
+        """Its status, or the one it has when its pause ends."""
+        return self.status if self.pause is None else self.pause.status
 
     @property
     def has_begun(self) -> bool:
         """Some worker has fetched a task of it, or it waits for something else than that."""
-        if self.status is JobStatus.WAITING_FOR_WORKER:
+        if self.resting is JobStatus.WAITING_FOR_WORKER:
             return self.current_worker is not None
-        return self.status is not JobStatus.PENDING and self.started_at is not None
+        return self.resting is not JobStatus.PENDING and self.started_at is not None
 
     parent: Parent | None = None
 

@@ -32,6 +32,8 @@ from muster.engine.inputs import Inputs
 from muster.engine.jobs import Jobs
 from muster.engine.journal import Journal
 from muster.engine.live import Live
+from muster.engine.operations import Operations
+from muster.engine.pausing import Pausing
 from muster.engine.placing import Placing
 from muster.engine.planning import Planning
 from muster.engine.pruning import Pruning
@@ -107,6 +109,8 @@ class Engine:
         self.history, self.cancel, self.decide = jobs.history, jobs.cancel, jobs.decide
         self.approval_token = jobs.approval_token
         self.signal = Signals(store, jobs, self._turns, self._background, history=settings.history).signal
+        pausing = Pausing(store, jobs, self._turns, self._background, self._hint, history=settings.history)
+        self.operations = Operations(pausing)
         catalog, costs, batches = Catalog(store), Costs(store), Batches(store, jobs)
         self.tagged, self.find = catalog.tagged, catalog.find
         self.costs, self.durations = costs.costs, costs.durations

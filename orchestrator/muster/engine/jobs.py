@@ -225,7 +225,7 @@ class Jobs:
         if record is None or not self._may_decide(record, token, tenant):
             raise job_not_found()
         wait = record.context.wait
-        if record.status is not JobStatus.WAITING_FOR_HUMAN or wait is None:
+        if record.resting is not JobStatus.WAITING_FOR_HUMAN or wait is None:
             raise _not_waiting(record)
         choices = sorted(word for word in wait.edges if word not in {LATE, CANCELLED})
         if decision not in choices:
@@ -260,7 +260,7 @@ class Jobs:
 
     async def approval_token(self, record: JobRecord) -> str | None:
         """What the owner may hand to whoever is to decide; one for each wait."""
-        return self._token_of(record) if record.status is JobStatus.WAITING_FOR_HUMAN else None
+        return self._token_of(record) if record.resting is JobStatus.WAITING_FOR_HUMAN else None
 
 
 def _fingerprint(order: JobOrder) -> str:

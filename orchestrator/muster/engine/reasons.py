@@ -20,6 +20,7 @@ class Code(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     QUARANTINED = "quarantined"
+    PAUSED = "paused"
     CANCEL_ASKED = "cancel_asked"
     VERSION_MISSING = "version_missing"
     TURN_FAILED = "turn_failed"

@@ -24,6 +24,8 @@ def reasons_of(facts: Facts) -> tuple[Reason, ...]:
     standing = facts.standing
     if standing.record.status.is_final:
         return (_end(standing),)
+    if standing.record.pause is not None:
+        return (_paused(standing), *_wait(facts))
     found = [
         *_cancel(facts),
         *([_turn(facts, standing.turn_at)] if standing.turn_at is not None else _wait(facts)),
@@ -41,6 +43,23 @@ def _end(standing: Standing) -> Reason:
         text = f"{text}: {record.error}"
         details = {**details, "error": record.error, "error_code": (record.details or {}).get("code")}
     return Reason(code, text, since=record.finished_at, details=details)
+
+
+def _paused(standing: Standing) -> Reason:
+    record, pause = standing.record, standing.record.pause
+    assert pause is not None
+    what = f"job {pause.above}, which waits for it" if pause.above else "it"
+    text = f"{pause.by} paused {what}" + (f": {pause.reason}" if pause.reason else "")
+    job = pause.above or record.id
+    details: JsonObject = {
+        "by": pause.by,
+        "reason": pause.reason,
+        "status": pause.status.value,
+        "by_job": pause.above or None,
+        "resume": f"POST /api/v1/jobs/{job}/resume",
+        "command": f"muster job resume {job}",
+    }
+    return Reason(Code.PAUSED, text, since=pause.at, details=details)
 
 
 def _cancel(facts: Facts) -> list[Reason]:

@@ -16,16 +16,20 @@ DRAINING: Final = "draining"
 SHOWN_MAX: Final = 10
 """Tasks, workers and names in the details of one reason."""
 REASONS_MAX: Final = 30
-_ORDER: Final = (TaskStatus.READY, TaskStatus.GATED, TaskStatus.LEASED)
+_ORDER: Final = (TaskStatus.READY, TaskStatus.GATED, TaskStatus.LEASED, TaskStatus.PARKED)
 """What stands in the way comes before what is under way."""
 
 
 def task_reasons(facts: Facts) -> list[Reason]:
-    """Of a job to be cancelled only those that a worker still has: the others will not be handed out."""
-    cancelled = facts.standing.record.cancel_requested
+    """Of a job to be cancelled only those that a worker still has: the others will not be handed out.
+
+    Of a paused one those that are ready wait for nothing but its end of the pause.
+    """
+    cancelled, paused = facts.standing.record.cancel_requested, facts.standing.record.pause is not None
     groups: dict[tuple[int, str, str], list[StandingTask]] = {}
     for task in facts.standing.tasks:
-        if not cancelled or task.status is TaskStatus.LEASED:
+        held = paused and task.status in {TaskStatus.READY, TaskStatus.PARKED}
+        if not held and (not cancelled or task.status is TaskStatus.LEASED):
             groups.setdefault((_ORDER.index(task.status), task.type, task.cls), []).append(task)
     found: list[Reason] = []
     for (place, kind, _), tasks in sorted(groups.items()):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from muster.store.figures import FigureRecords
     from muster.store.file_records import FileRecords
     from muster.store.fleet import FleetRecords
+    from muster.store.operations import OperationRecords
     from muster.store.standing import StandingRecords
 
 
@@ -199,6 +200,9 @@ class Refusal(StrEnum):
     """No room for another signal."""
     TAKEN = "taken"
     """Sent before and taken then."""
+    CANCELLING = "cancelling"
+    """Its end was asked for."""
+    NOT_PAUSED = "not_paused"
     HELD = "held"
     """A worker has a task of the job."""
 
@@ -428,6 +432,11 @@ class Store(JournalStore, IndexStore, Protocol):
     @property
     def fleet(self) -> "FleetRecords":
         """Classes of work, and orders to workers."""
+        ...
+
+    @property
+    def operations(self) -> "OperationRecords":
+        """What a person does to jobs."""
         ...
 
     @property

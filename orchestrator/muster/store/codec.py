@@ -14,6 +14,7 @@ from muster.core.record import (
     Item,
     JobRecord,
     Parent,
+    Pause,
     SignalItem,
     Submission,
     TaskItem,
@@ -144,7 +145,7 @@ def load_record(job: JobId, header: Sequence[bytes | None], task: Sequence[bytes
     (
         tenant, blueprint, version_of, status, state, version, wave, next_task, submission, context, created, updated,
         started, ended, result, error, details, retries, cancel, failures, spawn_wave, spawned, progress, message, _,
-        extra_revisions, parent, cost,
+        extra_revisions, parent, cost, pause,
     ) = header  # fmt: skip
     leased = bool(task) and task[0] == b"L"
     return JobRecord(
@@ -177,6 +178,7 @@ def load_record(job: JobId, header: Sequence[bytes | None], task: Sequence[bytes
         progress=float(progress) if progress else None,
         progress_message=message.decode() if message else None,
         parent=_parent(parent),
+        pause=_pause(pause),
     )
 
 
@@ -195,6 +197,15 @@ def _parent(stored: bytes | None) -> Parent | None:
         return None
     job, wave, depth = stored.decode().split("|")
     return Parent(JobId(job), int(wave), int(depth))
+
+
+def _pause(stored: bytes | None) -> Pause | None:
+    """As `hold` in scripts/_pause.lua spells it."""
+    if not stored:
+        return None
+    at, status, above, words = stored.decode().split("|", 3)
+    by, reason = orjson.loads(words)
+    return Pause(UnixMs(int(at)), by, reason, JobStatus(status), above)
 
 
 def _text(value: bytes | None) -> str:

@@ -47,6 +47,7 @@ from muster.store.redis_files import RedisFileRecords
 from muster.store.redis_fleet import RedisFleet
 from muster.store.redis_index import IndexCalls
 from muster.store.redis_journal import JournalCalls
+from muster.store.redis_operations import RedisOperations
 from muster.store.redis_standing import RedisStanding
 from muster.store.replies import (
     LIVE_TASK,
@@ -122,6 +123,7 @@ class RedisStore(JournalCalls, IndexCalls):
         self.figures = RedisFigures(self._call, self._run, self._tag_or_none)
         self.standing = RedisStanding(self._run, self._tag_or_none, self._tags)
         self.fleet = RedisFleet(self._call, self._run, self._global, self._tags)
+        self.operations = RedisOperations(self._run, self._tag_or_none)
         self.connections = RedisConnectionRecords(self._call, self._run, self._global)
         self.blueprints = RedisBlueprintRecords(self._call, self._run, self._tags, self._global)
 

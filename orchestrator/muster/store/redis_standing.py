@@ -12,7 +12,7 @@ from muster.store.standing import FLOWS_IN_LINE, HELD_MAX, KINDS_IN_LINE, TASKS_
 Run = Callable[..., Awaitable[Any]]
 HELD_PER_CALL: Final = 200
 CLASSES_MAX: Final = 1_000
-_STATUS: Final = {b"G": TaskStatus.GATED, b"R": TaskStatus.READY, b"L": TaskStatus.LEASED}
+_STATUS: Final = {b"G": TaskStatus.GATED, b"R": TaskStatus.READY, b"L": TaskStatus.LEASED, b"P": TaskStatus.PARKED}
 
 
 class RedisStanding:

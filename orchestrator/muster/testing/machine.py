@@ -266,7 +266,8 @@ class Machine:
         (part,) = self.state.partitions
         gated = {timer.task for timer in part.timers if isinstance(timer, TaskStart)}
         ready = [task for task in part.tasks.values() if task.status is TaskStatus.READY and task.id not in gated]
-        return [task for task in ready if part.is_wanted(task)]
+        held = {job.id for job in part.jobs.values() if job.record.pause is not None}
+        return [task for task in ready if part.is_wanted(task) and task.job not in held]
 
     async def _work(self) -> bool:
         wanted = {type_of(task) for task in self.waiting_tasks()}

@@ -23,7 +23,8 @@ from muster.store.base import (
     Turn,
 )
 from muster.store.keys import short_hash
-from muster.store.memory.model import GraceEnd, Job, Outgoing, WaitEnd
+from muster.store.memory.model import PAUSED, GraceEnd, Job, Outgoing, WaitEnd
+from muster.store.memory.operations import let_go
 from muster.store.memory.partition import Partition
 
 
@@ -204,13 +205,14 @@ def signal(part: Partition, job_id: JobId, wave: int, item: str, history: str, t
         return Refused(Refusal.GONE)
     if job.signalled_by == token:
         return part.turn(job) if job.turn_token == token else Refused(Refusal.TAKEN)
-    answered = job.turn_token or job.need <= 0 or job.child is not None  # only its end answers for a child
+    held = job.turn_token not in {"", PAUSED}
+    answered = held or job.need <= 0 or job.child is not None  # only its end answers for a child
     if job.is_final or job.record.wave != wave or answered or job.record.cancel_requested:
         return Refused(Refusal.CONFLICT)
     job.signalled_by, job.need = token, 0
     job.mailbox.append(item)
     part.note(job, history)
-    return part.lease_turn(job, token)
+    return Refused(Refusal.TAKEN) if job.record.pause is not None else part.lease_turn(job, token)
 
 
 SENDERS_KEPT = 16
@@ -226,7 +228,8 @@ def send(
         return part.turn(job) if job.turn_token == token else None
     if job.is_final:
         return Refused(Refusal.FINAL)
-    awaited = job.awaited == name and job.need > 0 and not job.turn_token and not job.record.cancel_requested
+    free = job.turn_token in {"", PAUSED} and not job.record.cancel_requested
+    awaited = job.awaited == name and job.need > 0 and free
     if not awaited and len(job.signals) >= signals_max:
         return Refused(Refusal.FULL)
     job.sent_by = [token, *job.sent_by][:SENDERS_KEPT]
@@ -236,7 +239,7 @@ def send(
         return None
     job.need = 0
     job.mailbox.append(item)
-    return part.lease_turn(job, token)
+    return None if job.record.pause is not None else part.lease_turn(job, token)
 
 
 def _take_signal(job: Job) -> None:
@@ -255,7 +258,7 @@ def cancel(
         return Refused(Refusal.GONE)
     if job.is_final:
         return Refused(Refusal.FINAL)
-    chain = _chain(part, job)
+    chain = part.chain(job)
     job = chain[-1]
     if job.turn_token == token:
         return part.turn(job)
@@ -264,6 +267,8 @@ def cancel(
     if queued and leased and not asked_before:
         return Refused(Refusal.HELD)
     for link in chain:
+        if link.record.pause is not None:
+            let_go(part, link)
         if not link.record.cancel_requested:
             link.record = replace(link.record, cancel_requested=True)
             part.note(link, history if link.id == job_id else below)
@@ -275,11 +280,3 @@ def cancel(
             job.need = 0
             return part.lease_turn(job, token)
     return tuple((task.id, task.worker) for task in leased if task.worker)
-
-
-def _chain(part: Partition, job: Job) -> list[Job]:
-    """The job, its child, its child's child and so on, as far as they live."""
-    chain = [job]
-    while (child := chain[-1].child) is not None and (below := part.job(child)) is not None and not below.is_final:
-        chain.append(below)
-    return chain

@@ -13,6 +13,10 @@ Order: TypeAlias = tuple[int, int]
 """Number of the call that made a task ready, and the task's place in it."""
 
 
+PAUSED = "~paused"
+"""Who holds the turn of a paused job."""
+
+
 @dataclass(slots=True)
 class Job:
     record: JobRecord
@@ -38,6 +42,7 @@ class Job:
     """Tokens of the newest signals."""
     committed_by: str = ""
     signalled_by: str = ""
+    resumed_by: str = ""
     watchers: list[str] = field(default_factory=list[str])
     """Replicas told of the job's end; `followers` are told of every change."""
     followers: list[str] = field(default_factory=list[str])
@@ -178,6 +183,13 @@ class GraceEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class Unpark:
+    """Further tasks of a resumed job go back to their queues."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
 class Drop:
     """Tasks nobody waits for, half-open."""
 
@@ -191,4 +203,4 @@ class Delivery:
     message: str
 
 
-Timer: TypeAlias = TaskStart | PreferenceEnd | WaitLimit | WaitEnd | GraceEnd | Drop | Delivery
+Timer: TypeAlias = TaskStart | PreferenceEnd | WaitLimit | WaitEnd | GraceEnd | Unpark | Drop | Delivery

@@ -113,6 +113,13 @@ class Partition:
             if len(job.history) > HISTORY_KEPT + HISTORY_SLACK:
                 del job.history[:-HISTORY_KEPT]
 
+    def chain(self, job: Job) -> list[Job]:
+        """The job, its child, its child's child and so on, as far as they live."""
+        chain = [job]
+        while (child := chain[-1].child) is not None and (below := self.job(child)) is not None and not below.is_final:
+            chain.append(below)
+        return chain
+
     def leased_tasks(self, job: Job) -> list[Task]:
         return [task for task in self.tasks.values() if task.job == job.id and task.status is TaskStatus.LEASED]
 
@@ -258,6 +265,9 @@ class Partition:
                     if not self.is_wanted(task):
                         self.timers.pop(WaitLimit(task.id), None)
                         del self.tasks[task.id]
+                        continue
+                    if self.jobs[task.job].record.pause is not None:
+                        task.status = TaskStatus.PARKED
                         continue
                     claimed.append(self.lease(task, claim, first_seat + len(claimed)))
                 queue.served(flow, len(claimed) - before)

@@ -42,6 +42,7 @@ from muster.store.memory.figures import MemoryFigures
 from muster.store.memory.files import MemoryFileRecords
 from muster.store.memory.fleet import MemoryFleet
 from muster.store.memory.model import Delivery
+from muster.store.memory.operations import MemoryOperations
 from muster.store.memory.partition import Partition
 from muster.store.memory.standing import MemoryStanding
 from muster.store.memory.workers import Workers
@@ -73,6 +74,7 @@ class MemoryState:
         self.files = MemoryFileRecords(self.now, self.partition_with)
         self.figures = MemoryFigures(self.files, self.partitions)
         self.standing = MemoryStanding(self.partitions)
+        self.operations = MemoryOperations(self.partition_with)
         self.connections = MemoryConnectionRecords(self.now)
         self.fleet = MemoryFleet(self.now, self.workers, self.partitions, self.tell_all)
         self.blueprints = MemoryBlueprintRecords(self.now, self.partitions, self.tell_all)
@@ -133,6 +135,10 @@ class MemoryStore:
     @property
     def fleet(self) -> MemoryFleet:
         return self._state.fleet
+
+    @property
+    def operations(self) -> MemoryOperations:
+        return self._state.operations
 
     @property
     def connections(self) -> MemoryConnectionRecords:

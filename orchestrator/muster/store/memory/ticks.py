@@ -16,9 +16,11 @@ from muster.store.memory.model import (
     Task,
     TaskStart,
     Timer,
+    Unpark,
     WaitEnd,
     WaitLimit,
 )
+from muster.store.memory.operations import unpark
 from muster.store.memory.partition import Partition
 
 HOLD_MS = 5_000
@@ -102,6 +104,10 @@ def fire(part: Partition, timer: Timer, order: Order, made: Counter[str], messag
             job = part.job(timer.job)
             if job is not None and not job.is_final and job.record.cancel_requested and job.child is None:
                 part.make_due(job)
+        case Unpark():
+            job = part.job(timer.job)
+            if job is not None and job.record.pause is None:
+                unpark(part, timer.job)
         case Drop():
             _drop(part, timer)
         case Delivery():

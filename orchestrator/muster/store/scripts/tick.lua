@@ -11,6 +11,7 @@ OUT   {next due ms from now or '', leases, messages, turns}
 TWICE what the first call handed out is held back, the rest is as at first
 ]]
 -- @include _queue
+-- @include _pause
 local leases_max, timers_max, turns_max, prefix, ttl, hold = int(), int(), int(), arg(), int(), int()
 local leases, messages, turns, ready = {}, {}, {}, {}
 
@@ -42,9 +43,11 @@ local fire = {
     call('ZREM', T .. 'tm', member)
     local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl')
     local job = T .. 'j:' .. string.sub(tid, 1, 36)
-    if call('HGET', job, 'fin') ~= '0' or (t[1] ~= 'R' and t[1] ~= 'G') then return end   -- it is dropped anyway
+    if call('HGET', job, 'fin') ~= '0' or t[1] == 'L' or not t[1] then return end   -- it is dropped anyway
     if t[1] == 'R' then
       leave_flow(tid, t[2], t[3])
+    elseif t[1] == 'P' then
+      call('SREM', T .. 'pk:' .. string.sub(tid, 1, 36), string.sub(tid, 38))
     else
       call('ZREM', T .. 'tm', 't|' .. tid)
     end
@@ -77,6 +80,10 @@ local fire = {
     local last = math.min(tonumber(from) + 100, tonumber(to))
     for number = tonumber(from), last - 1 do drop_task(jid, tostring(number)) end
     if last < tonumber(to) then call('ZADD', T .. 'tm', now, 'd|' .. jid .. '|' .. last .. '|' .. to) end
+  end,
+  p = function(member, jid)
+    call('ZREM', T .. 'tm', member)
+    if call('HGET', T .. 'j:' .. jid, 'tl') ~= PAUSED then unpark(jid) end
   end,
   o = function(member, id)
     local m = call('HMGET', T .. 'ob:' .. id, 'b', 'n')
