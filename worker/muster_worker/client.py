@@ -17,6 +17,7 @@ from pydantic_core import to_jsonable_python
 from muster_worker.answers import read_answer
 from muster_worker.backoff import Backoff
 from muster_worker.codec import encode
+from muster_worker.durations import Duration
 from muster_worker.errors import Unreachable
 from muster_worker.file_transfer import fetch_file, send_file
 from muster_worker.files import Artifact, UploadedFile
@@ -24,6 +25,7 @@ from muster_worker.live_stream import follow_events
 from muster_worker.log_stream import JobStep, JobSteps, LogLine, LogPage, follow
 from muster_worker.reasons import TaskDemand, Wanted, Why
 from muster_worker.settings import addresses, token_from
+from muster_worker.time_limits import deadline_ms_of
 from muster_worker.transport import Answer, Transport
 
 WAIT_S_MAX: Final = 30.0
@@ -79,6 +81,7 @@ class JobState(BaseModel):
     tags: list[str] = []
     parent_id: str | None = None
     cost_micros: int = 0
+    deadline_at: datetime | None = None
     created_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -256,6 +259,7 @@ class Client:
         webhook_url: str | None = None,
         idempotency_key: str | None = None,
         tags: Sequence[str] = (),
+        deadline: Duration | None = None,
     ) -> str:
         """Start a job and return its id.
 
@@ -265,8 +269,10 @@ class Client:
             webhook_url: told when the job ends.
             idempotency_key: the same key with the same input returns the same job.
             tags: words by which the job can be found, 8 at most.
+            deadline: it fails where it has not ended so long from now; None: as its blueprint says.
         """
-        answer = await self._post_job(blueprint, input, webhook_url, idempotency_key, tags, wait_s=0)
+        deadline_ms = None if deadline is None else deadline_ms_of(deadline)
+        answer = await self._post_job(blueprint, input, webhook_url, idempotency_key, tags, deadline_ms, wait_s=0)
         return read_answer(_STARTED, answer.body).job_id
 
     async def run(
@@ -503,6 +509,7 @@ class Client:
         webhook_url: str | None,
         key: str | None,
         tags: Sequence[str],
+        deadline_ms: int | None = None,
         *,
         wait_s: float,
     ) -> Answer:
@@ -515,6 +522,8 @@ class Client:
             order["webhook_url"] = webhook_url
         if tags:
             order["tags"] = list(tags)
+        if deadline_ms is not None:
+            order["deadline_seconds"] = deadline_ms / 1000
         endpoint = quote(blueprint.strip("/")) if "/" in blueprint else f"jobs/{quote(blueprint, safe='')}"
         return await self._transport.request(
             "POST",

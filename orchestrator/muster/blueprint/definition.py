@@ -6,7 +6,9 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Generic, TypeAlias, TypeVar, cast, overload
 
+from muster_worker.durations import Duration
 from muster_worker.outcome import type_name
+from muster_worker.time_limits import deadline_ms_of
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
@@ -52,6 +54,7 @@ class Blueprint(Generic[InT, DataT]):
         data: what `job.data` is, likewise; every member needs a default. None: a dict.
         endpoint: path below `/api/<api_version>/`; None: `jobs/<name>`.
         version: raise it when running jobs must not go on with the new code.
+        deadline: a job that has not ended so long after its start fails, where its order says nothing else.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Blueprint(Generic[InT, DataT]):
         api_version: str = "v1",
         version: int = 1,
         description: str = "",
+        deadline: Duration | None = None,
     ) -> None:
         self.name = name
         self.input_type = input
@@ -72,6 +76,7 @@ class Blueprint(Generic[InT, DataT]):
         self.api_version = api_version
         self.version_number = version
         self.description = description
+        self.deadline = deadline
         self.file, self.line = _caller()
         self.written: list[State[Any]] = []
         """Every state as decorated, those with the same name too."""
@@ -106,6 +111,11 @@ class Blueprint(Generic[InT, DataT]):
         state. States written further down are given by name.
         """
         return self._add_state(function, to) if function else Decorator[InT, DataT](self._add_state, to)
+
+    @cached_property
+    def deadline_ms(self) -> int | None:
+        """Raises ValueError for one that cannot be."""
+        return None if self.deadline is None else deadline_ms_of(self.deadline)
 
     @property
     def states(self) -> Mapping[str, State[Any]]:

@@ -14,6 +14,7 @@ APPROVAL_RECEIVED: Final = "approval_received"
 CHILD_STARTED: Final = "child_started"
 SIGNAL_AWAITED: Final = "signal_awaited"
 SIGNAL_RECEIVED: Final = "signal_received"
+DEADLINE_PASSED: Final = "deadline_passed"
 CANCEL_REQUESTED: Final = "cancel_requested"
 
 Event = dict[str, Any]

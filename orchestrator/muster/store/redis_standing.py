@@ -65,10 +65,11 @@ class RedisStanding:
 
 
 def _task(fields: Sequence[bytes]) -> StandingTask:
-    number, status, kind, attempt, worker, since, until, failures, losses, before = fields
+    number, status, kind, attempt, worker, since, until, failures, losses, before, back, requeues, fails, close = fields
     return StandingTask(
         int(number), _STATUS[status], kind.decode(), int(attempt), worker.decode(), _moment(since), _moment(until),
-        int(failures), int(losses), int(before) if before else None,
+        int(failures), int(losses), int(before) if before else None, back.decode(), int(requeues), _moment(fails),
+        _moment(close),
     )  # fmt: skip
 
 

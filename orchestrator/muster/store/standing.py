@@ -36,6 +36,13 @@ class StandingTask:
     failures: int = 0
     losses: int = 0
     before: int | None = None
+    put_back: str = ""
+    """Why a gated task went back: `retry`, `lost` or `requeue`."""
+    requeues: int = 0
+    fails_at: UnixMs | None = None
+    """When a task that no worker has fails for having waited too long."""
+    close_at: UnixMs | None = None
+    """When its schedule_to_close is over."""
 
 
 @dataclass(frozen=True, slots=True)

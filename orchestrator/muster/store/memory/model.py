@@ -169,6 +169,13 @@ class GraceEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class Deadline:
+    """A job must have ended."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
 class Drop:
     """Tasks nobody waits for, half-open."""
 
@@ -182,4 +189,4 @@ class Delivery:
     message: str
 
 
-Timer: TypeAlias = TaskStart | WaitLimit | WaitEnd | GraceEnd | Drop | Delivery
+Timer: TypeAlias = TaskStart | WaitLimit | WaitEnd | GraceEnd | Deadline | Drop | Delivery

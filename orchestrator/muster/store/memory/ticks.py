@@ -3,11 +3,22 @@
 from collections import Counter
 from typing import assert_never
 
-from muster.core.ids import task_id
+from muster.core.ids import JobId, task_id
 from muster.core.status import TaskStatus
 from muster.core.timeouts import Timeout
 from muster.store.base import DueMessage, EndedLease, Tick, Turn
-from muster.store.memory.model import Delivery, Drop, GraceEnd, Order, Task, TaskStart, Timer, WaitEnd, WaitLimit
+from muster.store.memory.model import (
+    Deadline,
+    Delivery,
+    Drop,
+    GraceEnd,
+    Order,
+    Task,
+    TaskStart,
+    Timer,
+    WaitEnd,
+    WaitLimit,
+)
 from muster.store.memory.partition import Partition
 
 HOLD_MS = 5_000
@@ -19,12 +30,13 @@ def tick(part: Partition, token_prefix: str) -> Tick:
     made: Counter[str] = Counter()
     order = part.next_order()
     messages: list[DueMessage] = []
+    overdue: list[JobId] = []
     for timer in part.due(part.timers.items())[:TIMERS_MAX]:
-        fire(part, timer, order, made, messages)
+        fire(part, timer, order, made, messages, overdue)
     leases = _ended_leases(part)
     turns = _due_turns(part, token_prefix)
     part.wake_all(made)
-    return Tick(_next_due_ms(part), leases, tuple(messages), turns)
+    return Tick(_next_due_ms(part), leases, tuple(messages), turns, tuple(overdue))
 
 
 def _ended_leases(part: Partition) -> tuple[EndedLease, ...]:
@@ -69,7 +81,9 @@ def _waited_too_long(part: Partition, task: Task) -> None:
     task.claimed_at = task.must_end_at = task.lease_ends_at = part.now()
 
 
-def fire(part: Partition, timer: Timer, order: Order, made: Counter[str], messages: list[DueMessage]) -> None:
+def fire(
+    part: Partition, timer: Timer, order: Order, made: Counter[str], messages: list[DueMessage], overdue: list[JobId]
+) -> None:
     if part.timers.pop(timer, None) is None:  # one that was due with it has ended it
         return
     match timer:
@@ -89,6 +103,11 @@ def fire(part: Partition, timer: Timer, order: Order, made: Counter[str], messag
             job = part.job(timer.job)
             if job is not None and not job.is_final and job.record.cancel_requested and job.child is None:
                 part.make_due(job)
+        case Deadline():
+            job = part.job(timer.job)
+            if job is not None and not job.is_final:
+                part.timers[timer] = part.now() + HOLD_MS
+                overdue.append(timer.job)
         case Drop():
             _drop(part, timer)
         case Delivery():
