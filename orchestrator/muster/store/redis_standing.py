@@ -65,11 +65,27 @@ class RedisStanding:
 
 
 def _task(fields: Sequence[bytes]) -> StandingTask:
-    number, status, kind, attempt, worker, since, until, failures, losses, before, back, requeues, fails, close = fields
+    (
+        number,
+        status,
+        kind,
+        attempt,
+        worker,
+        since,
+        until,
+        failures,
+        losses,
+        before,
+        back,
+        requeues,
+        fails,
+        close,
+        rules,
+    ) = fields
     return StandingTask(
         int(number), _STATUS[status], kind.decode(), int(attempt), worker.decode(), _moment(since), _moment(until),
         int(failures), int(losses), int(before) if before else None, back.decode(), int(requeues), _moment(fails),
-        _moment(close),
+        _moment(close), rules,
     )  # fmt: skip
 
 

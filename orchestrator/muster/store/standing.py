@@ -43,6 +43,8 @@ class StandingTask:
     """When a task that no worker has fails for having waited too long."""
     close_at: UnixMs | None = None
     """When its schedule_to_close is over."""
+    rules: bytes = b""
+    """Of a gated task: how it is tried again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,7 @@ def _shown(part: Partition, task: Task) -> StandingTask:
         requeues=task.requeues,
         fails_at=_moment(part.timers.get(WaitLimit(task.id))),
         close_at=_moment(task.close_at),
+        rules=task.rules if task.status is TaskStatus.GATED else b"",
     )  # fmt: skip
 
 
