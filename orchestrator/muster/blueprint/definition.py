@@ -15,6 +15,7 @@ from pydantic_core import to_jsonable_python
 from muster.blueprint.facts import Entered, JobFacts
 from muster.blueprint.graphs import versioned
 from muster.blueprint.job import DataT, InT, Job
+from muster.blueprint.planned import Planned
 from muster.blueprint.problems import BlueprintError, InputInvalid, Problem, pointers, said
 from muster.blueprint.state import Owner, Shape, State, Targets, shape_of
 from muster.blueprint.threads import in_thread
@@ -55,6 +56,7 @@ class Blueprint(Generic[InT, DataT]):
         endpoint: path below `/api/<api_version>/`; None: `jobs/<name>`.
         version: raise it when running jobs must not go on with the new code.
         deadline: a job that has not ended so long after its start fails, where its order says nothing else.
+        schedule: `cron(...)` or `every(...)`: a connection of the blueprint's name runs it by itself.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Blueprint(Generic[InT, DataT]):
         version: int = 1,
         description: str = "",
         deadline: Duration | None = None,
+        schedule: Planned | None = None,
     ) -> None:
         self.name = name
         self.input_type = input
@@ -77,6 +80,7 @@ class Blueprint(Generic[InT, DataT]):
         self.version_number = version
         self.description = description
         self.deadline = deadline
+        self.schedule = schedule
         self.file, self.line = _caller()
         self.written: list[State[Any]] = []
         """Every state as decorated, those with the same name too."""
@@ -84,6 +88,16 @@ class Blueprint(Generic[InT, DataT]):
         self._states: dict[str, State[Any]] = {}
         self._shapes: dict[str, Shape] = {}
         self._owner = Owner(name, self._read_input, self._read_data, self._dump_data)
+
+    @staticmethod
+    def from_dict(spec: Mapping[str, Any], *, name: str = "") -> "Blueprint[Any, Any]":
+        """A blueprint that is data (docs/guides/blueprints-as-data.md). *name*: its own, where *spec* has none.
+
+        Raises BlueprintError with all problems, each with a JSON pointer.
+        """
+        from muster.blueprint.data.definition import from_dict
+
+        return from_dict(spec, name=name)
 
     def __repr__(self) -> str:
         return f"<blueprint {self.name!r} version {self.version_number}>"

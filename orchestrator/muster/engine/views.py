@@ -26,6 +26,8 @@ class JobOrder:
     """It fails where it has not ended by then; None: as its blueprint says."""
     wait_ms: int = 0
     """Wait so long for the end before answering (0: do not)."""
+    key_kept_ms: int = 86_400_000
+    """How long the idempotency key stands for the job."""
 
 
 @dataclass(frozen=True, slots=True)
