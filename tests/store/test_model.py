@@ -331,6 +331,7 @@ class StoreMachine(RuleBasedStateMachine):
             idempotency_key=key,
             fingerprint=f"f{key}",
             submission=Submission({}, tags=(TAG, key) if key else ()),
+            deadline_ms={"k1": HOUR_MS, "k2": 0}.get(key),
         )
         token = self.fresh("turn")
         self.jobs.append(new.id)
@@ -354,6 +355,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.serial += 1
         submission = Submission({}, tags=(TAG,) * (pick % 4 < 2))
         new = new_job(id=new_job_id(FIRST_MS, 0, self.serial), tenant="ab"[pick % 2], submission=submission)
+        if pick % 5 == 0:
+            new = replace(new, deadline_ms=HOUR_MS * (pick % 2))
         record = replace(_pending(new.id), tenant=new.tenant)
         token = self.fresh("turn")
         claim = self.a_claim(seats) if seats else None
@@ -436,12 +439,12 @@ class StoreMachine(RuleBasedStateMachine):
         return record is not None and record.status is JobStatus.WAITING_FOR_HUMAN
 
     @precondition(lambda self: self.jobs)
-    @rule(which=st.integers(0, 99), grace_ms=DELAYS, twice=st.booleans())
-    def cancel(self, which: int, grace_ms: int, twice: bool) -> None:
+    @rule(which=st.integers(0, 99), grace_ms=DELAYS, overdue=st.booleans(), twice=st.booleans())
+    def cancel(self, which: int, grace_ms: int, overdue: bool, twice: bool) -> None:
         job, token = self.jobs[which % len(self.jobs)], self.fresh("cancel")
 
         async def call(store: Store, _: int) -> Any:
-            reply = await store.cancel(job, token, grace_ms, "cancel asked", "cancel passed down")
+            reply = await store.cancel(job, token, grace_ms, "asked", "passed down", overdue=overdue)
             return {"asked": sorted(reply)} if isinstance(reply, tuple) else reply
 
         self.both("cancel", call, twice)
@@ -645,6 +648,7 @@ class StoreMachine(RuleBasedStateMachine):
             prefix = self.fresh("tick")
             tick = self.both("tick", partial(_tick, prefix))[0]
             self.succeeded.update(kind for kind in ("leases", "messages", "turns") if getattr(tick, kind))
+            self.succeeded["overdue"] += len(tick.overdue)
             self.succeeded.update(str(lease.timeout) for lease in tick.leases if lease.timeout is not None)
 
     @precondition(lambda self: self.jobs)
@@ -779,14 +783,14 @@ def pauses_on_the_way(machine: StoreMachine) -> None:
     machine.tick(twice=False)
     machine.resume(1, twice=True)
     machine.pause(parent, 0, twice=False)
-    machine.cancel(parent, 0, twice=True)
+    machine.cancel(parent, 0, overdue=False, twice=True)
     machine.submit_decided("signal", 0, 1, 0, twice=True)
     machine.pause(len(machine.jobs) - 1, 0, twice=True)
     machine.send(-1, "y", 3, twice=True)
     machine.resume(1, twice=True)
     machine.submit_decided("tasks", 1, 1, 1, twice=False)
     working = len(machine.jobs) - 1
-    machine.cancel(working, HOUR_MS, twice=False)
+    machine.cancel(working, HOUR_MS, overdue=False, twice=False)
     machine.pause(working, 0, twice=False)
     machine.submit_decided("final", 0, 1, 0, twice=False)
     machine.pause(len(machine.jobs) - 1, 0, twice=False)
@@ -824,7 +828,7 @@ def tour(machine: StoreMachine) -> None:  # noqa: C901 - a walk has many steps
     machine.submit_decided("tasks", 2, 1, 2, twice=False)
     for which in (-1, -2):
         machine.a_job_is_cancelled_under_its_worker(which, "final", progress=False)
-    machine.cancel(len(machine.jobs) - 1, 0, twice=True)
+    machine.cancel(len(machine.jobs) - 1, 0, overdue=False, twice=True)
     steps_on_the_way(machine)
     machine.submit_decided("signal", 0, 1, 0, twice=True)
     for name in "xxyyx":  # the first one of y is awaited; the last one is one too many
@@ -837,7 +841,7 @@ def tour(machine: StoreMachine) -> None:  # noqa: C901 - a walk has many steps
         machine.commit(3, kind, 1, 3, 0, 0, twice=True)
         machine.tick(twice=False)
     machine.submit_decided("child", 0, 1, 0, twice=False)
-    machine.cancel(len(machine.jobs) - 2, 0, twice=True)
+    machine.cancel(len(machine.jobs) - 2, 0, overdue=True, twice=True)
     pauses_on_the_way(machine)
     for which in range(1, 5):  # zombies
         machine.commit(which, "final", 1, 1, 0, 0, twice=False)
@@ -846,6 +850,8 @@ def tour(machine: StoreMachine) -> None:  # noqa: C901 - a walk has many steps
     machine.commit(-1, "tasks", 1, 1, 0, 0, twice=True)
     for what in ("register", "beat", "touch", "ask_cancel", "forget_cancel"):
         machine.worker_lives("w1", what, twice=True)
+    machine.submit_decided("tasks", 1, 3, 1, twice=False)
+    machine.tick(twice=False)  # its handler gave no sign
     machine.teardown()
 
 
@@ -858,7 +864,7 @@ MUST_HAPPEN = (
     "pause", "pause refused: final", "pause refused: cancelling", "resume", "resume refused: not_paused",
     "delete", "child", "send", "kept", "signalled", "send refused: full", "send refused: final", "stepped on",
     "stepped and again", "step only completes: turn", "step refused: gone",
-    "step refused: foreign",
+    "step refused: foreign", "overdue", "schedule_to_start", "schedule_to_close", "heartbeat",
 )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ def violations(dump: Dump) -> list[str]:
         *scan.unexplained_keys(),
         *scan.jobs_in_the_wrong_place(),
         *scan.stuck_jobs(),
+        *scan.deadlines_without_a_timer(),
         *scan.lost_children(),
         *scan.tasks_in_the_wrong_place(),
         *scan.dangling_members(),
@@ -93,6 +94,13 @@ class Scan:
                 yield f"job {job} has a turn that never ends"
             elif int(fields["need"]) <= 0 and not decided_upon and fields["cx"] != "1":
                 yield f"job {job} needs nothing more, yet no turn is due"
+
+    def deadlines_without_a_timer(self) -> Iterator[str]:
+        """Until its deadline has made somebody ask for its end, a live job's timer is there."""
+        for job, fields in self.jobs.items():
+            timed = f"e|{job}" in self.timers
+            if not self.is_final(job) and timed != ("dl" in fields) and fields["cx"] != "1":
+                yield f"job {job} has a deadline: {'dl' in fields}, and a timer of it: {timed}"
 
     def stuck_jobs(self) -> Iterator[str]:
         """A waiting job has something to wait for; a paused one waits to be resumed."""
@@ -202,7 +210,7 @@ class Scan:
             yield f"timer {timer} is of no task"
         if kind == "o" and f"ob:{about}" not in self.dump.entries:
             yield f"timer {timer} sends no message"
-        if kind in "jc" and self._is_over(about[:36]):
+        if kind in "jce" and self._is_over(about[:36]):
             yield f"timer {timer} is of no live job"
 
     # What is counted twice agrees

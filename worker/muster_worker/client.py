@@ -19,6 +19,7 @@ from muster_worker.backoff import Backoff
 from muster_worker.client_blueprints import BlueprintCalls
 from muster_worker.client_fleet import FleetCalls
 from muster_worker.codec import encode
+from muster_worker.durations import Duration
 from muster_worker.errors import Unreachable
 from muster_worker.file_transfer import fetch_file, send_file
 from muster_worker.files import Artifact, UploadedFile
@@ -28,6 +29,7 @@ from muster_worker.log_stream import JobStep, JobSteps, LogLine, LogPage, follow
 from muster_worker.reasons import TaskDemand, Wanted, Why
 from muster_worker.schedule_client import ScheduleCalls
 from muster_worker.settings import addresses, token_from
+from muster_worker.time_limits import deadline_ms_of
 from muster_worker.transport import Answer, Transport
 
 WAIT_S_MAX: Final = 30.0
@@ -84,6 +86,7 @@ class JobState(BaseModel):
     tags: list[str] = []
     parent_id: str | None = None
     cost_micros: int = 0
+    deadline_at: datetime | None = None
     created_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -262,6 +265,7 @@ class Client(BlueprintCalls, FleetCalls, JobOperations[JobState], ScheduleCalls)
         webhook_url: str | None = None,
         idempotency_key: str | None = None,
         tags: Sequence[str] = (),
+        deadline: Duration | None = None,
     ) -> str:
         """Start a job and return its id.
 
@@ -271,8 +275,10 @@ class Client(BlueprintCalls, FleetCalls, JobOperations[JobState], ScheduleCalls)
             webhook_url: told when the job ends.
             idempotency_key: the same key with the same input returns the same job.
             tags: words by which the job can be found, 8 at most.
+            deadline: it fails where it has not ended so long from now; None: as its blueprint says.
         """
-        answer = await self._post_job(blueprint, input, webhook_url, idempotency_key, tags, wait_s=0)
+        deadline_ms = None if deadline is None else deadline_ms_of(deadline)
+        answer = await self._post_job(blueprint, input, webhook_url, idempotency_key, tags, deadline_ms, wait_s=0)
         return read_answer(_STARTED, answer.body).job_id
 
     async def run(
@@ -509,6 +515,7 @@ class Client(BlueprintCalls, FleetCalls, JobOperations[JobState], ScheduleCalls)
         webhook_url: str | None,
         key: str | None,
         tags: Sequence[str],
+        deadline_ms: int | None = None,
         *,
         wait_s: float,
     ) -> Answer:
@@ -521,6 +528,8 @@ class Client(BlueprintCalls, FleetCalls, JobOperations[JobState], ScheduleCalls)
             order["webhook_url"] = webhook_url
         if tags:
             order["tags"] = list(tags)
+        if deadline_ms is not None:
+            order["deadline_seconds"] = deadline_ms / 1000
         endpoint = quote(blueprint.strip("/")) if "/" in blueprint else f"jobs/{quote(blueprint, safe='')}"
         return await self._transport.request(
             "POST",

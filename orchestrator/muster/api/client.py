@@ -55,6 +55,7 @@ async def create_job(call: Call) -> web.Response:
             trace=_trace(call.request),
             idempotency_key=_idempotency_key(call.request),
             tags=tuple(body.tags),
+            deadline_ms=None if body.deadline_seconds is None else round(body.deadline_seconds * 1000),
             wait_ms=wait_seconds * 1000,
         )
     )

@@ -6,7 +6,7 @@ Requests are checked by these models. Answers are written by `wire.py`; tests ho
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-from muster_worker.wire import LeasedTask, Result, Wire
+from muster_worker.wire import LeasedTask, Number, Result, Wire
 from pydantic import (
     AfterValidator,
     AwareDatetime,
@@ -24,6 +24,7 @@ from muster.core.limits import TAG_CHARACTERS_MAX, TAGS_MAX
 URL_CHARACTERS_MAX: Final = 2048
 BATCH_ID_CHARACTERS_MAX: Final = 128
 BATCH_JOBS_MAX: Final = 1000
+DEADLINE_SECONDS_MAX: Final = 366 * 86_400
 _FLAT: Final = ("status", "data", "error")
 
 
@@ -57,6 +58,12 @@ class CreateJob(Request):
         HttpUrlText | None, Field(description="Told by POST when the job ended.", examples=["https://example.org/hook"])
     ] = None
     tags: Annotated[list[TagText], Field(max_length=TAGS_MAX, description="Words by which the job can be found.")] = []
+    deadline_seconds: Annotated[
+        Annotated[Number, Field(ge=0.001, le=DEADLINE_SECONDS_MAX)] | None,
+        Field(
+            description="The job fails where it has not ended by then; null: as its blueprint says.", examples=[3600]
+        ),
+    ] = None
 
 
 class BatchJob(Request):
@@ -209,6 +216,7 @@ class Job(Answer):
     progress: float | None
     progress_message: str | None
     cancel_requested: bool
+    deadline_at: Annotated[AwareDatetime | None, Field(description="Where it has not ended by then it fails.")]
     waiting_for: Waiting | None
     paused: Held | None
     created_at: AwareDatetime

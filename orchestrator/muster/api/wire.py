@@ -106,6 +106,7 @@ def job_object(record: JobRecord, approval_token: str | None = None) -> dict[str
         "progress": record.progress,
         "progress_message": record.progress_message,
         "cancel_requested": record.cancel_requested,
+        "deadline_at": time_text(record.deadline_at),
         "waiting_for": None if wait is None else _waiting(wait, approval_token),
         "paused": None if record.pause is None else _held(record.pause),
         "created_at": time_text(record.created_at),

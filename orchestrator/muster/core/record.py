@@ -119,6 +119,9 @@ class JobRecord:
     cost_micros: int = 0
     """Of all runs of its tasks so far."""
     cancel_requested: bool = False
+    deadline_at: UnixMs | None = None
+    deadline_passed: bool = False
+    """Its end was asked for by its deadline: however it ends now, it has failed."""
     turn_failures: int = 0
     spawn_wave: int = 0
     spawned_to: int = 0

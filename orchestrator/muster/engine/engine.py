@@ -20,6 +20,7 @@ from muster.engine.choosing import Choosing
 from muster.engine.classes import Classes
 from muster.engine.connections import Connections
 from muster.engine.costs import Costs
+from muster.engine.deadlines import Deadlines
 from muster.engine.deletion import Deletion
 from muster.engine.demand import Demand
 from muster.engine.dispatch import Dispatcher
@@ -93,6 +94,14 @@ class Engine:
         self._turns = turns = Turns(store, blueprints, dispatcher, metrics, rules, tokens, Placing(classes, fleet))
         turns.on_timer = self._hint
         turns.on_final = watchers.ended
+        self._deadlines = Deadlines(
+            store,
+            turns,
+            fleet,
+            grace_ms=settings.cancel_grace_ms,
+            history=settings.history,
+            hint=self._hint,
+        )
         self._tickers = [self._ticker(partition) for partition in range(settings.partitions)]
         self._jobs = jobs = Jobs(
             store, blueprints, turns, watchers, fleet, background, metrics, settings, tokens, self._hint
@@ -171,6 +180,7 @@ class Engine:
             history=self.settings.history,
             spawn=self._background.spawn,
             stop=self._fleet.send_cancel,
+            overdue=self._deadlines.passed,
         )
 
     def _hint(self, job: JobId, delay_ms: int) -> None:

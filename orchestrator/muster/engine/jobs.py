@@ -88,12 +88,15 @@ class Jobs:
             idempotency_ttl_ms=order.key_kept_ms,
             fingerprint=_fingerprint(order) if order.idempotency_key else "",
             watcher=self._settings.replica if order.wait_ms else "",
+            deadline_ms=blueprint.deadline_ms if order.deadline_ms is None else order.deadline_ms,
         )
         with self._watchers.watch(job) as watch:
             due = await self._turns.begin(new, nonce())
             if isinstance(due, Existing):
                 return await self._existing(order, due)
             self._metrics.jobs.labels(blueprint.name).inc()
+            if new.deadline_ms is not None:
+                self._hint(job, new.deadline_ms)
             if due is not None:
                 await self._background.settle(self._turns.run(due), SETTLE_S)
             if not order.wait_ms:
@@ -265,6 +268,8 @@ class Jobs:
 
 def _fingerprint(order: JobOrder) -> str:
     asked = [order.blueprint, order.initial_data, order.webhook_url, *([order.tags] if order.tags else [])]
+    if order.deadline_ms is not None:
+        asked.append({"deadline_ms": order.deadline_ms})
     body = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(body, digest_size=16).hexdigest()
 

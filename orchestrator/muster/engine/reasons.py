@@ -39,7 +39,9 @@ class Code(StrEnum):
     WORKERS_BUSY = "workers_busy"
     WORKER_FREE = "worker_free"
     TASK_BACKOFF = "task_backoff"
+    TASK_REQUEUED = "task_requeued"
     TASK_RUNNING = "task_running"
+    DEADLINE = "deadline"
     MOVING = "moving"
 
 

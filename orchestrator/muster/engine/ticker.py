@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from muster.core.events import TASK_FINISHED, TASK_RETRIED, event
-from muster.core.ids import TaskId, split_task_id
+from muster.core.ids import JobId, TaskId, split_task_id
 from muster.core.record import TaskItem
 from muster.core.retry import POISON_TASK, Again, Back, Deliver, TaskRules, Trials, after_failure, after_loss
 from muster.core.timeouts import CODE_OF, said
@@ -66,6 +66,7 @@ class Ticker:
         history: bool,
         spawn: Spawn,
         stop: Stop,
+        overdue: Callable[[JobId], Coroutine[Any, Any, None]],
     ) -> None:
         self._store = store
         self._turns = turns
@@ -79,6 +80,7 @@ class Ticker:
         self._history = history
         self._spawn = spawn
         self._stop = stop
+        self._overdue = overdue
         self._ticks = 0
         self._early = asyncio.Event()
         self._early_at: float | None = None
@@ -134,6 +136,8 @@ class Ticker:
             self._spawn(self._turns.run(turn))
         for lease in tick.leases:
             self._spawn(self._ended(lease))
+        for job in tick.overdue:
+            self._spawn(self._overdue(job))
         for message in tick.messages:
             self._spawn(self._deliver(message))
         if tick.dropped:

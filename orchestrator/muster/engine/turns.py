@@ -361,6 +361,7 @@ class Turns:
             context=Context(),
             history=orjson.dumps(created).decode() if self._rules.history else "",
             parent=Parent(record.id, wave, depth + 1),
+            deadline_ms=start.deadline_ms,
         )
 
     def _messages(self, record: JobRecord, rest: core.Rest, wave: int) -> tuple[Any, ...]:

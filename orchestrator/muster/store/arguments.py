@@ -24,7 +24,7 @@ def job_args(job: NewJob) -> list[Arg]:
         Value(job.id, codec.dump_submission(job.submission)), Value(job.id, codec.dump_context(job.context)),
         JobStatus.PENDING,
         codec.dump_parent(job.parent), job.history, ",".join(short_hash(tag) for tag in job.submission.tags),
-        job.meter,
+        job.meter, "" if job.deadline_ms is None else job.deadline_ms,
     ]  # fmt: skip
 
 

@@ -68,6 +68,8 @@ class NewJob:
     fingerprint: str = ""
     watcher: str = ""
     parent: Parent | None = None
+    deadline_ms: int | None = None
+    """It fails where it has not ended by then; that of its parent holds as well."""
 
     @property
     def meter(self) -> str:
@@ -92,6 +94,7 @@ class NewJob:
             created_at=now,
             updated_at=now,
             parent=self.parent,
+            deadline_at=None if self.deadline_ms is None else UnixMs(now + self.deadline_ms),
         )
 
 
@@ -368,6 +371,8 @@ class Tick:
     turns: tuple[Turn, ...] = ()
     dropped: tuple[tuple[TaskId, str], ...] = ()
     """Tasks nobody waits for any more that were taken from workers, with those."""
+    overdue: tuple[JobId, ...] = ()
+    """Jobs whose deadline has passed; they come again until somebody asks for their end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -500,13 +505,21 @@ class Store(JournalStore, IndexStore, Protocol):
         ...
 
     async def cancel(
-        self, job: JobId, token: str, grace_ms: int, history: str, below: str = "", *, queued: bool = False
+        self,
+        job: JobId,
+        token: str,
+        grace_ms: int,
+        history: str,
+        below: str = "",
+        *,
+        queued: bool = False,
+        overdue: bool = False,
     ) -> Turn | Refused | tuple[tuple[TaskId, str], ...]:
         """Ask for the job's end, and for that of its child, its child's child and so on; no job ends before its child.
 
         The last of them acts: a turn is its turn; a tuple names its tasks still leased, with their workers. *history*
         is noted for the job itself, *below* for the others. Only a *queued* one is meant: Refused(HELD), and nothing
-        asked for, where a worker has a task.
+        asked for, where a worker has a task. An *overdue* one has passed its deadline: however it ends, it has failed.
         """
         ...
 

@@ -149,7 +149,7 @@ def load_record(job: JobId, header: Sequence[bytes | None], task: Sequence[bytes
     (
         tenant, blueprint, version_of, status, state, version, wave, next_task, submission, context, created, updated,
         started, ended, result, error, details, retries, cancel, failures, spawn_wave, spawned, progress, message, _,
-        extra_revisions, parent, cost, pause,
+        extra_revisions, parent, cost, pause, deadline, passed,
     ) = header  # fmt: skip
     leased = bool(task) and task[0] == b"L"
     return JobRecord(
@@ -175,6 +175,8 @@ def load_record(job: JobId, header: Sequence[bytes | None], task: Sequence[bytes
         retries=_int(retries),
         cost_micros=_int(cost),
         cancel_requested=cancel == b"1",
+        deadline_at=UnixMs(_int(deadline)) if deadline else None,
+        deadline_passed=passed == b"1",
         turn_failures=_int(failures),
         spawn_wave=_int(spawn_wave),
         spawned_to=_int(spawned),

@@ -344,9 +344,17 @@ class RedisStore(JournalCalls, IndexCalls):
         return None if reply[0] == b"kept" else Refused(Refusal(reply[0].decode()))
 
     async def cancel(
-        self, job: JobId, token: str, grace_ms: int, history: str, below: str = "", *, queued: bool = False
+        self,
+        job: JobId,
+        token: str,
+        grace_ms: int,
+        history: str,
+        below: str = "",
+        *,
+        queued: bool = False,
+        overdue: bool = False,
     ) -> Turn | Refused | tuple[tuple[TaskId, str], ...]:
-        args = (job, token, TURN_LEASE_MS, grace_ms, history, below, int(queued))
+        args = (job, token, TURN_LEASE_MS, grace_ms, history, below, int(queued), int(overdue))
         reply = await self._run("cancel", self._tag_of(job), *args)
         if reply[0] == b"turn":
             turn = turn_of(JobId(reply[1].decode()), token, reply[2], reply[3])
@@ -445,7 +453,7 @@ class RedisStore(JournalCalls, IndexCalls):
         return bool((await self._run("release", self._tag_of(parts[0]), task, attempt, fence))[0] == b"ok")
 
     async def tick(self, partition: int, token_prefix: str) -> Tick:
-        next_due, leases, messages, turns, dropped = await self._run(
+        next_due, leases, messages, turns, dropped, overdue = await self._run(
             "tick", self._tags[partition],
             TICK_LEASES, TICK_TIMERS, TICK_TURNS, token_prefix, TURN_LEASE_MS, TICK_HOLD_MS,
         )  # fmt: skip
@@ -459,6 +467,7 @@ class RedisStore(JournalCalls, IndexCalls):
                 (TaskId(task.decode()), worker.decode())
                 for task, worker in zip(dropped[::2], dropped[1::2], strict=True)
             ),
+            overdue=tuple(JobId(job.decode()) for job in overdue),
         )
 
     async def settle(self, partition: int, message: str, tries: int, retry_in_ms: int | None) -> None:

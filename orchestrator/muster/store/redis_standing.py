@@ -69,10 +69,14 @@ class RedisStanding:
 
 
 def _task(fields: Sequence[bytes]) -> StandingTask:
-    number, status, kind, attempt, worker, since, until, failures, losses, before, cls, prefers = fields
+    (
+        number, status, kind, attempt, worker, since, until, failures, losses, before, cls, prefers, back, requeues,
+        fails, close, rules,
+    ) = fields  # fmt: skip
     return StandingTask(
         int(number), _STATUS[status], kind.decode(), int(attempt), worker.decode(), _moment(since), _moment(until),
-        int(failures), int(losses), int(before) if before else None, cls.decode(), _moment(prefers),
+        int(failures), int(losses), int(before) if before else None, cls.decode(), _moment(prefers), back.decode(),
+        int(requeues), _moment(fails), _moment(close), rules,
     )  # fmt: skip
 
 

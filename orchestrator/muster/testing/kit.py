@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 
 from muster_worker.contracts import TaskContract
 from muster_worker.durations import Duration, parse_duration_ms
+from muster_worker.time_limits import deadline_ms_of
 from muster_worker.worker import Worker
 from pydantic_core import to_jsonable_python
 
@@ -97,7 +98,14 @@ class TestMuster:
 
     # Jobs
 
-    async def start(self, blueprint: AnyBlueprint | str, input: Any = None, *, tags: tuple[str, ...] = ()) -> TestJob:  # noqa: A002 - the word users know
+    async def start(
+        self,
+        blueprint: AnyBlueprint | str,
+        input: Any = None,  # noqa: A002 - the word users know
+        *,
+        tags: tuple[str, ...] = (),
+        deadline: Duration | None = None,
+    ) -> TestJob:
         """Start a job and let it go as far as it can without time passing.
 
         *input* is an object or a model. Raises MusterError as the server does: no such blueprint, wrong input.
@@ -105,20 +113,28 @@ class TestMuster:
         name = self._name_of(blueprint)
         initial_data = {} if input is None else to_jsonable_python(input)
         key = f"start-{len(self._jobs) + 1}"
-        order = JobOrder(TENANT, name, initial_data, tags=tags, idempotency_key=key)
+        deadline_ms = None if deadline is None else deadline_ms_of(deadline)
+        order = JobOrder(TENANT, name, initial_data, tags=tags, idempotency_key=key, deadline_ms=deadline_ms)
         submitted = await self.machine.ask(lambda engine: engine.submit(order))
         job = TestJob(submitted.job_id, self.machine, self._mocks)
         self._jobs.append(job)
         await self.machine.settle()
         return job
 
-    async def run(self, blueprint: AnyBlueprint | str, input: Any = None, *, tags: tuple[str, ...] = ()) -> TestJob:  # noqa: A002 - the word users know
+    async def run(
+        self,
+        blueprint: AnyBlueprint | str,
+        input: Any = None,  # noqa: A002 - the word users know
+        *,
+        tags: tuple[str, ...] = (),
+        deadline: Duration | None = None,
+    ) -> TestJob:
         """Start a job and go on until it is over, and time with it: no sleep, back-off or deadline takes longer.
 
         A person or a signal that the test does not give comes too late, where there is a deadline.
         Raises Stuck where the job waits for what will never come.
         """
-        job = await self.start(blueprint, input, tags=tags)
+        job = await self.start(blueprint, input, tags=tags, deadline=deadline)
         return await job.ends()
 
     def jobs(self, blueprint: str | None = None) -> tuple[TestJob, ...]:

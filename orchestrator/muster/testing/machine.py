@@ -101,6 +101,8 @@ class Machine:
         self._deaths = deaths
         self.asked: dict[tuple[JobId, int], Asked] = {}
         self.acts: list[Act] = []
+        self.deaf = False
+        """Its worker does not hear of cancels."""
         self.bodies: list[Mapping[str, Any]] = []
         """Tasks as workers got them, oldest first."""
         self._replica: _Replica | None = None
@@ -308,7 +310,7 @@ class Machine:
     async def _report_runs(self) -> bool:
         """Runs that are over now, or that somebody wants to end."""
         (part,) = self.state.partitions
-        cancelled = set(self.state.workers.cancels(WORKER))
+        cancelled = set() if self.deaf else set(self.state.workers.cancels(WORKER))
         for run in self._runs:
             task = part.tasks.get(TaskId(run.lease.task_id))
             if task is None or task.fence != run.lease.fence:

@@ -23,7 +23,7 @@ from muster.store.base import (
     Turn,
 )
 from muster.store.keys import short_hash
-from muster.store.memory.model import PAUSED, GraceEnd, Job, Outgoing, WaitEnd
+from muster.store.memory.model import PAUSED, Deadline, GraceEnd, Job, Outgoing, WaitEnd
 from muster.store.memory.operations import let_go
 from muster.store.memory.partition import Partition
 
@@ -57,8 +57,11 @@ def _known_by_key(part: Partition, new: NewJob) -> Existing | None:
     return None
 
 
-def _make_job(part: Partition, new: NewJob, token: str, turn_at: int) -> Job:
+def _make_job(part: Partition, new: NewJob, token: str, turn_at: int, latest: UnixMs | None = None) -> Job:
     record = new.record(UnixMs(part.now()))
+    if (deadline := min((at for at in (record.deadline_at, latest) if at is not None), default=None)) is not None:
+        record = replace(record, deadline_at=deadline)
+        part.timers[Deadline(new.id)] = deadline
     stored = replace(
         record,
         submission=codec.load_submission(codec.dump_submission(new.submission)),
@@ -117,7 +120,7 @@ def _wait_for(part: Partition, job: Job, c: Commit, *, cancelling: bool) -> None
     if c.signal and not cancelling:
         _take_signal(job)
     if c.child is not None and not cancelling:
-        child = _make_job(part, c.child, "", part.now())
+        child = _make_job(part, c.child, "", part.now(), job.record.deadline_at)
         part.announce_to_tenant(child, 0)
         job.child = child.id
 
@@ -160,6 +163,7 @@ def _write(part: Partition, job: Job, c: Commit, context: Context) -> None:
 
 def _finish(part: Partition, job: Job, c: Commit, replica: str) -> None:
     part.timers.pop(GraceEnd(job.id), None)
+    part.timers.pop(Deadline(job.id), None)
     part.deliver_end(job, c.parting)
     part.ledger.count(job, job.record.updated_at if c.status is JobStatus.FINISHED else None)
     part.announce_end(job, replica)
@@ -253,9 +257,19 @@ def _take_signal(job: Job) -> None:
 
 
 def cancel(
-    part: Partition, job_id: JobId, token: str, grace_ms: int, history: str, below: str, *, queued: bool
+    part: Partition,
+    job_id: JobId,
+    token: str,
+    grace_ms: int,
+    history: str,
+    below: str,
+    *,
+    queued: bool,
+    overdue: bool,
 ) -> Turn | Refused | tuple[tuple[TaskId, str], ...]:
     job = part.job(job_id)
+    if overdue:
+        part.timers.pop(Deadline(job_id), None)
     if job is None:
         return Refused(Refusal.GONE)
     if job.is_final:
@@ -272,7 +286,8 @@ def cancel(
         if link.record.pause is not None:
             let_go(part, link)
         if not link.record.cancel_requested:
-            link.record = replace(link.record, cancel_requested=True)
+            passed = link.record.deadline_passed or (overdue and link.id == job_id)
+            link.record = replace(link.record, cancel_requested=True, deadline_passed=passed)
             part.note(link, history if link.id == job_id else below)
             part.changed(link)
     if not asked_before:

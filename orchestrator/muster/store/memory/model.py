@@ -201,6 +201,13 @@ class Unpark:
 
 
 @dataclass(frozen=True, slots=True)
+class Deadline:
+    """A job must have ended."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
 class Drop:
     """Tasks nobody waits for, half-open."""
 
@@ -214,4 +221,4 @@ class Delivery:
     message: str
 
 
-Timer: TypeAlias = TaskStart | PreferenceEnd | WaitLimit | WaitEnd | GraceEnd | Unpark | Drop | Delivery
+Timer: TypeAlias = TaskStart | PreferenceEnd | WaitLimit | WaitEnd | GraceEnd | Unpark | Deadline | Drop | Delivery

@@ -182,9 +182,17 @@ class MemoryStore:
         return Refused(Refusal.GONE) if part is None else jobs.send(part, job, name, item, history, token, signals_max)
 
     async def cancel(
-        self, job: JobId, token: str, grace_ms: int, history: str, below: str = "", *, queued: bool = False
+        self,
+        job: JobId,
+        token: str,
+        grace_ms: int,
+        history: str,
+        below: str = "",
+        *,
+        queued: bool = False,
+        overdue: bool = False,
     ) -> Turn | Refused | tuple[tuple[TaskId, str], ...]:
-        return jobs.cancel(self._home(job), job, token, grace_ms, history, below, queued=queued)
+        return jobs.cancel(self._home(job), job, token, grace_ms, history, below, queued=queued, overdue=overdue)
 
     async def read(self, job: JobId, watcher: str = "", *, changes: bool = False) -> JobRecord | None:
         part = self._of(job)

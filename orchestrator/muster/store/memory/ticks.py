@@ -3,11 +3,12 @@
 from collections import Counter
 from typing import assert_never
 
-from muster.core.ids import TaskId, task_id
+from muster.core.ids import JobId, TaskId, task_id
 from muster.core.status import TaskStatus
 from muster.core.timeouts import Timeout
 from muster.store.base import DueMessage, EndedLease, Tick, Turn
 from muster.store.memory.model import (
+    Deadline,
     Delivery,
     Drop,
     GraceEnd,
@@ -33,12 +34,13 @@ def tick(part: Partition, token_prefix: str) -> Tick:
     order = part.next_order()
     messages: list[DueMessage] = []
     dropped: list[tuple[TaskId, str]] = []
+    overdue: list[JobId] = []
     for timer in part.due(part.timers.items())[:TIMERS_MAX]:
-        fire(part, timer, order, made, messages, dropped)
+        fire(part, timer, order, made, messages, dropped, overdue)
     leases = _ended_leases(part)
     turns = _due_turns(part, token_prefix)
     part.wake_all(made)
-    return Tick(_next_due_ms(part), leases, tuple(messages), turns, tuple(dropped))
+    return Tick(_next_due_ms(part), leases, tuple(messages), turns, tuple(dropped), tuple(overdue))
 
 
 def _ended_leases(part: Partition) -> tuple[EndedLease, ...]:
@@ -90,6 +92,7 @@ def fire(
     made: Counter[str],
     messages: list[DueMessage],
     dropped: list[tuple[TaskId, str]],
+    overdue: list[JobId],
 ) -> None:
     if part.timers.pop(timer, None) is None:  # one that was due with it has ended it
         return
@@ -116,6 +119,11 @@ def fire(
             job = part.job(timer.job)
             if job is not None and job.record.pause is None:
                 unpark(part, timer.job)
+        case Deadline():
+            job = part.job(timer.job)
+            if job is not None and not job.is_final:
+                part.timers[timer] = part.now() + HOLD_MS
+                overdue.append(timer.job)
         case Drop():
             dropped += _drop(part, timer)
         case Delivery():

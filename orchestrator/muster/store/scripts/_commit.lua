@@ -1,16 +1,24 @@
 -- What a turn decided, and how it is written. Included by commit, and by submit for a job's first turn.
 local function read_job()
   return { id = arg(), tenant = arg(), flow = arg(), blueprint = arg(), version = arg(), state = arg(), sub = arg(),
-    ctx = arg(), status = arg(), parent = arg(), entry = arg(), tags = arg(), meter = arg() }
+    ctx = arg(), status = arg(), parent = arg(), entry = arg(), tags = arg(), meter = arg(),
+    deadline = arg() }
 end
 
 -- Write a new job. Its first turn is due in `ttl` ms, held by `token` until then; nil: its first commit comes at once.
-local function make_job(new, token, ttl, watcher)
+-- `latest` is the deadline of the job that starts it, if that has one.
+local function make_job(new, token, ttl, watcher, latest)
   call('HSET', T .. 'j:' .. new.id, 'ten', new.tenant, 'fl', new.flow, 'bp', new.blueprint, 'bv', new.version,
     'st', new.status, 's', new.state, 'v', 0, 'wv', 0, 'nt', 0, 'sub', new.sub, 'ctx', new.ctx, 'ct', now, 'ut', now,
     'sa', '', 'fin', '0', 'need', 0, 'tl', token, 'cx', '0', 'tf', 0, 'nl', 0, 'sw', 0, 'spn', 0, 'rc', 0, 'aw', watcher)
   if new.parent ~= '' then call('HSET', T .. 'j:' .. new.id, 'pa', new.parent) end
   if new.meter ~= new.blueprint then call('HSET', T .. 'j:' .. new.id, 'mt', new.meter) end
+  local deadline = new.deadline ~= '' and now + tonumber(new.deadline) or nil
+  if latest then deadline = math.min(deadline or math.huge, tonumber(latest)) end
+  if deadline then
+    call('HSET', T .. 'j:' .. new.id, 'dl', deadline)
+    call('ZADD', T .. 'tm', deadline, 'e|' .. new.id)
+  end
   note(new.id, new.entry)
   call('ZADD', T .. 'xr:' .. new.flow, now, new.id)
   call('ZADD', version_index(new.blueprint, new.version), now, new.id)
@@ -126,7 +134,7 @@ end
 local function end_job(jid, job, flow, c, watchers, readers, parent)
   if parent and parent ~= '' then deliver_end(parent, c.parting) end
   call('HSET', job, 'fin', '1', 'ft', now, 'res', c.result, 'err', c.err, 'det', c.details)
-  call('ZREM', T .. 'tm', 'c|' .. jid)
+  call('ZREM', T .. 'tm', 'c|' .. jid, 'e|' .. jid)
   call('ZREM', T .. 'xr:' .. flow, jid)
   local of = call('HMGET', job, 'bp', 'bv')
   call('ZREM', version_index(of[1], of[2]), jid)
@@ -191,7 +199,7 @@ end
 local function commit(jid, c)
   local job = T .. 'j:' .. jid
   local j = call('HMGET', job, 'v', 'tl', 'lc', 'st', 'fl', 'cx', 'sa', 'tmr', 'ac', 'sw', 'fin', 'ef', 'nl', 'aw',
-    'nt', 'spn', 'al', 'pa')
+    'nt', 'spn', 'al', 'pa', 'dl')
   if not j[1] then return { 'gone' } end
   if j[3] == c.token then
     if j[2] ~= c.next_token then return { 'ok', {}, tostring(now) } end
@@ -214,7 +222,7 @@ local function commit(jid, c)
   local timer = set_timers(jid, job, c, j[8])
   local claimed, ready, order, seat = make_tasks(jid, flow, c, entries, cancelling)
   if c.child and not cancelling then
-    make_job(c.child, '', 0, '')
+    make_job(c.child, '', 0, '', j[19])
     announce_to_tenant(c.child.id, c.child.flow, 0)
   end
   note_all(jid, entries)

@@ -20,7 +20,7 @@ if j[1] == '0' then   -- from here on nobody may decide, claim, report or keep a
   call('HDEL', job, 'pz')
   count_status(j[2], 'cancelled')
   call('ZREM', T .. 'D', jid)
-  call('ZREM', T .. 'tm', 'c|' .. jid, j[4] or '')
+  call('ZREM', T .. 'tm', 'c|' .. jid, 'e|' .. jid, j[4] or '')
   call('ZREM', T .. 'xr:' .. flow, jid)
   call('ZREM', version_index(j[14], j[15]), jid)
   for tag in each_tag(j[11]) do call('ZREM', T .. 'xl:' .. flow .. ':' .. tag, jid) end

@@ -4,7 +4,7 @@ tick: fire what is due. Ended leases and messages are handed to the caller, who 
 
 KEYS  1 the partition's tag
 ARGV  leases max, timers max, turns max, turn token prefix, turn ttl ms, hold ms (before an ended lease or message comes again)
-OUT   {next due ms from now or '', leases, messages, turns, dropped (task, worker)...}
+OUT   {next due ms from now or '', leases, messages, turns, dropped (task, worker)..., jobs whose deadline has passed}
       lease: {task, attempt, fence, worker or '', patient, limit that passed or '', losses, failures, policy, claimed ms
       ago, counts by code, first failure ms ago, ms until schedule_to_close or ''}
       message: {id, body, tries}; turn: {job, token, header, items}
@@ -13,7 +13,7 @@ TWICE what the first call handed out is held back, the rest is as at first
 -- @include _queue
 -- @include _pause
 local leases_max, timers_max, turns_max, prefix, ttl, hold = int(), int(), int(), arg(), int(), int()
-local leases, messages, turns, ready, dropped = {}, {}, {}, {}, {}
+local leases, messages, turns, ready, dropped, overdue = {}, {}, {}, {}, {}, {}
 
 local fire = {
   t = function(member, tid)
@@ -64,6 +64,14 @@ local fire = {
       call('RPUSH', T .. 'i:' .. jid, '{"k":"timer"}')
       call('HSET', T .. 'j:' .. jid, 'need', 0)
       if j[3] == '' then call('ZADD', T .. 'D', now, jid) end
+    end
+  end,
+  e = function(member, jid)
+    if call('HGET', T .. 'j:' .. jid, 'fin') == '0' then
+      call('ZADD', T .. 'tm', now + hold, member)
+      overdue[#overdue + 1] = jid
+    else
+      call('ZREM', T .. 'tm', member)
     end
   end,
   c = function(member, jid)
@@ -145,4 +153,4 @@ for _, name in ipairs({ 'L', 'tm', 'D' }) do
   local head = call('ZRANGE', T .. name, 0, 0, 'WITHSCORES')
   if head[2] and (not next_due or tonumber(head[2]) < next_due) then next_due = tonumber(head[2]) end
 end
-return { next_due and tostring(math.max(0, next_due - now)) or '', leases, messages, turns, dropped }
+return { next_due and tostring(math.max(0, next_due - now)) or '', leases, messages, turns, dropped, overdue }
