@@ -6,17 +6,32 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from muster_worker.contracts import task
 
-    from muster.blueprint.answers import Decision, TaskError
+    from muster.blueprint.answers import Answer, Decision, TaskError
+    from muster.blueprint.asking import Escalate
     from muster.blueprint.definition import Blueprint
     from muster.blueprint.job import Job
     from muster.blueprint.state import State, failed, finished
     from muster.core.decisions import Decision as Next
 
-__all__ = ["Blueprint", "Decision", "Job", "Next", "State", "TaskError", "failed", "finished", "task"]
+__all__ = [
+    "Answer",
+    "Blueprint",
+    "Decision",
+    "Escalate",
+    "Job",
+    "Next",
+    "State",
+    "TaskError",
+    "failed",
+    "finished",
+    "task",
+]
 
 _HOMES: Final = {
+    "Answer": ("muster.blueprint.answers", "Answer"),
     "Blueprint": ("muster.blueprint.definition", "Blueprint"),
     "Decision": ("muster.blueprint.answers", "Decision"),
+    "Escalate": ("muster.blueprint.asking", "Escalate"),
     "Job": ("muster.blueprint.job", "Job"),
     "Next": ("muster.core.decisions", "Decision"),
     "State": ("muster.blueprint.state", "State"),

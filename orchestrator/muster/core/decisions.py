@@ -2,16 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from muster.core.ids import JobId
 from muster.core.json import JsonObject, JsonValue
+
+if TYPE_CHECKING:
+    from muster.core.approvals import Question
 
 SUCCESS: Final = "success"
 FAILURE: Final = "failure"
 CANCELLED: Final = "cancelled"
 LATE: Final = "late"
 """The outcome of an `ask` or a `wait_for` whose deadline passed."""
+SPLIT: Final = "split"
+"""How a question ended whose approvers cannot agree any more; it leads where `late` does."""
 
 Edges: TypeAlias = Mapping[str, str]
 """Outcome to target state. `success`, `failure`, `cancelled` and `late` have meanings; other words are the user's."""
@@ -49,6 +54,8 @@ class Ask:
     message: str
     edges: Edges
     within_ms: int | None = None
+    question: "Question | None" = None
+    """Who may answer, how many must agree, with which form, and when others are asked. None: anybody, once."""
 
 
 @dataclass(frozen=True, slots=True)

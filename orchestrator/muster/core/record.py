@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from muster.core.approvals import NO_CHANGES, Question, Tally
 from muster.core.ids import JobId, UnixMs
 from muster.core.json import JsonObject, JsonValue
 from muster.core.status import JobStatus
@@ -16,8 +17,9 @@ class Wait:
     """What a job waits for, and where each outcome leads.
 
     `first` and `count` are the numbers of its tasks; `target` and `argument` belong to a timer;
-    `message` and `deadline_at` to a question; `child` is the id of the job that was started; `signal` names what is
-    waited for until `deadline_at`. Where that is `uploads` the wait is cut into slices: `left_ms` come after this one.
+    `message`, `deadline_at` and `question` to a question; `child` is the id of the job that was started; `signal`
+    names what is waited for until `deadline_at`. Where that is `uploads` the wait is cut into slices: `left_ms` come
+    after this one.
     """
 
     kind: WaitKind
@@ -32,6 +34,7 @@ class Wait:
     signal: str = ""
     uploads: tuple[str, ...] = ()
     left_ms: int = 0
+    question: Question | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,8 @@ class JobRecord:
     current_worker: str | None = None
     progress: float | None = None
     progress_message: str | None = None
+    tally: Tally = NO_CHANGES
+    """Of the question that it asks; empty where it asks none."""
 
     @property
     def has_begun(self) -> bool:
@@ -137,6 +142,9 @@ class DecisionItem:
     decision: str
     by: str = ""
     note: str = ""
+    form: JsonValue = None
+    answers: tuple[JsonObject, ...] = ()
+    """All answers that were given to the question, the last one included; see `Answer` of the blueprints."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from muster.core.ids import JobId, TaskId, UnixMs
 from muster.core.metering import meter_of
 from muster.core.record import Context, Item, JobRecord, Parent, Submission
 from muster.core.status import JobStatus
+from muster.store.approvals import ApprovalStore, DueEscalation
 from muster.store.index import IndexStore
 from muster.store.journal import JournalStore
 
@@ -179,6 +180,8 @@ class Refusal(StrEnum):
     """The wait it was for has ended."""
     FULL = "full"
     """No room for another signal."""
+    CHANGED = "changed"
+    """It was changed meanwhile."""
     TAKEN = "taken"
     """Sent before and taken then."""
     HELD = "held"
@@ -259,6 +262,10 @@ class Commit:
     parting: str = ""
     """With a final status: the mailbox item for the job that started this one."""
     claim: Claim | None = None
+    asks: bool = False
+    """The job asks people a question, which is listed until the next commit."""
+    escalate_ms: int | None = None
+    """With `asks`: when its first escalation is due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +319,7 @@ class Tick:
     leases: tuple[EndedLease, ...] = ()
     messages: tuple[DueMessage, ...] = ()
     turns: tuple[Turn, ...] = ()
+    escalations: tuple[DueEscalation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,6 +371,11 @@ class Store(JournalStore, IndexStore, Protocol):
     @property
     def figures(self) -> "FigureRecords":
         """How much there is."""
+        ...
+
+    @property
+    def approvals(self) -> ApprovalStore:
+        """Open questions to people."""
         ...
 
     @property

@@ -36,6 +36,7 @@ from muster.store.index import DayCost, Glance, TagPage
 from muster.store.journal import Appended, Known, LiveRead, LogRead, NotedLine, StoredSteps, TaskEvents
 from muster.store.keys import short_hash
 from muster.store.memory import index, jobs, journal, steps, tasks, ticks
+from muster.store.memory.approvals import MemoryApprovals
 from muster.store.memory.connections import MemoryConnectionRecords
 from muster.store.memory.figures import MemoryFigures
 from muster.store.memory.files import MemoryFileRecords
@@ -71,6 +72,7 @@ class MemoryState:
         self.files = MemoryFileRecords(self.now, self.partition_with)
         self.figures = MemoryFigures(self.files, self.partitions)
         self.standing = MemoryStanding(self.partitions)
+        self.approvals = MemoryApprovals(self.partitions)
         self.connections = MemoryConnectionRecords(self.now)
         self.blueprints: dict[tuple[str, str], str] = {}
         self.secret: str | None = None
@@ -122,6 +124,10 @@ class MemoryStore:
     @property
     def standing(self) -> MemoryStanding:
         return self._state.standing
+
+    @property
+    def approvals(self) -> MemoryApprovals:
+        return self._state.approvals
 
     @property
     def connections(self) -> MemoryConnectionRecords:

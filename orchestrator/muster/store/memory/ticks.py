@@ -5,8 +5,9 @@ from typing import assert_never
 
 from muster.core.ids import task_id
 from muster.core.status import TaskStatus
+from muster.store.approvals import DueEscalation
 from muster.store.base import DueMessage, EndedLease, Tick, Turn
-from muster.store.memory.model import Delivery, Drop, GraceEnd, Order, Task, TaskStart, Timer, WaitEnd
+from muster.store.memory.model import Delivery, Drop, Escalation, GraceEnd, Order, Task, TaskStart, Timer, WaitEnd
 from muster.store.memory.partition import Partition
 
 HOLD_MS = 5_000
@@ -19,11 +20,15 @@ def tick(part: Partition, token_prefix: str) -> Tick:
     made: Counter[str] = Counter()
     order = part.next_order()
     messages: list[DueMessage] = []
+    escalations: list[DueEscalation] = []
     for timer in part.due(part.timers.items())[:TIMERS_MAX]:
-        _fire(part, timer, order, made, messages)
+        if isinstance(timer, Escalation):
+            escalations += _escalated(part, timer)
+        else:
+            _fire(part, timer, order, made, messages)
     turns = _due_turns(part, token_prefix)
     part.wake_all(made)
-    return Tick(_next_due_ms(part), leases, tuple(messages), turns)
+    return Tick(_next_due_ms(part), leases, tuple(messages), turns, tuple(escalations))
 
 
 def _ended_leases(part: Partition) -> tuple[EndedLease, ...]:
@@ -66,8 +71,20 @@ def _fire(part: Partition, timer: Timer, order: Order, made: Counter[str], messa
             outgoing = part.outbox[timer.message]
             part.send_later(timer.message, HOLD_MS)
             messages.append(DueMessage(timer.message, outgoing.body, outgoing.tries))
+        case Escalation():
+            raise AssertionError("it stays until somebody has asked the others")
         case _:
             assert_never(timer)
+
+
+def _escalated(part: Partition, timer: Escalation) -> list[DueEscalation]:
+    """It comes again until somebody has asked the others; a decided question needs nobody more."""
+    job = part.job(timer.job)
+    if job is None or job.asked_at is None or job.record.wave != timer.wave or job.need <= 0:
+        del part.timers[timer]
+        return []
+    part.timers[timer] = part.now() + HOLD_MS
+    return [DueEscalation(timer.job, timer.wave)]
 
 
 def _drop(part: Partition, drop: Drop) -> None:

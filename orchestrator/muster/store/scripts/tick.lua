@@ -4,14 +4,15 @@ tick: fire what is due. Ended leases and messages are handed to the caller, who 
 
 KEYS  1 the partition's tag
 ARGV  leases max, timers max, turns max, turn token prefix, turn ttl ms, hold ms (before an ended lease or message comes again)
-OUT   {next due ms from now or '', leases, messages, turns}
+OUT   {next due ms from now or '', leases, messages, turns, escalations}
       lease: {task, attempt, fence, worker, patient, timed out, losses, failures, policy, claimed ms ago}
-      message: {id, body, tries}; turn: {job, token, header, items}
+      message: {id, body, tries}; turn: {job, token, header, items};
+      escalation: {job, wave}
 TWICE what the first call handed out is held back, the rest is as at first
 ]]
 -- @include _queue
 local leases_max, timers_max, turns_max, prefix, ttl, hold = int(), int(), int(), arg(), int(), int()
-local leases, messages, turns, ready = {}, {}, {}, {}
+local leases, messages, turns, ready, escalations = {}, {}, {}, {}, {}
 
 for _, tid in ipairs(call('ZRANGEBYSCORE', T .. 'L', '-inf', now, 'LIMIT', 0, leases_max)) do
   local t = call('HMGET', T .. 't:' .. tid, 'st', 'at', 'nz', 'w', 'lg', 'hd', 'ls', 'fx', 'po', 'ca')
@@ -59,6 +60,16 @@ local fire = {
     for number = tonumber(from), last - 1 do drop_task(jid, tostring(number)) end
     if last < tonumber(to) then call('ZADD', T .. 'tm', now, 'd|' .. jid .. '|' .. last .. '|' .. to) end
   end,
+  e = function(member, rest)
+    local jid, wave = string.sub(rest, 1, 36), string.sub(rest, 38)
+    local j = call('HMGET', T .. 'j:' .. jid, 'fin', 'ask', 'need')
+    if j[1] == '0' and j[2] == member and tonumber(j[3]) > 0 then
+      call('ZADD', T .. 'tm', now + hold, member)
+      escalations[#escalations + 1] = { jid, wave }
+    else
+      call('ZREM', T .. 'tm', member)
+    end
+  end,
   o = function(member, id)
     local m = call('HMGET', T .. 'ob:' .. id, 'b', 'n')
     if not m[1] then
@@ -90,4 +101,4 @@ for _, name in ipairs({ 'L', 'tm', 'D' }) do
   local head = call('ZRANGE', T .. name, 0, 0, 'WITHSCORES')
   if head[2] and (not next_due or tonumber(head[2]) < next_due) then next_due = tonumber(head[2]) end
 end
-return { next_due and tostring(math.max(0, next_due - now)) or '', leases, messages, turns }
+return { next_due and tostring(math.max(0, next_due - now)) or '', leases, messages, turns, escalations }
