@@ -180,7 +180,7 @@ def test_lambdas_comprehensions_modules_and_helpers_are_looked_into() -> None:
             pick = lambda: second  # noqa: E731
             if job.input:
                 return by_helper(job)
-            return job.ask("?", a=pick(), **{str(n): state for n, state in enumerate([third])})  # type: ignore[arg-type, no-untyped-call]
+            return job.ask("?", a=pick(), **{str(n): state for n, state in enumerate([third])})  # type: ignore[call-overload, no-untyped-call]
 
         @b.state
         async def second(job: Job) -> Next:

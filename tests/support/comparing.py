@@ -28,6 +28,7 @@ def normal(value: Any) -> Any:
                 "due": _soon(value.next_due_ms),
                 "leases": sorted((normal(lease) for lease in value.leases), key=str),
                 "messages": sorted((normal(message) for message in value.messages), key=str),
+                "escalations": sorted((normal(due) for due in value.escalations), key=str),
                 # Turns that are due together may be numbered either way.
                 "turns": sorted((normal(turn) | {"token": ""} for turn in value.turns), key=str),
             }

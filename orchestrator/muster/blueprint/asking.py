@@ -143,7 +143,7 @@ def _forms(form: Form | None, words: tuple[str, ...]) -> dict[str, JsonObject]:
 def schema_of(form: Hashable) -> JsonObject:
     """JSON Schema of a form, which is an object. Raises TypeError for another kind of type."""
     try:
-        schema = TypeAdapter[Any](form).json_schema()
+        schema = TypeAdapter(cast("Any", form)).json_schema()
     except Exception as error:  # pydantic has many ways to say that a type is none of its own
         raise TypeError(f"form={form!r} is no type that pydantic can read") from error
     described: Any = schema

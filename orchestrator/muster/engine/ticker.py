@@ -18,6 +18,7 @@ from muster.engine.history import blob
 from muster.engine.turns import Turns
 from muster.engine.webhooks import WebhookSender
 from muster.observe.metrics import Metrics
+from muster.store.approvals import DueEscalation
 from muster.store.base import (
     Completed,
     Completion,
@@ -53,6 +54,7 @@ class Ticker:
         webhooks: WebhookSender,
         metrics: Metrics,
         *,
+        escalate: Callable[[DueEscalation], Coroutine[Any, Any, None]],
         replica: str,
         partition: int,
         patient_lease_ms: int,
@@ -64,6 +66,7 @@ class Ticker:
         self._dispatcher = dispatcher
         self._webhooks = webhooks
         self._metrics = metrics
+        self._escalate = escalate
         self._replica = replica
         self._partition = partition
         self._patient_lease_ms = patient_lease_ms
@@ -124,6 +127,8 @@ class Ticker:
             self._spawn(self._turns.run(turn))
         for lease in tick.leases:
             self._spawn(self._ended(lease))
+        for escalation in tick.escalations:
+            self._spawn(self._escalate(escalation))
         for message in tick.messages:
             self._spawn(self._deliver(message))
 
