@@ -45,6 +45,9 @@ class ErrorCode(StrEnum):
     NO_CLIENT_CONFIGURED = "no_client_configured"
     STILL_RUNNING = "still_running"
     CONNECTION_NOT_FOUND = "connection_not_found"
+    SCHEDULE_NOT_FOUND = "schedule_not_found"
+    BACKFILL_RUNNING = "backfill_running"
+    TOO_MANY_SLOTS = "too_many_slots"
     CONNECTION_EXISTS = "connection_exists"
     CONNECTION_CONFIGURED = "connection_configured"
     TOO_MANY_CONNECTIONS = "too_many_connections"
@@ -93,6 +96,9 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.NO_CLIENT_CONFIGURED: 500,
     ErrorCode.STILL_RUNNING: 504,
     ErrorCode.CONNECTION_NOT_FOUND: 404,
+    ErrorCode.SCHEDULE_NOT_FOUND: 404,
+    ErrorCode.BACKFILL_RUNNING: 409,
+    ErrorCode.TOO_MANY_SLOTS: 400,
     ErrorCode.CONNECTION_EXISTS: 409,
     ErrorCode.CONNECTION_CONFIGURED: 409,
     ErrorCode.TOO_MANY_CONNECTIONS: 409,

@@ -19,7 +19,7 @@ from muster.api.routes import OPERATIONS
 from muster.blueprint.builtin import BUILTIN
 from muster.blueprint.problems import BlueprintError
 from muster.blueprint.registry import Registry
-from muster.engine.connection_file import load_connections
+from muster.engine.connection_file import load_connections, with_planned
 from muster.engine.engine import Engine
 from muster.engine.settings import EngineSettings, FileSettings
 from muster.files.payloads import BlobPayloads
@@ -96,11 +96,12 @@ async def serve(
 def run(settings: Settings) -> None:
     """`serve` on uvloop where there is one."""
     try:
-        import uvloop
+        from muster.event_loop import SendfileLoop
     except ImportError:
         asyncio.run(serve(settings))
     else:
-        uvloop.run(serve(settings))
+        with asyncio.Runner(loop_factory=SendfileLoop) as runner:
+            runner.run(serve(settings))
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:
@@ -121,7 +122,7 @@ async def running_engine(settings: Settings) -> AsyncIterator[Engine]:
         registry.add(blueprint)
     for place in settings.blueprints:
         registry.load(place)
-    connections = load_connections(settings.connections_file, registry)
+    connections = with_planned(load_connections(settings.connections_file, registry), registry)
     replica = secrets.token_hex(6)
     wiring = _Wiring()
     store = RedisStore(

@@ -22,6 +22,7 @@ from muster.engine.files import Files
 from muster.engine.journal import EventsReply, EventsReport, LogEntry, LogPage, Steps, StepView
 from muster.engine.live import CaughtUp, JobChanged, Page
 from muster.engine.live_events import JobEnded, LiveEvent
+from muster.engine.planning import Planning
 from muster.engine.reasons import Code, Explanation, Reason
 from muster.engine.settings import FileSettings
 from muster.engine.story import Place
@@ -154,6 +155,7 @@ class FakeEngine:
         self.figures = Figures(store, _nothing_to_prune, asyncio.ensure_future)
         self.connections = Connections(store, Registry(), (), self.submit, self.tagged)
         self.approvals = FakeApprovals(self)
+        self.planning = Planning(store, self.connections, lambda: NOW)
         self.records: dict[str, JobRecord] = {}
         self.orders: list[JobOrder] = []
         self.keys: dict[tuple[str, str], JobId] = {}

@@ -6,7 +6,7 @@ many more.
 
 import asyncio
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -55,6 +55,17 @@ LONG = os.environ.get("MUSTER_LONG") == "1"
 TYPES = ("work", "other")
 TAG = "red"
 JOBS_MAX = 4
+LIMITS: dict[int, tuple[int | None, int | None, int | None]] = defaultdict(
+    lambda: (None, None, None),
+    {
+        0: (HOUR_MS, None, None),
+        1: (0, HOUR_MS // 2, None),
+        2: (None, 0, HOUR_MS),
+        3: (None, 2 * HOUR_MS, 0),
+        4: (HOUR_MS, HOUR_MS // 2, None),
+    },
+)
+"""Schedule to start, schedule to close and heartbeat; by chance, and often none."""
 DELAYS = st.sampled_from([0, HOUR_MS])
 WORKERS = ("w1", "w2")
 FIRST_MS = UnixMs(1_700_000_000_000)
@@ -240,7 +251,9 @@ class StoreMachine(RuleBasedStateMachine):
 
     def some_tasks(self, first: int, count: int, pick: int) -> tuple[NewTask, ...]:
         return tuple(
-            NewTask(first + i, TYPES[(pick + i) % 7 == 0], b"body", b"rules", HOUR_MS, (pick + i) % 3 - 1)
+            NewTask(
+                first + i, TYPES[(pick + i) % 7 == 0], b"body", b"rules", HOUR_MS, (pick + i) % 3 - 1, *LIMITS[pick % 9]
+            )
             for i in range(count)
         )
 
@@ -513,7 +526,7 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.handed)
     @rule(
         which=st.integers(0, 99),
-        mode=st.sampled_from([Mode.DELIVER, Mode.DELIVER, Mode.DELIVER, Mode.RETRY, Mode.REQUEUE]),
+        mode=st.sampled_from([Mode.DELIVER, Mode.DELIVER, Mode.DELIVER, Mode.RETRY, Mode.LOST, Mode.REQUEUE]),
         who=st.sampled_from(["worker", "worker", "worker", "engine", "stranger"]),
         fenced=st.booleans(),
         failed=st.booleans(),
@@ -533,6 +546,7 @@ class StoreMachine(RuleBasedStateMachine):
             mode=mode,
             delay_ms=delay_ms,
             failed=failed,
+            counts=f'{{"BUSY":{which}}}' if which % 2 else "",
             item=item_of(number_of(task.claimed), "failure" if failed else "success"),
             token=self.fresh("turn"),
             claim=self.a_claim(seats) if seats and mode is Mode.DELIVER else None,
@@ -610,7 +624,7 @@ class StoreMachine(RuleBasedStateMachine):
         tasks = [self.some_task(which + i) for i in range(count)]
         worker = tasks[0].worker if who else ""
         refs = [
-            LeaseRef(task.claimed.task, task.claimed.attempt, task.fence, progress=0.5, message="half")
+            LeaseRef(task.claimed.task, task.claimed.attempt, task.fence, 0.5, "half", (None, 0, HOUR_MS)[which % 3])
             for task in tasks
         ]
         answers = self.both("extend", lambda store, _: store.extend(0, worker, lease_ms, refs))[0]
@@ -629,9 +643,9 @@ class StoreMachine(RuleBasedStateMachine):
         for _ in range(1 + twice):
             prefix = self.fresh("tick")
             tick = self.both("tick", partial(_tick, prefix))[0]
-            self.succeeded.update(
-                kind for kind in ("leases", "messages", "turns", "escalations") if getattr(tick, kind)
-            )
+            kinds = ("leases", "messages", "turns", "escalations")
+            self.succeeded.update(kind for kind in kinds if getattr(tick, kind))
+            self.succeeded.update(str(lease.timeout) for lease in tick.leases if lease.timeout is not None)
 
     @precondition(lambda self: self.jobs)
     @rule(which=st.integers(0, 99))

@@ -23,6 +23,7 @@ from muster_worker.files import Artifact, UploadedFile
 from muster_worker.live_stream import follow_events
 from muster_worker.log_stream import JobStep, JobSteps, LogLine, LogPage, follow
 from muster_worker.reasons import TaskDemand, Wanted, Why
+from muster_worker.schedule_client import ScheduleCalls
 from muster_worker.settings import addresses, token_from
 from muster_worker.transport import Answer, Transport
 
@@ -224,7 +225,7 @@ _STATUS: Final = TypeAdapter(_Status)
 _ITEMS: Final = TypeAdapter(_Items)
 
 
-class Client:
+class Client(ScheduleCalls):
     """Use it with `async with`. All methods raise ClientError or one of its subclasses.
 
     Args:

@@ -16,6 +16,7 @@ from muster.engine.files import Files
 from muster.engine.journal import EventsReply, EventsReport, LogPage, Steps
 from muster.engine.live import CaughtUp, Page
 from muster.engine.live_events import LiveEvent
+from muster.engine.planning import Planning
 from muster.engine.reasons import Explanation
 from muster.engine.views import (
     Batch,
@@ -96,6 +97,9 @@ class Engine(Protocol):
 
     @property
     def connections(self) -> Connections: ...
+
+    @property
+    def planning(self) -> Planning: ...
 
     async def submit(self, order: JobOrder) -> Submitted: ...
 

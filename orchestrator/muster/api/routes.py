@@ -25,6 +25,7 @@ from muster.api import (
     log_socket,
     logs,
     public,
+    schedules,
     socket,
     why,
     worker,
@@ -32,6 +33,7 @@ from muster.api import (
 )
 from muster.api import connection_models as cm
 from muster.api import models as m
+from muster.api import schedule_models as sm
 from muster.api.operations import KIBIBYTE, Answer, Auth, Operation, Tag
 from muster.api.parameters import seconds_parameter, text_parameter, whole_parameter
 from muster.errors import ErrorCode as E
@@ -53,6 +55,7 @@ _START: Final = (
     *_STORE,
 )
 _CONNECTION: Final = (E.CONNECTION_NOT_FOUND, *_STORE)
+_SCHEDULE: Final = (E.SCHEDULE_NOT_FOUND, *_CONNECTION)
 _SAVE: Final = (E.CONNECTION_CONFIGURED, E.TOO_MANY_CONNECTIONS, E.STORE_FULL, *_STORE)
 _FILE: Final = (E.FILE_NOT_FOUND, *_STORE)
 _SEND: Final = (E.INVALID_BODY, E.BODY_TOO_LARGE, E.QUOTA_EXCEEDED, E.DISK_FULL, E.STORE_FULL, *_STORE)
@@ -242,6 +245,33 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
                       *_CONNECTION),
               parameters=(text_parameter("Idempotency-Key", "The same key makes the same run, for a day.",
                                          header=True),)),
+
+    # ---- schedules, of connections
+    Operation("GET", "/api/v1/schedules", schedules.list_schedules, "Connections that run by themselves",
+              Tag.CONNECTIONS, (Answer(200, "All schedules that the caller sees.", sm.Schedules),), Auth.CLIENT,
+              errors=_STORE),
+    Operation("GET", "/api/v1/connections/{name}/schedule", schedules.get_schedule, "A connection's schedule",
+              Tag.CONNECTIONS, (Answer(200, "How it stands, with its last slots.", sm.Schedule),), Auth.CLIENT,
+              errors=_SCHEDULE),
+    Operation("GET", "/api/v1/connections/{name}/schedule/next", schedules.preview, "When it runs next",
+              Tag.CONNECTIONS, (Answer(200, "Moments, in order.", sm.SlotTimes),), Auth.CLIENT,
+              errors=(E.INVALID_PARAMETER, *_SCHEDULE),
+              parameters=(whole_parameter("count", "How many, 10 if not given, 100 at most.", minimum=1),
+                          text_parameter("after", "Later than this moment; now if not given."))),
+    Operation("POST", "/api/v1/connections/{name}/schedule/pause", schedules.pause, "Pause a schedule",
+              Tag.CONNECTIONS, (Answer(200, "Paused.", sm.Schedule),), Auth.CLIENT, body=sm.PauseSchedule,
+              body_bytes_max=16 * KIBIBYTE, errors=_SCHEDULE),
+    Operation("POST", "/api/v1/connections/{name}/schedule/resume", schedules.resume, "Resume a schedule",
+              Tag.CONNECTIONS, (Answer(200, "It goes on with its next slot.", sm.Schedule),), Auth.CLIENT,
+              errors=_SCHEDULE),
+    Operation("POST", "/api/v1/connections/{name}/schedule/backfill", schedules.backfill, "Run slots of the past",
+              Tag.CONNECTIONS, (Answer(202, "Begun.", sm.BackfillAnswer),
+                                Answer(200, "A dry run, or there is no slot.", sm.BackfillAnswer)),
+              Auth.CLIENT, body=sm.StartBackfill, body_bytes_max=16 * KIBIBYTE,
+              errors=(E.TOO_MANY_SLOTS, E.BACKFILL_RUNNING, E.STORE_FULL, *_SCHEDULE)),
+    Operation("DELETE", "/api/v1/connections/{name}/schedule/backfill", schedules.cancel_backfill,
+              "Stop a backfill", Tag.CONNECTIONS, (Answer(200, "No more jobs of it are made.", sm.BackfillState),),
+              Auth.CLIENT, errors=_SCHEDULE),
 
     # ---- files
     Operation("POST", "/api/v1/files", files.upload_file, "Upload a file", Tag.FILES,

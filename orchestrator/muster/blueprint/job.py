@@ -3,10 +3,12 @@
 import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Generic, Protocol, cast, overload
+from typing import Any, Final, Generic, Protocol, Unpack, cast, overload
 
 from muster_worker.contracts import Call, TaskContract
 from muster_worker.durations import Duration, parse_duration_ms
+from muster_worker.retry_policy import RetryPolicy
+from muster_worker.time_limits import Limits, TimeLimits
 from pydantic_core import to_jsonable_python
 from typing_extensions import TypeVar
 
@@ -18,6 +20,7 @@ from muster.core.decisions import (
     CANCELLED,
     FAILURE,
     LATE,
+    REQUEUE,
     SUCCESS,
     Ask,
     Child,
@@ -126,6 +129,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
+        **limits: Unpack[Limits],
     ) -> Next:
         """Have a worker do one task; *ok* gets its result.
 
@@ -133,8 +137,10 @@ class Job(Generic[InT, DataT]):
         quarantined, by the error's code. *cancelled* is entered when the task was cancelled; without it the job ends as
         cancelled. *on* maps further outcomes that the worker may report to their states. *timeout* and
         *retries* are the contract's where not given, then the server's. *priority* is -31 to 32, higher goes first.
+        *limits* are `retry`, `schedule_to_start`, `schedule_to_close` and `heartbeat` (docs/guides/failures.md), the
+        contract's where not given.
         """
-        spec = _spec(contract, value, timeout, retries, priority)
+        spec = _spec(contract, value, timeout, retries, priority, **limits)
         return Run(spec, self._edges(ok, error, cancelled, on))
 
     def map(
@@ -148,9 +154,10 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
+        **limits: Unpack[Limits],
     ) -> Next:
         """Have workers do the same task on every value at once; *ok* gets the list of results in that order."""
-        specs = tuple(_spec(contract, value, timeout, retries, priority) for value in values)
+        specs = tuple(_spec(contract, value, timeout, retries, priority, **limits) for value in values)
         return self._fan(specs, ok, error, cancelled)
 
     @overload
@@ -164,6 +171,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
+        **limits: Unpack[Limits],
     ) -> Next: ...
     @overload
     def together(
@@ -177,6 +185,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
+        **limits: Unpack[Limits],
     ) -> Next: ...
     @overload
     def together(
@@ -191,6 +200,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
+        **limits: Unpack[Limits],
     ) -> Next: ...
     @overload
     def together(
@@ -206,6 +216,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
+        **limits: Unpack[Limits],
     ) -> Next: ...
     def together(
         self,
@@ -214,9 +225,10 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
+        **limits: Unpack[Limits],
     ) -> Next:
         """Have workers do different tasks at once (`contract.call(value)` each); *ok* gets the tuple of results."""
-        specs = tuple(_spec(call.contract, call.value, None, None, priority) for call in calls)
+        specs = tuple(_spec(call.contract, call.value, None, None, priority, **limits) for call in calls)
         return self._fan(specs, ok, error, cancelled)
 
     @overload
@@ -406,6 +418,10 @@ class Job(Generic[InT, DataT]):
         on: Mapping[str, State[Any]] | None,
     ) -> dict[str, str]:
         named: dict[str, State[Any] | None] = {SUCCESS: ok, FAILURE: error, CANCELLED: cancelled}
+        if on and REQUEUE in on:
+            raise ValueError(
+                f"on={{{REQUEUE!r}: ...}}: a task that a worker puts back has not ended; there is no such edge"
+            )
         if on and (taken := named.keys() & on.keys()):
             raise ValueError(f"on={{{min(taken)!r}: ...}} is written as ok=, error= or cancelled=")
         return {word: self._name(state) for word, state in {**named, **(on or {})}.items() if state is not None}
@@ -425,21 +441,29 @@ def _spec(
     timeout: Duration | None,
     retries: int | None,
     priority: int,
+    *,
+    retry: RetryPolicy | None = None,
+    schedule_to_start: Duration | None = None,
+    schedule_to_close: Duration | None = None,
+    heartbeat: Duration | None = None,
 ) -> TaskSpec:
     if not PRIORITY_MIN <= priority <= PRIORITY_MAX:
         raise ValueError(f"priority {priority} is not between {PRIORITY_MIN} and {PRIORITY_MAX}")
     if retries is not None and retries < 0:
         raise ValueError(f"retries must be 0 or more, not {retries}")
-    timeout_ms = None if timeout is None else parse_duration_ms(timeout)
+    given = TimeLimits.of(timeout, schedule_to_start, schedule_to_close, heartbeat)
     if isinstance(contract, str):
-        return TaskSpec(contract, _json(value), timeout_ms, retries, priority)
+        name, dumped = contract, _json(value)
+    else:
+        name, dumped = contract.name, contract.dump_input(value)
+        given = given.over(contract.limits)
+        if retries is None:
+            retries = contract.retries if retry is None or retry.retries is None else retry.retries
+        retry = contract.retry if retry is None else retry
     return TaskSpec(
-        contract.name,
-        contract.dump_input(value),
-        contract.timeout_ms if timeout_ms is None else timeout_ms,
-        contract.retries if retries is None else retries,
-        priority,
-    )
+        name, dumped, given.timeout_ms, retries, priority, retry, given.schedule_to_start_ms,
+        given.schedule_to_close_ms, given.heartbeat_ms,
+    )  # fmt: skip
 
 
 def _json(value: object) -> JsonValue:

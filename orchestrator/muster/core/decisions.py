@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from muster_worker.retry_policy import RetryPolicy
+
 from muster.core.ids import JobId
 from muster.core.json import JsonObject, JsonValue
+from muster.core.values import quick
 
 if TYPE_CHECKING:
     from muster.core.approvals import Question
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
 SUCCESS: Final = "success"
 FAILURE: Final = "failure"
 CANCELLED: Final = "cancelled"
+REQUEUE: Final = "requeue"
+"""A worker's word for: put it back, this was no failure. Never an outcome."""
 LATE: Final = "late"
 """The outcome of an `ask` or a `wait_for` whose deadline passed."""
 SPLIT: Final = "split"
@@ -22,6 +27,7 @@ Edges: TypeAlias = Mapping[str, str]
 """Outcome to target state. `success`, `failure`, `cancelled` and `late` have meanings; other words are the user's."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
     """One unit of work to hand out. None means: the server's default."""
@@ -31,8 +37,13 @@ class TaskSpec:
     timeout_ms: int | None = None
     retries: int | None = None
     priority: int = 0
+    retry: RetryPolicy | None = None
+    schedule_to_start_ms: int | None = None
+    schedule_to_close_ms: int | None = None
+    heartbeat_ms: int | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Run:
     task: TaskSpec

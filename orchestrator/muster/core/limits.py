@@ -21,6 +21,12 @@ TURN_TIMEOUT_MS: Final = 10_000
 """A state function must have returned by then: less than the lease, so that the owner still may write."""
 TASK_LOSSES_MAX: Final = 3
 """A task that loses its worker this often is taken for poison and not handed out again."""
+LOSS_SPREAD_MS: Final = 5_000
+"""From its second loss on a task comes back within this time, at a moment of its own."""
+TASK_REQUEUES_MAX: Final = 1_000
+"""Workers may put a task back so often: a task that every worker puts back is somebody's mistake."""
+REQUEUE_AFTER_MS: Final = 10_000
+"""A task that was put back comes again after this time, where the worker names none."""
 TASK_RETRIES: Final = 3
 """Retries after the first attempt, where neither task nor setting says otherwise."""
 TASK_TIMEOUT_MS: Final = 300_000
@@ -72,3 +78,21 @@ CONNECTIONS_MAX: Final = 1_000
 CRON_CHARACTERS_MAX: Final = 200
 SLOT_LATE_MS: Final = 3_600_000
 """A schedule's slot that nobody could run at its time is still run so much later, and only the newest one."""
+SLOT_LATE_S_MAX: Final = 604_800
+"""At most so late may be asked for: every slot of that time is looked at, ten thousand of a minute's schedule."""
+SLOT_ON_TIME_MS: Final = 60_000
+"""A slot that starts within this time is not late: another replica needs up to 20 s to take over."""
+CATCH_UP_MAX: Final = 1_000
+"""Late slots of one schedule that may be asked to be made up for."""
+QUEUED_SLOTS_MAX: Final = 100
+"""Slots of one schedule that wait for the run before; further ones are skipped."""
+BACKFILL_SLOTS_MAX: Final = 10_000
+"""Slots of one backfill."""
+RECENT_SLOTS_MAX: Final = 50
+"""Slots of a schedule whose fate is kept, the newest."""
+PREVIEW_SLOTS_MAX: Final = 100
+INTERVAL_MS_MIN: Final = 1_000
+INTERVAL_MS_MAX: Final = 31_622_400_000
+"""366 days."""
+JITTER_S_MAX: Final = 3_600
+PAUSE_REASON_CHARACTERS_MAX: Final = 500

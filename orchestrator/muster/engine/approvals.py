@@ -1,6 +1,5 @@
 """Questions to people: answers, delegations, escalations, and the inbox of what is open."""
 
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
@@ -25,6 +24,7 @@ from muster.engine.forms import Faults, faults_of
 from muster.engine.history import blob
 from muster.engine.jobs import SETTLE_S, job_not_found
 from muster.engine.messages import delegation_message, escalation_message
+from muster.engine.nonces import nonce
 from muster.engine.past_questions import Decided, decided_of, last_decided
 from muster.engine.settings import EngineSettings
 from muster.engine.turns import Turns
@@ -340,7 +340,7 @@ class Approvals:
     def _change(self, record: JobRecord, tally: Tally, entry: Event, message: Message | None = None) -> QuestionChange:
         noted = blob(entry) if self._settings.history else ""
         messages = () if message is None else (message,)
-        return QuestionChange(record.id, record.wave, tally, noted, secrets.token_hex(8), messages=messages)
+        return QuestionChange(record.id, record.wave, tally, noted, nonce(), messages=messages)
 
     async def _write(self, change: QuestionChange) -> bool | Refused | None:
         """True: it is written, and what it makes due is under way. None: another change came before it."""

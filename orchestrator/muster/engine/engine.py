@@ -25,11 +25,13 @@ from muster.engine.dispatch import Dispatcher
 from muster.engine.explaining import Explaining
 from muster.engine.figures import Figures
 from muster.engine.files import Files
+from muster.engine.firing import Firing
 from muster.engine.fleet import Fleet
 from muster.engine.inputs import Inputs
 from muster.engine.jobs import Jobs
 from muster.engine.journal import Journal
 from muster.engine.live import Live
+from muster.engine.planning import Planning
 from muster.engine.pruning import Pruning
 from muster.engine.schedules import Schedules
 from muster.engine.settings import EngineSettings
@@ -95,7 +97,9 @@ class Engine:
         self.costs, self.durations = costs.costs, costs.durations
         self.start_batch, self.batch, self.cancel_batch = batches.start_batch, batches.batch, batches.cancel_batch
         self.connections = Connections(store, self.blueprints, settings.connections, jobs.submit, catalog.tagged)
-        self.schedules = Schedules(store, self.connections, jobs.submit, catalog.tagged, settings.replica)
+        firing = Firing(jobs.submit, catalog.tagged, jobs.cancel, settings.retention_ms)
+        self.schedules = Schedules(store, self.connections, firing, settings.replica)
+        self.planning = Planning(store, self.connections, settings.now)
 
     def _wire_files(self, jobs: Jobs) -> None:
         """Bytes, the jobs that wait for them, and what removes both."""
@@ -145,6 +149,7 @@ class Engine:
             patient_lease_ms=self.settings.registration_ttl_ms,
             history=self.settings.history,
             spawn=self._background.spawn,
+            stop=self._fleet.send_cancel,
         )
 
     def _hint(self, job: JobId, delay_ms: int) -> None:

@@ -17,6 +17,7 @@ from muster.engine.background import Background
 from muster.engine.catalog import checked_tags, read_cursor, write_cursor
 from muster.engine.fleet import Fleet
 from muster.engine.history import blob, history_event
+from muster.engine.nonces import nonce
 from muster.engine.settings import EngineSettings
 from muster.engine.turns import Turns
 from muster.engine.views import HistoryEvent, JobOrder, JobPage, Submitted
@@ -76,11 +77,12 @@ class Jobs:
             context=Context(),
             history=blob(ev.event(ev.JOB_CREATED, state=blueprint.graph.start)) if self._settings.history else "",
             idempotency_key=order.idempotency_key or "",
+            idempotency_ttl_ms=order.key_kept_ms,
             fingerprint=_fingerprint(order) if order.idempotency_key else "",
             watcher=self._settings.replica if order.wait_ms else "",
         )
         with self._watchers.watch(job) as watch:
-            due = await self._turns.begin(new, secrets.token_hex(8))
+            due = await self._turns.begin(new, nonce())
             if isinstance(due, Existing):
                 return await self._existing(order, due)
             self._metrics.jobs.labels(blueprint.name).inc()
@@ -200,7 +202,7 @@ class Jobs:
         entry = blob(ev.event(ev.CANCEL_REQUESTED, state=record.state)) if self._settings.history else ""
         below = blob(ev.event(ev.CANCEL_REQUESTED)) if self._settings.history else ""
         grace_ms = self._settings.cancel_grace_ms
-        reply = await self._store.cancel(record.id, secrets.token_hex(8), grace_ms, entry, below, queued=queued)
+        reply = await self._store.cancel(record.id, nonce(), grace_ms, entry, below, queued=queued)
         if isinstance(reply, Refused):
             raise _not_cancelled(record, reply.why)
         if isinstance(reply, Turn):

@@ -12,7 +12,7 @@ from muster.store.base import Claim, Claimed, NewTask, RawEvent, Turn
 from muster.store.codec import load_item
 from muster.store.keys import short_hash
 from muster.store.memory.ledger import Ledger
-from muster.store.memory.model import Delivery, Drop, Job, Outgoing, Task, TaskStart, Timer
+from muster.store.memory.model import Delivery, Drop, Job, Outgoing, Task, TaskStart, Timer, WaitLimit
 from muster.store.memory.queue import FairQueue
 
 BAND_OF_PRIORITY_0 = 32
@@ -162,6 +162,8 @@ class Partition:
             task = Task(
                 job.id, new.number, cls, job.flow, wave, BAND_OF_PRIORITY_0 - new.priority, new.timeout_ms,
                 new.body, new.rules, order=(self._calls, place), ready_at=self.now(),
+                schedule_to_start_ms=new.schedule_to_start_ms, heartbeat_ms=new.heartbeat_ms,
+                close_at=None if new.schedule_to_close_ms is None else self.now() + new.schedule_to_close_ms,
             )  # fmt: skip
             self.tasks[task.id] = task
             served = claim is not None and cls in claim.classes and len(claimed) < len(claim.seats)
@@ -174,7 +176,12 @@ class Partition:
 
     def enqueue(self, task: Task) -> None:
         task.status = TaskStatus.READY
+        self.limit_wait(task, task.ready_at)
         self.queues.setdefault(task.cls, FairQueue()).add(task)
+
+    def limit_wait(self, task: Task, ready_at: int | None) -> None:
+        if (till := task.waits_until(ready_at)) is not None:
+            self.timers[WaitLimit(task.id)] = till
 
     def next_order(self) -> tuple[int, int]:
         """A place behind every task that is ready now."""
@@ -188,11 +195,12 @@ class Partition:
         if task.status is TaskStatus.READY:
             self.queues[task.cls].remove(task)
         self.timers.pop(TaskStart(task.id), None)
+        self.timers.pop(WaitLimit(task.id), None)
         self.tasks.pop(task.id, None)
 
     def charge(self, job: Job, task: Task) -> int:
         """Let *job* pay for a run that ends now. Returns the ms it took."""
-        ran_ms = self.now() - task.claimed_at
+        ran_ms = self.now() - task.claimed_at if task.worker else 0
         cost = cost_of(ran_ms, task.price)
         job.run_ms += ran_ms
         job.record = replace(job.record, cost_micros=job.record.cost_micros + cost)
@@ -206,8 +214,12 @@ class Partition:
         task.status, task.attempt = TaskStatus.LEASED, task.attempt + 1
         task.worker, task.fence, task.patient = seat.worker, seat.fence, seat.patient
         task.price = seat.price
-        task.claimed_at, task.must_end_at = now, now + task.timeout_ms
-        task.lease_ends_at = min(now + seat.lease_ms, task.must_end_at)
+        self.timers.pop(WaitLimit(task.id), None)
+        task.claimed_at = task.sign_at = now
+        task.must_end_at = min(now + task.timeout_ms, task.close_at or now + task.timeout_ms)
+        left_ms = None if task.must_end_at == now + task.timeout_ms else max(task.must_end_at - now, 0)
+        task.silence_ends_at = now + seat.lease_ms
+        task.lease_ends_at = task.lease_end
         job = self.jobs[task.job]
         if job.record.started_at is None:
             job.record = replace(job.record, started_at=UnixMs(now))
@@ -216,7 +228,7 @@ class Partition:
             self.note(job, event)
         if job.followers or self.is_watched(job):
             self.changed(job)
-        return Claimed(place, task.id, task.attempt, task.body, now - task.ready_at)
+        return Claimed(place, task.id, task.attempt, task.body, now - task.ready_at, left_ms)
 
     # Claims and wake-ups
 
@@ -232,6 +244,7 @@ class Partition:
                 for task in [self.tasks[task_id] for task_id in share]:
                     cleared += 1
                     if not self.is_wanted(task):
+                        self.timers.pop(WaitLimit(task.id), None)
                         del self.tasks[task.id]
                         continue
                     claimed.append(self.lease(task, claim, first_seat + len(claimed)))
