@@ -16,6 +16,7 @@ from pydantic_core import to_jsonable_python
 
 from muster_worker.answers import read_answer
 from muster_worker.backoff import Backoff
+from muster_worker.client_blueprints import BlueprintCalls
 from muster_worker.codec import encode
 from muster_worker.errors import Unreachable
 from muster_worker.file_transfer import fetch_file, send_file
@@ -225,7 +226,7 @@ _STATUS: Final = TypeAdapter(_Status)
 _ITEMS: Final = TypeAdapter(_Items)
 
 
-class Client(ScheduleCalls):
+class Client(BlueprintCalls, ScheduleCalls):
     """Use it with `async with`. All methods raise ClientError or one of its subclasses.
 
     Args:

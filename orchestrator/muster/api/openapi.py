@@ -145,6 +145,8 @@ def _described(operation: Operation, models: ModelSchemas) -> dict[str, Any]:
     if operation.body is not None:
         schema = models.body(operation.body)
         row["requestBody"] = {"required": _has_required(operation), "content": {JSON: {"schema": schema}}}
+    elif operation.documents:
+        row["requestBody"] = {"required": True, "content": {kind: {"schema": {}} for kind in operation.documents}}
     elif operation.takes_form:
         schema = _form(operation, models)
         row["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": schema}}}

@@ -55,6 +55,7 @@ KEY_KINDS: Final = (
     KeyKind("xl:<tenant>:<tag>", "zset", "live", "index of live jobs of a tag by creation"),
     KeyKind("xt:<tenant>:<tag>", "zset", "expires", "index of final jobs of a tag by creation"),
     KeyKind("xa:<tenant>", "zset", "live", "index of jobs that ask people, by when they asked"),
+    KeyKind("bj:<version>", "zset", "live", "index of live jobs of a version of a blueprint by creation"),
     KeyKind("co:<day>:<tenant>", "hash", "expires", "jobs, ms run and cost by meter, of jobs created on the day"),
     KeyKind("du:<tenant>:<meter>", "list", "expires", "how long the last finished jobs of a meter took, newest first"),
     KeyKind("fa:<job>", "hash", "live", "artifacts of the job; expires once it is final"),
@@ -69,6 +70,8 @@ KEY_KINDS: Final = (
     KeyKind("sf", "hash", "structure", "the last backfill of each schedule (global tag)"),
     KeyKind("meta", "hash", "structure", "schema version and shared secret (global tag)"),
     KeyKind("bp", "hash", "structure", "published blueprint graphs (global tag)"),
+    KeyKind("bh", "hash", "structure", "what is known of each blueprint that is data or steered; bounded (global tag)"),
+    KeyKind("bv", "hash", "structure", "versions of blueprints that are data; bounded (global tag)"),
     KeyKind("w:<worker>", "hash", "expires", "a registered worker (global tag)"),
     KeyKind("wc:<worker>", "set", "expires", "tasks the worker should cancel (global tag)"),
     KeyKind("ws", "zset", "live", "workers by the end of their registration (global tag)"),
@@ -108,6 +111,15 @@ def global_tag(namespace: str) -> str:
 def meter_hash(meter: str) -> str:
     """The hash that scripts can make themselves."""
     return hashlib.sha1(meter.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()[:16]
+
+
+def version_hash(blueprint: str, version: str) -> str:
+    """Of a version of a blueprint; the scripts make it themselves."""
+    return meter_hash(f"{blueprint}|{version}")
+
+
+EVERYBODY: Final = "all"
+"""Stands for a replica in the name of a channel: all of them listen."""
 
 
 def wake_channel(tag: str, replica: str) -> str:
