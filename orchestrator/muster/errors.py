@@ -33,6 +33,10 @@ class ErrorCode(StrEnum):
     JOB_NOT_PAUSED = "job_not_paused"
     NOT_WAITING_FOR_DECISION = "not_waiting_for_decision"
     UNKNOWN_DECISION = "unknown_decision"
+    FORM_INVALID = "form_invalid"
+    NOT_AN_APPROVER = "not_an_approver"
+    ALREADY_ANSWERED = "already_answered"
+    DELEGATION_REFUSED = "delegation_refused"
     SIGNALS_FULL = "signals_full"
     IDEMPOTENCY_CONFLICT = "idempotency_conflict"
     WEBHOOK_URL_REFUSED = "webhook_url_refused"
@@ -89,6 +93,10 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.JOB_NOT_PAUSED: 409,
     ErrorCode.NOT_WAITING_FOR_DECISION: 409,
     ErrorCode.UNKNOWN_DECISION: 400,
+    ErrorCode.FORM_INVALID: 400,
+    ErrorCode.NOT_AN_APPROVER: 403,
+    ErrorCode.ALREADY_ANSWERED: 409,
+    ErrorCode.DELEGATION_REFUSED: 409,
     ErrorCode.SIGNALS_FULL: 409,
     ErrorCode.IDEMPOTENCY_CONFLICT: 409,
     ErrorCode.WEBHOOK_URL_REFUSED: 400,

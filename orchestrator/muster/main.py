@@ -175,6 +175,14 @@ class _Wiring:
             self.engine.on_reconnect()
 
 
+def base_url_of(settings: Settings) -> str:
+    """Where this deployment is reached, as far as that is known without a request; empty where it is not."""
+    if settings.public_url is not None or settings.is_production or not settings.port:
+        return settings.public_url or ""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{settings.port}"
+
+
 def engine_settings(settings: Settings, replica: str) -> EngineSettings:
     def ms(seconds: float) -> int:
         return int(seconds * 1000)
@@ -194,6 +202,7 @@ def engine_settings(settings: Settings, replica: str) -> EngineSettings:
         history=settings.history_enabled,
         approvals_need_token=settings.approval_token_required,
         webhooks_allow_private=settings.private_webhooks_allowed,
+        public_url=base_url_of(settings),
         log_bytes_max=settings.log_max_bytes,
         files=FileSettings(
             folder=settings.files_folder,

@@ -14,6 +14,8 @@ from muster.core.ids import JobId, UnixMs, new_job_id, split_task_id, task_id
 from muster.core.matching import Offer
 from muster.core.record import Context, JobRecord, Submission, Wait
 from muster.core.status import JobStatus
+from muster.engine.approval_tokens import ApprovalTokens
+from muster.engine.approvals import Caller, Given, Look, Standing
 from muster.engine.connections import Connections
 from muster.engine.demand import TaskDemand
 from muster.engine.figures import Figures
@@ -121,6 +123,37 @@ async def _nothing_to_prune() -> int:
     return 0
 
 
+class FakeApprovals:
+    def __init__(self, engine: "FakeEngine") -> None:
+        self._engine = engine
+        self.tokens = ApprovalTokens(b"fake")
+
+    async def decide(self, job_id: str, given: Given, caller: Caller) -> Standing:
+        engine = self._engine
+        engine._check()
+        record = engine.records.get(job_id)
+        if record is None or caller.token == "wrong" or caller.tenant not in (None, record.tenant):
+            raise MusterError(ErrorCode.JOB_NOT_FOUND, "Job not found")
+        if record.status is not JobStatus.WAITING_FOR_HUMAN:
+            raise MusterError(ErrorCode.NOT_WAITING_FOR_DECISION, "not waiting")
+        if given.decision not in {"approved", "rejected"}:
+            raise MusterError(ErrorCode.UNKNOWN_DECISION, "unknown", extra={"allowed": ["approved", "rejected"]})
+        told = {"decision": given.decision, "by": given.by, "note": given.note}
+        engine.decisions.append({**told, "token": caller.token, "tenant": caller.tenant})
+        engine.end(job_id, JobStatus.FINISHED)
+        return Standing(given.decision, 1, ())
+
+    async def delegate(self, job_id: str, approver: str, to: str, note: str, caller: Caller) -> None:
+        raise NotImplementedError
+
+    async def look(self, job_id: str, token: str) -> Look:
+        raise MusterError(ErrorCode.JOB_NOT_FOUND, "Job not found")
+
+    async def inbox(self, tenant: str, *, approver: str | None, limit: int, cursor: str | None) -> JobPage:
+        asking = [record for record in self._engine.records.values() if record.tenant == tenant]
+        return JobPage(tuple(r for r in asking if r.status is JobStatus.WAITING_FOR_HUMAN), None)
+
+
 class FakeEngine:
     def __init__(self, registry: FakeBlueprints | None = None) -> None:
         self.blueprints = registry or blueprints()
@@ -132,6 +165,7 @@ class FakeEngine:
         self.connections = Connections(store, Registry(), (), self.submit, self.tagged)
         pausing = Pausing(store, cast("Any", self), cast("Any", None), cast("Any", None), _no_hint, history=False)
         self.operations = Operations(pausing)  # of a store without jobs; tests/operations ask it of one with
+        self.approvals = FakeApprovals(self)
         self.planning = Planning(store, self.connections, lambda: NOW)
         self.records: dict[str, JobRecord] = {}
         self.orders: list[JobOrder] = []
@@ -330,28 +364,11 @@ class FakeEngine:
         self.records[job_id] = replace(record, cancel_requested=True)
         return socket is not None and await socket.send_cancel(job_id, task_id(record.id, 0))
 
-    async def decide(
-        self, job_id: str, decision: str, *, by: str, note: str, token: str | None, tenant: str | None
-    ) -> None:
-        self._check()
-        record = self.records.get(job_id)
-        if record is None or (tenant is not None and record.tenant != tenant) or token == "wrong":
-            raise MusterError(ErrorCode.JOB_NOT_FOUND, "Job not found")
-        if record.status is not JobStatus.WAITING_FOR_HUMAN:
-            raise MusterError(ErrorCode.NOT_WAITING_FOR_DECISION, "not waiting")
-        if decision not in {"approved", "rejected"}:
-            raise MusterError(ErrorCode.UNKNOWN_DECISION, "unknown", extra={"allowed": ["approved", "rejected"]})
-        self.decisions.append({"decision": decision, "by": by, "note": note, "token": token, "tenant": tenant})
-        self.end(job_id, JobStatus.FINISHED)
-
     async def signal(self, tenant: str, job_id: str, name: str, data: Mapping[str, Any]) -> None:
         record = await self.job(tenant, job_id)
         if record.status.is_final:
             raise MusterError(ErrorCode.JOB_FINAL, "over")
         self.signals.append({"job": job_id, "name": name, "data": data})
-
-    async def approval_token(self, record: JobRecord) -> str | None:
-        return f"approve-{record.id}"
 
     # fleet
 

@@ -7,13 +7,14 @@ from typing import Any
 import orjson
 import pytest
 from muster.api import models
+from muster.core.ids import JobId
 from muster.core.status import JobStatus
 from muster.engine.views import JobOrder
 from muster.errors import ErrorCode, MusterError
 from muster.store.base import StoreFull, StoreUnavailable
 
 from tests.api.conftest import ALICE, ANY_WORKER, BOB, Http, Serve
-from tests.api.fake_engine import FakeEngine
+from tests.api.fake_engine import FakeApprovals, FakeEngine
 
 UNKNOWN = "018f0000-0000-7000-8000-0000000000ff"
 MIB = 1024 * 1024
@@ -182,14 +183,24 @@ async def test_the_owner_of_a_waiting_job_sees_the_question_and_its_token(http: 
     job = a_job(engine, "approval_flow")
     document = await (await http.get(f"/api/v1/jobs/{job}", headers=ALICE)).json()
     assert document["status"] == "waiting_for_human"
-    assert document["waiting_for"] == {
+    waiting = document["waiting_for"]
+    models.Waiting.model_validate(waiting)
+    token = FakeApprovals(engine).tokens.of(JobId(job), 1)
+    assert waiting.pop("link").endswith(f"/_public/approvals/{job}?token={token}")
+    assert waiting == {
         "kind": "human",
         "message": "Really?",
         "decisions": ["approved", "rejected"],
         "deadline_at": None,
-        "approval_token": f"approve-{job}",
+        "approval_token": token,
         "child_id": None,
         "signal": None,
+        "quorum": {"approved": 1, "rejected": 1},
+        "forms": {},
+        "approvers": [],
+        "answers": [],
+        "escalations": [],
+        "escalates_at": None,
     }
 
 

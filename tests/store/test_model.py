@@ -17,9 +17,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from muster.core import approvals as core
+from muster.core.approvals import Answer
 from muster.core.ids import JobId, UnixMs, new_job_id
 from muster.core.record import JobRecord, Parent, Submission
 from muster.core.status import FINAL, JobStatus
+from muster.store.approvals import QuestionChange
 from muster.store.base import (
     Claim,
     Claimed,
@@ -202,14 +205,18 @@ class StoreMachine(RuleBasedStateMachine):
             store.queue(0),
             self.found(store),
             *(store.jobs(tenant, None, 50) for tenant in "ab"),
+            *(self.asking(store, tenant) for tenant in "ab"),
             store.publish("r1", mark),
         )
         records, histories, live, logs, steps, stories, queue, lists, *listed = found
         await until(lambda: mark in side.texts)
         counts = {status: count for status, count in queue.jobs.items() if count}
         blobs = [[event.blob for event in events] for events in histories]
-        ids = [sorted(record.id for record in page) for page in listed[:2]]
+        ids = [*(sorted(record.id for record in page) for page in listed[:2]), *listed[2:4]]
         return records, blobs, live, logs, steps, stories, queue.ready, queue.leased, counts, ids, lists
+
+    async def asking(self, store: Store, tenant: str) -> list[JobId]:
+        return sorted(record.id for record in (await store.approvals.asking(tenant, None, 50))[0])
 
     async def found(self, store: Store) -> Any:
         """By tag and by status; jobs of one millisecond may be in either order."""
@@ -290,6 +297,7 @@ class StoreMachine(RuleBasedStateMachine):
                     fields |= {"need": 1, "needs_successes": left is not None}
             case "human":
                 fields |= {"status": JobStatus.WAITING_FOR_HUMAN, "need": 1, "deadline_ms": delay_ms}
+                fields |= {"asks": True, "escalate_ms": (None, 0, HOUR_MS)[pick % 3]}
             case "sleep":
                 fields |= {"status": JobStatus.WAITING, "need": 1, "deadline_ms": delay_ms}
             case "child":
@@ -417,6 +425,35 @@ class StoreMachine(RuleBasedStateMachine):
         record = self.runner.run(_awaited(self.sides[0].store.read(job)))
         token, entry = self.fresh("signal"), self.fresh("decided")
         self.both("signal", lambda s, _: s.signal(job, record.wave - back, decision(token), entry, token), twice)
+
+    @precondition(lambda self: self.jobs)
+    @rule(
+        which=st.integers(0, 99),
+        back=st.sampled_from([0, 0, 0, 1]),
+        what=st.sampled_from(["answer", "answer", "decide", "escalate"]),
+        following=st.sampled_from([None, 0, HOUR_MS]),
+        twice=st.booleans(),
+    )
+    def change_question(self, which: int, back: int, what: str, following: int | None, twice: bool) -> None:
+        asking = [job for job in self.jobs if self.is_asking(job)]
+        job = asking[which % len(asking)] if asking and which % 6 else self.jobs[which % len(self.jobs)]
+        record = self.runner.run(_awaited(self.sides[0].store.read(job)))
+        tally = replace(record.tally, changes=max(record.tally.changes - back, 0))
+        answered = core.with_answer(tally, Answer(f"p{which}", "approved", note="x" * back))
+        token, entry = self.fresh("change"), self.fresh("changed")
+        change = QuestionChange(
+            job,
+            record.wave,
+            core.with_escalation(tally) if what == "escalate" else answered,
+            entry,
+            token,
+            decision(token) if what == "decide" else "",
+            what == "escalate",
+            following if what == "escalate" else None,
+            (Message(self.fresh("m"), b"hello"),) if which % 3 == 0 else (),
+        )
+        reply = self.both("question", lambda s, _: s.approvals.change(change), twice)[0]
+        self.succeeded[f"question: {what}"] += not isinstance(reply, Refused)
 
     @precondition(lambda self: self.jobs)
     @rule(which=st.integers(0, 99), name=st.sampled_from("xy"), most=st.sampled_from([1, 3]), twice=st.booleans())
@@ -647,7 +684,8 @@ class StoreMachine(RuleBasedStateMachine):
         for _ in range(1 + twice):
             prefix = self.fresh("tick")
             tick = self.both("tick", partial(_tick, prefix))[0]
-            self.succeeded.update(kind for kind in ("leases", "messages", "turns") if getattr(tick, kind))
+            kinds = ("leases", "messages", "turns", "escalations")
+            self.succeeded.update(kind for kind in kinds if getattr(tick, kind))
             self.succeeded["overdue"] += len(tick.overdue)
             self.succeeded.update(str(lease.timeout) for lease in tick.leases if lease.timeout is not None)
 
@@ -820,6 +858,10 @@ def tour(machine: StoreMachine) -> None:  # noqa: C901 - a walk has many steps
     machine.submit_decided("human", 0, 1, 0, twice=True)
     for _ in range(2):  # the second answer loses
         machine.signal(1, 0, twice=True)
+    machine.submit_decided("human", 0, 1, 0, twice=True)
+    for what, back in (("answer", 0), ("answer", 1), ("escalate", 0), ("decide", 0), ("answer", 0)):
+        machine.tick(twice=False)
+        machine.change_question(3, back, what, 0, twice=True)
     machine.spawn(3, 2, 1, twice=True)
     for _ in range(2):  # the same turn with another plan: what was written first stays
         machine.commit(3, "tasks", 1, 1, 0, 0, twice=True)
@@ -858,7 +900,9 @@ def tour(machine: StoreMachine) -> None:  # noqa: C901 - a walk has many steps
 MUST_HAPPEN = (
     "submit", "existing", "submit with first", "commit", "spawn", "defer", "signal", "cancel", "claim", "complete",
     "join", "noted", "retry", "extend: ok", "extend: lost", "extend: cancel", "release", "tick", "leases", "messages",
-    "turns", "settle", "register", "beat", "touch", "ask_cancel", "forget_cancel", "complete refused: gone",
+    "turns", "escalations", "question: answer", "question: decide", "question: escalate", "question refused: changed",
+    "question refused: conflict", "settle", "register", "beat", "touch", "ask_cancel", "forget_cancel",
+    "complete refused: gone",
     "complete refused: stale", "complete refused: foreign", "complete refused: final", "commit refused: stale",
     "signal refused: conflict", "cancel refused: final", "append", "append refused: stale", "append refused: foreign",
     "pause", "pause refused: final", "pause refused: cancelling", "resume", "resume refused: not_paused",

@@ -32,6 +32,7 @@ def normal(value: Any) -> Any:
                 "leases": sorted((normal(lease) for lease in value.leases), key=str),
                 "overdue": sorted(value.overdue),
                 "messages": sorted((normal(message) for message in value.messages), key=str),
+                "escalations": sorted((normal(due) for due in value.escalations), key=str),
                 # Turns that are due together may be numbered either way.
                 "turns": sorted((normal(turn) | {"token": ""} for turn in value.turns), key=str),
                 "dropped": sorted(value.dropped),

@@ -29,6 +29,7 @@ def violations(dump: Dump) -> list[str]:
         *scan.dangling_members(),
         *scan.wrong_versions(),
         *scan.wrong_counts(),
+        *scan.wrong_questions(),
         *scan.wrong_lifetimes(),
     ]
 
@@ -182,7 +183,7 @@ class Scan:
         for job, entry in self.dump.of("pk:"):
             parked = (self.tasks.get(f"{job}.{number}", {}).get("st") for number in entry.value)
             yield from (f"job {job} parks a task that is {status}" for status in parked if status != "P")
-            if not self.is_paused(job) and f"p|{job}" not in self.timers:
+            if not self.is_paused(job) and f"u|{job}" not in self.timers:
                 yield f"job {job} is not paused, and its parked tasks never come back"
         for message, _ in self.dump.of("ob:"):
             if f"o|{message}" not in self.timers:
@@ -212,6 +213,27 @@ class Scan:
             yield f"timer {timer} sends no message"
         if kind in "jce" and self._is_over(about[:36]):
             yield f"timer {timer} is of no live job"
+
+    def wrong_questions(self) -> Iterator[str]:
+        """A job that asks people is listed, and nothing else is; its escalation comes, and no other."""
+        listed = [(job, flow) for flow, entry in self.dump.of("xa:") for job in entry.value]
+        for job, flow in listed:
+            fields = self.jobs.get(job, {})
+            if self._is_over(job) or not fields.get("ask") or fields["fl"] != flow:
+                yield f"{job} is listed among the open questions of {flow}, and asks nothing there"
+        for job, fields in self.jobs.items():
+            mark = fields.get("ask", "")
+            if mark and (job, fields["fl"]) not in listed:
+                yield f"the question of job {job} is not listed"
+            if mark and mark not in {"-", f"q|{job}|{fields['wv']}"}:
+                yield f"job {job} escalates another question than its own: {mark}"
+            if "qs" in fields and not mark:
+                yield f"job {job} keeps answers to no question"
+            if mark not in {"", "-"} and mark not in self.timers and int(fields["need"]) > 0:
+                yield f"the question of job {job} never escalates"
+        for timer in self.timers:
+            if timer.startswith("q|") and self.jobs.get(timer[2:38], {}).get("ask") != timer:
+                yield f"timer {timer} escalates nothing"
 
     # What is counted twice agrees
 
@@ -249,7 +271,7 @@ class Scan:
         for prefix in ("j:", "i:", "e:", "h:", "jt:", "fa:", "lg:", "sp:", "md:", "sb:", "pk:"):
             for job, entry in self.dump.of(prefix):
                 yield from self._wrong_lifetime(prefix, job, entry)
-        for prefix in ("t:", "q:", "f:", "ob:", "xr:", "xl:", "bj:"):
+        for prefix in ("t:", "q:", "f:", "ob:", "xr:", "xl:", "bj:", "xa:"):
             for name, entry in self.dump.of(prefix):
                 if entry.ttl_ms is not None:
                     yield f"{prefix}{name} expires"

@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from muster.api.approval_models import Approver, GivenAnswer, Step
 from muster.core.limits import TAG_CHARACTERS_MAX, TAGS_MAX
 
 URL_CHARACTERS_MAX: Final = 2048
@@ -41,7 +42,6 @@ def _absolute_http_url(text: str) -> str:
 
 HttpUrlText = Annotated[StrictStr, Field(max_length=URL_CHARACTERS_MAX), AfterValidator(_absolute_http_url)]
 TagText = Annotated[StrictStr, Field(min_length=1, max_length=TAG_CHARACTERS_MAX)]
-DecisionText = Annotated[StrictStr, Field(min_length=1, max_length=256)]
 
 
 class Request(BaseModel):
@@ -86,23 +86,8 @@ class StartBatch(Request):
     jobs: Annotated[list[BatchJob], Field(min_length=1, max_length=BATCH_JOBS_MAX)]
 
 
-class Decide(Request):
-    """The owner's answer to a question of the job."""
-
-    decision: Annotated[DecisionText, Field(examples=["approved"])]
-    note: Annotated[StrictStr, Field(max_length=2000)] = ""
-    by: Annotated[StrictStr, Field(max_length=256)] = ""
-
-
 class SignalData(RootModel[dict[str, JsonValue]]):
     """What the signal tells; any object. No body at all means `{}`."""
-
-
-class Approve(Request):
-    """An outside system's answer to a question of the job."""
-
-    decision: Annotated[DecisionText, Field(examples=["approved"])]
-    comment: Annotated[StrictStr, Field(max_length=2000)] | None = None
 
 
 class PlanUpload(Request):
@@ -169,6 +154,15 @@ class Waiting(Answer):
     approval_token: Annotated[str | None, Field(description="For one answer to this question.")]
     child_id: Annotated[str | None, Field(description="The job whose end it waits for.")]
     signal: Annotated[str | None, Field(description="The name of the signal it waits for.")]
+    link: Annotated[str | None, Field(description="The page on which the question is answered.")] = None
+    quorum: Annotated[dict[str, int] | None, Field(description="How many people must give which choice.")] = None
+    forms: Annotated[
+        dict[str, dict[str, JsonValue]] | None, Field(description="JSON Schema of the form, by choice.")
+    ] = None
+    approvers: Annotated[list[Approver] | None, Field(description="Who has a say; none: anybody.")] = None
+    answers: list[GivenAnswer] | None = None
+    escalations: list[Step] | None = None
+    escalates_at: Annotated[AwareDatetime | None, Field(description="When the next ones are asked.")] = None
 
 
 class Held(Answer):

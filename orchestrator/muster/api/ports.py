@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, Protocol
 
+from muster.api.approval_ports import Approvals
 from muster.core.graph import Graph
 from muster.core.ids import JobId, UnixMs
 from muster.core.matching import Offer
@@ -98,6 +99,9 @@ class Engine(Protocol):
     def operations(self) -> Operations: ...
 
     @property
+    def approvals(self) -> Approvals: ...
+
+    @property
     def connections(self) -> Connections: ...
 
     @property
@@ -165,13 +169,7 @@ class Engine(Protocol):
         """True: a live socket took the command. With *queued* only if no worker has a task of it."""
         ...
 
-    async def decide(
-        self, job_id: str, decision: str, *, by: str, note: str, token: str | None, tenant: str | None
-    ) -> None: ...
-
     async def signal(self, tenant: str, job_id: str, name: str, data: Mapping[str, Any]) -> None: ...
-
-    async def approval_token(self, record: JobRecord) -> str | None: ...
 
     def webhook_secret(self, tenant: str) -> str: ...
 

@@ -191,6 +191,15 @@ class Blueprint(Generic[InT, DataT]):
             shape = self._shapes[state] = shape_of(function)
         return shape
 
+    def check_argument(self, state: str, argument: JsonValue) -> None:
+        """Raises InputInvalid where the state's function could not take *argument*."""
+        adapter = self.shape(state).adapter
+        try:
+            if adapter is not None:
+                adapter.validate_python(argument)
+        except ValidationError as error:
+            raise InputInvalid(pointers(error)) from error
+
     async def enter(self, state: str, facts: JobFacts, argument: JsonValue = None) -> Entered:
         """Run a state's function and check what it decides.
 

@@ -6,9 +6,8 @@ from typing import Any, Final, assert_never
 
 from muster.core import events as ev
 from muster.core.advance import NO_REASON, End, Enter, Move, go, without_child
+from muster.core.approvals import Question, choices_of
 from muster.core.decisions import (
-    CANCELLED,
-    LATE,
     SUCCESS,
     Ask,
     Child,
@@ -227,10 +226,18 @@ def _wait_for_tasks(draft: Draft, fan: Fan) -> Rest | Move:
 
 def _wait_for_person(draft: Draft, ask: Ask, now: UnixMs) -> Rest:
     deadline = None if ask.within_ms is None else UnixMs(now + ask.within_ms)
-    wait = Wait("human", ask.edges, message=ask.message, deadline_at=deadline)
-    choices = sorted(word for word in ask.edges if word not in {LATE, CANCELLED})
-    event = ev.event(ev.APPROVAL_REQUESTED, state=draft.state, details={"message": ask.message, "decisions": choices})
+    question = None if ask.question is None else ask.question.asked_at(now)
+    wait = Wait("human", ask.edges, message=ask.message, deadline_at=deadline, question=question)
+    details = {"message": ask.message, "decisions": sorted(choices_of(ask.edges)), **_asks_of(question)}
+    event = ev.event(ev.APPROVAL_REQUESTED, state=draft.state, details=details)
     return Rest(JobStatus.WAITING_FOR_HUMAN, _waiting(draft, wait, event), deadline_ms=ask.within_ms)
+
+
+def _asks_of(question: Question | None) -> dict[str, JsonValue]:
+    """What history tells of a question that not just anybody may answer."""
+    if question is None or not question.approvers:
+        return {}
+    return {"approvers": list[JsonValue](question.approvers), "quorum": question.quorum}
 
 
 def _wait_for_child(draft: Draft, child: Child, start: ChildStart | ChildRefused) -> Rest | Move:

@@ -41,6 +41,18 @@ SIGNALS_MAX: Final = 100
 """Signals that a job keeps until it waits for them."""
 SIGNAL_BYTES_MAX: Final = 65_536
 """Of one signal's data: all that a job may keep is below 7 MB."""
+APPROVERS_MAX: Final = 20
+"""Of one question, with all whom it escalates to: each may leave an answer with a form in the job's header."""
+DELEGATIONS_MAX: Final = 20
+"""Of one question."""
+ESCALATIONS_MAX: Final = 5
+"""Of one question."""
+FORM_BYTES_MAX: Final = 16_384
+"""Of one answer's form, as JSON."""
+FORM_SCHEMA_BYTES_MAX: Final = 65_536
+"""Of a question's forms: they lie in the job's context while it waits."""
+ASKING_JOBS_SCAN_MAX: Final = 1_000
+"""Open questions that a page of the inbox looks at before it returns what it has."""
 UPLOADS_LOOK_MS: Final = 30_000
 """A job that waits for uploads looks again after this time: a lost signal of theirs costs no more."""
 CONTEXT_BYTES_MAX: Final = 2_097_152

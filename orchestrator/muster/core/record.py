@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from muster.core.approvals import NO_CHANGES, Question, Tally
 from muster.core.ids import JobId, UnixMs
 from muster.core.join import ALL, JoinPolicy
 from muster.core.json import JsonObject, JsonValue
@@ -19,9 +20,9 @@ class Wait:
     """What a job waits for, and where each outcome leads.
 
     `first` and `count` are the numbers of its tasks; `target` and `argument` belong to a timer;
-    `message` and `deadline_at` to a question; `child` is the id of the job that was started; `signal` names what is
-    waited for until `deadline_at`. Where that is `uploads` the wait is cut into slices: `left_ms` come after this one.
-    `join` belongs to several tasks.
+    `message`, `deadline_at` and `question` to a question; `child` is the id of the job that was started; `signal`
+    names what is waited for until `deadline_at`. Where that is `uploads` the wait is cut into slices: `left_ms` come
+    after this one. `join` belongs to several tasks.
     """
 
     kind: WaitKind
@@ -37,6 +38,7 @@ class Wait:
     uploads: tuple[str, ...] = ()
     left_ms: int = 0
     join: JoinPolicy = ALL
+    question: Question | None = None
 
 
 @quick
@@ -130,6 +132,8 @@ class JobRecord:
     progress_message: str | None = None
     pause: Pause | None = None
     """While it is `paused`, and never else."""
+    tally: Tally = NO_CHANGES
+    """Of the question that it asks; empty where it asks none."""
 
     @property
     def resting(self) -> JobStatus:
@@ -172,6 +176,9 @@ class DecisionItem:
     decision: str
     by: str = ""
     note: str = ""
+    form: JsonValue = None
+    answers: tuple[JsonObject, ...] = ()
+    """All answers that were given to the question, the last one included; see `Answer` of the blueprints."""
 
 
 @dataclass(frozen=True, slots=True)

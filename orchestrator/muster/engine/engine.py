@@ -13,6 +13,8 @@ from muster.blueprint.graphs import graph_json
 from muster.blueprint.registry import Registry
 from muster.core.ids import JobId, partition_of
 from muster.core.status import JobStatus
+from muster.engine.approval_tokens import ApprovalTokens
+from muster.engine.approvals import Approvals
 from muster.engine.background import Background
 from muster.engine.batches import Batches
 from muster.engine.catalog import Catalog
@@ -43,7 +45,7 @@ from muster.engine.settings import EngineSettings
 from muster.engine.signals import Signals
 from muster.engine.speeds import Speeds
 from muster.engine.ticker import Ticker
-from muster.engine.turns import ApprovalTokens, TurnRules, Turns
+from muster.engine.turns import TurnRules, Turns
 from muster.engine.versions import Versions
 from muster.engine.views import Dashboard, WorkerDescription
 from muster.engine.watchers import Watchers
@@ -89,11 +91,13 @@ class Engine:
         classes.on_new, classes.on_gone = fleet.add_class, fleet.sort_again
         tokens = ApprovalTokens(self._secret)
         rules = TurnRules(
-            settings.task_retries, settings.task_timeout_ms, settings.retention_ms, settings.history, settings.now
-        )
+            settings.task_retries, settings.task_timeout_ms, settings.retention_ms, settings.history, settings.now,
+            settings.public_url,
+        )  # fmt: skip
         self._turns = turns = Turns(store, blueprints, dispatcher, metrics, rules, tokens, Placing(classes, fleet))
         turns.on_timer = self._hint
         turns.on_final = watchers.ended
+        self.approvals = Approvals(store, blueprints, turns, background, settings, tokens, self._hint)
         self._deadlines = Deadlines(
             store,
             turns,
@@ -103,9 +107,7 @@ class Engine:
             hint=self._hint,
         )
         self._tickers = [self._ticker(partition) for partition in range(settings.partitions)]
-        self._jobs = jobs = Jobs(
-            store, blueprints, turns, watchers, fleet, background, metrics, settings, tokens, self._hint
-        )
+        self._jobs = jobs = Jobs(store, blueprints, turns, watchers, fleet, background, metrics, settings, self._hint)
         self._wire_jobs(jobs)
         self._wire_files(jobs)
         self._wire_workers()
@@ -115,8 +117,7 @@ class Engine:
         """What clients do with jobs, one by one and many at once."""
         store, settings = self._store, self.settings
         self.submit, self.job, self.jobs, self.wait = jobs.submit, jobs.job, jobs.jobs, jobs.wait
-        self.history, self.cancel, self.decide = jobs.history, jobs.cancel, jobs.decide
-        self.approval_token = jobs.approval_token
+        self.history, self.cancel = jobs.history, jobs.cancel
         self.signal = Signals(store, jobs, self._turns, self._background, history=settings.history).signal
         pausing = Pausing(store, jobs, self._turns, self._background, self._hint, history=settings.history)
         self.operations = Operations(pausing)
@@ -174,6 +175,7 @@ class Engine:
             self._classes,
             self._webhooks,
             self.counters,
+            escalate=self.approvals.escalate,
             replica=self.settings.replica,
             partition=partition,
             patient_lease_ms=self.settings.registration_ttl_ms,

@@ -1,7 +1,6 @@
 """What clients do with jobs. Each verb is a short story over the store and the turns."""
 
 import hashlib
-import hmac
 import secrets
 from collections.abc import Callable
 from typing import Final
@@ -12,9 +11,8 @@ from muster.blueprint.definition import AnyBlueprint
 from muster.blueprint.problems import InputInvalid
 from muster.blueprint.registry import Registry
 from muster.core import events as ev
-from muster.core.decisions import CANCELLED, LATE
 from muster.core.ids import JobId, is_job_id, new_job_id
-from muster.core.record import Context, DecisionItem, JobRecord, Submission
+from muster.core.record import Context, JobRecord, Submission
 from muster.core.status import JobStatus
 from muster.engine.background import Background
 from muster.engine.catalog import checked_tags, read_cursor, write_cursor
@@ -22,14 +20,13 @@ from muster.engine.fleet import Fleet
 from muster.engine.history import blob, history_event
 from muster.engine.nonces import nonce
 from muster.engine.settings import EngineSettings
-from muster.engine.turns import ApprovalTokens, Turns
+from muster.engine.turns import Turns
 from muster.engine.views import HistoryEvent, JobOrder, JobPage, Submitted
 from muster.engine.watchers import Watchers
 from muster.engine.webhooks import UrlRefused, check_url
 from muster.errors import ErrorCode, MusterError
 from muster.observe.metrics import Metrics
 from muster.store.base import Existing, NewJob, Position, Refusal, Refused, Store, Turn
-from muster.store.codec import dump_item
 
 SETTLE_S: Final = 0.1
 """An answer waits so long for the turn it caused, so that the caller finds the job moved on."""
@@ -48,7 +45,6 @@ class Jobs:
         background: Background,
         metrics: Metrics,
         settings: EngineSettings,
-        tokens: ApprovalTokens,
         hint: Callable[[JobId, int], None],
     ) -> None:
         self._store = store
@@ -59,7 +55,6 @@ class Jobs:
         self._background = background
         self._metrics = metrics
         self._settings = settings
-        self._tokens = tokens
         self._hint = hint
         self.draining = False
 
@@ -216,55 +211,6 @@ class Jobs:
         sent = [await self._fleet.send_cancel(worker, task) for task, worker in reply]
         return any(sent)
 
-    async def decide(
-        self, job_id: str, decision: str, *, by: str, note: str, token: str | None, tenant: str | None
-    ) -> None:
-        """A person's answer. The first valid one wins.
-
-        Raises:
-            MusterError: JOB_NOT_FOUND (also for a wrong token), NOT_WAITING_FOR_DECISION, UNKNOWN_DECISION.
-        """
-        record = await self._store.read(JobId(job_id)) if is_job_id(job_id) else None
-        if record is None or not self._may_decide(record, token, tenant):
-            raise job_not_found()
-        wait = record.context.wait
-        if record.resting is not JobStatus.WAITING_FOR_HUMAN or wait is None:
-            raise _not_waiting(record)
-        choices = sorted(word for word in wait.edges if word not in {LATE, CANCELLED})
-        if decision not in choices:
-            raise MusterError(
-                ErrorCode.UNKNOWN_DECISION,
-                f"decision {decision!r} is not one of {', '.join(choices)}",
-                extra={"allowed": choices},
-            )
-        entry = ev.event(
-            ev.APPROVAL_RECEIVED,
-            state=record.state,
-            next_state=wait.edges[decision],
-            details={"decision": decision, "by": by, "comment": note},
-        )
-        item = dump_item(DecisionItem(decision, by, note))
-        noted = blob(entry) if self._settings.history else ""
-        reply = await self._store.signal(record.id, record.wave, item, noted, nonce())
-        if isinstance(reply, Turn):
-            await self._background.settle(self._turns.run(reply), SETTLE_S)
-        elif reply.why is not Refusal.TAKEN:
-            raise _not_waiting(record)
-
-    def _may_decide(self, record: JobRecord, token: str | None, tenant: str | None) -> bool:
-        if tenant is not None:
-            return record.tenant == tenant
-        if token is not None:
-            return hmac.compare_digest(token.encode("utf-8", "surrogateescape"), self._token_of(record).encode())
-        return not self._settings.approvals_need_token
-
-    def _token_of(self, record: JobRecord) -> str:
-        return self._tokens.of(record.id, record.wave)
-
-    async def approval_token(self, record: JobRecord) -> str | None:
-        """What the owner may hand to whoever is to decide; one for each wait."""
-        return self._token_of(record) if record.resting is JobStatus.WAITING_FOR_HUMAN else None
-
 
 def _fingerprint(order: JobOrder) -> str:
     asked = [order.blueprint, order.initial_data, order.webhook_url, *([order.tags] if order.tags else [])]
@@ -303,11 +249,3 @@ def _not_cancelled(record: JobRecord, why: Refusal) -> MusterError:
 
 def _job_final(record: JobRecord) -> MusterError:
     return MusterError(ErrorCode.JOB_FINAL, f"job {record.id} is already {record.status}")
-
-
-def _not_waiting(record: JobRecord) -> MusterError:
-    return MusterError(
-        ErrorCode.NOT_WAITING_FOR_DECISION,
-        f"job {record.id} is not waiting for a decision",
-        hint="it was decided before, its deadline passed, or it has not asked yet",
-    )

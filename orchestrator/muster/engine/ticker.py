@@ -19,6 +19,7 @@ from muster.engine.nonces import nonce
 from muster.engine.turns import Turns
 from muster.engine.webhooks import WebhookSender
 from muster.observe.metrics import Metrics
+from muster.store.approvals import DueEscalation
 from muster.store.base import (
     Completed,
     Completion,
@@ -60,6 +61,7 @@ class Ticker:
         webhooks: WebhookSender,
         metrics: Metrics,
         *,
+        escalate: Callable[[DueEscalation], Coroutine[Any, Any, None]],
         replica: str,
         partition: int,
         patient_lease_ms: int,
@@ -74,6 +76,7 @@ class Ticker:
         self._classes = classes
         self._webhooks = webhooks
         self._metrics = metrics
+        self._escalate = escalate
         self._replica = replica
         self._partition = partition
         self._patient_lease_ms = patient_lease_ms
@@ -138,6 +141,8 @@ class Ticker:
             self._spawn(self._ended(lease))
         for job in tick.overdue:
             self._spawn(self._overdue(job))
+        for escalation in tick.escalations:
+            self._spawn(self._escalate(escalation))
         for message in tick.messages:
             self._spawn(self._deliver(message))
         if tick.dropped:

@@ -15,6 +15,7 @@ from muster.core.record import Context, Item, JobRecord, Parent, Submission
 from muster.core.status import JobStatus
 from muster.core.timeouts import Timeout
 from muster.core.values import quick
+from muster.store.approvals import ApprovalStore, DueEscalation
 from muster.store.index import IndexStore
 from muster.store.journal import JournalStore
 from muster.store.keys import short_hash
@@ -201,6 +202,8 @@ class Refusal(StrEnum):
     """The wait it was for has ended."""
     FULL = "full"
     """No room for another signal."""
+    CHANGED = "changed"
+    """It was changed meanwhile."""
     TAKEN = "taken"
     """Sent before and taken then."""
     CANCELLING = "cancelling"
@@ -305,6 +308,10 @@ class Commit:
     parting: str = ""
     """With a final status: the mailbox item for the job that started this one."""
     claim: Claim | None = None
+    asks: bool = False
+    """The job asks people a question, which is listed until the next commit."""
+    escalate_ms: int | None = None
+    """With `asks`: when its first escalation is due."""
 
 
 @quick
@@ -373,6 +380,7 @@ class Tick:
     """Tasks nobody waits for any more that were taken from workers, with those."""
     overdue: tuple[JobId, ...] = ()
     """Jobs whose deadline has passed; they come again until somebody asks for their end."""
+    escalations: tuple[DueEscalation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -432,6 +440,11 @@ class Store(JournalStore, IndexStore, Protocol):
     @property
     def figures(self) -> "FigureRecords":
         """How much there is."""
+        ...
+
+    @property
+    def approvals(self) -> ApprovalStore:
+        """Open questions to people."""
         ...
 
     @property

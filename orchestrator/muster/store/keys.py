@@ -55,6 +55,7 @@ KEY_KINDS: Final = (
     KeyKind("tw:<tenant>", "string", "expires", "replicas that are told of every change of the tenant's jobs"),
     KeyKind("xl:<tenant>:<tag>", "zset", "live", "index of live jobs of a tag by creation"),
     KeyKind("xt:<tenant>:<tag>", "zset", "expires", "index of final jobs of a tag by creation"),
+    KeyKind("xa:<tenant>", "zset", "live", "index of jobs that ask people, by when they asked"),
     KeyKind("bj:<version>", "zset", "live", "index of live jobs of a version of a blueprint by creation"),
     KeyKind("co:<day>:<tenant>", "hash", "expires", "jobs, ms run and cost by meter, of jobs created on the day"),
     KeyKind("du:<tenant>:<meter>", "list", "expires", "how long the last finished jobs of a meter took, newest first"),

@@ -12,6 +12,7 @@ from muster.core.ids import JobId, TaskId, UnixMs, partition_of, split_task_id
 from muster.core.limits import CLAIM_MAX, TURN_LEASE_MS
 from muster.core.record import JobRecord
 from muster.store import codec
+from muster.store.approvals import DueEscalation
 from muster.store.arguments import claim_args, commit_args, completion_args, job_args, task_args
 from muster.store.base import (
     Claim,
@@ -40,6 +41,7 @@ from muster.store.base import (
 from muster.store.keys import EVERYBODY, global_tag, partition_tags, short_hash, wake_channel
 from muster.store.link import CONNECT_TIMEOUT_S, Address, Link, LinkDown, ServerError, Traffic
 from muster.store.payloads import CARRIERS, Arg, Offload, PayloadGone, Payloads, Value, holds_reference, plain
+from muster.store.redis_approvals import RedisApprovals
 from muster.store.redis_blueprints import RedisBlueprintRecords
 from muster.store.redis_connections import RedisConnectionRecords
 from muster.store.redis_figures import RedisFigures
@@ -124,6 +126,7 @@ class RedisStore(JournalCalls, IndexCalls):
         self.standing = RedisStanding(self._run, self._tag_or_none, self._tags)
         self.fleet = RedisFleet(self._call, self._run, self._global, self._tags)
         self.operations = RedisOperations(self._run, self._tag_or_none)
+        self.approvals = RedisApprovals(self._call, self._run, self._tag_or_none, self._tags, self._newest, self.read)
         self.connections = RedisConnectionRecords(self._call, self._run, self._global)
         self.blueprints = RedisBlueprintRecords(self._call, self._run, self._tags, self._global)
 
@@ -453,7 +456,7 @@ class RedisStore(JournalCalls, IndexCalls):
         return bool((await self._run("release", self._tag_of(parts[0]), task, attempt, fence))[0] == b"ok")
 
     async def tick(self, partition: int, token_prefix: str) -> Tick:
-        next_due, leases, messages, turns, dropped, overdue = await self._run(
+        next_due, leases, messages, turns, dropped, overdue, escalations = await self._run(
             "tick", self._tags[partition],
             TICK_LEASES, TICK_TIMERS, TICK_TURNS, token_prefix, TURN_LEASE_MS, TICK_HOLD_MS,
         )  # fmt: skip
@@ -468,6 +471,7 @@ class RedisStore(JournalCalls, IndexCalls):
                 for task, worker in zip(dropped[::2], dropped[1::2], strict=True)
             ),
             overdue=tuple(JobId(job.decode()) for job in overdue),
+            escalations=tuple(DueEscalation(JobId(job.decode()), int(wave)) for job, wave in escalations),
         )
 
     async def settle(self, partition: int, message: str, tries: int, retry_in_ms: int | None) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import orjson
 
+from muster.core.approvals import NO_CHANGES
 from muster.core.ids import JobId, TaskId, UnixMs
 from muster.core.limits import CONTEXT_BYTES_MAX, TURN_LEASE_MS
 from muster.core.record import Context
@@ -23,6 +24,7 @@ from muster.store.base import (
     Turn,
 )
 from muster.store.keys import short_hash
+from muster.store.memory.approvals import close_question, open_question
 from muster.store.memory.model import PAUSED, Deadline, GraceEnd, Job, Outgoing, WaitEnd
 from muster.store.memory.operations import let_go
 from muster.store.memory.partition import Partition
@@ -134,6 +136,7 @@ def checked(context: Context) -> Context:
 
 def _start_wave(part: Partition, job: Job, c: Commit) -> None:
     """The mailbox of the past wave is consumed. Results that came early for the new one are its first items."""
+    close_question(part, job)
     part.timers.pop(WaitEnd(job.id, job.record.wave), None)
     early = job.early if job.record.spawn_wave == c.wave and not c.status.is_final else []
     failures = job.early_failures if early else 0
@@ -155,8 +158,10 @@ def _write(part: Partition, job: Job, c: Commit, context: Context) -> None:
         next_task=c.next_task, updated_at=now, turn_failures=0, spawn_wave=0, spawned_to=0,
         progress=None, progress_message=None,
         started_at=now if c.started and old.started_at is None else old.started_at,
-        cancel_requested=old.cancel_requested and not c.clear_cancel,
+        cancel_requested=old.cancel_requested and not c.clear_cancel, tally=NO_CHANGES,
     )  # fmt: skip
+    if c.asks:
+        open_question(part, job, c.escalate_ms)
     for entry in c.history:
         part.note(job, entry)
 

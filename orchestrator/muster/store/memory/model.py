@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from muster.core.ids import JobId, TaskId, task_id
+from muster.core.ids import JobId, TaskId, UnixMs, task_id
 from muster.core.record import JobRecord
 from muster.core.status import TaskStatus
 from muster.store.base import RawEvent
@@ -42,6 +42,10 @@ class Job:
     """Name and item of those that nobody waits for yet, oldest first."""
     sent_by: list[str] = field(default_factory=list[str])
     """Tokens of the newest signals."""
+    asked_at: int | None = None
+    """Of the question that it asks people."""
+    changed_at: list[UnixMs] = field(default_factory=list[UnixMs])
+    """Times of that question's changes."""
     committed_by: str = ""
     signalled_by: str = ""
     resumed_by: str = ""
@@ -221,4 +225,14 @@ class Delivery:
     message: str
 
 
-Timer: TypeAlias = TaskStart | PreferenceEnd | WaitLimit | WaitEnd | GraceEnd | Unpark | Deadline | Drop | Delivery
+@dataclass(frozen=True, slots=True)
+class Escalation:
+    """The question of this wave has waited long enough for others to be asked."""
+
+    job: JobId
+    wave: int
+
+
+Timer: TypeAlias = (
+    TaskStart | PreferenceEnd | WaitLimit | WaitEnd | GraceEnd | Unpark | Deadline | Drop | Delivery | Escalation
+)

@@ -36,6 +36,7 @@ from muster.store.index import DayCost, Glance, TagPage
 from muster.store.journal import Appended, Known, LiveRead, LogRead, NotedLine, StoredSteps, TaskEvents
 from muster.store.keys import short_hash
 from muster.store.memory import index, jobs, journal, steps, tasks, ticks
+from muster.store.memory.approvals import MemoryApprovals
 from muster.store.memory.blueprints import MemoryBlueprintRecords
 from muster.store.memory.connections import MemoryConnectionRecords
 from muster.store.memory.figures import MemoryFigures
@@ -75,6 +76,7 @@ class MemoryState:
         self.figures = MemoryFigures(self.files, self.partitions)
         self.standing = MemoryStanding(self.partitions)
         self.operations = MemoryOperations(self.partition_with)
+        self.approvals = MemoryApprovals(self.partitions)
         self.connections = MemoryConnectionRecords(self.now)
         self.fleet = MemoryFleet(self.now, self.workers, self.partitions, self.tell_all)
         self.blueprints = MemoryBlueprintRecords(self.now, self.partitions, self.tell_all)
@@ -139,6 +141,10 @@ class MemoryStore:
     @property
     def operations(self) -> MemoryOperations:
         return self._state.operations
+
+    @property
+    def approvals(self) -> MemoryApprovals:
+        return self._state.approvals
 
     @property
     def connections(self) -> MemoryConnectionRecords:

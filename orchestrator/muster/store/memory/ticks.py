@@ -6,11 +6,13 @@ from typing import assert_never
 from muster.core.ids import JobId, TaskId, task_id
 from muster.core.status import TaskStatus
 from muster.core.timeouts import Timeout
+from muster.store.approvals import DueEscalation
 from muster.store.base import DueMessage, EndedLease, Tick, Turn
 from muster.store.memory.model import (
     Deadline,
     Delivery,
     Drop,
+    Escalation,
     GraceEnd,
     Order,
     PreferenceEnd,
@@ -35,12 +37,16 @@ def tick(part: Partition, token_prefix: str) -> Tick:
     messages: list[DueMessage] = []
     dropped: list[tuple[TaskId, str]] = []
     overdue: list[JobId] = []
+    escalations: list[DueEscalation] = []
     for timer in part.due(part.timers.items())[:TIMERS_MAX]:
-        fire(part, timer, order, made, messages, dropped, overdue)
+        if isinstance(timer, Escalation):
+            escalations += _escalated(part, timer)
+        else:
+            fire(part, timer, order, made, messages, dropped, overdue)
     leases = _ended_leases(part)
     turns = _due_turns(part, token_prefix)
     part.wake_all(made)
-    return Tick(_next_due_ms(part), leases, tuple(messages), turns, tuple(dropped), tuple(overdue))
+    return Tick(_next_due_ms(part), leases, tuple(messages), turns, tuple(dropped), tuple(overdue), tuple(escalations))
 
 
 def _ended_leases(part: Partition) -> tuple[EndedLease, ...]:
@@ -130,6 +136,8 @@ def fire(
             outgoing = part.outbox[timer.message]
             part.send_later(timer.message, HOLD_MS)
             messages.append(DueMessage(timer.message, outgoing.body, outgoing.tries))
+        case Escalation():
+            raise AssertionError("it stays until somebody has asked the others")
         case _:
             assert_never(timer)
 
@@ -146,6 +154,16 @@ def _prefers_nobody(part: Partition, timer: PreferenceEnd, made: Counter[str]) -
     if ready:
         part.enqueue(task)
         made[task.cls] += 1
+
+
+def _escalated(part: Partition, timer: Escalation) -> list[DueEscalation]:
+    """It comes again until somebody has asked the others; a decided question needs nobody more."""
+    job = part.job(timer.job)
+    if job is None or job.asked_at is None or job.record.wave != timer.wave or job.need <= 0:
+        del part.timers[timer]
+        return []
+    part.timers[timer] = part.now() + HOLD_MS
+    return [DueEscalation(timer.job, timer.wave)]
 
 
 def _drop(part: Partition, drop: Drop) -> list[tuple[TaskId, str]]:

@@ -48,7 +48,7 @@ local function read_commit()
   c.tasks = read_tasks()
   for i = 1, int() do c.messages[i] = { arg(), arg() } end
   for i = 1, int() do c.drops[i] = arg() .. '|' .. arg() end
-  c.signal, c.parting = arg(), arg()
+  c.signal, c.parting, c.ask = arg(), arg(), arg()
   c.child = arg() == '1' and read_job() or nil
   c.claim = arg() == '1' and read_claim() or nil
   return c
@@ -185,10 +185,7 @@ end
 
 local function set_timers(jid, job, c, old)
   if old and old ~= '' then call('ZREM', T .. 'tm', old) end
-  for _, message in ipairs(c.messages) do
-    call('HSET', T .. 'ob:' .. message[1], 'b', message[2], 'n', 0)
-    call('ZADD', T .. 'tm', now, 'o|' .. message[1])
-  end
+  for _, message in ipairs(c.messages) do send_soon(message[1], message[2]) end
   for _, range in ipairs(c.drops) do call('ZADD', T .. 'tm', now, 'd|' .. jid .. '|' .. range) end
   if c.deadline == '' then return '' end
   local timer = 'j|' .. jid .. '|' .. c.wave
@@ -199,7 +196,7 @@ end
 local function commit(jid, c)
   local job = T .. 'j:' .. jid
   local j = call('HMGET', job, 'v', 'tl', 'lc', 'st', 'fl', 'cx', 'sa', 'tmr', 'ac', 'sw', 'fin', 'ef', 'nl', 'aw',
-    'nt', 'spn', 'al', 'pa', 'dl')
+    'nt', 'spn', 'al', 'pa', 'dl', 'ask')
   if not j[1] then return { 'gone' } end
   if j[3] == c.token then
     if j[2] ~= c.next_token then return { 'ok', {}, tostring(now) } end
@@ -220,6 +217,8 @@ local function commit(jid, c)
     need = 0
   end
   local timer = set_timers(jid, job, c, j[8])
+  close_question(jid, flow, j[20])
+  if c.ask ~= '' then open_question(jid, flow, c.wave, c.ask) end
   local claimed, ready, order, seat = make_tasks(jid, flow, c, entries, cancelling)
   if c.child and not cancelling then
     make_job(c.child, '', 0, '', j[19])

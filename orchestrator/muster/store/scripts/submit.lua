@@ -11,6 +11,7 @@ OUT   {'created'} | {'exists', job, fingerprint} | what commit answers
 TWICE the same job id and token: {'created'} or the commit's second answer, nothing written
 ]]
 -- @include _queue
+-- @include _question
 -- @include _commit
 local new = read_job()
 local idem, idem_ttl, print, token, ttl, watcher = arg(), int(), arg(), arg(), int(), arg()

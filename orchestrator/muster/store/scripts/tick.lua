@@ -4,16 +4,17 @@ tick: fire what is due. Ended leases and messages are handed to the caller, who 
 
 KEYS  1 the partition's tag
 ARGV  leases max, timers max, turns max, turn token prefix, turn ttl ms, hold ms (before an ended lease or message comes again)
-OUT   {next due ms from now or '', leases, messages, turns, dropped (task, worker)..., jobs whose deadline has passed}
+OUT   {next due ms from now or '', leases, messages, turns, dropped (task, worker)..., jobs whose deadline has passed,
+      escalations}
       lease: {task, attempt, fence, worker or '', patient, limit that passed or '', losses, failures, policy, claimed ms
       ago, counts by code, first failure ms ago, ms until schedule_to_close or ''}
-      message: {id, body, tries}; turn: {job, token, header, items}
+      message: {id, body, tries}; turn: {job, token, header, items}; escalation: {job, wave}
 TWICE what the first call handed out is held back, the rest is as at first
 ]]
 -- @include _queue
 -- @include _pause
 local leases_max, timers_max, turns_max, prefix, ttl, hold = int(), int(), int(), arg(), int(), int()
-local leases, messages, turns, ready, dropped, overdue = {}, {}, {}, {}, {}, {}
+local leases, messages, turns, ready, dropped, overdue, escalations = {}, {}, {}, {}, {}, {}, {}
 
 local fire = {
   t = function(member, tid)
@@ -97,9 +98,19 @@ local fire = {
     end
     if last < tonumber(to) then call('ZADD', T .. 'tm', now, 'd|' .. jid .. '|' .. last .. '|' .. to) end
   end,
-  p = function(member, jid)
+  u = function(member, jid)
     call('ZREM', T .. 'tm', member)
     if call('HGET', T .. 'j:' .. jid, 'tl') ~= PAUSED then unpark(jid) end
+  end,
+  q = function(member, rest)
+    local jid, wave = string.sub(rest, 1, 36), string.sub(rest, 38)
+    local j = call('HMGET', T .. 'j:' .. jid, 'fin', 'ask', 'need')
+    if j[1] == '0' and j[2] == member and tonumber(j[3]) > 0 then
+      call('ZADD', T .. 'tm', now + hold, member)
+      escalations[#escalations + 1] = { jid, wave }
+    else
+      call('ZREM', T .. 'tm', member)
+    end
   end,
   o = function(member, id)
     local m = call('HMGET', T .. 'ob:' .. id, 'b', 'n')
@@ -153,4 +164,4 @@ for _, name in ipairs({ 'L', 'tm', 'D' }) do
   local head = call('ZRANGE', T .. name, 0, 0, 'WITHSCORES')
   if head[2] and (not next_due or tonumber(head[2]) < next_due) then next_due = tonumber(head[2]) end
 end
-return { next_due and tostring(math.max(0, next_due - now)) or '', leases, messages, turns, dropped, overdue }
+return { next_due and tostring(math.max(0, next_due - now)) or '', leases, messages, turns, dropped, overdue, escalations }
