@@ -6,23 +6,25 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from muster.blueprint.registry import Registry
 from muster.core.graph import Edge, Graph
 from muster.core.ids import JobId, UnixMs, new_job_id, split_task_id, task_id
 from muster.core.record import Context, JobRecord, Submission, Wait
 from muster.core.status import JobStatus
+from muster.engine.bulk import Bulk
 from muster.engine.connections import Connections
 from muster.engine.demand import TaskDemand
 from muster.engine.figures import Figures
 from muster.engine.files import Files
+from muster.engine.jobs import Jobs
 from muster.engine.journal import EventsReply, EventsReport, LogEntry, LogPage, Steps, StepView
 from muster.engine.live import CaughtUp, JobChanged, Page
 from muster.engine.live_events import JobEnded, LiveEvent
 from muster.engine.planning import Planning
 from muster.engine.reasons import Code, Explanation, Reason
-from muster.engine.settings import FileSettings
+from muster.engine.settings import EngineSettings, FileSettings
 from muster.engine.story import Place
 from muster.engine.views import (
     Batch,
@@ -121,6 +123,7 @@ class FakeEngine:
         self.files = Files(store, FileSettings(Path("/nonexistent")), b"secret")
         self.figures = Figures(store, _nothing_to_prune, asyncio.ensure_future)
         self.connections = Connections(store, Registry(), (), self.submit, self.tagged)
+        self.bulk = Bulk(store, cast("Jobs", None), EngineSettings("fake"), lambda _job, _delay_ms: None)
         self.planning = Planning(store, self.connections, lambda: NOW)
         self.records: dict[str, JobRecord] = {}
         self.orders: list[JobOrder] = []

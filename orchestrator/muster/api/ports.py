@@ -8,6 +8,7 @@ from muster.core.graph import Graph
 from muster.core.ids import JobId, UnixMs
 from muster.core.record import JobRecord
 from muster.core.status import JobStatus
+from muster.engine.bulk import Bulk
 from muster.engine.connections import Connections
 from muster.engine.demand import TaskDemand
 from muster.engine.figures import Figures
@@ -93,6 +94,9 @@ class Engine(Protocol):
 
     @property
     def connections(self) -> Connections: ...
+
+    @property
+    def bulk(self) -> Bulk: ...
 
     @property
     def planning(self) -> Planning: ...

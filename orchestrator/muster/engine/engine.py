@@ -14,6 +14,7 @@ from muster.core.ids import JobId, partition_of
 from muster.core.status import JobStatus
 from muster.engine.background import Background
 from muster.engine.batches import Batches
+from muster.engine.bulk import Bulk
 from muster.engine.catalog import Catalog
 from muster.engine.connections import Connections
 from muster.engine.costs import Costs
@@ -94,6 +95,9 @@ class Engine:
         catalog, costs, batches = Catalog(store), Costs(store), Batches(store, jobs)
         self.tagged, self.find = catalog.tagged, catalog.find
         self.costs, self.durations = costs.costs, costs.durations
+        self.bulk = bulk = Bulk(store, jobs, settings, self._hint)
+        for ticker in self._tickers:
+            ticker.on_cancel = bulk.cancel_some
         self.start_batch, self.batch, self.cancel_batch = batches.start_batch, batches.batch, batches.cancel_batch
         self.connections = Connections(store, self.blueprints, settings.connections, jobs.submit, catalog.tagged)
         firing = Firing(jobs.submit, catalog.tagged, jobs.cancel, settings.retention_ms)

@@ -69,10 +69,24 @@ class Jobs:
             MusterError: BLUEPRINT_NOT_FOUND, INVALID_INPUT, WEBHOOK_URL_REFUSED, IDEMPOTENCY_CONFLICT, SHUTTING_DOWN.
         """
         self.check(order)
+        job = self._job_id(order)
+        new = self.new_job(order, job)
+        with self._watchers.watch(job) as watch:
+            due = await self._turns.begin(new, nonce())
+            if isinstance(due, Existing):
+                return await self._existing(order, due)
+            self._metrics.jobs.labels(new.blueprint).inc()
+            if due is not None:
+                await self._background.settle(self._turns.run(due), SETTLE_S)
+            if not order.wait_ms:
+                return Submitted(job, created=True)
+            return Submitted(job, created=True, record=await self._watchers.end(job, watch, order.wait_ms))
+
+    def new_job(self, order: JobOrder, job: JobId) -> NewJob:
+        """The job of an order that was checked, under this id."""
         blueprint = self._blueprints.get(order.blueprint)
         assert blueprint is not None, "it was checked"
-        job = self._job_id(order)
-        new = NewJob(
+        return NewJob(
             id=job,
             tenant=order.tenant,
             blueprint=blueprint.name,
@@ -83,19 +97,9 @@ class Jobs:
             history=blob(ev.event(ev.JOB_CREATED, state=blueprint.graph.start)) if self._settings.history else "",
             idempotency_key=order.idempotency_key or "",
             idempotency_ttl_ms=order.key_kept_ms,
-            fingerprint=_fingerprint(order) if order.idempotency_key else "",
+            fingerprint=fingerprint_of(order) if order.idempotency_key else "",
             watcher=self._settings.replica if order.wait_ms else "",
         )
-        with self._watchers.watch(job) as watch:
-            due = await self._turns.begin(new, nonce())
-            if isinstance(due, Existing):
-                return await self._existing(order, due)
-            self._metrics.jobs.labels(blueprint.name).inc()
-            if due is not None:
-                await self._background.settle(self._turns.run(due), SETTLE_S)
-            if not order.wait_ms:
-                return Submitted(job, created=True)
-            return Submitted(job, created=True, record=await self._watchers.end(job, watch, order.wait_ms))
 
     def check(self, order: JobOrder) -> None:
         """Refuse what `submit` would refuse before it writes anything.
@@ -133,7 +137,7 @@ class Jobs:
         return new_job_id(self._settings.now(), partition, secrets.randbits(62))
 
     async def _existing(self, order: JobOrder, existing: Existing) -> Submitted:
-        if existing.fingerprint != _fingerprint(order):
+        if existing.fingerprint != fingerprint_of(order):
             raise MusterError(
                 ErrorCode.IDEMPOTENCY_CONFLICT,
                 f"Idempotency-Key {order.idempotency_key!r} was used for another request, job {existing.id}",
@@ -267,7 +271,8 @@ class Jobs:
         return self._token_of(record) if record.status is JobStatus.WAITING_FOR_HUMAN else None
 
 
-def _fingerprint(order: JobOrder) -> str:
+def fingerprint_of(order: JobOrder) -> str:
+    """The same for the same wish."""
     asked = [order.blueprint, order.initial_data, order.webhook_url, *([order.tags] if order.tags else [])]
     body = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(body, digest_size=16).hexdigest()

@@ -19,6 +19,7 @@ from muster.store.index import IndexStore
 from muster.store.journal import JournalStore
 
 if TYPE_CHECKING:
+    from muster.store.batch_records import BatchRecords, BatchToCancel
     from muster.store.connection_records import ConnectionRecords
     from muster.store.figures import FigureRecords
     from muster.store.file_records import FileRecords
@@ -348,6 +349,10 @@ class Tick:
     leases: tuple[EndedLease, ...] = ()
     messages: tuple[DueMessage, ...] = ()
     turns: tuple[Turn, ...] = ()
+    first: tuple[Turn, ...] = ()
+    more_first: bool = False
+    """Further jobs of batches wait for their first turns."""
+    cancels: "tuple[BatchToCancel, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -413,6 +418,11 @@ class Store(JournalStore, IndexStore, Protocol):
         ...
 
     @property
+    def batches(self) -> "BatchRecords":
+        """Jobs that came in one stream."""
+        ...
+
+    @property
     def connections(self) -> "ConnectionRecords":
         """Saved connections and their schedules."""
         ...
@@ -473,7 +483,9 @@ class Store(JournalStore, IndexStore, Protocol):
         """
         ...
 
-    async def tick(self, partition: int, token_prefix: str) -> Tick: ...
+    async def tick(self, partition: int, token_prefix: str, first_turns: int = 0) -> Tick:
+        """What is due; beside it up to *first_turns* of jobs of batches, of each batch some."""
+        ...
 
     async def settle(self, partition: int, message: str, tries: int, retry_in_ms: int | None) -> None: ...
 

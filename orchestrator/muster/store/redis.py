@@ -40,6 +40,7 @@ from muster.store.base import (
 from muster.store.keys import global_tag, partition_tags, short_hash, wake_channel
 from muster.store.link import CONNECT_TIMEOUT_S, Address, Link, LinkDown, ServerError, Traffic
 from muster.store.payloads import CARRIERS, Arg, Offload, PayloadGone, Payloads, Value, holds_reference, plain
+from muster.store.redis_batches import RedisBatches, to_cancel_of
 from muster.store.redis_connections import RedisConnectionRecords
 from muster.store.redis_figures import RedisFigures
 from muster.store.redis_files import RedisFileRecords
@@ -55,6 +56,7 @@ from muster.store.replies import (
     live_task_of,
     stepped_of,
     turn_of,
+    turns_of,
     unreadable_of,
 )
 from muster.store.scripts import names, script
@@ -117,6 +119,7 @@ class RedisStore(JournalCalls, IndexCalls):
         self.files = RedisFileRecords(self._call, self._run, self._tag_of, self._global, self._filled)
         self.figures = RedisFigures(self._call, self._run, self._tag_or_none)
         self.standing = RedisStanding(self._run, self._tag_or_none, self._tags)
+        self.batches = RedisBatches(self._call, self._run, self._tags)
         self.connections = RedisConnectionRecords(self._call, self._run, self._global)
 
     @property
@@ -436,17 +439,19 @@ class RedisStore(JournalCalls, IndexCalls):
         assert parts is not None, task
         return bool((await self._run("release", self._tag_of(parts[0]), task, attempt, fence))[0] == b"ok")
 
-    async def tick(self, partition: int, token_prefix: str) -> Tick:
-        next_due, leases, messages, turns = await self._run(
+    async def tick(self, partition: int, token_prefix: str, first_turns: int = 0) -> Tick:
+        next_due, leases, messages, turns, first, more_first, cancels = await self._run(
             "tick", self._tags[partition],
-            TICK_LEASES, TICK_TIMERS, TICK_TURNS, token_prefix, TURN_LEASE_MS, TICK_HOLD_MS,
+            TICK_LEASES, TICK_TIMERS, TICK_TURNS, token_prefix, TURN_LEASE_MS, TICK_HOLD_MS, first_turns,
         )  # fmt: skip
-        read = [turn_of(JobId(t[0].decode()), t[1].decode(), t[2], t[3]) for t in turns]
         return Tick(
             next_due_ms=int(next_due) if next_due else None,
             leases=tuple(ended_lease(lease) for lease in leases),
             messages=tuple(DueMessage(m[0].decode(), m[1], int(m[2])) for m in messages),
-            turns=tuple(turn for turn in read if turn is not None),
+            turns=turns_of(turns),
+            first=turns_of(first),
+            more_first=more_first == 1,
+            cancels=tuple(to_cancel_of(some) for some in cancels),
         )
 
     async def settle(self, partition: int, message: str, tries: int, retry_in_ms: int | None) -> None:

@@ -56,6 +56,8 @@ class Job:
     metadata: dict[str, str] = field(default_factory=dict[str, str])
     expires_at: int | None = None
     meter: str = ""
+    batch: str = ""
+    """The key of the batch it came with."""
     run_ms: int = 0
     """Of all runs of its tasks so far."""
 
@@ -182,4 +184,12 @@ class Delivery:
     message: str
 
 
-Timer: TypeAlias = TaskStart | WaitLimit | WaitEnd | GraceEnd | Drop | Delivery
+@dataclass(frozen=True, slots=True)
+class BatchCancel:
+    """The jobs of a batch after this line are to be asked to end."""
+
+    batch: str
+    after: int
+
+
+Timer: TypeAlias = TaskStart | WaitLimit | WaitEnd | GraceEnd | Drop | Delivery | BatchCancel

@@ -36,6 +36,7 @@ from muster.store.index import DayCost, Glance, TagPage
 from muster.store.journal import Appended, Known, LiveRead, LogRead, NotedLine, StoredSteps, TaskEvents
 from muster.store.keys import short_hash
 from muster.store.memory import index, jobs, journal, steps, tasks, ticks
+from muster.store.memory.batches import MemoryBatches
 from muster.store.memory.connections import MemoryConnectionRecords
 from muster.store.memory.figures import MemoryFigures
 from muster.store.memory.files import MemoryFileRecords
@@ -72,6 +73,7 @@ class MemoryState:
         self.figures = MemoryFigures(self.files, self.partitions)
         self.standing = MemoryStanding(self.partitions)
         self.connections = MemoryConnectionRecords(self.now)
+        self.batches = MemoryBatches(self.partitions)
         self.blueprints: dict[tuple[str, str], str] = {}
         self.secret: str | None = None
 
@@ -122,6 +124,10 @@ class MemoryStore:
     @property
     def standing(self) -> MemoryStanding:
         return self._state.standing
+
+    @property
+    def batches(self) -> MemoryBatches:
+        return self._state.batches
 
     @property
     def connections(self) -> MemoryConnectionRecords:
@@ -259,8 +265,8 @@ class MemoryStore:
         artifacts = self._state.files.artifacts_since(job, known.artifacts)
         return journal.read_live(found, index.with_worker(part, found), artifacts, known, watcher)
 
-    async def tick(self, partition: int, token_prefix: str) -> Tick:
-        return ticks.tick(self._state.partitions[partition], token_prefix)
+    async def tick(self, partition: int, token_prefix: str, first_turns: int = 0) -> Tick:
+        return ticks.tick(self._state.partitions[partition], token_prefix, first_turns)
 
     async def settle(self, partition: int, message: str, tries: int, retry_in_ms: int | None) -> None:
         part = self._state.partitions[partition]

@@ -7,24 +7,67 @@ from muster.core.ids import task_id
 from muster.core.status import TaskStatus
 from muster.core.timeouts import Timeout
 from muster.store.base import DueMessage, EndedLease, Tick, Turn
-from muster.store.memory.model import Delivery, Drop, GraceEnd, Order, Task, TaskStart, Timer, WaitEnd, WaitLimit
+from muster.store.batch_records import BatchToCancel
+from muster.store.memory.batching import cancel_chunk
+from muster.store.memory.model import (
+    BatchCancel,
+    Delivery,
+    Drop,
+    GraceEnd,
+    Order,
+    Task,
+    TaskStart,
+    Timer,
+    WaitEnd,
+    WaitLimit,
+)
 from muster.store.memory.partition import Partition
 
 HOLD_MS = 5_000
 """What a tick handed out comes again after this time if nobody settled it."""
+FIRST_OF_BATCH = 8
+"""First turns of one batch, before those of the next."""
 LEASES_MAX, TIMERS_MAX, TURNS_MAX, DROPS_MAX = 100, 200, 32, 100
 
 
-def tick(part: Partition, token_prefix: str) -> Tick:
+def tick(part: Partition, token_prefix: str, first_turns: int) -> Tick:
     made: Counter[str] = Counter()
     order = part.next_order()
     messages: list[DueMessage] = []
+    cancels: list[BatchToCancel] = []
     for timer in part.due(part.timers.items())[:TIMERS_MAX]:
-        fire(part, timer, order, made, messages)
+        if isinstance(timer, BatchCancel):
+            cancels += _to_cancel(part, timer)
+        else:
+            fire(part, timer, order, made, messages)
     leases = _ended_leases(part)
     turns = _due_turns(part, token_prefix)
+    first = _first_turns(part, f"{token_prefix}b", min(first_turns, TURNS_MAX - len(turns)))
     part.wake_all(made)
-    return Tick(_next_due_ms(part), leases, tuple(messages), turns)
+    more = any(batch.waiting for batch in part.batches.values())
+    return Tick(_next_due_ms(part), leases, tuple(messages), turns, first, more, tuple(cancels))
+
+
+def _to_cancel(part: Partition, timer: BatchCancel) -> list[BatchToCancel]:
+    found = cancel_chunk(part, timer)
+    if found is None:
+        del part.timers[timer]
+        return []
+    part.timers[timer] = part.now() + HOLD_MS
+    return [found]
+
+
+def _first_turns(part: Partition, token_prefix: str, most: int) -> tuple[Turn, ...]:
+    """Of jobs of batches, some of each batch in turn."""
+    turns: list[Turn] = []
+    while len(turns) < most and (batch := next((one for one in part.batches.values() if one.waiting), None)):
+        part.batches[batch.new.key] = part.batches.pop(batch.new.key)
+        some, batch.waiting = batch.waiting[:FIRST_OF_BATCH], batch.waiting[FIRST_OF_BATCH:]
+        room = most - len(turns)
+        some, batch.waiting = some[:room], [*some[room:], *batch.waiting]
+        jobs = [job for job in map(part.job, some) if job is not None and not job.is_final and not job.turn_token]
+        turns += [part.lease_turn(job, f"{token_prefix}{len(turns) + i}") for i, job in enumerate(jobs)]
+    return tuple(turns)
 
 
 def _ended_leases(part: Partition) -> tuple[EndedLease, ...]:
@@ -95,6 +138,8 @@ def fire(part: Partition, timer: Timer, order: Order, made: Counter[str], messag
             outgoing = part.outbox[timer.message]
             part.send_later(timer.message, HOLD_MS)
             messages.append(DueMessage(timer.message, outgoing.body, outgoing.tries))
+        case BatchCancel():
+            raise AssertionError("handed out by the tick")
         case _:
             assert_never(timer)
 
