@@ -50,6 +50,13 @@ class ErrorCode(StrEnum):
     CONNECTION_CONFIGURED = "connection_configured"
     TOO_MANY_CONNECTIONS = "too_many_connections"
     RUN_FAILED = "run_failed"
+    BLUEPRINT_INVALID = "blueprint_invalid"
+    BLUEPRINT_IN_CODE = "blueprint_in_code"
+    VERSION_NOT_FOUND = "version_not_found"
+    TOO_MANY_BLUEPRINTS = "too_many_blueprints"
+    PRECONDITION_FAILED = "precondition_failed"
+    ROLLOUT_NOT_FOUND = "rollout_not_found"
+    ROLLOUT_REFUSED = "rollout_refused"
     INTERNAL = "internal"
 
 
@@ -99,6 +106,13 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.CONNECTION_CONFIGURED: 409,
     ErrorCode.TOO_MANY_CONNECTIONS: 409,
     ErrorCode.RUN_FAILED: 500,
+    ErrorCode.BLUEPRINT_INVALID: 400,
+    ErrorCode.BLUEPRINT_IN_CODE: 409,
+    ErrorCode.VERSION_NOT_FOUND: 404,
+    ErrorCode.TOO_MANY_BLUEPRINTS: 409,
+    ErrorCode.PRECONDITION_FAILED: 412,
+    ErrorCode.ROLLOUT_NOT_FOUND: 404,
+    ErrorCode.ROLLOUT_REFUSED: 409,
     ErrorCode.INTERNAL: 500,
 }
 

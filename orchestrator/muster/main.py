@@ -268,7 +268,7 @@ async def _reload_on_change(engine: Engine, settings: Settings) -> None:
     if not paths:
         return
     # Only source: the folder may also hold .muster, where the embedded engine writes all the time.
-    async for _ in awatch(*paths, watch_filter=PythonFilter()):
+    async for _ in awatch(*paths, watch_filter=PythonFilter(extra_extensions=(".yaml", ".yml"))):
         for place in settings.blueprints:
             try:
                 loaded = engine.blueprints.reload(place)

@@ -26,6 +26,7 @@ from muster.engine.planning import Planning
 from muster.engine.reasons import Code, Explanation, Reason
 from muster.engine.settings import EngineSettings, FileSettings
 from muster.engine.story import Place
+from muster.engine.versions import Versions
 from muster.engine.views import (
     Batch,
     BatchMember,
@@ -118,6 +119,7 @@ async def _nothing_to_prune() -> int:
 class FakeEngine:
     def __init__(self, registry: FakeBlueprints | None = None) -> None:
         self.blueprints = registry or blueprints()
+        self.versions = Versions(MemoryStore(MemoryState()), Registry(), lambda: NOW, 1_000)
         self.counters = Metrics(version="0")
         store = MemoryStore(MemoryState())
         self.files = Files(store, FileSettings(Path("/nonexistent")), b"secret")

@@ -27,7 +27,7 @@ def wrong_batches(jobs: Mapping[str, Mapping[str, str]], dump: Dump) -> Iterator
             yield f"batch {batch} has {live} live jobs, and its time to live is {entry.ttl_ms}"
         if sum(counted.values()) != int(entry.value["n"]):
             yield f"batch {batch} has {entry.value['n']} jobs, and counts {sum(counted.values())}"
-    yield from (f"jobs of batch {batch}, which is none" for batch, _ in dump.of("bj:") if batch not in batches)
+    yield from (f"jobs of batch {batch}, which is none" for batch, _ in dump.of("bm:") if batch not in batches)
     waiting = {batch for batch, _ in dump.of("bq:")}
     if waiting != {batch for batch, _ in dump.value("bl").items()}:
         yield f"batches {waiting} have jobs that wait for their first turn, the list has others"

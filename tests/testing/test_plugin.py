@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 from tests.docs.blocks import ROOT
 
 
-def test_the_example_beside_the_blueprints_passes_with_the_plugin_alone() -> None:
+def test_the_examples_beside_the_blueprints_pass_with_the_plugin_alone() -> None:
     path = os.pathsep.join((str(ROOT / "orchestrator"), str(ROOT / "worker"), *sys.path))
     is_installed = "muster" in {point.name for point in entry_points(group="pytest11")}
     plugin = () if is_installed else ("-p", "muster.pytest_plugin")

@@ -17,6 +17,7 @@ from pydantic_core import to_jsonable_python
 from muster_worker.answers import read_answer
 from muster_worker.backoff import Backoff
 from muster_worker.batch_client import BatchCalls
+from muster_worker.client_blueprints import BlueprintCalls
 from muster_worker.codec import encode
 from muster_worker.errors import Unreachable
 from muster_worker.file_transfer import fetch_file, send_file
@@ -231,7 +232,7 @@ _STATUS: Final = TypeAdapter(_Status)
 _ITEMS: Final = TypeAdapter(_Items)
 
 
-class Client(BatchCalls, ScheduleCalls):
+class Client(BatchCalls, BlueprintCalls, ScheduleCalls):
     """Use it with `async with`. All methods raise ClientError or one of its subclasses.
 
     Args:

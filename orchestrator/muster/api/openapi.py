@@ -147,6 +147,8 @@ def _described(operation: Operation, models: ModelSchemas) -> dict[str, Any]:
         if operation.takes_lines:
             content[NDJSON] = {"schema": {"type": "string", "description": "An object a line, as one of `jobs`."}}
         row["requestBody"] = {"required": _has_required(operation), "content": content}
+    elif operation.documents:
+        row["requestBody"] = {"required": True, "content": {kind: {"schema": {}} for kind in operation.documents}}
     elif operation.takes_form:
         schema = _form(operation, models)
         row["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": schema}}}

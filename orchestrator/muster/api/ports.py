@@ -18,6 +18,7 @@ from muster.engine.live import CaughtUp, Page
 from muster.engine.live_events import LiveEvent
 from muster.engine.planning import Planning
 from muster.engine.reasons import Explanation
+from muster.engine.versions import Versions
 from muster.engine.views import (
     Batch,
     CommandSocket,
@@ -97,6 +98,9 @@ class Engine(Protocol):
 
     @property
     def bulk(self) -> Bulk: ...
+
+    @property
+    def versions(self) -> Versions: ...
 
     @property
     def planning(self) -> Planning: ...

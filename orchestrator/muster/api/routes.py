@@ -32,6 +32,7 @@ from muster.api import (
 from muster.api import connection_models as cm
 from muster.api import models as m
 from muster.api import schedule_models as sm
+from muster.api.blueprint_routes import BLUEPRINT_OPERATIONS
 from muster.api.operations import KIBIBYTE, NDJSON, Answer, Auth, Operation, Tag
 from muster.api.parameters import seconds_parameter, text_parameter, whole_parameter
 from muster.errors import ErrorCode as E
@@ -200,7 +201,9 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     Operation("GET", "/api/v1/blueprints/{blueprint_name}/graph", client.get_graph, "A blueprint's graph",
               Tag.BLUEPRINTS, (Answer(200, "States and transitions.", media_type="text/vnd.graphviz",
                                       example='digraph "orders" {}\n'),),
-              Auth.CLIENT, parameters=(_FORMAT,), errors=(E.BLUEPRINT_NOT_FOUND, E.INVALID_PARAMETER)),
+              Auth.CLIENT, parameters=(_FORMAT, text_parameter("version", "Of this version, or number.")),
+              errors=(E.BLUEPRINT_NOT_FOUND, E.VERSION_NOT_FOUND, E.INVALID_PARAMETER)),
+    *BLUEPRINT_OPERATIONS,
     Operation("GET", "/api/v1/webhooks/secret", client.get_webhook_secret, "The secret of one's webhooks", Tag.JOBS,
               (Answer(200, "Verify the `webhook-signature` of deliveries with it.", m.WebhookSecret,
                       example={"secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}),), Auth.CLIENT),

@@ -84,6 +84,16 @@ class Blueprint(Generic[InT, DataT]):
         self._shapes: dict[str, Shape] = {}
         self._owner = Owner(name, self._read_input, self._read_data, self._dump_data)
 
+    @staticmethod
+    def from_dict(spec: Mapping[str, Any], *, name: str = "") -> "Blueprint[Any, Any]":
+        """A blueprint that is data (docs/guides/blueprints-as-data.md). *name*: its own, where *spec* has none.
+
+        Raises BlueprintError with all problems, each with a JSON pointer.
+        """
+        from muster.blueprint.data.definition import from_dict
+
+        return from_dict(spec, name=name)
+
     def __repr__(self) -> str:
         return f"<blueprint {self.name!r} version {self.version_number}>"
 

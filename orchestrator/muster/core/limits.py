@@ -63,6 +63,10 @@ PRIORITY_MAX: Final = 32
 """Priority bands are strict; inside one band flows share fairly."""
 CONNECTIONS_MAX: Final = 1_000
 """Saved connections of one tenant, and of the file."""
+BLUEPRINT_NAMES_MAX: Final = 1_000
+"""Names of blueprints that are data, or steered: every replica holds all of them."""
+BLUEPRINT_VERSIONS_MAX: Final = 50
+"""Versions of one blueprint that is data, kept for their jobs."""
 CRON_CHARACTERS_MAX: Final = 200
 SLOT_LATE_MS: Final = 3_600_000
 """A schedule's slot that nobody could run at its time is still run so much later, and only the newest one."""

@@ -38,6 +38,7 @@ from muster.engine.signals import Signals
 from muster.engine.speeds import Speeds
 from muster.engine.ticker import Ticker
 from muster.engine.turns import ApprovalTokens, TurnRules, Turns
+from muster.engine.versions import Versions
 from muster.engine.views import Dashboard, WorkerDescription
 from muster.engine.watchers import Watchers
 from muster.engine.webhooks import WebhookSender
@@ -99,6 +100,7 @@ class Engine:
         for ticker in self._tickers:
             ticker.on_cancel = bulk.cancel_some
         self.start_batch, self.batch, self.cancel_batch = batches.start_batch, batches.batch, batches.cancel_batch
+        self.versions = Versions(store, self.blueprints, settings.now, settings.retention_ms)
         self.connections = Connections(store, self.blueprints, settings.connections, jobs.submit, catalog.tagged)
         firing = Firing(jobs.submit, catalog.tagged, jobs.cancel, settings.retention_ms)
         self.schedules = Schedules(store, self.connections, firing, settings.replica)
@@ -158,9 +160,11 @@ class Engine:
         self._tickers[partition_of(job)].hint(delay_ms)
 
     async def publish_blueprints(self) -> None:
-        """Tell the store which graphs this replica has, under name, version and content hash."""
-        for blueprint in self.blueprints.all():
-            await self._store.publish_blueprint(blueprint.name, blueprint.version, graph_json(blueprint.graph).decode())
+        """Tell the store which graphs of code this replica has, by name and version, and learn what is data."""
+        for blueprint in self.blueprints.code():
+            graph = graph_json(blueprint.graph).decode()
+            await self._store.blueprints.publish(blueprint.name, blueprint.version, graph)
+        await self.versions.sync()
 
     def start(self) -> None:
         for ticker in self._tickers:
@@ -168,6 +172,7 @@ class Engine:
         self._background.loop(self._fleet.run())
         self._background.loop(self._pruning.run())
         self._background.loop(self.schedules.run())
+        self._background.loop(self.versions.run())
 
     async def tick(self) -> None:
         """Deal with what is due now, in place of the loops of `start`: for whoever moves the clock."""
@@ -197,8 +202,8 @@ class Engine:
     def on_message(self, partition: int, text: str) -> None:
         """A message to this replica.
 
-        `c|class`: work is ready; `j|job`, `l|job`, `w|worker`: it, its log changed; `t|…`: a job of a followed tenant
-        did; `x|worker|task`: cancel.
+        `b`: a blueprint was changed; `c|class`: work is ready; `j|job`, `l|job`, `w|worker`: it, its log changed;
+        `t|…`: a job of a followed tenant did; `x|worker|task`: cancel.
         """
         kind, _, rest = text.partition("|")
         self._live.hear(partition, text)
@@ -210,6 +215,8 @@ class Engine:
             self._journal.announce(JobId(rest))
         elif kind == "w":
             self._fleet.changed_elsewhere(rest)
+        elif kind == "b":
+            self.versions.hear()
         elif kind == "x":
             worker, _, task = rest.partition("|")
             self._background.spawn(self._send_cancel_here(worker, task))
@@ -223,6 +230,7 @@ class Engine:
         self._watchers.announce_all()
         self._journal.announce_all()
         self._live.look_again()
+        self.versions.hear()
 
     async def ready(self) -> bool:
         return not self._jobs.draining and await self._store.ping()
@@ -232,6 +240,7 @@ class Engine:
         self._fleet.forget()
         self._dispatcher.forget_registrations()
         self._dispatcher.recall()
+        self.versions.hear()
 
     async def register(self, worker: WorkerDescription) -> EngineSettings:
         await self._fleet.register(worker)

@@ -8,6 +8,7 @@ from typing import Final
 
 import orjson
 
+from muster.blueprint.definition import AnyBlueprint
 from muster.blueprint.problems import InputInvalid
 from muster.blueprint.registry import Registry
 from muster.core import events as ev
@@ -83,9 +84,11 @@ class Jobs:
             return Submitted(job, created=True, record=await self._watchers.end(job, watch, order.wait_ms))
 
     def new_job(self, order: JobOrder, job: JobId) -> NewJob:
-        """The job of an order that was checked, under this id."""
-        blueprint = self._blueprints.get(order.blueprint)
+        """The job of an order that was checked, under this id. Raises: MusterError INVALID_INPUT, INVALID_BODY."""
+        blueprint = self._blueprints.for_job(order.blueprint, job)
         assert blueprint is not None, "it was checked"
+        if blueprint is not self._blueprints.get(order.blueprint):
+            _check_input(order, blueprint)
         return NewJob(
             id=job,
             tenant=order.tenant,
@@ -118,14 +121,7 @@ class Jobs:
                 check_url(order.webhook_url, allow_private=self._settings.webhooks_allow_private)
             except UrlRefused as error:
                 raise MusterError(ErrorCode.WEBHOOK_URL_REFUSED, f"webhook_url: {error}") from error
-        try:
-            blueprint.validate_input(order.initial_data)
-        except InputInvalid as error:
-            raise MusterError(
-                ErrorCode.INVALID_INPUT,
-                f"initial_data does not fit blueprint {order.blueprint!r}: {error}",
-                extra={"errors": error.errors},
-            ) from error
+        _check_input(order, blueprint)
 
     def _job_id(self, order: JobOrder) -> JobId:
         """Jobs with one idempotency key meet in one partition; the others are spread."""
@@ -276,6 +272,17 @@ def fingerprint_of(order: JobOrder) -> str:
     asked = [order.blueprint, order.initial_data, order.webhook_url, *([order.tags] if order.tags else [])]
     body = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(body, digest_size=16).hexdigest()
+
+
+def _check_input(order: JobOrder, blueprint: AnyBlueprint) -> None:
+    try:
+        blueprint.validate_input(order.initial_data)
+    except InputInvalid as error:
+        raise MusterError(
+            ErrorCode.INVALID_INPUT,
+            f"initial_data does not fit blueprint {order.blueprint!r}: {error}",
+            extra={"errors": error.errors},
+        ) from error
 
 
 def job_not_found() -> MusterError:

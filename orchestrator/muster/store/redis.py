@@ -37,10 +37,11 @@ from muster.store.base import (
     Tick,
     Turn,
 )
-from muster.store.keys import global_tag, partition_tags, short_hash, wake_channel
+from muster.store.keys import EVERYBODY, global_tag, partition_tags, short_hash, wake_channel
 from muster.store.link import CONNECT_TIMEOUT_S, Address, Link, LinkDown, ServerError, Traffic
 from muster.store.payloads import CARRIERS, Arg, Offload, PayloadGone, Payloads, Value, holds_reference, plain
 from muster.store.redis_batches import RedisBatches, to_cancel_of
+from muster.store.redis_blueprints import RedisBlueprintRecords
 from muster.store.redis_connections import RedisConnectionRecords
 from muster.store.redis_figures import RedisFigures
 from muster.store.redis_files import RedisFileRecords
@@ -107,6 +108,7 @@ class RedisStore(JournalCalls, IndexCalls):
         self._tags = partition_tags(namespace, partitions)
         self._global = global_tag(namespace)
         self._partition_of_channel = {wake_channel(tag, replica).encode(): p for p, tag in enumerate(self._tags)}
+        self._partition_of_channel[wake_channel(self._tags[0], EVERYBODY).encode()] = 0
         self._on_message = on_message
         self._on_reconnect = on_reconnect
         self._link: Link | None = None
@@ -121,6 +123,7 @@ class RedisStore(JournalCalls, IndexCalls):
         self.standing = RedisStanding(self._run, self._tag_or_none, self._tags)
         self.batches = RedisBatches(self._call, self._run, self._tags)
         self.connections = RedisConnectionRecords(self._call, self._run, self._global)
+        self.blueprints = RedisBlueprintRecords(self._call, self._run, self._tags, self._global)
 
     @property
     def partitions(self) -> int:
@@ -506,9 +509,6 @@ class RedisStore(JournalCalls, IndexCalls):
 
     async def publish(self, replica: str, message: str) -> bool:
         return bool(await self._call("SPUBLISH", wake_channel(self._tags[0], replica), message))
-
-    async def publish_blueprint(self, name: str, version: str, graph: str) -> None:
-        await self._call("HSET", f"{self._global}bp", f"{name}|{version}", graph)
 
     async def secret(self, fresh: str) -> str:
         key = f"{self._global}meta"

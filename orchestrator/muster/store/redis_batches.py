@@ -38,7 +38,7 @@ class RedisBatches:
         return _batch(await self._call("HGETALL", f"{self._tags[partition]}ba:{key}"))
 
     async def page(self, partition: int, key: str, after: int, limit: int) -> tuple[tuple[int, JobId], ...]:
-        where = f"{self._tags[partition]}bj:{key}"
+        where = f"{self._tags[partition]}bm:{key}"
         flat = await self._call(
             "ZRANGE", where, f"({after}", "+inf", "BYSCORE", "LIMIT", 0, limit, "WITHSCORES"
         )  # fmt: skip

@@ -46,6 +46,11 @@ local function tag_job(kind, flow, tag, created, jid)
   return index
 end
 
+-- Live jobs of one version of a blueprint, by creation.
+local function version_index(blueprint, version)
+  return T .. 'bj:' .. string.sub(redis.sha1hex(blueprint .. '|' .. version), 1, 16)
+end
+
 local function each_tag(tags)
   return string.gmatch(tags or '', '[^,]+')
 end
@@ -352,7 +357,7 @@ local function end_batch(batch)
   local key = T .. 'ba:' .. batch
   local b = call('HMGET', key, 's', 'wb', 'ret', 'n', 'end', 'ct')
   call('PEXPIRE', key, b[3])
-  call('PEXPIRE', T .. 'bj:' .. batch, b[3])
+  call('PEXPIRE', T .. 'bm:' .. batch, b[3])
   if b[1] ~= 'closed' or b[5] then return end
   call('HSET', key, 'end', now)
   if b[2] == '' then return end

@@ -11,7 +11,7 @@ TWICE lines: those made are there; closing: the same
 -- @include _queue
 -- @include _commit
 local batch, tenant, id, webhook, retention, count = arg(), arg(), arg(), arg(), arg(), int()
-local key, members = T .. 'ba:' .. batch, T .. 'bj:' .. batch
+local key, members = T .. 'ba:' .. batch, T .. 'bm:' .. batch
 
 if call('EXISTS', key) == 0 then
   call('HSET', key, 'ten', tenant, 'id', id, 'ct', now, 's', 'open', 'cx', '0', 'n', 0, 'live', 0, 'wb', webhook, 'ret', retention)

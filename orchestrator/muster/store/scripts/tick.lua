@@ -75,7 +75,7 @@ local fire = {
       call('ZREM', T .. 'tm', member)
     else
       call('ZADD', T .. 'tm', now + hold, member)
-      local jobs = call('ZRANGE', T .. 'bj:' .. batch, '(' .. after, '+inf', 'BYSCORE', 'LIMIT', 0, 50, 'WITHSCORES')
+      local jobs = call('ZRANGE', T .. 'bm:' .. batch, '(' .. after, '+inf', 'BYSCORE', 'LIMIT', 0, 50, 'WITHSCORES')
       cancels[#cancels + 1] = { batch, tenant, after, jobs }
     end
   end,
