@@ -16,6 +16,8 @@ class ErrorCode(StrEnum):
     NOT_FOUND = "not_found"
     JOB_NOT_FOUND = "job_not_found"
     BATCH_NOT_FOUND = "batch_not_found"
+    BATCH_CLOSED = "batch_closed"
+    BATCH_FULL = "batch_full"
     TASK_NOT_FOUND = "task_not_found"
     WORKER_NOT_FOUND = "worker_not_found"
     BLUEPRINT_NOT_FOUND = "blueprint_not_found"
@@ -76,6 +78,8 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.NOT_FOUND: 404,
     ErrorCode.JOB_NOT_FOUND: 404,
     ErrorCode.BATCH_NOT_FOUND: 404,
+    ErrorCode.BATCH_CLOSED: 409,
+    ErrorCode.BATCH_FULL: 413,
     ErrorCode.TASK_NOT_FOUND: 404,
     ErrorCode.WORKER_NOT_FOUND: 404,
     ErrorCode.BLUEPRINT_NOT_FOUND: 404,

@@ -16,10 +16,12 @@ from muster.core.record import Context, JobRecord, Submission, Wait
 from muster.core.status import JobStatus
 from muster.engine.approval_tokens import ApprovalTokens
 from muster.engine.approvals import Caller, Given, Look, Standing
+from muster.engine.bulk import Bulk
 from muster.engine.connections import Connections
 from muster.engine.demand import TaskDemand
 from muster.engine.figures import Figures
 from muster.engine.files import Files
+from muster.engine.jobs import Jobs
 from muster.engine.journal import EventsReply, EventsReport, LogEntry, LogPage, Steps, StepView
 from muster.engine.live import CaughtUp, JobChanged, Page
 from muster.engine.live_events import JobEnded, LiveEvent
@@ -27,7 +29,7 @@ from muster.engine.operations import Operations
 from muster.engine.pausing import Pausing
 from muster.engine.planning import Planning
 from muster.engine.reasons import Code, Explanation, Reason
-from muster.engine.settings import FileSettings
+from muster.engine.settings import EngineSettings, FileSettings
 from muster.engine.story import Place
 from muster.engine.versions import Versions
 from muster.engine.views import (
@@ -166,6 +168,7 @@ class FakeEngine:
         pausing = Pausing(store, cast("Any", self), cast("Any", None), cast("Any", None), _no_hint, history=False)
         self.operations = Operations(pausing)  # of a store without jobs; tests/operations ask it of one with
         self.approvals = FakeApprovals(self)
+        self.bulk = Bulk(store, cast("Jobs", None), EngineSettings("fake"), lambda _job, _delay_ms: None)
         self.planning = Planning(store, self.connections, lambda: NOW)
         self.records: dict[str, JobRecord] = {}
         self.orders: list[JobOrder] = []

@@ -10,6 +10,7 @@ from muster.core.ids import split_task_id
 from muster.core.status import JobStatus
 from muster.store.keys import KEY_KINDS, version_hash
 
+from tests.support.batches import wrong_batches
 from tests.support.dump import Dump, Entry
 
 UNPROMPTED = {JobStatus.WAITING_FOR_HUMAN, JobStatus.WAITING}
@@ -31,6 +32,7 @@ def violations(dump: Dump) -> list[str]:
         *scan.wrong_counts(),
         *scan.wrong_questions(),
         *scan.wrong_lifetimes(),
+        *wrong_batches(scan.jobs, dump),
     ]
 
 
@@ -58,7 +60,13 @@ class Scan:
 
     @cached_property
     def turns(self) -> dict[str, float]:
-        return dict(self.dump.value("D"))
+        first = {job: 0.0 for _, entry in self.dump.of("bq:") for job in entry.value}
+        return {**{job: at for job, at in first.items() if self.awaits_first_turn(job)}, **dict(self.dump.value("D"))}
+
+    def awaits_first_turn(self, job: str) -> bool:
+        """Of a batch; who was cancelled or deleted meanwhile is passed over when its turn comes."""
+        fields = self.jobs.get(job, {})
+        return fields.get("fin") == "0" and fields.get("tl") == ""
 
     @cached_property
     def leases(self) -> dict[str, float]:

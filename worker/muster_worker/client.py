@@ -17,6 +17,7 @@ from pydantic_core import to_jsonable_python
 from muster_worker.answers import read_answer
 from muster_worker.approvals import ApprovalCalls
 from muster_worker.backoff import Backoff
+from muster_worker.batch_client import BatchCalls
 from muster_worker.client_blueprints import BlueprintCalls
 from muster_worker.client_fleet import FleetCalls
 from muster_worker.codec import encode
@@ -143,6 +144,11 @@ class BatchState(BaseModel):
         """All jobs are over."""
         return all(status in FINAL_STATUSES for status in self.counts)
 
+    @property
+    def is_over(self) -> bool:
+        """Nothing will happen to it any more: all jobs are over, and of a stream all lines have come."""
+        return self.is_final and getattr(self, "state", None) in {None, "finished"}
+
 
 class StartedBatch(BaseModel):
     batch_id: str
@@ -233,7 +239,7 @@ _STATUS: Final = TypeAdapter(_Status)
 _ITEMS: Final = TypeAdapter(_Items)
 
 
-class Client(ApprovalCalls, BlueprintCalls, FleetCalls, JobOperations[JobState], ScheduleCalls):
+class Client(ApprovalCalls, BatchCalls, BlueprintCalls, FleetCalls, JobOperations[JobState], ScheduleCalls):
     """Use it with `async with`. All methods raise ClientError or one of its subclasses.
 
     Args:

@@ -83,6 +83,10 @@ class StartBatch(Request):
         Annotated[StrictStr, Field(min_length=1, max_length=BATCH_ID_CHARACTERS_MAX)] | None,
         Field(description="Names the batch; sent again with it, no job is started twice. Made up if not given."),
     ] = None
+    order: Annotated[
+        Literal["parallel"],
+        Field(description="They run side by side. For one after the other start a job of the blueprint `sequence`."),
+    ] = "parallel"
     jobs: Annotated[list[BatchJob], Field(min_length=1, max_length=BATCH_JOBS_MAX)]
 
 
@@ -418,6 +422,22 @@ class BatchStarted(Answer):
     jobs: Annotated[list[str], Field(description="Their ids, in the order they were given.")]
 
 
+class RefusedLine(Answer):
+    line: int
+    code: str
+    detail: str
+
+
+class BatchLoaded(Answer):
+    """What became of a stream of lines."""
+
+    batch_id: str
+    accepted: int
+    already_there: Annotated[int, Field(description="Lines that were taken when the same batch was sent before.")]
+    refused: int
+    errors: Annotated[list[RefusedLine], Field(description="The first 1000 of them.")]
+
+
 class BatchMember(Answer):
     job_id: str
     status: str
@@ -428,7 +448,15 @@ class BatchState(Answer):
     total: int
     counts: Annotated[dict[str, int], Field(description="By status, those that occur.")]
     cost_micros: int
-    jobs: Annotated[list[BatchMember], Field(description="In the order of their creation.")]
+    jobs: Annotated[
+        list[BatchMember], Field(description="In the order of their creation; none of a stream: see its `results`.")
+    ]
+    live: Annotated[int | None, Field(description="Of a stream: jobs that are not over.")] = None
+    state: Annotated[Literal["open", "running", "cancelling", "finished"] | None, Field(description="Of a stream.")] = (
+        None
+    )
+    created_at: AwareDatetime | None = None
+    finished_at: Annotated[AwareDatetime | None, Field(description="When its last job was over.")] = None
 
 
 class BatchCancelled(Answer):

@@ -10,6 +10,7 @@ from muster.core.ids import JobId, UnixMs
 from muster.core.matching import Offer
 from muster.core.record import JobRecord
 from muster.core.status import JobStatus
+from muster.engine.bulk import Bulk
 from muster.engine.connections import Connections
 from muster.engine.demand import TaskDemand
 from muster.engine.figures import Figures
@@ -103,6 +104,9 @@ class Engine(Protocol):
 
     @property
     def connections(self) -> Connections: ...
+
+    @property
+    def bulk(self) -> Bulk: ...
 
     @property
     def versions(self) -> Versions: ...

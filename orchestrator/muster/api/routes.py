@@ -12,6 +12,7 @@ from muster.api import approval_models as am
 from muster.api import (
     approval_page,
     approvals,
+    batch_stream,
     batches,
     client,
     client_socket,
@@ -38,7 +39,7 @@ from muster.api import operation_models as om
 from muster.api import schedule_models as sm
 from muster.api.blueprint_routes import BLUEPRINT_OPERATIONS
 from muster.api.fleet_routes import FLEET_OPERATIONS
-from muster.api.operations import KIBIBYTE, Answer, Auth, Operation, Tag
+from muster.api.operations import KIBIBYTE, NDJSON, Answer, Auth, Operation, Tag
 from muster.api.parameters import seconds_parameter, text_parameter, whole_parameter
 from muster.errors import ErrorCode as E
 
@@ -206,12 +207,23 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
               (Answer(200, "Steps of the newest attempts, and the job's metadata.", m.JobSteps),), Auth.CLIENT,
               errors=_JOB),
     Operation("POST", "/api/v1/batches", batches.start_batch, "Start many jobs", Tag.BATCHES,
-              (Answer(201, "All are stored and started.", m.BatchStarted),), Auth.CLIENT, body=m.StartBatch,
-              errors=(E.BLUEPRINT_NOT_FOUND, E.INVALID_INPUT, E.IDEMPOTENCY_CONFLICT, E.STORE_FULL, E.SHUTTING_DOWN,
+              (Answer(201, "All are stored and started; of NDJSON, what became of the lines.",
+                      m.BatchStarted | m.BatchLoaded),), Auth.CLIENT, body=m.StartBatch, takes_lines=True,
+              parameters=(text_parameter("id", "Of NDJSON: names the batch, as the member `id`."),
+                          text_parameter("blueprint", "Of NDJSON: of lines that name none."),
+                          text_parameter("webhook_url", "Of NDJSON: told by POST, once, when the last job is over.")),
+              errors=(E.WEBHOOK_URL_REFUSED, E.INVALID_PARAMETER, E.BATCH_FULL,
+                      E.BLUEPRINT_NOT_FOUND, E.INVALID_INPUT, E.IDEMPOTENCY_CONFLICT, E.STORE_FULL, E.SHUTTING_DOWN,
                       *_STORE)),
     Operation("GET", "/api/v1/batches/{batch_id}", batches.get_batch, "Where a batch stands", Tag.BATCHES,
               (Answer(200, "Its jobs, oldest first; those that have expired are not counted.", m.BatchState),),
               Auth.CLIENT, errors=_BATCH),
+    Operation("GET", "/api/v1/batches/{batch_id}/results", batch_stream.stream_results, "The results of a batch",
+              Tag.BATCHES, (Answer(200, "An object a line, in the order of the batch's lines.", media_type=NDJSON,
+                                   example='{"line":1,"job_id":"018f…","status":"finished","result":{}}\n'),),
+              Auth.CLIENT, errors=(E.INVALID_PARAMETER, *_BATCH), head=False,
+              parameters=(text_parameter("status", "Only jobs of these statuses, separated by commas."),
+                          whole_parameter("after", "Only lines after this one."))),
     Operation("POST", "/api/v1/batches/{batch_id}/cancel", batches.cancel_batch, "Cancel a batch", Tag.BATCHES,
               (Answer(200, "On its way.", m.BatchCancelled),), Auth.CLIENT, errors=_BATCH),
     Operation("GET", "/api/v1/blueprints", client.list_blueprints, "What can be started", Tag.BLUEPRINTS,

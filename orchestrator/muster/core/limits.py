@@ -104,3 +104,7 @@ INTERVAL_MS_MAX: Final = 31_622_400_000
 """366 days."""
 JITTER_S_MAX: Final = 3_600
 PAUSE_REASON_CHARACTERS_MAX: Final = 500
+BATCH_LINES_MAX: Final = 100_000
+"""Jobs of one batch that comes as a stream: about 15 MB of the store's memory for their places alone."""
+FIRST_TURNS_MAX: Final = 16
+"""First turns of batches' jobs that a replica has under way in a partition: other jobs wait for no more than these."""

@@ -17,6 +17,7 @@ from muster.engine.approval_tokens import ApprovalTokens
 from muster.engine.approvals import Approvals
 from muster.engine.background import Background
 from muster.engine.batches import Batches
+from muster.engine.bulk import Bulk
 from muster.engine.catalog import Catalog
 from muster.engine.choosing import Choosing
 from muster.engine.classes import Classes
@@ -124,6 +125,9 @@ class Engine:
         catalog, costs, batches = Catalog(store), Costs(store), Batches(store, jobs)
         self.tagged, self.find = catalog.tagged, catalog.find
         self.costs, self.durations = costs.costs, costs.durations
+        self.bulk = bulk = Bulk(store, jobs, settings, self._hint)
+        for ticker in self._tickers:
+            ticker.on_cancel = bulk.cancel_some
         self.start_batch, self.batch, self.cancel_batch = batches.start_batch, batches.batch, batches.cancel_batch
         self.versions = Versions(store, self.blueprints, settings.now, settings.retention_ms)
         self.connections = Connections(store, self.blueprints, settings.connections, jobs.submit, catalog.tagged)

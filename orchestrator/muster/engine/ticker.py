@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from muster.core.events import TASK_FINISHED, TASK_RETRIED, event
 from muster.core.ids import JobId, TaskId, split_task_id
+from muster.core.limits import FIRST_TURNS_MAX
 from muster.core.record import TaskItem
 from muster.core.retry import POISON_TASK, Again, Back, Deliver, TaskRules, Trials, after_failure, after_loss
 from muster.core.timeouts import CODE_OF, said
@@ -31,7 +32,9 @@ from muster.store.base import (
     StoreFull,
     StoreUnavailable,
     Tick,
+    Turn,
 )
+from muster.store.batch_records import BatchToCancel
 from muster.store.codec import dump_item
 
 log = logging.getLogger("muster.ticker")
@@ -85,6 +88,10 @@ class Ticker:
         self._stop = stop
         self._overdue = overdue
         self._ticks = 0
+        self._first_turns = 0
+        """Of jobs of batches, under way."""
+        self._more_first = False
+        self.on_cancel: Callable[[int, BatchToCancel], Coroutine[Any, Any, None]] = _nobody_cancels
         self._early = asyncio.Event()
         self._early_at: float | None = None
 
@@ -128,8 +135,11 @@ class Ticker:
     async def run_once(self) -> float:
         """One tick. Returns how many seconds from now something is due next."""
         self._ticks += 1
-        tick = await self._store.tick(self._partition, f"{self._replica}:{self._ticks}:{secrets.token_hex(4)}:")
+        prefix = f"{self._replica}:{self._ticks}:{secrets.token_hex(4)}:"
+        tick = await self._store.tick(self._partition, prefix, FIRST_TURNS_MAX - self._first_turns)
         self._handle(tick)
+        if tick.more_first and self._first_turns < FIRST_TURNS_MAX:
+            return 0.0
         if tick.next_due_ms is None:
             return TICK_EVERY_S
         return tick.next_due_ms / 1000
@@ -137,6 +147,12 @@ class Ticker:
     def _handle(self, tick: Tick) -> None:
         for turn in tick.turns:
             self._spawn(self._turns.run(turn))
+        self._first_turns += len(tick.first)
+        self._more_first = tick.more_first
+        for turn in tick.first:
+            self._spawn(self._first_turn(turn))
+        for some in tick.cancels:
+            self._spawn(self.on_cancel(self._partition, some))
         for lease in tick.leases:
             self._spawn(self._ended(lease))
         for job in tick.overdue:
@@ -152,6 +168,15 @@ class Ticker:
         """Where this is lost with its replica, a worker's next heartbeat says that the task is not its own any more."""
         for task, worker in dropped:
             await self._stop(worker, task)
+
+    async def _first_turn(self, turn: Turn) -> None:
+        """Of a job of a batch. Half of them must be over before more are taken, so that a tick brings several."""
+        try:
+            await self._turns.run(turn)
+        finally:
+            self._first_turns -= 1
+            if self._more_first and self._first_turns == FIRST_TURNS_MAX // 2:
+                self.hint(0)
 
     async def _sweep(self) -> None:
         state = await self._store.queue(self._partition)
@@ -236,3 +261,7 @@ def _message(lease: EndedLease, then: Again | Deliver) -> str:
         return f"worker {lease.worker!r} fell silent; {lease.losses + 1} workers lost on this task"
     note = then.note if isinstance(then, Deliver) else ""
     return said(lease.timeout, lease.worker) + (f" ({note})" if note else "")
+
+
+async def _nobody_cancels(_partition: int, _some: BatchToCancel) -> None:
+    """Until the engine says who does, they come again."""

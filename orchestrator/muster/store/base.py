@@ -21,6 +21,7 @@ from muster.store.journal import JournalStore
 from muster.store.keys import short_hash
 
 if TYPE_CHECKING:
+    from muster.store.batch_records import BatchRecords, BatchToCancel
     from muster.store.blueprint_records import BlueprintRecords
     from muster.store.connection_records import ConnectionRecords
     from muster.store.figures import FigureRecords
@@ -381,6 +382,10 @@ class Tick:
     overdue: tuple[JobId, ...] = ()
     """Jobs whose deadline has passed; they come again until somebody asks for their end."""
     escalations: tuple[DueEscalation, ...] = ()
+    first: tuple[Turn, ...] = ()
+    more_first: bool = False
+    """Further jobs of batches wait for their first turns."""
+    cancels: "tuple[BatchToCancel, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -463,6 +468,11 @@ class Store(JournalStore, IndexStore, Protocol):
         ...
 
     @property
+    def batches(self) -> "BatchRecords":
+        """Jobs that came in one stream."""
+        ...
+
+    @property
     def connections(self) -> "ConnectionRecords":
         """Saved connections and their schedules."""
         ...
@@ -536,7 +546,9 @@ class Store(JournalStore, IndexStore, Protocol):
         """
         ...
 
-    async def tick(self, partition: int, token_prefix: str) -> Tick: ...
+    async def tick(self, partition: int, token_prefix: str, first_turns: int = 0) -> Tick:
+        """What is due; beside it up to *first_turns* of jobs of batches, of each batch some."""
+        ...
 
     async def settle(self, partition: int, message: str, tries: int, retry_in_ms: int | None) -> None: ...
 

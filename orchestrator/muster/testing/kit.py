@@ -1,7 +1,7 @@
 """The test kit: what a test makes, and asks for everything else."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -18,9 +18,11 @@ from muster.blueprint.definition import AnyBlueprint, Blueprint
 from muster.blueprint.registry import Registry
 from muster.core.connection import Connection, read_connection
 from muster.core.ids import UnixMs
+from muster.engine.bulk import Line, Loaded
 from muster.engine.connection_file import with_planned
 from muster.engine.views import JobOrder
 from muster.errors import MusterError
+from muster.store.batch_records import StoredBatch
 from muster.testing.answers import Mock, Mocks
 from muster.testing.clock import NOON, VirtualClock
 from muster.testing.crashes import Crashed, Story, differences, outcome_of, spread
@@ -136,6 +138,33 @@ class TestMuster:
         """
         job = await self.start(blueprint, input, tags=tags, deadline=deadline)
         return await job.ends()
+
+    async def load_batch(
+        self,
+        blueprint: AnyBlueprint | str,
+        inputs: Sequence[Any],
+        *,
+        batch_id: str = "batch",
+        webhook_url: str | None = None,
+    ) -> Loaded:
+        """Start a job of the blueprint for each of *inputs*, as one batch, and let them go as far as they can.
+
+        What was refused is told, not raised; the same batch again starts nothing twice. The jobs are in `jobs`.
+        """
+        name = self._name_of(blueprint)
+        orders = [JobOrder(TENANT, name, to_jsonable_python(one)) for one in inputs]
+
+        async def lines() -> AsyncIterator[list[Line]]:
+            for number, order in enumerate(orders, 1):
+                yield [(number, order)]
+
+        loaded = await self.machine.ask(lambda engine: engine.bulk.load(TENANT, batch_id, webhook_url, lines()))
+        await self.machine.settle()
+        return loaded
+
+    async def batch(self, batch_id: str = "batch") -> StoredBatch | None:
+        """How the batch stands: its counts by status, how many live, and when it was over."""
+        return await self.machine.ask(lambda engine: engine.bulk.batch(TENANT, batch_id))
 
     def jobs(self, blueprint: str | None = None) -> tuple[TestJob, ...]:
         """All jobs there are, children and scheduled ones too, oldest first."""

@@ -218,6 +218,7 @@ class Machine:
         (part,) = self.state.partitions
         leases = [task.lease_ends_at for task in part.tasks.values() if task.status is TaskStatus.LEASED]
         turns = [job.turn_at for job in part.jobs.values() if job.turn_at is not None]
+        turns += [self.clock() for batch in part.batches.values() if batch.waiting]
         runs = [at for run in self._runs for at in (run.until, run.signs_at) if at is not None]
         looks = [] if self._replica is None or self._replica.looks_at is None else [self._replica.looks_at]
         due = min([*leases, *turns, *part.timers.values(), *runs, *looks], default=None)

@@ -25,6 +25,7 @@ from muster.store.base import (
 )
 from muster.store.keys import short_hash
 from muster.store.memory.approvals import close_question, open_question
+from muster.store.memory.batching import count
 from muster.store.memory.model import PAUSED, Deadline, GraceEnd, Job, Outgoing, WaitEnd
 from muster.store.memory.operations import let_go
 from muster.store.memory.partition import Partition
@@ -38,7 +39,7 @@ def submit(part: Partition, new: NewJob, token: str, first: Commit | None, repli
         existing = _known_by_key(part, new)
         if existing is not None:
             return existing
-        known = _make_job(part, new, token, part.now() + TURN_LEASE_MS)
+        known = make_job(part, new, token, part.now() + TURN_LEASE_MS)
         if first is None:
             part.announce_to_tenant(known, 0)
     if first is not None:
@@ -59,7 +60,7 @@ def _known_by_key(part: Partition, new: NewJob) -> Existing | None:
     return None
 
 
-def _make_job(part: Partition, new: NewJob, token: str, turn_at: int, latest: UnixMs | None = None) -> Job:
+def make_job(part: Partition, new: NewJob, token: str, turn_at: int | None, latest: UnixMs | None = None) -> Job:
     record = new.record(UnixMs(part.now()))
     if (deadline := min((at for at in (record.deadline_at, latest) if at is not None), default=None)) is not None:
         record = replace(record, deadline_at=deadline)
@@ -122,7 +123,7 @@ def _wait_for(part: Partition, job: Job, c: Commit, *, cancelling: bool) -> None
     if c.signal and not cancelling:
         _take_signal(job)
     if c.child is not None and not cancelling:
-        child = _make_job(part, c.child, "", part.now(), job.record.deadline_at)
+        child = make_job(part, c.child, "", part.now(), job.record.deadline_at)
         part.announce_to_tenant(child, 0)
         job.child = child.id
 
@@ -149,7 +150,9 @@ def _start_wave(part: Partition, job: Job, c: Commit) -> None:
 
 def _write(part: Partition, job: Job, c: Commit, context: Context) -> None:
     now = UnixMs(part.now())
+    before = job.record.status
     part.set_status(job, c.status)
+    count(part, job, before, c.status)
     old = job.record
     job.turn_token, job.turn_at, job.committed_by = "", None, c.token
     job.record = replace(

@@ -17,6 +17,10 @@ PAUSED = "~paused"
 """Who holds the turn of a paused job."""
 
 
+HOLD_MS = 5_000
+"""What a tick handed out comes again after this time if nobody settled it."""
+
+
 @dataclass(slots=True)
 class Job:
     record: JobRecord
@@ -67,6 +71,8 @@ class Job:
     metadata: dict[str, str] = field(default_factory=dict[str, str])
     expires_at: int | None = None
     meter: str = ""
+    batch: str = ""
+    """The key of the batch it came with."""
     run_ms: int = 0
     """Of all runs of its tasks so far."""
 
@@ -233,6 +239,24 @@ class Escalation:
     wave: int
 
 
+@dataclass(frozen=True, slots=True)
+class BatchCancel:
+    """The jobs of a batch after this line are to be asked to end."""
+
+    batch: str
+    after: int
+
+
 Timer: TypeAlias = (
-    TaskStart | PreferenceEnd | WaitLimit | WaitEnd | GraceEnd | Unpark | Deadline | Drop | Delivery | Escalation
+    TaskStart
+    | PreferenceEnd
+    | WaitLimit
+    | WaitEnd
+    | GraceEnd
+    | Unpark
+    | Deadline
+    | Drop
+    | Delivery
+    | Escalation
+    | BatchCancel
 )

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from muster.core.ids import JobId, TaskId, UnixMs
 from muster.core.limits import TURN_LEASE_MS
@@ -13,6 +14,9 @@ from muster.store.codec import load_item
 from muster.store.memory.ledger import Ledger
 from muster.store.memory.model import Delivery, Drop, Job, Outgoing, PreferenceEnd, Task, TaskStart, Timer, WaitLimit
 from muster.store.memory.queue import FairQueue
+
+if TYPE_CHECKING:
+    from muster.store.memory.batching import Kept
 
 BAND_OF_PRIORITY_0 = 32
 CLEARED_PER_CLAIM_MAX = 256
@@ -40,6 +44,7 @@ class Partition:
         self.idempotency_keys: dict[str, tuple[JobId, str, int]] = {}
         """To the job, the fingerprint and when it is forgotten."""
         self.counts: Counter[str] = Counter()
+        self.batches: dict[str, Kept] = {}
         self.ledger = Ledger()
         self.tenant_watchers: dict[str, dict[str, int]] = {}
         """Replicas that are told of every change of a tenant's jobs, newest last: until when."""

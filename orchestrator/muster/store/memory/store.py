@@ -37,6 +37,7 @@ from muster.store.journal import Appended, Known, LiveRead, LogRead, NotedLine, 
 from muster.store.keys import short_hash
 from muster.store.memory import index, jobs, journal, steps, tasks, ticks
 from muster.store.memory.approvals import MemoryApprovals
+from muster.store.memory.batches import MemoryBatches
 from muster.store.memory.blueprints import MemoryBlueprintRecords
 from muster.store.memory.connections import MemoryConnectionRecords
 from muster.store.memory.figures import MemoryFigures
@@ -79,6 +80,7 @@ class MemoryState:
         self.approvals = MemoryApprovals(self.partitions)
         self.connections = MemoryConnectionRecords(self.now)
         self.fleet = MemoryFleet(self.now, self.workers, self.partitions, self.tell_all)
+        self.batches = MemoryBatches(self.partitions)
         self.blueprints = MemoryBlueprintRecords(self.now, self.partitions, self.tell_all)
         self.secret: str | None = None
 
@@ -145,6 +147,10 @@ class MemoryStore:
     @property
     def approvals(self) -> MemoryApprovals:
         return self._state.approvals
+
+    @property
+    def batches(self) -> MemoryBatches:
+        return self._state.batches
 
     @property
     def connections(self) -> MemoryConnectionRecords:
@@ -294,8 +300,8 @@ class MemoryStore:
         artifacts = self._state.files.artifacts_since(job, known.artifacts)
         return journal.read_live(found, index.with_worker(part, found), artifacts, known, watcher)
 
-    async def tick(self, partition: int, token_prefix: str) -> Tick:
-        return ticks.tick(self._state.partitions[partition], token_prefix)
+    async def tick(self, partition: int, token_prefix: str, first_turns: int = 0) -> Tick:
+        return ticks.tick(self._state.partitions[partition], token_prefix, first_turns)
 
     async def settle(self, partition: int, message: str, tries: int, retry_in_ms: int | None) -> None:
         part = self._state.partitions[partition]

@@ -3,18 +3,20 @@
 tick: fire what is due. Ended leases and messages are handed to the caller, who decides; they come again if it dies.
 
 KEYS  1 the partition's tag
-ARGV  leases max, timers max, turns max, turn token prefix, turn ttl ms, hold ms (before an ended lease or message comes again)
+ARGV  leases max, timers max, turns max, turn token prefix, turn ttl ms, hold ms (before an ended lease, message
+      or batch to cancel comes again), first turns of batches' jobs max
 OUT   {next due ms from now or '', leases, messages, turns, dropped (task, worker)..., jobs whose deadline has passed,
-      escalations}
+      escalations, first turns, whether there are more, batches to cancel}
       lease: {task, attempt, fence, worker or '', patient, limit that passed or '', losses, failures, policy, claimed ms
       ago, counts by code, first failure ms ago, ms until schedule_to_close or ''}
       message: {id, body, tries}; turn: {job, token, header, items}; escalation: {job, wave}
+      batch: {key, tenant, line after which, flat jobs and lines}
 TWICE what the first call handed out is held back, the rest is as at first
 ]]
 -- @include _queue
 -- @include _pause
-local leases_max, timers_max, turns_max, prefix, ttl, hold = int(), int(), int(), arg(), int(), int()
-local leases, messages, turns, ready, dropped, overdue, escalations = {}, {}, {}, {}, {}, {}, {}
+local leases_max, timers_max, turns_max, prefix, ttl, hold, first_max = int(), int(), int(), arg(), int(), int(), int()
+local leases, messages, turns, ready, dropped, overdue, escalations, cancels = {}, {}, {}, {}, {}, {}, {}, {}
 
 local fire = {
   t = function(member, tid)
@@ -112,6 +114,17 @@ local fire = {
       call('ZREM', T .. 'tm', member)
     end
   end,
+  b = function(member, rest)
+    local batch, after = string.match(rest, '^(.*)|(%d+)$')
+    local tenant = call('HGET', T .. 'ba:' .. batch, 'ten')
+    if not tenant then
+      call('ZREM', T .. 'tm', member)
+    else
+      call('ZADD', T .. 'tm', now + hold, member)
+      local jobs = call('ZRANGE', T .. 'bm:' .. batch, '(' .. after, '+inf', 'BYSCORE', 'LIMIT', 0, 50, 'WITHSCORES')
+      cancels[#cancels + 1] = { batch, tenant, after, jobs }
+    end
+  end,
   o = function(member, id)
     local m = call('HMGET', T .. 'ob:' .. id, 'b', 'n')
     if not m[1] then
@@ -157,6 +170,29 @@ for i, jid in ipairs(call('ZRANGEBYSCORE', T .. 'D', '-inf', now, 'LIMIT', 0, tu
   end
 end
 
+-- First turns of batches' jobs: of each batch some, then of the next.
+local first = {}
+local room = math.min(first_max, turns_max - #turns)
+while room > 0 do
+  local head = call('ZRANGE', T .. 'bl', 0, 0)[1]
+  if not head then break end
+  local waiting = T .. 'bq:' .. head
+  for _, jid in ipairs(call('LPOP', waiting, math.min(room, 8)) or {}) do
+    local j = call('HMGET', T .. 'j:' .. jid, 'fin', 'tl')
+    if j[1] == '0' and j[2] == '' then
+      local token = prefix .. 'b' .. room
+      local reply = lease_turn(jid, token, ttl)
+      first[#first + 1] = { jid, token, reply[1], reply[2] }
+      room = room - 1
+    end
+  end
+  if call('EXISTS', waiting) == 1 then
+    call('ZADD', T .. 'bl', call('ZRANGE', T .. 'bl', -1, -1, 'WITHSCORES')[2] + 1, head)
+  else
+    call('ZREM', T .. 'bl', head)
+  end
+end
+
 for cls, count in pairs(ready) do wake(cls, count) end
 
 local next_due = nil
@@ -164,4 +200,5 @@ for _, name in ipairs({ 'L', 'tm', 'D' }) do
   local head = call('ZRANGE', T .. name, 0, 0, 'WITHSCORES')
   if head[2] and (not next_due or tonumber(head[2]) < next_due) then next_due = tonumber(head[2]) end
 end
-return { next_due and tostring(math.max(0, next_due - now)) or '', leases, messages, turns, dropped, overdue, escalations }
+return { next_due and tostring(math.max(0, next_due - now)) or '', leases, messages, turns, dropped, overdue, escalations,
+  first, call('EXISTS', T .. 'bl'), cancels }
