@@ -25,6 +25,8 @@ from muster.engine.jobs import Jobs
 from muster.engine.journal import EventsReply, EventsReport, LogEntry, LogPage, Steps, StepView
 from muster.engine.live import CaughtUp, JobChanged, Page
 from muster.engine.live_events import JobEnded, LiveEvent
+from muster.engine.migrations import Order as MigrationOrder
+from muster.engine.migrations import Page as MigrationPage
 from muster.engine.operations import Operations
 from muster.engine.pausing import Pausing
 from muster.engine.planning import Planning
@@ -595,6 +597,9 @@ class FakeEngine:
     async def detach_socket(self, worker_id: str, socket: CommandSocket) -> None:
         if self.sockets.get(worker_id) is socket:
             del self.sockets[worker_id]
+
+    async def migrate(self, name: str, order: MigrationOrder, cursor: str | None = None) -> MigrationPage:
+        raise NotImplementedError
 
     async def ready(self) -> bool:
         self._check()

@@ -42,6 +42,7 @@ from muster.store.base import (
     Tick,
     Turn,
 )
+from muster.store.blueprint_records import Migration
 from muster.store.journal import Entry, Known, Line, Meta, Progress, Step, TaskEvents
 from muster.store.keys import short_hash
 
@@ -226,8 +227,16 @@ class StoreMachine(RuleBasedStateMachine):
         )
         glances = [sorted((glance.job, glance.status) for glance in search) for search in searches]
         days = [datetime.now(UTC).date() - timedelta(days=back) for back in (-1, 0, 1)]
+        versions = ("1", "1:v", "2:v", "3:v")
+        live = [await store.blueprints.live("orders", version) for version in versions]
         counted = Counter({cost.meter: cost.jobs for cost in await store.day_costs("a", days)})
-        return sorted(record.id for record in page.items), glances, counted, len(await store.durations("a", "orders"))
+        return (
+            sorted(record.id for record in page.items),
+            glances,
+            counted,
+            live,
+            len(await store.durations("a", "orders")),
+        )
 
     def check_wakes(self) -> None:
         model, real = [sorted(text for text in side.texts if text.startswith("c|")) for side in self.sides]
@@ -474,6 +483,22 @@ class StoreMachine(RuleBasedStateMachine):
     def is_asking(self, job: JobId) -> bool:
         record = self.runner.run(_awaited(self.sides[0].store.read(job)))
         return record is not None and record.status is JobStatus.WAITING_FOR_HUMAN
+
+    @precondition(lambda self: self.jobs)
+    @rule(which=st.integers(0, 99), late=st.booleans(), number=st.integers(1, 3), twice=st.booleans())
+    def migrate(self, which: int, late: bool, number: int, twice: bool) -> None:
+        """To another version of the blueprint; or *late*, for a job that has gone on since."""
+        job = self.jobs[which % len(self.jobs)]
+        record = self.runner.run(_awaited(self.sides[0].store.read(job)))
+        if record is None:
+            return
+        record = replace(record, version=record.version - late)
+        moving = Migration(record, f"{number}:v", f"state{number}", record.context if number == 3 else None, "migrated")
+
+        async def call(store: Store, _: int) -> str:
+            return await store.blueprints.migrate(moving) or "moved"
+
+        self.succeeded[f"migrate: {self.both('migrate', call, twice)[0]}"] += 1
 
     @precondition(lambda self: self.jobs)
     @rule(which=st.integers(0, 99), grace_ms=DELAYS, overdue=st.booleans(), twice=st.booleans())
@@ -856,6 +881,8 @@ def tour(machine: StoreMachine) -> None:  # noqa: C901 - a walk has many steps
         machine.complete(which, Mode.DELIVER, "worker", fenced=False, failed=False, delay_ms=0, seats=0, twice=False)
         machine.extend(which, 1, 1, HOUR_MS)
     machine.submit_decided("human", 0, 1, 0, twice=True)
+    for late in (True, False):
+        machine.migrate(-1, late, 3, twice=True)
     for _ in range(2):  # the second answer loses
         machine.signal(1, 0, twice=True)
     machine.submit_decided("human", 0, 1, 0, twice=True)
@@ -876,6 +903,7 @@ def tour(machine: StoreMachine) -> None:  # noqa: C901 - a walk has many steps
     for name in "xxyyx":  # the first one of y is awaited; the last one is one too many
         machine.send(-1, name, 3, twice=True)
     machine.submit_decided("final", 0, 1, 0, twice=False)
+    machine.migrate(-1, False, 2, twice=True)
     machine.send(-1, "x", 3, twice=False)
     machine.submit_decided("child", 0, 1, 0, twice=True)
     machine.tick(twice=False)
@@ -909,6 +937,7 @@ MUST_HAPPEN = (
     "delete", "child", "send", "kept", "signalled", "send refused: full", "send refused: final", "stepped on",
     "stepped and again", "step only completes: turn", "step refused: gone",
     "step refused: foreign", "overdue", "schedule_to_start", "schedule_to_close", "heartbeat",
+    "migrate: moved", "migrate: stale", "migrate: final",
 )  # fmt: skip
 
 

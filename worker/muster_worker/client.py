@@ -505,11 +505,6 @@ class Client(ApprovalCalls, BatchCalls, BlueprintCalls, FleetCalls, JobOperation
         answer = await self._transport.request("POST", f"{_connection_path(name)}/run", headers=headers)
         return read_answer(_STARTED, answer.body).job_id
 
-    async def graph(self, name: str, format: str = "dot") -> str:  # noqa: A002 - as the route calls it
-        """`dot`, `mermaid` or `json`."""
-        path = f"/api/v1/blueprints/{quote(name, safe='')}/graph?{urlencode({'format': format})}"
-        return (await self._get(path)).body.decode()
-
     async def _post_job(
         self,
         blueprint: str,

@@ -18,6 +18,8 @@ from muster.engine.files import Files
 from muster.engine.journal import EventsReply, EventsReport, LogPage, Steps
 from muster.engine.live import CaughtUp, Page
 from muster.engine.live_events import LiveEvent
+from muster.engine.migrations import Order as MigrationOrder
+from muster.engine.migrations import Page as MigrationPage
 from muster.engine.operations import Operations
 from muster.engine.planning import Planning
 from muster.engine.reasons import Explanation
@@ -110,6 +112,8 @@ class Engine(Protocol):
 
     @property
     def versions(self) -> Versions: ...
+
+    async def migrate(self, name: str, order: MigrationOrder, cursor: str | None = None) -> MigrationPage: ...
 
     @property
     def planning(self) -> Planning: ...

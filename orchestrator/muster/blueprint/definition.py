@@ -279,6 +279,10 @@ class Blueprint(Generic[InT, DataT]):
             return to_jsonable_python(stored) if stored else {}
         return self.data_adapter.validate_python({} if stored is None else stored)
 
+    def read_data(self, stored: JsonValue) -> Any:
+        """`job.data` as it was stored. Raises ValueError where it does not fit."""
+        return self._read_data(stored)
+
     def _dump_data(self, data: Any) -> JsonValue:
         if self.data_type is None:
             return cast("JsonValue", to_jsonable_python(data))

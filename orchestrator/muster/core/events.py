@@ -22,6 +22,7 @@ DEADLINE_PASSED: Final = "deadline_passed"
 CANCEL_REQUESTED: Final = "cancel_requested"
 JOB_PAUSED: Final = "job_paused"
 JOB_RESUMED: Final = "job_resumed"
+MIGRATED: Final = "migrated"
 
 Event = dict[str, Any]
 """e type, s state, p previous state, x next state, n task number, w worker, a attempt, d details."""

@@ -36,6 +36,7 @@ from muster.engine.inputs import Inputs
 from muster.engine.jobs import Jobs
 from muster.engine.journal import Journal
 from muster.engine.live import Live
+from muster.engine.migrations import Migrations
 from muster.engine.operations import Operations
 from muster.engine.pausing import Pausing
 from muster.engine.placing import Placing
@@ -129,7 +130,10 @@ class Engine:
         for ticker in self._tickers:
             ticker.on_cancel = bulk.cancel_some
         self.start_batch, self.batch, self.cancel_batch = batches.start_batch, batches.batch, batches.cancel_batch
-        self.versions = Versions(store, self.blueprints, settings.now, settings.retention_ms)
+        self.versions = versions = Versions(store, self.blueprints, settings.now, settings.retention_ms)
+        self.migrate = Migrations(
+            store, self.blueprints, versions, settings.partitions, self._hint, history=settings.history
+        ).migrate
         self.connections = Connections(store, self.blueprints, settings.connections, jobs.submit, catalog.tagged)
         firing = Firing(jobs.submit, catalog.tagged, jobs.cancel, settings.retention_ms)
         self.schedules = Schedules(store, self.connections, firing, settings.replica)

@@ -20,6 +20,7 @@ from muster.core.connection import Connection, read_connection
 from muster.core.ids import UnixMs
 from muster.engine.bulk import Line, Loaded
 from muster.engine.connection_file import with_planned
+from muster.engine.migrations import JOBS_MAX, Order, Page
 from muster.engine.views import JobOrder
 from muster.errors import MusterError
 from muster.store.batch_records import StoredBatch
@@ -27,6 +28,7 @@ from muster.testing.answers import Mock, Mocks
 from muster.testing.clock import NOON, VirtualClock
 from muster.testing.crashes import Crashed, Story, differences, outcome_of, spread
 from muster.testing.failures import KitError, closest
+from muster.testing.histories import HistoryReplay, recording_of
 from muster.testing.jobs import TestJob
 from muster.testing.machine import Machine
 from muster.testing.recording import Difference, Recording, Replay, record
@@ -186,6 +188,16 @@ class TestMuster:
         """The inputs that *task* was given, oldest first. Raises KitError for one that nobody mocks."""
         return self._mocks.get(task.name if isinstance(task, TaskContract) else task).calls
 
+    async def migrate(
+        self, blueprint: str, to: str, *, names: Mapping[str, str] | None = None, dry_run: bool = False
+    ) -> Page:
+        """Move running jobs to version *to* of their blueprint, as `muster blueprint migrate` does.
+
+        *names*: what states are called in the new version. `moved` and `stayed` of the page are by state.
+        """
+        order = Order(to, names=names or {}, is_dry=dry_run, limit=JOBS_MAX)
+        return await self.machine.ask(lambda engine: engine.migrate(blueprint, order))
+
     # Time
 
     @property
@@ -234,7 +246,21 @@ class TestMuster:
 
         Returns the first step that is another one now. Raises KitError where the recording itself cannot be told.
         """
-        replay = Replay(recording)
+        return await self._replayed(Replay(recording), recording)
+
+    async def replay_history(
+        self, job: Mapping[str, Any], history: Sequence[Mapping[str, Any]], *, signals: Mapping[str, Any] | None = None
+    ) -> Difference | None:
+        """Tell a job of a real server to the blueprints of this kit, in a life of its own.
+
+        *job* and *history* are what `GET /api/v1/jobs/{id}` and `GET /api/v1/jobs/{id}/history` answer. What tasks
+        returned is not in them: the mocks of this kit say it, and *signals* what signals carried, by name.
+        Returns the first step that is another one now. Raises KitError as `replay`, and for a task without a mock.
+        """
+        recording = recording_of(job, history, signals or {})
+        return await self._replayed(HistoryReplay(recording, self._mocks.fresh()), recording)
+
+    async def _replayed(self, replay: Replay, recording: Recording) -> Difference | None:
         async with self._again(None, replay.mocks) as kit:
             replay.goes_on(kit.machine)
             try:
