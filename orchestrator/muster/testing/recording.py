@@ -178,6 +178,8 @@ class Replay:
         member, arguments = job.family[place], act["arguments"]
         if act["verb"] == "decide":
             await member.decide(**arguments)
+        elif act["verb"] == "delegate":
+            await member.delegate(**arguments)
         elif act["verb"] == "signal":
             await member.signal(**arguments)
         else:
