@@ -1,16 +1,17 @@
 """Values of the engine as JSON of the documented shapes, and worker messages as values of the engine."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from muster_worker.needs import InvalidNeeds
 from muster_worker.wire import ErrorReport, Heartbeat, Registration, Result
 
-from muster.core.decisions import CANCELLED, FAILURE, LATE, REQUEUE
+from muster.core.approvals import choices_of
+from muster.core.decisions import FAILURE, REQUEUE
 from muster.core.file_record import FileRecord, job_of_artifact
-from muster.core.ids import UnixMs, task_id
-from muster.core.record import JobRecord, Wait
+from muster.core.ids import task_id
+from muster.core.moments import time_text as time_text
+from muster.core.record import JobRecord, Pause, Wait
 from muster.core.reputation import delay_ms
 from muster.core.status import JobStatus
 from muster.core.tags import batch_of
@@ -44,18 +45,6 @@ _FACTS: Final = (
 )
 
 
-def time_text(moment: UnixMs | None) -> str | None:
-    """RFC 3339 in UTC with milliseconds.
-
-    >>> time_text(UnixMs(1_705_314_600_000))
-    '2024-01-15T10:30:00.000Z'
-    """
-    if moment is None:
-        return None
-    text = datetime.fromtimestamp(moment / 1000, UTC).isoformat(timespec="milliseconds")
-    return text.removesuffix("+00:00") + "Z"
-
-
 def upload_object(record: FileRecord) -> dict[str, Any]:
     return {
         "file_id": record.file.id,
@@ -80,8 +69,8 @@ def artifact_object(record: FileRecord) -> dict[str, Any]:
     }
 
 
-def job_object(record: JobRecord, approval_token: str | None = None) -> dict[str, Any]:
-    """A job as its owner sees it. Nothing of another client and no credential but the owner's approval token."""
+def job_object(record: JobRecord, question: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A job as its owner sees it. Nothing of another client and no credential but those of its *question*."""
     wait = None if record.status.is_final else record.context.wait
     return {
         "id": record.id,
@@ -106,7 +95,9 @@ def job_object(record: JobRecord, approval_token: str | None = None) -> dict[str
         "progress": record.progress,
         "progress_message": record.progress_message,
         "cancel_requested": record.cancel_requested,
-        "waiting_for": None if wait is None else _waiting(wait, approval_token),
+        "deadline_at": time_text(record.deadline_at),
+        "waiting_for": None if wait is None else _waiting(wait, question),
+        "paused": None if record.pause is None else _held(record.pause),
         "created_at": time_text(record.created_at),
         "started_at": time_text(record.started_at),
         "finished_at": time_text(record.finished_at),
@@ -262,14 +253,24 @@ def lease_signs(message: Heartbeat) -> tuple[LeaseSign, ...]:
     )
 
 
-def _waiting(wait: Wait, approval_token: str | None) -> dict[str, Any]:
-    asks = wait.kind == "human"
+def _held(pause: Pause) -> dict[str, Any]:
+    return {
+        "at": time_text(pause.at),
+        "by": pause.by,
+        "reason": pause.reason,
+        "status": pause.status.value,
+        "by_job": pause.above or None,
+    }
+
+
+def _waiting(wait: Wait, question: Mapping[str, Any] | None) -> dict[str, Any]:
     return {
         "kind": wait.kind,
         "message": wait.message,
-        "decisions": [word for word in wait.edges if word not in {LATE, CANCELLED}] if asks else [],
+        "decisions": choices_of(wait.edges) if wait.kind == "human" else [],
         "deadline_at": time_text(wait.deadline_at),
-        "approval_token": approval_token if asks else None,
+        "approval_token": None,
         "child_id": wait.child or None,
         "signal": wait.signal or None,
+        **(question or {}),
     }

@@ -16,6 +16,7 @@ from pydantic_core import to_jsonable_python
 from typing_extensions import TypeVar
 
 from muster.blueprint.answers import Decision, TaskError
+from muster.blueprint.asking import Escalate, Form, question_of
 from muster.blueprint.facts import JobFacts
 from muster.blueprint.placement import placement_of
 from muster.blueprint.state import Owner, State
@@ -48,6 +49,7 @@ DataT = TypeVar("DataT", default=dict[str, Any])
 ArgT = TypeVar("ArgT")
 In = TypeVar("In")
 Out = TypeVar("Out")
+FormT = TypeVar("FormT")
 A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
@@ -374,31 +376,90 @@ class Job(Generic[InT, DataT]):
         specs = tuple(_spec(call.contract, call.value, None, None, priority, **options) for call in calls)
         return self._fan(specs, ok, error, cancelled, join)
 
+    @overload
     def ask(
         self,
         message: str,
         /,
         *,
+        form: type[FormT],
         within: Duration | None = None,
-        late: State[Decision] | None = None,
+        late: State[Decision[None]] | None = None,
         cancelled: State[None] | None = None,
-        **choices: State[Decision],
+        approvers: Sequence[str] | None = None,
+        quorum: int | Mapping[str, int] = 1,
+        escalate: Escalate | Sequence[Escalate] = (),
+        **choices: State[Decision[FormT]],
+    ) -> Next: ...
+    @overload
+    def ask(
+        self,
+        message: str,
+        /,
+        *,
+        form: Mapping[str, type[Any]],
+        within: Duration | None = None,
+        late: State[Decision[None]] | None = None,
+        cancelled: State[None] | None = None,
+        approvers: Sequence[str] | None = None,
+        quorum: int | Mapping[str, int] = 1,
+        escalate: Escalate | Sequence[Escalate] = (),
+        **choices: State[Decision[Any]],
+    ) -> Next: ...
+    @overload
+    def ask(
+        self,
+        message: str,
+        /,
+        *,
+        form: None = None,
+        within: Duration | None = None,
+        late: State[Decision[None]] | None = None,
+        cancelled: State[None] | None = None,
+        approvers: Sequence[str] | None = None,
+        quorum: int | Mapping[str, int] = 1,
+        escalate: Escalate | Sequence[Escalate] = (),
+        **choices: State[Decision[None]],
+    ) -> Next: ...
+    def ask(
+        self,
+        message: str,
+        /,
+        *,
+        form: Form | None = None,
+        within: Duration | None = None,
+        late: State[Any] | None = None,
+        cancelled: State[None] | None = None,
+        approvers: Sequence[str] | None = None,
+        quorum: int | Mapping[str, int] = 1,
+        escalate: Escalate | Sequence[Escalate] = (),
+        **choices: State[Any],
     ) -> Next:
-        """Wait for a person, who answers with one of the words: `job.ask("Ship?", approved=ship, rejected=stop)`.
+        """Wait for people, who answer with one of the words: `job.ask("Ship?", approved=ship, rejected=stop)`.
 
-        The chosen state gets the Decision. *late* gets one with the word `late` when *within* has passed.
+        The chosen state gets the Decision. *late* gets one with the word `late` when *within* has passed, or `split`
+        where the approvers disagree so that no choice can win any more; without it the job fails then.
         *cancelled* is entered when the job's owner cancels it meanwhile; without it the job ends as cancelled.
+
+        *form* is a pydantic model that every answer fills in, or one for some of the words.
+        *approvers* are names, `"group:…"` among them; each has one say. Without them anybody with the link may answer.
+        *quorum* is how many of them must give the same word, or how many for which word: the first with enough wins.
+        *escalate* asks further people when nobody has decided after some time. See docs/guides/approvals.md.
         """
         if not choices:
             raise ValueError("job.ask needs at least one choice, for example approved=finished")
         if late is not None and within is None:
             raise ValueError("job.ask(late=...) needs within=..., a duration such as '2d'")
+        within_ms = None if within is None else parse_duration_ms(within)
+        question = question_of(
+            choices, form=form, approvers=approvers, quorum=quorum, escalate=escalate, within_ms=within_ms
+        )
         edges = {word: self._name(state) for word, state in choices.items()}
         if late is not None:
             edges[LATE] = self._name(late)
         if cancelled is not None:
             edges[CANCELLED] = self._name(cancelled)
-        return Ask(message, edges, None if within is None else parse_duration_ms(within))
+        return Ask(message, edges, within_ms, question)
 
     def wait_for(
         self,

@@ -134,7 +134,7 @@ class Decider:
         except InputInvalid as error:
             text = f"the input does not fit blueprint {child.blueprint!r}: {error}"
             return core.ChildRefused("INVALID_INPUT", text)
-        return core.ChildStart(child, blueprint.version, blueprint.graph.start)
+        return core.ChildStart(child, blueprint.version, blueprint.graph.start, blueprint.deadline_ms)
 
 
 def _said(error: Exception) -> str:

@@ -13,13 +13,17 @@ from muster.blueprint.graphs import graph_json
 from muster.blueprint.registry import Registry
 from muster.core.ids import JobId, partition_of
 from muster.core.status import JobStatus
+from muster.engine.approval_tokens import ApprovalTokens
+from muster.engine.approvals import Approvals
 from muster.engine.background import Background
 from muster.engine.batches import Batches
+from muster.engine.bulk import Bulk
 from muster.engine.catalog import Catalog
 from muster.engine.choosing import Choosing
 from muster.engine.classes import Classes
 from muster.engine.connections import Connections
 from muster.engine.costs import Costs
+from muster.engine.deadlines import Deadlines
 from muster.engine.deletion import Deletion
 from muster.engine.demand import Demand
 from muster.engine.dispatch import Dispatcher
@@ -32,6 +36,9 @@ from muster.engine.inputs import Inputs
 from muster.engine.jobs import Jobs
 from muster.engine.journal import Journal
 from muster.engine.live import Live
+from muster.engine.migrations import Migrations
+from muster.engine.operations import Operations
+from muster.engine.pausing import Pausing
 from muster.engine.placing import Placing
 from muster.engine.planning import Planning
 from muster.engine.pruning import Pruning
@@ -40,7 +47,7 @@ from muster.engine.settings import EngineSettings
 from muster.engine.signals import Signals
 from muster.engine.speeds import Speeds
 from muster.engine.ticker import Ticker
-from muster.engine.turns import ApprovalTokens, TurnRules, Turns
+from muster.engine.turns import TurnRules, Turns
 from muster.engine.versions import Versions
 from muster.engine.views import Dashboard, WorkerDescription
 from muster.engine.watchers import Watchers
@@ -86,15 +93,23 @@ class Engine:
         classes.on_new, classes.on_gone = fleet.add_class, fleet.sort_again
         tokens = ApprovalTokens(self._secret)
         rules = TurnRules(
-            settings.task_retries, settings.task_timeout_ms, settings.retention_ms, settings.history, settings.now
-        )
+            settings.task_retries, settings.task_timeout_ms, settings.retention_ms, settings.history, settings.now,
+            settings.public_url,
+        )  # fmt: skip
         self._turns = turns = Turns(store, blueprints, dispatcher, metrics, rules, tokens, Placing(classes, fleet))
         turns.on_timer = self._hint
         turns.on_final = watchers.ended
-        self._tickers = [self._ticker(partition) for partition in range(settings.partitions)]
-        self._jobs = jobs = Jobs(
-            store, blueprints, turns, watchers, fleet, background, metrics, settings, tokens, self._hint
+        self.approvals = Approvals(store, blueprints, turns, background, settings, tokens, self._hint)
+        self._deadlines = Deadlines(
+            store,
+            turns,
+            fleet,
+            grace_ms=settings.cancel_grace_ms,
+            history=settings.history,
+            hint=self._hint,
         )
+        self._tickers = [self._ticker(partition) for partition in range(settings.partitions)]
+        self._jobs = jobs = Jobs(store, blueprints, turns, watchers, fleet, background, metrics, settings, self._hint)
         self._wire_jobs(jobs)
         self._wire_files(jobs)
         self._wire_workers()
@@ -104,14 +119,21 @@ class Engine:
         """What clients do with jobs, one by one and many at once."""
         store, settings = self._store, self.settings
         self.submit, self.job, self.jobs, self.wait = jobs.submit, jobs.job, jobs.jobs, jobs.wait
-        self.history, self.cancel, self.decide = jobs.history, jobs.cancel, jobs.decide
-        self.approval_token = jobs.approval_token
+        self.history, self.cancel = jobs.history, jobs.cancel
         self.signal = Signals(store, jobs, self._turns, self._background, history=settings.history).signal
+        pausing = Pausing(store, jobs, self._turns, self._background, self._hint, history=settings.history)
+        self.operations = Operations(pausing)
         catalog, costs, batches = Catalog(store), Costs(store), Batches(store, jobs)
         self.tagged, self.find = catalog.tagged, catalog.find
         self.costs, self.durations = costs.costs, costs.durations
+        self.bulk = bulk = Bulk(store, jobs, settings, self._hint)
+        for ticker in self._tickers:
+            ticker.on_cancel = bulk.cancel_some
         self.start_batch, self.batch, self.cancel_batch = batches.start_batch, batches.batch, batches.cancel_batch
-        self.versions = Versions(store, self.blueprints, settings.now, settings.retention_ms)
+        self.versions = versions = Versions(store, self.blueprints, settings.now, settings.retention_ms)
+        self.migrate = Migrations(
+            store, self.blueprints, versions, settings.partitions, self._hint, history=settings.history
+        ).migrate
         self.connections = Connections(store, self.blueprints, settings.connections, jobs.submit, catalog.tagged)
         firing = Firing(jobs.submit, catalog.tagged, jobs.cancel, settings.retention_ms)
         self.schedules = Schedules(store, self.connections, firing, settings.replica)
@@ -161,12 +183,14 @@ class Engine:
             self._classes,
             self._webhooks,
             self.counters,
+            escalate=self.approvals.escalate,
             replica=self.settings.replica,
             partition=partition,
             patient_lease_ms=self.settings.registration_ttl_ms,
             history=self.settings.history,
             spawn=self._background.spawn,
             stop=self._fleet.send_cancel,
+            overdue=self._deadlines.passed,
         )
 
     def _hint(self, job: JobId, delay_ms: int) -> None:

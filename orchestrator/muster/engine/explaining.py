@@ -97,14 +97,14 @@ def _needs_history(standing: Standing) -> bool:
     return backing_off or standing.record.cancel_requested or bool(standing.signals)
 
 
-def _events(story: Sequence[RawEvent], kind: str) -> list[tuple[UnixMs, JsonObject]]:
+def _events(story: Sequence[RawEvent], *kinds: str) -> list[tuple[UnixMs, JsonObject]]:
     events = [(raw.at, orjson.loads(raw.blob)) for raw in story]
-    return [(at, event) for at, event in events if event.get("e") == kind]
+    return [(at, event) for at, event in events if event.get("e") in kinds]
 
 
 def _last_errors(story: Sequence[RawEvent]) -> Mapping[int, str]:
     errors: dict[int, str] = {}
-    for _, event in _events(story, ev.TASK_RETRIED):
+    for _, event in _events(story, ev.TASK_RETRIED, ev.TASK_REQUEUED):
         details: Any = event.get("d") or {}
         said = [details.get("code"), details.get("message") or f"at worker {event.get('w')}"]
         errors[int(str(event.get("n", -1)))] = ": ".join(str(word) for word in said if word)

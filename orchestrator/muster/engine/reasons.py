@@ -20,6 +20,7 @@ class Code(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     QUARANTINED = "quarantined"
+    PAUSED = "paused"
     CANCEL_ASKED = "cancel_asked"
     VERSION_MISSING = "version_missing"
     TURN_FAILED = "turn_failed"
@@ -38,7 +39,9 @@ class Code(StrEnum):
     WORKERS_BUSY = "workers_busy"
     WORKER_FREE = "worker_free"
     TASK_BACKOFF = "task_backoff"
+    TASK_REQUEUED = "task_requeued"
     TASK_RUNNING = "task_running"
+    DEADLINE = "deadline"
     MOVING = "moving"
 
 

@@ -1,6 +1,5 @@
 """One turn: load, decide, commit. The only caller of `Store.commit`."""
 
-import hmac
 import logging
 import random
 import time
@@ -28,6 +27,7 @@ from muster.core.retry import TaskRules
 from muster.core.status import JobStatus
 from muster.core.transitions import JobEvent
 from muster.core.values import changed
+from muster.engine.approval_tokens import ApprovalTokens
 from muster.engine.decider import Decider, StateFailed, VersionMissing
 from muster.engine.dispatch import Dispatcher, Reservation
 from muster.engine.guard import Begun, within
@@ -77,6 +77,7 @@ class TurnRules:
     retention_ms: int
     history: bool
     now: Callable[[], UnixMs]
+    public_url: str = ""
 
 
 class Turns:
@@ -87,7 +88,7 @@ class Turns:
         dispatcher: Dispatcher,
         metrics: Metrics,
         rules: TurnRules,
-        approval_token: "ApprovalTokens",
+        approval_tokens: ApprovalTokens,
         placing: Placing,
     ) -> None:
         self._store = store
@@ -96,7 +97,7 @@ class Turns:
         self._placing = placing
         self._metrics = metrics
         self._rules = rules
-        self._approval_token = approval_token
+        self._approval_tokens = approval_tokens
         self._snapshots = Snapshots()
         self._slow: dict[tuple[str, str, str], float] = {}
         """Blueprint, version and state before: until when the turn from there is not tried ahead."""
@@ -303,6 +304,8 @@ class Turns:
                 self.on_timer(record.id, plan.deadline_ms)
             if plan.drops:
                 self.on_timer(record.id, 0)  # workers of tasks that nobody waits for are told soon
+            if plan.escalate_ms is not None:
+                self.on_timer(record.id, plan.escalate_ms)
             if plan.child is not None or (plan.status.is_final and record.parent is not None):
                 self.on_timer(record.id, 0)  # the child's first turn, the parent's next one: in this partition, due now
         if plan.child is not None and reply.turn is None:  # else a wish to cancel came first, and none was made
@@ -343,6 +346,8 @@ class Turns:
             messages=self._messages(record, rest, wave),
             drops=_leftovers(turn),
             signal="" if wait is None else wait.signal,
+            asks=wait is not None and wait.kind == "human",
+            escalate_ms=_first_escalation(wait),
             child=None if rest.child is None else self._new_child(record, rest.child, wave),
             parting=_parting(rest) if rest.status.is_final and record.parent is not None else "",
             claim=None if reservation is None else reservation.claim,
@@ -361,6 +366,7 @@ class Turns:
             context=Context(),
             history=orjson.dumps(created).decode() if self._rules.history else "",
             parent=Parent(record.id, wave, depth + 1),
+            deadline_ms=start.deadline_ms,
         )
 
     def _messages(self, record: JobRecord, rest: core.Rest, wave: int) -> tuple[Any, ...]:
@@ -370,7 +376,7 @@ class Turns:
         if rest.status.is_final:
             return (final_message(record, rest, wave),)
         if rest.status is JobStatus.WAITING_FOR_HUMAN:
-            return (approval_message(record, rest, wave, self._approval_token.of(record.id, wave)),)
+            return (approval_message(record, rest, wave, self._approval_tokens, self._rules.public_url),)
         return ()
 
     async def _new_tasks(self, record: JobRecord, rest: core.Rest) -> list[NewTask]:
@@ -420,16 +426,6 @@ _Ahead: TypeAlias = tuple[core.Rest, list[NewTask]]
 """What was decided ahead, and the tasks it makes."""
 
 
-class ApprovalTokens:
-    """One unguessable token per wait, derived, so that it is stored nowhere."""
-
-    def __init__(self, secret: bytes) -> None:
-        self._secret = secret
-
-    def of(self, job: JobId, wave: int) -> str:
-        return "apr_" + hmac.new(self._secret, f"approval|{job}|{wave}".encode(), "sha256").hexdigest()
-
-
 def _after(record: JobRecord, plan: Commit, at: UnixMs) -> JobRecord:
     """The job as the commit of *plan* leaves it."""
     return changed(
@@ -471,6 +467,11 @@ def _leftovers(turn: Turn) -> tuple[tuple[int, int], ...]:
     if record.spawned_to > record.next_task:
         drops.append((record.next_task, record.spawned_to))
     return tuple(drops)
+
+
+def _first_escalation(wait: Wait | None) -> int | None:
+    steps = () if wait is None or wait.question is None else wait.question.escalations
+    return steps[0].after_ms if steps else None
 
 
 def _parting(rest: core.Rest) -> str:

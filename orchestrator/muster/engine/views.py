@@ -23,6 +23,8 @@ class JobOrder:
     idempotency_key: str | None = None
     tags: tuple[str, ...] = ()
     """Words by which the job can be found, 8 at most."""
+    deadline_ms: int | None = None
+    """It fails where it has not ended by then; None: as its blueprint says."""
     wait_ms: int = 0
     """Wait so long for the end before answering (0: do not)."""
     key_kept_ms: int = 86_400_000

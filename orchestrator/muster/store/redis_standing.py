@@ -12,7 +12,7 @@ from muster.store.standing import FLOWS_IN_LINE, HELD_MAX, KINDS_IN_LINE, TASKS_
 Run = Callable[..., Awaitable[Any]]
 HELD_PER_CALL: Final = 200
 CLASSES_MAX: Final = 1_000
-_STATUS: Final = {b"G": TaskStatus.GATED, b"R": TaskStatus.READY, b"L": TaskStatus.LEASED}
+_STATUS: Final = {b"G": TaskStatus.GATED, b"R": TaskStatus.READY, b"L": TaskStatus.LEASED, b"P": TaskStatus.PARKED}
 
 
 class RedisStanding:
@@ -69,10 +69,14 @@ class RedisStanding:
 
 
 def _task(fields: Sequence[bytes]) -> StandingTask:
-    number, status, kind, attempt, worker, since, until, failures, losses, before, cls, prefers = fields
+    (
+        number, status, kind, attempt, worker, since, until, failures, losses, before, cls, prefers, back, requeues,
+        fails, close, rules,
+    ) = fields  # fmt: skip
     return StandingTask(
         int(number), _STATUS[status], kind.decode(), int(attempt), worker.decode(), _moment(since), _moment(until),
-        int(failures), int(losses), int(before) if before else None, cls.decode(), _moment(prefers),
+        int(failures), int(losses), int(before) if before else None, cls.decode(), _moment(prefers), back.decode(),
+        int(requeues), _moment(fails), _moment(close), rules,
     )  # fmt: skip
 
 

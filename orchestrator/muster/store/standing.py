@@ -40,6 +40,15 @@ class StandingTask:
     """The class it waits in."""
     prefers_until: UnixMs | None = None
     """So long a ready task waits for whom it prefers."""
+    put_back: str = ""
+    """Why a gated task went back: `retry`, `lost` or `requeue`."""
+    requeues: int = 0
+    fails_at: UnixMs | None = None
+    """When a task that no worker has fails for having waited too long."""
+    close_at: UnixMs | None = None
+    """When its schedule_to_close is over."""
+    rules: bytes = b""
+    """Of a gated task: how it is tried again."""
 
 
 @dataclass(frozen=True, slots=True)

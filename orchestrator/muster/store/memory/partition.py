@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from muster.core.ids import JobId, TaskId, UnixMs
 from muster.core.limits import TURN_LEASE_MS
@@ -13,6 +14,9 @@ from muster.store.codec import load_item
 from muster.store.memory.ledger import Ledger
 from muster.store.memory.model import Delivery, Drop, Job, Outgoing, PreferenceEnd, Task, TaskStart, Timer, WaitLimit
 from muster.store.memory.queue import FairQueue
+
+if TYPE_CHECKING:
+    from muster.store.memory.batching import Kept
 
 BAND_OF_PRIORITY_0 = 32
 CLEARED_PER_CLAIM_MAX = 256
@@ -40,6 +44,7 @@ class Partition:
         self.idempotency_keys: dict[str, tuple[JobId, str, int]] = {}
         """To the job, the fingerprint and when it is forgotten."""
         self.counts: Counter[str] = Counter()
+        self.batches: dict[str, Kept] = {}
         self.ledger = Ledger()
         self.tenant_watchers: dict[str, dict[str, int]] = {}
         """Replicas that are told of every change of a tenant's jobs, newest last: until when."""
@@ -112,6 +117,13 @@ class Partition:
             job.history.append(RawEvent(UnixMs(self.now()), duration_ms, blob))
             if len(job.history) > HISTORY_KEPT + HISTORY_SLACK:
                 del job.history[:-HISTORY_KEPT]
+
+    def chain(self, job: Job) -> list[Job]:
+        """The job, its child, its child's child and so on, as far as they live."""
+        chain = [job]
+        while (child := chain[-1].child) is not None and (below := self.job(child)) is not None and not below.is_final:
+            chain.append(below)
+        return chain
 
     def leased_tasks(self, job: Job) -> list[Task]:
         return [task for task in self.tasks.values() if task.job == job.id and task.status is TaskStatus.LEASED]
@@ -258,6 +270,9 @@ class Partition:
                     if not self.is_wanted(task):
                         self.timers.pop(WaitLimit(task.id), None)
                         del self.tasks[task.id]
+                        continue
+                    if self.jobs[task.job].record.pause is not None:
+                        task.status = TaskStatus.PARKED
                         continue
                     claimed.append(self.lease(task, claim, first_seat + len(claimed)))
                 queue.served(flow, len(claimed) - before)

@@ -8,7 +8,7 @@ from muster.core.ids import JobId, UnixMs, partition_of
 from muster.core.status import TaskStatus
 from muster.store.keys import short_hash
 from muster.store.memory.index import with_worker
-from muster.store.memory.model import GraceEnd, Job, PreferenceEnd, Task, TaskStart, WaitEnd
+from muster.store.memory.model import GraceEnd, Job, PreferenceEnd, Task, TaskStart, WaitEnd, WaitLimit
 from muster.store.memory.partition import Partition
 from muster.store.standing import HELD_MAX, KINDS_IN_LINE, TASKS_LOOKED_AT, Held, Standing, StandingTask
 
@@ -85,7 +85,14 @@ def _shown(part: Partition, task: Task) -> StandingTask:
     prefers = part.timers.get(PreferenceEnd(task.id)) if task.status is TaskStatus.READY else None
     return StandingTask(
         task.number, task.status, part.kinds.get(task.cls, ""), task.attempt, task.worker, _moment(since),
-        _moment(until), task.failures, task.losses, cls=task.cls, prefers_until=_moment(prefers),
+        _moment(until), task.failures, task.losses,
+        cls=task.cls,
+        prefers_until=_moment(prefers),
+        put_back=task.put_back if task.status is TaskStatus.GATED else "",
+        requeues=task.requeues,
+        fails_at=_moment(part.timers.get(WaitLimit(task.id))),
+        close_at=_moment(task.close_at),
+        rules=task.rules if task.status is TaskStatus.GATED else b"",
     )  # fmt: skip
 
 

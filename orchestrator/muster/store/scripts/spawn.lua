@@ -8,6 +8,7 @@ OUT   {'ok'} | {'stale'}
 TWICE numbers up to the last one made are skipped
 ]]
 -- @include _queue
+-- @include _question
 -- @include _commit
 local jid, version, token, ttl, wave = arg(), arg(), arg(), int(), arg()
 local job = T .. 'j:' .. jid
