@@ -1,4 +1,4 @@
-"""A trip is paid, its nights are booked, and the first airline to answer flies. Where any of it fails, all is undone."""
+"""A trip is paid, its nights are booked, the first airline to answer flies; where any of it fails, all is undone."""
 
 from muster import Blueprint, Job, Next
 from travel_contracts import (

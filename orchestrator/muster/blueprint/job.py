@@ -1,19 +1,18 @@
 """What a state function gets: its job, and the ways to say what comes next."""
 
-import secrets
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, Generic, Protocol, Unpack, cast, overload
 
 from muster_worker.contracts import Call, TaskContract
 from muster_worker.durations import Duration, parse_duration_ms
-from muster_worker.time_limits import Limits
+from muster_worker.task_options import TaskOptions
 from typing_extensions import TypeVar
 
 from muster.blueprint.answers import Decision, TaskError
+from muster.blueprint.asking import Escalate, Form, question_of
 from muster.blueprint.facts import JobFacts
-from muster.blueprint.specs import json_of, race_of, spec, undo_of
+from muster.blueprint.specs import child_of, json_of, race_of, spec, undo_of
 from muster.blueprint.state import Owner, State
 from muster.core.decisions import (
     CANCELLED,
@@ -34,16 +33,17 @@ from muster.core.decisions import (
     WaitFor,
 )
 from muster.core.decisions import Decision as Next
-from muster.core.ids import JobId, UnixMs, is_signal_name, new_job_id, partition_of
+from muster.core.ids import JobId, is_signal_name
 from muster.core.join import ALL, JoinAll, JoinAny, JoinFirst, JoinPolicy, JoinSettled, dump_join, fits
 from muster.core.json import JsonValue
-from muster.core.limits import FAN_WIDTH_MAX, TAG_CHARACTERS_MAX, TAGS_MAX
+from muster.core.limits import FAN_WIDTH_MAX
 
 InT = TypeVar("InT", default=dict[str, Any])
 DataT = TypeVar("DataT", default=dict[str, Any])
 ArgT = TypeVar("ArgT")
 In = TypeVar("In")
 Out = TypeVar("Out")
+FormT = TypeVar("FormT")
 A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
@@ -129,7 +129,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next:
         """Have a worker do one task; *ok* gets its result.
 
@@ -137,13 +137,13 @@ class Job(Generic[InT, DataT]):
         quarantined, by the error's code. *cancelled* is entered when the task was cancelled; without it the job ends as
         cancelled. *on* maps further outcomes that the worker may report to their states. *timeout* and
         *retries* are the contract's where not given, then the server's. *priority* is -31 to 32, higher goes first.
-        *limits* are `retry`, `schedule_to_start`, `schedule_to_close` and `heartbeat` (docs/guides/failures.md), the
-        contract's where not given.
+        *options* are `retry`, `schedule_to_start`, `schedule_to_close` and `heartbeat` (docs/guides/failures.md), and
+        `needs`, `max_cost`, `prefer` and `choose` (docs/guides/fleet.md): the contract's where not given.
 
         *undo* is a task that undoes this one: should the job fail later, or be cancelled, the engine runs it on the
         result, after those of all that was done since (docs/guides/control-flow.md).
         """
-        asked = spec(contract, value, timeout, retries, priority, **limits)
+        asked = spec(contract, value, timeout, retries, priority, **options)
         return Run(asked, self._edges(ok, error, cancelled, on), undo_of(contract, undo))
 
     @overload
@@ -160,7 +160,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def map(
@@ -175,7 +175,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def map(
@@ -191,7 +191,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     def map(
         self,
@@ -206,7 +206,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next:
         """Have workers do the same task on every value at once; *ok* gets the list of results in that order.
 
@@ -217,7 +217,7 @@ class Job(Generic[InT, DataT]):
         where one has failed, so that none succeeds unseen; it goes with `all`, `settled` and `tolerate`.
         """
         some = islice(values, FAN_WIDTH_MAX + 1)  # a million of them would block the server before they are refused
-        specs = tuple(spec(contract, value, timeout, retries, priority, **limits) for value in some)
+        specs = tuple(spec(contract, value, timeout, retries, priority, **options) for value in some)
         return self._fan(specs, ok, error, cancelled, join, undo_of(contract, undo))
 
     @overload
@@ -231,7 +231,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -245,7 +245,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -260,7 +260,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -276,7 +276,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -290,7 +290,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -305,7 +305,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -321,7 +321,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -338,7 +338,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -349,7 +349,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -360,7 +360,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     def together(
         self,
@@ -370,14 +370,14 @@ class Job(Generic[InT, DataT]):
         cancelled: State[None] | None = None,
         join: JoinPolicy = ALL,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next:
         """Have workers do different tasks at once (`contract.call(value)` each); *ok* gets the tuple of results.
 
         *join* is as in `map`; `Join.any()` and `Join.first(k)` are for tasks with the same type of result. Where it
         depends on which of them is first how the job goes on, that is `race`.
         """
-        specs = tuple(spec(call.contract, call.value, None, None, priority, **limits) for call in calls)
+        specs = tuple(spec(call.contract, call.value, None, None, priority, **options) for call in calls)
         return self._fan(specs, ok, error, cancelled, join)
 
     def race(self, *branches: Next, cancelled: State[None] | None = None) -> Next:
@@ -391,31 +391,90 @@ class Job(Generic[InT, DataT]):
         edges = {} if cancelled is None else {CANCELLED: self._name(cancelled)}
         return race_of(branches, edges)
 
+    @overload
     def ask(
         self,
         message: str,
         /,
         *,
+        form: type[FormT],
         within: Duration | None = None,
-        late: State[Decision] | None = None,
+        late: State[Decision[None]] | None = None,
         cancelled: State[None] | None = None,
-        **choices: State[Decision],
+        approvers: Sequence[str] | None = None,
+        quorum: int | Mapping[str, int] = 1,
+        escalate: Escalate | Sequence[Escalate] = (),
+        **choices: State[Decision[FormT]],
+    ) -> Next: ...
+    @overload
+    def ask(
+        self,
+        message: str,
+        /,
+        *,
+        form: Mapping[str, type[Any]],
+        within: Duration | None = None,
+        late: State[Decision[None]] | None = None,
+        cancelled: State[None] | None = None,
+        approvers: Sequence[str] | None = None,
+        quorum: int | Mapping[str, int] = 1,
+        escalate: Escalate | Sequence[Escalate] = (),
+        **choices: State[Decision[Any]],
+    ) -> Next: ...
+    @overload
+    def ask(
+        self,
+        message: str,
+        /,
+        *,
+        form: None = None,
+        within: Duration | None = None,
+        late: State[Decision[None]] | None = None,
+        cancelled: State[None] | None = None,
+        approvers: Sequence[str] | None = None,
+        quorum: int | Mapping[str, int] = 1,
+        escalate: Escalate | Sequence[Escalate] = (),
+        **choices: State[Decision[None]],
+    ) -> Next: ...
+    def ask(
+        self,
+        message: str,
+        /,
+        *,
+        form: Form | None = None,
+        within: Duration | None = None,
+        late: State[Any] | None = None,
+        cancelled: State[None] | None = None,
+        approvers: Sequence[str] | None = None,
+        quorum: int | Mapping[str, int] = 1,
+        escalate: Escalate | Sequence[Escalate] = (),
+        **choices: State[Any],
     ) -> Next:
-        """Wait for a person, who answers with one of the words: `job.ask("Ship?", approved=ship, rejected=stop)`.
+        """Wait for people, who answer with one of the words: `job.ask("Ship?", approved=ship, rejected=stop)`.
 
-        The chosen state gets the Decision. *late* gets one with the word `late` when *within* has passed.
+        The chosen state gets the Decision. *late* gets one with the word `late` when *within* has passed, or `split`
+        where the approvers disagree so that no choice can win any more; without it the job fails then.
         *cancelled* is entered when the job's owner cancels it meanwhile; without it the job ends as cancelled.
+
+        *form* is a pydantic model that every answer fills in, or one for some of the words.
+        *approvers* are names, `"group:…"` among them; each has one say. Without them anybody with the link may answer.
+        *quorum* is how many of them must give the same word, or how many for which word: the first with enough wins.
+        *escalate* asks further people when nobody has decided after some time. See docs/guides/approvals.md.
         """
         if not choices:
             raise ValueError("job.ask needs at least one choice, for example approved=finished")
         if late is not None and within is None:
             raise ValueError("job.ask(late=...) needs within=..., a duration such as '2d'")
+        within_ms = None if within is None else parse_duration_ms(within)
+        question = question_of(
+            choices, form=form, approvers=approvers, quorum=quorum, escalate=escalate, within_ms=within_ms
+        )
         edges = {word: self._name(state) for word, state in choices.items()}
         if late is not None:
             edges[LATE] = self._name(late)
         if cancelled is not None:
             edges[CANCELLED] = self._name(cancelled)
-        return Ask(message, edges, None if within is None else parse_duration_ms(within))
+        return Ask(message, edges, within_ms, question)
 
     def wait_for(
         self,
@@ -463,15 +522,8 @@ class Job(Generic[InT, DataT]):
         child first. *undo* is as in `run`, on the child's result. The value's `id` is the id the child will have.
         """
         name = blueprint if isinstance(blueprint, str) else blueprint.name
-        value = json_of(input)
-        if not isinstance(value, Mapping):
-            raise TypeError(f"the input of a job is an object, not {type(value).__name__}")
-        if len(tags) > TAGS_MAX or not all(1 <= len(tag) <= TAG_CHARACTERS_MAX for tag in tags):
-            raise ValueError(f"tags are at most {TAGS_MAX}, each of 1 to {TAG_CHARACTERS_MAX} characters")
-        job_id = new_job_id(
-            UnixMs(int(time.time() * 1000)), partition_of(JobId(self.id)), secrets.randbits(62)
-        )  # in the partition of this job: both are written at once
-        return Child(name, value, self._edges(ok, error, cancelled, None), job_id, tuple(tags), undo_of(None, undo))
+        value, edges = json_of(input), self._edges(ok, error, cancelled, None)
+        return child_of(JobId(self.id), name, value, edges, tuple(tags), undo_of(None, undo))
 
     @overload
     def sleep(self, duration: Duration, /, *, then: State[None]) -> Next: ...

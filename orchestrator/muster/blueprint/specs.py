@@ -1,18 +1,24 @@
 """Tasks as a state function asks for them, made into what the engine hands out, or refused with what is wrong."""
 
-from typing import Any, cast
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any, Unpack, cast
 
 from muster_worker.contracts import TaskContract
 from muster_worker.durations import Duration
 from muster_worker.handlers import fits
+from muster_worker.needs import Where
 from muster_worker.outcome import type_name
 from muster_worker.retry_policy import RetryPolicy
 from muster_worker.time_limits import TimeLimits
 from pydantic_core import to_jsonable_python
 
-from muster.core.decisions import Branch, Edges, Race, Run, Sleep, TaskSpec, WaitFor
+from muster.blueprint.placement import placement_of
+from muster.core.decisions import Branch, Child, Edges, Race, Run, Sleep, TaskSpec, WaitFor
+from muster.core.ids import JobId, UnixMs, new_job_id, partition_of
 from muster.core.json import JsonValue
-from muster.core.limits import PRIORITY_MAX, PRIORITY_MIN, RACE_MAX
+from muster.core.limits import PRIORITY_MAX, PRIORITY_MIN, RACE_MAX, TAG_CHARACTERS_MAX, TAGS_MAX
 
 
 def spec(
@@ -26,6 +32,7 @@ def spec(
     schedule_to_start: Duration | None = None,
     schedule_to_close: Duration | None = None,
     heartbeat: Duration | None = None,
+    **where: Unpack[Where],
 ) -> TaskSpec:
     if not PRIORITY_MIN <= priority <= PRIORITY_MAX:
         raise ValueError(f"priority {priority} is not between {PRIORITY_MIN} and {PRIORITY_MAX}")
@@ -33,16 +40,16 @@ def spec(
         raise ValueError(f"retries must be 0 or more, not {retries}")
     given = TimeLimits.of(timeout, schedule_to_start, schedule_to_close, heartbeat)
     if isinstance(contract, str):
-        name, dumped = contract, json_of(value)
+        name, dumped, own = contract, json_of(value), Where()
     else:
-        name, dumped = contract.name, contract.dump_input(value)
+        name, dumped, own = contract.name, contract.dump_input(value), contract.where
         given = given.over(contract.limits)
         if retries is None:
             retries = contract.retries if retry is None or retry.retries is None else retry.retries
         retry = contract.retry if retry is None else retry
     return TaskSpec(
         name, dumped, given.timeout_ms, retries, priority, retry, given.schedule_to_start_ms,
-        given.schedule_to_close_ms, given.heartbeat_ms,
+        given.schedule_to_close_ms, given.heartbeat_ms, placement_of({**own, **where}),
     )  # fmt: skip
 
 
@@ -66,7 +73,7 @@ def undo_of(
     limits, retries = undo.limits, undo.retries
     return TaskSpec(
         undo.name, None, limits.timeout_ms, retries, 0, undo.retry, limits.schedule_to_start_ms,
-        limits.schedule_to_close_ms, limits.heartbeat_ms,
+        limits.schedule_to_close_ms, limits.heartbeat_ms, placement_of(undo.where),
     )  # fmt: skip
 
 
@@ -78,6 +85,18 @@ def undo_fault(contract: object, undo: object) -> str | None:
         return None
     gives, takes = type_name(contract.output), type_name(undo.input)
     return f"undo={undo.name!r} takes {takes}, and {contract.name!r} returns {gives}"
+
+
+def child_of(
+    parent: JobId, name: str, value: JsonValue, edges: Edges, tags: tuple[str, ...], undo: TaskSpec | None
+) -> Child:
+    """Its id is drawn here, in the partition of *parent*: both are written at once."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"the input of a job is an object, not {type(value).__name__}")
+    if len(tags) > TAGS_MAX or not all(1 <= len(tag) <= TAG_CHARACTERS_MAX for tag in tags):
+        raise ValueError(f"tags are at most {TAGS_MAX}, each of 1 to {TAG_CHARACTERS_MAX} characters")
+    job_id = new_job_id(UnixMs(int(time.time() * 1000)), partition_of(parent), secrets.randbits(62))
+    return Child(name, value, edges, job_id, tags, undo)
 
 
 def race_of(branches: tuple[object, ...], edges: Edges) -> Race:
