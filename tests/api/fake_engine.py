@@ -24,7 +24,8 @@ from muster.engine.operations import Operations
 from muster.engine.pausing import Pausing
 from muster.engine.planning import Planning
 from muster.engine.reasons import Code, Explanation, Reason
-from muster.engine.settings import FileSettings
+from muster.engine.retrying import Retrying
+from muster.engine.settings import EngineSettings, FileSettings
 from muster.engine.story import Place
 from muster.engine.versions import Versions
 from muster.engine.views import (
@@ -130,7 +131,10 @@ class FakeEngine:
         self.figures = Figures(store, _nothing_to_prune, asyncio.ensure_future)
         self.connections = Connections(store, Registry(), (), self.submit, self.tagged)
         pausing = Pausing(store, cast("Any", self), cast("Any", None), cast("Any", None), _no_hint, history=False)
-        self.operations = Operations(pausing)  # of a store without jobs; tests/operations ask it of one with
+        retrying = Retrying(
+            store, Registry(), cast("Any", self), cast("Any", None), cast("Any", None), EngineSettings("r1")
+        )
+        self.operations = Operations(pausing, retrying)  # of a store without jobs; tests/operations ask it of one with
         self.planning = Planning(store, self.connections, lambda: NOW)
         self.records: dict[str, JobRecord] = {}
         self.orders: list[JobOrder] = []

@@ -73,6 +73,8 @@ class JobState(BaseModel):
     progress_message: str | None = None
     waiting_for: WaitingFor | None = None
     paused: Paused | None = None
+    retried_from: str | None = None
+    retried_as: list[str] = []
     cancel_requested: bool = False
     retry_count: int = 0
     version: int = 0

@@ -168,6 +168,20 @@ class Blueprint(Generic[InT, DataT]):
         except ValidationError as error:
             raise InputInvalid(pointers(error)) from error
 
+    def validate_entry(self, state: str, argument: JsonValue, data: JsonValue) -> None:
+        """Whether the state could be entered with these. Raises InputInvalid; the pointers begin with what is meant."""
+        shape = self.shape(state)
+        if not shape.takes_argument and argument is not None:
+            raise InputInvalid([{"pointer": "/argument", "detail": f"state {state!r} takes no argument"}])
+        for name, adapter, value in (("argument", shape.adapter, argument), ("data", self.data_adapter, data)):
+            try:
+                if adapter is not None and (name == "argument" or value is not None):
+                    adapter.validate_python(value)
+            except ValidationError as error:
+                raise InputInvalid(
+                    [{**one, "pointer": f"/{name}{one['pointer']}"} for one in pointers(error)]
+                ) from error
+
     def is_sync(self, state: str) -> bool:
         """Whether the state's function is a plain one, which runs in a thread."""
         return self.shape(state).is_sync

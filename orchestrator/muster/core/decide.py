@@ -42,6 +42,8 @@ class Draft:
     context: Context
     first_task: int
     events: tuple[ev.Event, ...] = ()
+    entered: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    """States entered by the turn, each with what it was entered with, as it is to be stored."""
 
 
 @dataclass(frozen=True, slots=True)

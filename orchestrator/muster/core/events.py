@@ -17,6 +17,7 @@ SIGNAL_RECEIVED: Final = "signal_received"
 CANCEL_REQUESTED: Final = "cancel_requested"
 JOB_PAUSED: Final = "job_paused"
 JOB_RESUMED: Final = "job_resumed"
+JOB_RETRIED: Final = "job_retried"
 
 Event = dict[str, Any]
 """e type, s state, p previous state, x next state, n task number, w worker, a attempt, d details."""

@@ -60,6 +60,8 @@ class Submission:
     webhook_url: str | None = None
     trace: Mapping[str, str] = field(default_factory=dict[str, str])
     tags: tuple[str, ...] = ()
+    retried_from: str = ""
+    """The job that this one was made of, to start again in one of its states."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,8 @@ class JobRecord:
     progress_message: str | None = None
     pause: Pause | None = None
     """While it is `paused`, and never else."""
+    retried_as: tuple[str, ...] = ()
+    """The jobs that were made of this one, oldest first; the newest 20."""
 
     @property
     def resting(self) -> JobStatus:

@@ -33,6 +33,7 @@ from muster.engine.operations import Operations
 from muster.engine.pausing import Pausing
 from muster.engine.planning import Planning
 from muster.engine.pruning import Pruning
+from muster.engine.retrying import Retrying
 from muster.engine.schedules import Schedules
 from muster.engine.settings import EngineSettings
 from muster.engine.signals import Signals
@@ -95,7 +96,8 @@ class Engine:
         self.approval_token = jobs.approval_token
         self.signal = Signals(store, jobs, self._turns, self._background, history=settings.history).signal
         pausing = Pausing(store, jobs, self._turns, self._background, self._hint, history=settings.history)
-        self.operations = Operations(pausing)
+        retrying = Retrying(store, self.blueprints, jobs, self._turns, self._background, settings)
+        self.operations = Operations(pausing, retrying)
         catalog, costs, batches = Catalog(store), Costs(store), Batches(store, jobs)
         self.tagged, self.find = catalog.tagged, catalog.find
         self.costs, self.durations = costs.costs, costs.durations

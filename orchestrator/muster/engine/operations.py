@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 from muster.engine.pausing import Pausing
+from muster.engine.retrying import Retrying
 
 
 @dataclass(frozen=True, slots=True)
 class Operations:
     pausing: Pausing
+    retrying: Retrying

@@ -233,7 +233,8 @@ class Turns:
     async def _failed(self, turn: Turn, failure: StateFailed) -> tuple[Turn | None, str]:
         """Try again later; after the third failure in a row quarantine the job with the traceback."""
         record = turn.record
-        details = {"code": "state_failed", "state": record.state, "traceback": failure.trace[-TRACEBACK_CHARS_MAX:]}
+        draft = failure.draft or core.begin(record)
+        details = {"code": "state_failed", "state": draft.state, "traceback": failure.trace[-TRACEBACK_CHARS_MAX:]}
         log.warning(
             "turn_failed", extra={"job_id": record.id, "error": str(failure), "failures": record.turn_failures + 1}
         )
@@ -243,8 +244,8 @@ class Turns:
             if self.on_timer is not None:
                 self.on_timer(record.id, delay)
             return None, "failed"
-        end = End(JobStatus.QUARANTINED, record.state, error=str(failure), details=details)
-        rest = core.finish(core.begin(record), end)
+        end = End(JobStatus.QUARANTINED, draft.state, error=str(failure), details=details)
+        rest = core.finish(draft, end)
         core.check_move(record.status, JobEvent.TURN_FAILED, rest.status)
         return await self._commit(turn, rest, b"", None), "quarantined"
 
@@ -329,6 +330,7 @@ class Turns:
             drops=_leftovers(turn),
             signal="" if wait is None else wait.signal,
             child=None if rest.child is None else self._new_child(record, rest.child, wave),
+            entered=draft.entered,
             parting=_parting(rest) if rest.status.is_final and record.parent is not None else "",
             claim=None if reservation is None else reservation.claim,
         )

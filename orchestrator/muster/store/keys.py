@@ -36,6 +36,7 @@ KEY_KINDS: Final = (
     KeyKind("md:<job>", "hash", "live", "metadata that tasks told; expires once the job is final"),
     KeyKind("sb:<job>", "hash", "live", "signals nobody waits for yet, by name and order; gone with the job's end"),
     KeyKind("jt:<job>", "set", "live", "numbers of a fan's live tasks (a single task is in the header)"),
+    KeyKind("en:<job>", "hash", "live", "what states were entered with, by state; expires once the job is final"),
     KeyKind("pk:<job>", "set", "live", "numbers of tasks that were found ready while the job is paused"),
     KeyKind("t:<task>", "hash", "live", "one live task"),
     KeyKind("q:<class>", "zset", "live", "flows with ready tasks, by band and virtual time"),

@@ -120,7 +120,7 @@ class RedisStore(JournalCalls, IndexCalls):
         self.files = RedisFileRecords(self._call, self._run, self._tag_of, self._global, self._filled)
         self.figures = RedisFigures(self._call, self._run, self._tag_or_none)
         self.standing = RedisStanding(self._run, self._tag_or_none, self._tags)
-        self.operations = RedisOperations(self._run, self._tag_or_none)
+        self.operations = RedisOperations(self._run, self._filled_fields, self._tag_or_none)
         self.connections = RedisConnectionRecords(self._call, self._run, self._global)
         self.blueprints = RedisBlueprintRecords(self._call, self._run, self._tags, self._global)
 
@@ -272,6 +272,9 @@ class RedisStore(JournalCalls, IndexCalls):
 
     async def _filled(self, reply: Any) -> Any:
         return reply if self._offload is None else await self._offload.back(reply)
+
+    async def _filled_fields(self, key: str) -> list[Any]:
+        return list(await self._filled(await self._call("HGETALL", key)))
 
     async def _run_offloaded(self, offload: Offload, name: str, tag: str, args: Sequence[Arg]) -> Any:
         reply = await self._call("EVALSHA", script(name).sha, 1, tag, *await offload.out(args))

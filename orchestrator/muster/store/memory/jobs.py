@@ -23,8 +23,8 @@ from muster.store.base import (
     Turn,
 )
 from muster.store.keys import short_hash
+from muster.store.memory.holding import let_go
 from muster.store.memory.model import PAUSED, GraceEnd, Job, Outgoing, WaitEnd
-from muster.store.memory.operations import let_go
 from muster.store.memory.partition import Partition
 
 
@@ -36,7 +36,7 @@ def submit(part: Partition, new: NewJob, token: str, first: Commit | None, repli
         existing = _known_by_key(part, new)
         if existing is not None:
             return existing
-        known = _make_job(part, new, token, part.now() + TURN_LEASE_MS)
+        known = make_job(part, new, token, part.now() + TURN_LEASE_MS)
         if first is None:
             part.announce_to_tenant(known, 0)
     if first is not None:
@@ -57,7 +57,7 @@ def _known_by_key(part: Partition, new: NewJob) -> Existing | None:
     return None
 
 
-def _make_job(part: Partition, new: NewJob, token: str, turn_at: int) -> Job:
+def make_job(part: Partition, new: NewJob, token: str, turn_at: int) -> Job:
     record = new.record(UnixMs(part.now()))
     stored = replace(
         record,
@@ -117,7 +117,7 @@ def _wait_for(part: Partition, job: Job, c: Commit, *, cancelling: bool) -> None
     if c.signal and not cancelling:
         _take_signal(job)
     if c.child is not None and not cancelling:
-        child = _make_job(part, c.child, "", part.now())
+        child = make_job(part, c.child, "", part.now())
         part.announce_to_tenant(child, 0)
         job.child = child.id
 
@@ -144,6 +144,7 @@ def _write(part: Partition, job: Job, c: Commit, context: Context) -> None:
     part.set_status(job, c.status)
     old = job.record
     job.turn_token, job.turn_at, job.committed_by = "", None, c.token
+    job.entered |= c.entered
     job.record = replace(
         old,
         version=old.version + 1, revision=old.revision + 1, state=c.state, context=context, wave=c.wave,

@@ -1,16 +1,18 @@
 """What a person does to jobs, in the model."""
 
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
-from muster.core import pause as core
+from muster.core.again import started_again
 from muster.core.ids import JobId, UnixMs
-from muster.core.limits import UNPARKED_PER_CALL_MAX
+from muster.core.limits import TURN_LEASE_MS
 from muster.core.record import Pause
-from muster.core.status import JobStatus, TaskStatus
-from muster.store.base import Refusal, Refused, Turn
-from muster.store.memory.model import PAUSED, Job, Unpark
+from muster.store.base import NewJob, Refusal, Refused, Turn
+from muster.store.entered import Entered, load_entered
+from muster.store.memory import jobs
+from muster.store.memory.holding import hold, let_go
 from muster.store.memory.partition import Partition
+from muster.store.operations import RETRIES_KEPT, Retry
 
 
 class MemoryOperations:
@@ -30,7 +32,7 @@ class MemoryOperations:
             if link.record.cancel_requested:
                 break
             if link.record.pause is None:
-                _hold(
+                hold(
                     part, link, Pause(UnixMs(part.now()), by, reason, link.record.status, "" if link is found else job)
                 )
                 part.note(link, history if link is found else below)
@@ -57,31 +59,45 @@ class MemoryOperations:
         found.resumed_by = token
         return part.lease_turn(found, token) if found.turn_at is not None else None
 
+    async def entered(self, job: JobId) -> Mapping[str, Entered]:
+        part = self._partition_with(job)
+        found = None if part is None else part.job(job)
+        return load_entered({} if found is None else found.entered)
 
-def _hold(part: Partition, job: Job, by: Pause) -> None:
-    part.counts[job.record.status] -= 1
-    part.counts[JobStatus.PAUSED] += 1
-    job.record = core.held(job.record, by)
-    job.turn_token, job.turn_at = PAUSED, None
+    async def retry(self, retry: Retry) -> Turn | Refused | None:
+        part = self._partition_with(retry.job)
+        job = None if part is None else part.job(retry.job)
+        if part is None or job is None:
+            return Refused(Refusal.GONE)
+        if job.retried_by == retry.token:
+            return part.turn(job) if job.turn_token == retry.token else None
+        if not job.is_final:
+            return Refused(Refusal.LIVE)
+        if job.record.version != retry.version:
+            return Refused(Refusal.STALE)
+        part.ledger.add(job, -1, -job.run_ms, -job.record.cost_micros)
+        context = jobs.checked(retry.context)
+        part.counts[job.record.status] -= 1
+        now = UnixMs(part.now())
+        job.record = started_again(job.record, retry.blueprint_version, retry.state, context, now)
+        part.counts[job.record.status] += 1
+        job.expires_at, job.need, job.retried_by = None, 0, retry.token
+        job.current_task, job.fail_fast, job.awaited, job.child = None, False, "", None
+        part.note(job, retry.history)
+        part.announce_to_tenant(job, job.last_line)
+        return part.lease_turn(job, retry.token)
 
-
-def let_go(part: Partition, job: Job) -> None:
-    job.record = core.let_go(job.record)
-    part.counts[JobStatus.PAUSED] -= 1
-    part.counts[job.record.status] += 1
-    job.turn_token = ""
-    unpark(part, job.id)
-    if job.need <= 0:
-        job.turn_at = part.now()
-
-
-def unpark(part: Partition, job: JobId) -> None:
-    """Parked tasks go back to their old places; those beyond the first hundred follow by a timer."""
-    parked = [task for task in part.tasks.values() if task.job == job and task.status is TaskStatus.PARKED]
-    ready: Counter[str] = Counter()
-    for task in parked[:UNPARKED_PER_CALL_MAX]:
-        part.enqueue(task)
-        ready[task.cls] += 1
-    part.wake_all(ready)
-    if len(parked) > UNPARKED_PER_CALL_MAX:
-        part.timers[Unpark(job)] = part.now()
+    async def rerun(self, job: JobId, new: NewJob, token: str) -> Turn | Refused | None:
+        part = self._partition_with(job)
+        if part is None:
+            return Refused(Refusal.GONE)
+        known, old = part.job(new.id), part.job(job)
+        if known is not None:
+            return part.turn(known) if known.turn_token == token else None
+        if old is None:
+            return Refused(Refusal.GONE)
+        made = jobs.make_job(part, new, token, part.now() + TURN_LEASE_MS)
+        names = (*old.record.retried_as, new.id)[-RETRIES_KEPT:]
+        old.record = replace(old.record, retried_as=names, revision=old.record.revision + 1)
+        part.announce_to_tenant(made, 0)
+        return Turn(token, new.record(made.record.created_at), ())

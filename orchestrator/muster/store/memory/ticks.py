@@ -7,6 +7,7 @@ from muster.core.ids import task_id
 from muster.core.status import TaskStatus
 from muster.core.timeouts import Timeout
 from muster.store.base import DueMessage, EndedLease, Tick, Turn
+from muster.store.memory.holding import unpark
 from muster.store.memory.model import (
     Delivery,
     Drop,
@@ -19,7 +20,6 @@ from muster.store.memory.model import (
     WaitEnd,
     WaitLimit,
 )
-from muster.store.memory.operations import unpark
 from muster.store.memory.partition import Partition
 
 HOLD_MS = 5_000

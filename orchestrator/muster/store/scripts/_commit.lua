@@ -42,6 +42,8 @@ local function read_commit()
   for i = 1, int() do c.drops[i] = arg() .. '|' .. arg() end
   c.signal, c.parting = arg(), arg()
   c.child = arg() == '1' and read_job() or nil
+  c.states = {}
+  for i = 1, 2 * int() do c.states[i] = arg() end
   c.claim = arg() == '1' and read_claim() or nil
   return c
 end
@@ -132,7 +134,7 @@ local function end_job(jid, job, flow, c, watchers, readers, parent)
   call('HDEL', job, 'aw', 'ac', 'al')
   call('UNLINK', T .. 'sb:' .. jid, T .. 'pk:' .. jid)
   call('PEXPIRE', job, c.retention)
-  for _, kind in ipairs({ 'h:', 'jt:', 'lg:', 'sp:', 'md:', 'fa:' }) do call('PEXPIRE', T .. kind .. jid, c.retention) end
+  for _, kind in ipairs({ 'h:', 'jt:', 'lg:', 'sp:', 'md:', 'fa:', 'en:' }) do call('PEXPIRE', T .. kind .. jid, c.retention) end
 end
 
 -- How many results are still needed: a fan that was spawned ahead may have some already.
@@ -206,6 +208,7 @@ local function commit(jid, c)
     announce_to_tenant(c.child.id, c.child.flow, 0)
   end
   note_all(jid, entries)
+  if #c.states > 0 then call('HSET', T .. 'en:' .. jid, unpack(c.states)) end
   local begun = c.started or #claimed > 0
   call('HSET', job, 'v', tonumber(c.version) + 1, 'tl', '', 'lc', c.token, 'st', c.status, 's', c.state, 'ctx', c.ctx,
     'pol', c.policy, 'wv', c.wave, 'nt', c.next_task, 'cur', c.current, 'ut', now, 'tf', 0, 'sw', 0, 'spn', 0,

@@ -10,7 +10,7 @@ TWICE a chunk: nothing more; afterwards {'gone'}
 -- @include _queue
 local jid, from, count, ttl = arg(), int(), int(), int()
 local job = T .. 'j:' .. jid
-local KINDS = { 'j:', 'i:', 'e:', 'h:', 'jt:', 'lg:', 'sp:', 'md:', 'fa:', 'sb:', 'pk:' }
+local KINDS = { 'j:', 'i:', 'e:', 'h:', 'jt:', 'lg:', 'sp:', 'md:', 'fa:', 'sb:', 'pk:', 'en:' }
 
 local j = call('HMGET', job, 'fin', 'st', 'fl', 'tmr', 'nt', 'spn', 'aw', 'ac', 'al', 'ft', 'tg', 'pa', 'ik', 'bp', 'bv')
 if not j[1] then return { 'gone' } end
