@@ -272,11 +272,12 @@ class StoreMachine(RuleBasedStateMachine):
             case "tasks":
                 tasks = self.some_tasks(first, count, pick)
                 wanted = held.spawned + count
-                fields |= {"need": wanted, "fail_fast": bool(pick % 2), "next_task": first + count}
+                left = (None, 0, 1)[pick % 3]
+                fields |= {"need": wanted, "failures_left": left, "next_task": first + count}
                 if wanted == 1:
                     fields |= {"current_task": first, "status": JobStatus.WAITING_FOR_WORKER}
                 elif pick % 5 == 0:
-                    fields["need"] = 1
+                    fields |= {"need": 1, "needs_successes": left is not None}
             case "human":
                 fields |= {"status": JobStatus.WAITING_FOR_HUMAN, "need": 1, "deadline_ms": delay_ms}
             case "sleep":
@@ -812,6 +813,9 @@ def pauses_on_the_way(machine: StoreMachine) -> None:
     machine.pause(len(machine.jobs) - 1, 0, twice=True)
     machine.send(-1, "y", 3, twice=True)
     machine.resume(1, twice=True)
+    machine.submit("a", "", twice=False)
+    machine.pause(len(machine.jobs) - 1, 0, twice=False)
+    machine.commit(-1, "final", 0, 1, 0, 0, twice=True)  # the turn is lost
     machine.submit_decided("tasks", 1, 1, 1, twice=False)
     working = len(machine.jobs) - 1
     machine.cancel(working, HOUR_MS, twice=False)

@@ -109,7 +109,7 @@ async def test_a_job_that_ends_twice_is_counted_once(store: Store) -> None:
 async def test_a_task_of_before_is_dropped_and_its_result_ends_nothing(store: Store) -> None:
     turn = await first_turn(store)
     job = turn.record.id
-    await committed(store, commit_of(turn, new_tasks(0, 3), fail_fast=True))
+    await committed(store, commit_of(turn, new_tasks(0, 3), failures_left=0))
     bad, slow = await store.claim(0, claim_of(2))
     end = await store.complete(end_of(bad, failed=True))
     assert isinstance(end, Completed)

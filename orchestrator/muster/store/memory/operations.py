@@ -82,7 +82,8 @@ class MemoryOperations:
         job.record = started_again(job.record, retry.blueprint_version, retry.state, context, now)
         part.counts[job.record.status] += 1
         job.expires_at, job.need, job.retried_by = None, 0, retry.token
-        job.current_task, job.fail_fast, job.awaited, job.child = None, False, "", None
+        job.current_task, job.awaited, job.child = None, "", None
+        job.failures_left, job.needs_successes = None, False
         part.note(job, retry.history)
         part.announce_to_tenant(job, job.last_line)
         return part.lease_turn(job, retry.token)
