@@ -13,6 +13,7 @@ from muster.core.graph import Edge, Graph
 from muster.core.ids import JobId, UnixMs, new_job_id, split_task_id, task_id
 from muster.core.record import Context, JobRecord, Submission, Wait
 from muster.core.status import JobStatus
+from muster.engine.bulk import Bulk
 from muster.engine.connections import Connections
 from muster.engine.demand import TaskDemand
 from muster.engine.figures import Figures
@@ -25,6 +26,7 @@ from muster.engine.pausing import Pausing
 from muster.engine.planning import Planning
 from muster.engine.reasons import Code, Explanation, Reason
 from muster.engine.retrying import Retrying
+from muster.engine.searching import Searching
 from muster.engine.settings import EngineSettings, FileSettings
 from muster.engine.story import Place
 from muster.engine.versions import Versions
@@ -134,7 +136,11 @@ class FakeEngine:
         retrying = Retrying(
             store, Registry(), cast("Any", self), cast("Any", None), cast("Any", None), EngineSettings("r1")
         )
-        self.operations = Operations(pausing, retrying)  # of a store without jobs; tests/operations ask it of one with
+        searching, nothing = Searching(store), cast("Any", None)
+        bulk = Bulk(searching, nothing, nothing, pausing, retrying)
+        self.operations = Operations(
+            pausing, retrying, searching, bulk
+        )  # of a store without jobs; tests/operations ask it of one with
         self.planning = Planning(store, self.connections, lambda: NOW)
         self.records: dict[str, JobRecord] = {}
         self.orders: list[JobOrder] = []

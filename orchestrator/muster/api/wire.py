@@ -100,6 +100,7 @@ def job_object(record: JobRecord, approval_token: str | None = None) -> dict[str
         "progress_message": record.progress_message,
         "cancel_requested": record.cancel_requested,
         "waiting_for": None if wait is None else _waiting(wait, approval_token),
+        "error_fingerprint": record.fingerprint or None,
         "retried_from": record.submission.retried_from or None,
         "retried_as": record.retried_as,
         "paused": None if record.pause is None else _held(record.pause),

@@ -6,6 +6,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Generic, TypeAlias, TypeVar, cast, overload
 
+from muster_worker.durations import Duration, parse_duration_ms
 from muster_worker.outcome import type_name
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
@@ -22,6 +23,7 @@ from muster.core.decisions import Ask, Child, Done, Fail, Fan, Go, Quarantine, R
 from muster.core.decisions import Decision as Next
 from muster.core.graph import Graph
 from muster.core.json import JsonObject, JsonValue
+from muster.core.limits import RETENTION_MS_MAX
 
 ArgT = TypeVar("ArgT")
 Deciding: TypeAlias = Next | Awaitable[Next]
@@ -52,6 +54,7 @@ class Blueprint(Generic[InT, DataT]):
         input: what `initial_data` must be: a pydantic model, a dataclass or a TypedDict; None: any JSON object.
         data: what `job.data` is, likewise; every member needs a default. None: a dict.
         endpoint: path below `/api/<api_version>/`; None: `jobs/<name>`.
+        retention: how long its jobs are kept once they are over, such as `"30d"`; None: as the server says.
         version: raise it when running jobs must not go on with the new code.
         schedule: `cron(...)` or `every(...)`: a connection of the blueprint's name runs it by itself.
     """
@@ -66,6 +69,7 @@ class Blueprint(Generic[InT, DataT]):
         api_version: str = "v1",
         version: int = 1,
         description: str = "",
+        retention: Duration | None = None,
         schedule: Planned | None = None,
     ) -> None:
         self.name = name
@@ -75,6 +79,7 @@ class Blueprint(Generic[InT, DataT]):
         self.api_version = api_version
         self.version_number = version
         self.description = description
+        self.retention_ms = None if retention is None else _retention_ms(retention)
         self.schedule = schedule
         self.file, self.line = _caller()
         self.written: list[State[Any]] = []
@@ -304,6 +309,13 @@ def _nonsense(state: str, decided: object) -> tuple[str, str]:
         return f"state {state!r} returned the state {decided.name!r}", f"write return job.go({decided.name})"
     shown = repr(decided)[:80]
     return f"state {state!r} returned {shown}, which is no decision", "return job.run(...), job.go(...), job.done(...)"
+
+
+def _retention_ms(retention: Duration) -> int:
+    found = parse_duration_ms(retention)
+    if not 0 < found <= RETENTION_MS_MAX:
+        raise ValueError(f"retention={retention!r} is not above zero and at most a year")
+    return found
 
 
 def _caller() -> tuple[str, int]:

@@ -127,6 +127,8 @@ class JobRecord:
     progress_message: str | None = None
     pause: Pause | None = None
     """While it is `paused`, and never else."""
+    fingerprint: str = ""
+    """Of its error, once it is over; see `core.fingerprint`."""
     retried_as: tuple[str, ...] = ()
     """The jobs that were made of this one, oldest first; the newest 20."""
 

@@ -14,6 +14,7 @@ from muster.core.ids import JobId, partition_of
 from muster.core.status import JobStatus
 from muster.engine.background import Background
 from muster.engine.batches import Batches
+from muster.engine.bulk import Bulk
 from muster.engine.catalog import Catalog
 from muster.engine.connections import Connections
 from muster.engine.costs import Costs
@@ -35,6 +36,7 @@ from muster.engine.planning import Planning
 from muster.engine.pruning import Pruning
 from muster.engine.retrying import Retrying
 from muster.engine.schedules import Schedules
+from muster.engine.searching import Searching
 from muster.engine.settings import EngineSettings
 from muster.engine.signals import Signals
 from muster.engine.speeds import Speeds
@@ -95,9 +97,6 @@ class Engine:
         self.history, self.cancel, self.decide = jobs.history, jobs.cancel, jobs.decide
         self.approval_token = jobs.approval_token
         self.signal = Signals(store, jobs, self._turns, self._background, history=settings.history).signal
-        pausing = Pausing(store, jobs, self._turns, self._background, self._hint, history=settings.history)
-        retrying = Retrying(store, self.blueprints, jobs, self._turns, self._background, settings)
-        self.operations = Operations(pausing, retrying)
         catalog, costs, batches = Catalog(store), Costs(store), Batches(store, jobs)
         self.tagged, self.find = catalog.tagged, catalog.find
         self.costs, self.durations = costs.costs, costs.durations
@@ -117,8 +116,18 @@ class Engine:
         self._turns.on_uploads = lambda job, uploads: background.spawn(inputs.expect(job, uploads))
         deletion = Deletion(store, jobs, self._watchers, self.files, cancel_grace_ms=settings.cancel_grace_ms)
         self.delete = deletion.delete
+        self._wire_operations(jobs, deletion)
         self._pruning = Pruning(store, self.files, settings.files)
         self.figures = Figures(store, self._pruning.run_once, background.spawn)
+
+    def _wire_operations(self, jobs: Jobs, deletion: Deletion) -> None:
+        """What a person does to jobs."""
+        store, turns, background, settings = self._store, self._turns, self._background, self.settings
+        pausing = Pausing(store, jobs, turns, background, self._hint, history=settings.history)
+        retrying = Retrying(store, self.blueprints, jobs, turns, background, settings)
+        searching = Searching(store)
+        bulk = Bulk(searching, jobs, deletion, pausing, retrying)
+        self.operations = Operations(pausing, retrying, searching, bulk)
 
     def _wire_workers(self) -> None:
         """What workers do, and what is known of them."""

@@ -17,6 +17,7 @@ from muster.core import events as ev
 from muster.core.advance import End, why
 from muster.core.decisions import TaskSpec
 from muster.core.events import Event
+from muster.core.fingerprint import fingerprint
 from muster.core.ids import JobId, UnixMs, task_id
 from muster.core.limits import (
     TASKS_PER_COMMIT_MAX,
@@ -88,6 +89,7 @@ class Turns:
         approval_token: "ApprovalTokens",
     ) -> None:
         self._store = store
+        self._blueprints = blueprints
         self._decider = Decider(blueprints, store.files, rules.now)
         self._dispatcher = dispatcher
         self._metrics = metrics
@@ -325,7 +327,8 @@ class Turns:
             result=rest.result,
             error=rest.error,
             details=rest.details,
-            retention_ms=self._rules.retention_ms,
+            retention_ms=self._retention_ms(record),
+            fingerprint=_fingerprint(record, rest),
             deadline_ms=rest.deadline_ms,
             history=_blobs(draft.events) if self._rules.history else (),
             tasks=tuple(tasks),
@@ -337,6 +340,11 @@ class Turns:
             parting=_parting(rest) if rest.status.is_final and record.parent is not None else "",
             claim=None if reservation is None else reservation.claim,
         )
+
+    def _retention_ms(self, record: JobRecord) -> int:
+        blueprint = self._blueprints.find(record.blueprint, record.blueprint_version)
+        own = None if blueprint is None else blueprint.retention_ms
+        return self._rules.retention_ms if own is None else own
 
     def _new_child(self, record: JobRecord, start: core.ChildStart, wave: int) -> NewJob:
         child, depth = start.child, 0 if record.parent is None else record.parent.depth
@@ -428,6 +436,7 @@ def _after(record: JobRecord, plan: Commit, at: UnixMs) -> JobRecord:
         spawned_to=0,
         progress=None,
         progress_message=None,
+        fingerprint=plan.fingerprint,
     )
 
 
@@ -446,6 +455,14 @@ def _leftovers(turn: Turn) -> tuple[tuple[int, int], ...]:
     if record.spawned_to > record.next_task:
         drops.append((record.next_task, record.spawned_to))
     return tuple(drops)
+
+
+def _fingerprint(record: JobRecord, rest: core.Rest) -> str:
+    """Of the error that the job ends with, in the state that it entered last."""
+    if not rest.status.is_final or rest.error is None:
+        return ""
+    state = next(reversed(tuple(rest.draft.entered)), record.state)
+    return fingerprint(str((rest.details or {}).get("code") or rest.status), rest.error, record.blueprint, state)
 
 
 def _parting(rest: core.Rest) -> str:

@@ -53,7 +53,7 @@ def commit_args(c: Commit, replica: str) -> list[Arg]:
         c.parting,  # of the parent's mailbox: it may be there longer than this job, so it is no value of it
         *([0] if c.child is None else [1, *job_args(c.child)]),
     ]
-    args.append(len(c.entered))
+    args += (c.fingerprint, len(c.entered))
     for state, blob in c.entered.items():
         args += (state, Value(c.job, blob))
     args += [0] if c.claim is None else [1, *claim_args(c.claim)]

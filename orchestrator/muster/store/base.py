@@ -293,6 +293,8 @@ class Commit:
     """The signal that ends the wait; one of that name that was kept is taken at once."""
     entered: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
     """What states were entered with on the way, by state; see `entered.dump_entered`."""
+    fingerprint: str = ""
+    """Of the error, where it ends with one."""
     parting: str = ""
     """With a final status: the mailbox item for the job that started this one."""
     claim: Claim | None = None

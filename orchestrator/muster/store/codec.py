@@ -155,7 +155,7 @@ def load_record(job: JobId, header: Sequence[bytes | None], task: Sequence[bytes
     (
         tenant, blueprint, version_of, status, state, version, wave, next_task, submission, context, created, updated,
         started, ended, result, error, details, retries, cancel, failures, spawn_wave, spawned, progress, message, _,
-        extra_revisions, parent, cost, pause, retries_as,
+        extra_revisions, parent, cost, pause, retries_as, fingerprint,
     ) = header  # fmt: skip
     leased = bool(task) and task[0] == b"L"
     return JobRecord(
@@ -189,6 +189,7 @@ def load_record(job: JobId, header: Sequence[bytes | None], task: Sequence[bytes
         progress_message=message.decode() if message else None,
         parent=_parent(parent),
         pause=_pause(pause),
+        fingerprint=_text(fingerprint),
         retried_as=tuple(_text(retries_as).split(",")) if retries_as else (),
     )
 

@@ -1,15 +1,16 @@
 """What a person does to jobs, beside cancelling and deleting them. A part of the store's contract, see `base`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Final, Protocol
 
 from muster.core.ids import JobId
-from muster.core.record import Context
+from muster.core.record import Context, JobRecord
 from muster.store.entered import Entered
 
 if TYPE_CHECKING:
-    from muster.store.base import NewJob, Refused, Turn
+    from muster.store.base import NewJob, Position, Refused, Turn
 
 RETRIES_KEPT: Final = 20
 """Jobs made of one job that it names, the newest."""
@@ -54,6 +55,16 @@ class OperationRecords(Protocol):
 
         Refused: GONE, LIVE, or STALE where the job is at another version.
         """
+        ...
+
+    async def failures(
+        self, tenant: str, fingerprint: str, before: "Position | None", limit: int
+    ) -> tuple[JobRecord, ...]:
+        """Jobs that ended without a result, newest end first; all, or those of a *fingerprint*."""
+        ...
+
+    async def errors(self, tenant: str, days: Sequence[date]) -> Mapping[str, int]:
+        """How many jobs were over with an error of each fingerprint on the *days* (UTC)."""
         ...
 
     async def rerun(self, job: JobId, new: "NewJob", token: str) -> "Turn | Refused | None":

@@ -120,7 +120,7 @@ class RedisStore(JournalCalls, IndexCalls):
         self.files = RedisFileRecords(self._call, self._run, self._tag_of, self._global, self._filled)
         self.figures = RedisFigures(self._call, self._run, self._tag_or_none)
         self.standing = RedisStanding(self._run, self._tag_or_none, self._tags)
-        self.operations = RedisOperations(self._run, self._filled_fields, self._tag_or_none)
+        self.operations = RedisOperations(self, self._run, self._filled_fields, self._tag_or_none)
         self.connections = RedisConnectionRecords(self._call, self._run, self._global)
         self.blueprints = RedisBlueprintRecords(self._call, self._run, self._tags, self._global)
 

@@ -14,6 +14,7 @@ from muster.store.codec import UNREADABLE
 from muster.store.entered import Entered, load_entered
 from muster.store.operations import RETRIES_KEPT, Retry
 from muster.store.payloads import Value
+from muster.store.redis_index import IndexCalls
 from muster.store.replies import turn_of
 
 Run = Callable[..., Awaitable[Any]]
@@ -26,7 +27,8 @@ class RedisOperations:
     *tag_of* gives None for a foreign partition.
     """
 
-    def __init__(self, run: Run, fields: Fields, tag_of: Callable[[JobId], str | None]) -> None:
+    def __init__(self, index: IndexCalls, run: Run, fields: Fields, tag_of: Callable[[JobId], str | None]) -> None:
+        self.failures, self.errors = index.failures, index.errors
         self._run = run
         self._fields = fields
         self._tag_of = tag_of

@@ -171,6 +171,7 @@ def _finish(part: Partition, job: Job, c: Commit, replica: str) -> None:
         finished_at=job.record.updated_at,
         result=orjson.loads(codec.dump(c.result)),
         error=c.error or None,
+        fingerprint=c.fingerprint,
         details=None if c.details is None else orjson.loads(codec.dump(c.details)),
     )
 

@@ -1,23 +1,27 @@
 """What a person does to jobs, in the model."""
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, date, datetime
 
 from muster.core.again import started_again
 from muster.core.ids import JobId, UnixMs
 from muster.core.limits import TURN_LEASE_MS
-from muster.core.record import Pause
-from muster.store.base import NewJob, Refusal, Refused, Turn
+from muster.core.record import JobRecord, Pause
+from muster.store.base import NewJob, Position, Refusal, Refused, Turn
 from muster.store.entered import Entered, load_entered
 from muster.store.memory import jobs
 from muster.store.memory.holding import hold, let_go
+from muster.store.memory.index import jobs_of
 from muster.store.memory.partition import Partition
 from muster.store.operations import RETRIES_KEPT, Retry
 
 
 class MemoryOperations:
-    def __init__(self, partition_with: Callable[[JobId], Partition | None]) -> None:
+    def __init__(self, partition_with: Callable[[JobId], Partition | None], partitions: Sequence[Partition]) -> None:
         self._partition_with = partition_with
+        self._partitions = partitions
 
     async def pause(self, job: JobId, by: str, reason: str, history: str, below: str = "") -> Refused | None:
         part = self._partition_with(job)
@@ -102,3 +106,19 @@ class MemoryOperations:
         old.record = replace(old.record, retried_as=names, revision=old.record.revision + 1)
         part.announce_to_tenant(made, 0)
         return Turn(token, new.record(made.record.created_at), ())
+
+    async def failures(
+        self, tenant: str, fingerprint: str, before: Position | None, limit: int
+    ) -> tuple[JobRecord, ...]:
+        found = {Position.of(one): one for one in self._failed(tenant) if fingerprint in {"", one.fingerprint}}
+        places = sorted((place for place in found if before is None or place < before), reverse=True)
+        return tuple(found[place] for place in places[:limit])
+
+    async def errors(self, tenant: str, days: Sequence[date]) -> Mapping[str, int]:
+        ended = (
+            (one, datetime.fromtimestamp((one.finished_at or 0) / 1000, UTC).date()) for one in self._failed(tenant)
+        )
+        return Counter(one.fingerprint for one, day in ended if day in days)
+
+    def _failed(self, tenant: str) -> list[JobRecord]:
+        return [job.record for _, job in jobs_of(self._partitions, tenant) if job.record.fingerprint]

@@ -73,7 +73,7 @@ class MemoryState:
         self.files = MemoryFileRecords(self.now, self.partition_with)
         self.figures = MemoryFigures(self.files, self.partitions)
         self.standing = MemoryStanding(self.partitions)
-        self.operations = MemoryOperations(self.partition_with)
+        self.operations = MemoryOperations(self.partition_with, self.partitions)
         self.connections = MemoryConnectionRecords(self.now)
         self.blueprints = MemoryBlueprintRecords(self.now, self.partitions, self.tell_all)
         self.secret: str | None = None

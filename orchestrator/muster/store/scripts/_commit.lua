@@ -42,7 +42,7 @@ local function read_commit()
   for i = 1, int() do c.drops[i] = arg() .. '|' .. arg() end
   c.signal, c.parting = arg(), arg()
   c.child = arg() == '1' and read_job() or nil
-  c.states = {}
+  c.print, c.states = arg(), {}
   for i = 1, 2 * int() do c.states[i] = arg() end
   c.claim = arg() == '1' and read_claim() or nil
   return c
@@ -114,6 +114,18 @@ local function make_tasks(jid, flow, c, entries, cancelling)
   return claimed, ready, order, seat
 end
 
+-- List a job that ended without a result, by its day, and under the fingerprint of its error.
+local function list_failure(jid, job, flow, c)
+  local place = c.day .. ':' .. flow
+  call('HSET', job, 'fp', c.print, 'fd', c.day)
+  for _, key in ipairs({ T .. 'xb:' .. place, T .. 'xe:' .. place .. ':' .. c.print }) do
+    call('ZADD', key, now, jid)
+    call('PEXPIRE', key, c.day_ttl)
+  end
+  call('HINCRBY', T .. 'er:' .. place, c.print, 1)
+  call('PEXPIRE', T .. 'er:' .. place, c.day_ttl)
+end
+
 local function end_job(jid, job, flow, c, watchers, readers, parent)
   if parent and parent ~= '' then deliver_end(parent, c.parting) end
   call('HSET', job, 'fin', '1', 'ft', now, 'res', c.result, 'err', c.err, 'det', c.details)
@@ -129,6 +141,7 @@ local function end_job(jid, job, flow, c, watchers, readers, parent)
     call('ZREM', T .. 'xl:' .. flow .. ':' .. tag, jid)
     call('PEXPIRE', tag_job('xt:', flow, tag, created, jid), c.day_ttl)
   end
+  if c.print ~= '' then list_failure(jid, job, flow, c) end
   announce(jid, watchers, c.replica)   -- the caller tells its own watchers itself
   announce(jid, readers, nil, 'l')
   call('HDEL', job, 'aw', 'ac', 'al')

@@ -45,6 +45,7 @@ end
 local day = math.floor(ended / DAY_MS)   -- by another clock than that of the commit which wrote the index
 for near = day - 1, day + 1 do call('ZREM', T .. 'xf:' .. near .. ':' .. flow, jid) end
 if j[13] and string.sub(call('GET', T .. 'k:' .. j[13]) or '', 1, 36) == jid then call('UNLINK', T .. 'k:' .. j[13]) end
+unlist_failure(jid, flow)
 local files = call('HVALS', T .. 'fa:' .. jid)
 for _, kind in ipairs(KINDS) do call('UNLINK', T .. kind .. jid) end
 return { 'ok', files }

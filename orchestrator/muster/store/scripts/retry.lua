@@ -32,6 +32,7 @@ end
 
 local day = math.floor(tonumber(j[8]) / DAY_MS)   -- by another clock than that of the commit which wrote the index
 for near = day - 1, day + 1 do call('ZREM', T .. 'xf:' .. near .. ':' .. flow, jid) end
+unlist_failure(jid, flow)
 call('ZADD', T .. 'xr:' .. flow, created, jid)
 call('ZADD', version_index(j[10], bv), created, jid)
 for tag in each_tag(j[9]) do
