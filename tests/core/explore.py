@@ -189,9 +189,10 @@ def turns_of(record: JobRecord, answers: tuple[Decision, ...]) -> Iterator[Step]
     for items in mailboxes(record.context.wait):
         entered = isinstance(advance(record, items), Enter)
         yield from (turn(record, items, answer) for answer in (answers if entered else answers[:1]))
-    asked = replace(record, cancel_requested=True)
-    entered = isinstance(advance(asked, ()), Enter)
-    yield from (turn(asked, (), answer) for answer in (answers if entered else answers[:1]))
+    for passed in (False, True):
+        asked = replace(record, cancel_requested=True, deadline_passed=passed)
+        entered = isinstance(advance(asked, ()), Enter)
+        yield from (turn(asked, (), answer) for answer in (answers if entered else answers[:1]))
     yield given_up(record)
 
 

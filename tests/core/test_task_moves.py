@@ -3,7 +3,6 @@
 The store is the model that `tests/store` holds against real servers, on a clock of our own.
 """
 
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -15,7 +14,7 @@ from muster.store.base import Claimed, Committed, Completed, Completion, Mode, R
 from muster.store.keys import short_hash
 from muster.store.memory import MemoryState, MemoryStore
 from muster.store.memory.model import WaitLimit
-from muster.store.memory.ticks import fire
+from muster.store.memory.timers import Found, fire
 
 from tests.support.samples import claim_of, commit_of, end_of, first_turn, fresh, item_of, new_tasks
 
@@ -90,7 +89,7 @@ class Bench:
         """The limit itself, apart from the rest of its tick: what is due with it would move the task as well."""
         part = self.state.partitions[0]
         part.timers[WaitLimit(task_id(self.job, 0))] = self.clock_ms
-        fire(part, WaitLimit(task_id(self.job, 0)), part.next_order(), Counter(), [], [])
+        fire(part, WaitLimit(task_id(self.job, 0)), Found(part.next_order()))
 
     async def abandon(self) -> None:
         await self.unpark()

@@ -10,6 +10,7 @@ from muster.core.ids import split_task_id
 from muster.core.status import JobStatus
 from muster.store.keys import KEY_KINDS, version_hash
 
+from tests.support.batches import wrong_batches
 from tests.support.dump import Dump, Entry
 
 UNPROMPTED = {JobStatus.WAITING_FOR_HUMAN, JobStatus.WAITING}
@@ -23,12 +24,15 @@ def violations(dump: Dump) -> list[str]:
         *scan.unexplained_keys(),
         *scan.jobs_in_the_wrong_place(),
         *scan.stuck_jobs(),
+        *scan.deadlines_without_a_timer(),
         *scan.lost_children(),
         *scan.tasks_in_the_wrong_place(),
         *scan.dangling_members(),
         *scan.wrong_versions(),
         *scan.wrong_counts(),
+        *scan.wrong_questions(),
         *scan.wrong_lifetimes(),
+        *wrong_batches(scan.jobs, dump),
     ]
 
 
@@ -56,7 +60,13 @@ class Scan:
 
     @cached_property
     def turns(self) -> dict[str, float]:
-        return dict(self.dump.value("D"))
+        first = {job: 0.0 for _, entry in self.dump.of("bq:") for job in entry.value}
+        return {**{job: at for job, at in first.items() if self.awaits_first_turn(job)}, **dict(self.dump.value("D"))}
+
+    def awaits_first_turn(self, job: str) -> bool:
+        """Of a batch; who was cancelled or deleted meanwhile is passed over when its turn comes."""
+        fields = self.jobs.get(job, {})
+        return fields.get("fin") == "0" and fields.get("tl") == ""
 
     @cached_property
     def leases(self) -> dict[str, float]:
@@ -93,6 +103,13 @@ class Scan:
                 yield f"job {job} has a turn that never ends"
             elif int(fields["need"]) <= 0 and not decided_upon and fields["cx"] != "1":
                 yield f"job {job} needs nothing more, yet no turn is due"
+
+    def deadlines_without_a_timer(self) -> Iterator[str]:
+        """Until its deadline has made somebody ask for its end, a live job's timer is there."""
+        for job, fields in self.jobs.items():
+            timed = f"e|{job}" in self.timers
+            if not self.is_final(job) and timed != ("dl" in fields) and fields["cx"] != "1":
+                yield f"job {job} has a deadline: {'dl' in fields}, and a timer of it: {timed}"
 
     def stuck_jobs(self) -> Iterator[str]:
         """A waiting job has something to wait for; a paused one waits to be resumed."""
@@ -146,6 +163,8 @@ class Scan:
                 yield f"task {task} is {fields['st']}, and the timer of its limits is {f'x|{task}' in self.timers}"
             if fields["st"] == "R" and task not in self.flows.get((fields["q"], fields["fl"]), {}):
                 yield f"ready task {task} is in another flow than its own"
+            if fields["st"] == "R" and "gq" in fields and f"p|{task}" not in self.timers:
+                yield f"ready task {task} would wait for ever for whom it prefers"
             listed = number in self.dump.value(f"jt:{job}") or number == self.jobs.get(job, {}).get("cur")
             if not listed and not self.drop_is_due(task):
                 yield f"task {task} is not listed by its job"
@@ -172,7 +191,7 @@ class Scan:
         for job, entry in self.dump.of("pk:"):
             parked = (self.tasks.get(f"{job}.{number}", {}).get("st") for number in entry.value)
             yield from (f"job {job} parks a task that is {status}" for status in parked if status != "P")
-            if not self.is_paused(job) and f"p|{job}" not in self.timers:
+            if not self.is_paused(job) and f"u|{job}" not in self.timers:
                 yield f"job {job} is not paused, and its parked tasks never come back"
         for message, _ in self.dump.of("ob:"):
             if f"o|{message}" not in self.timers:
@@ -200,8 +219,29 @@ class Scan:
             yield f"timer {timer} is of no task"
         if kind == "o" and f"ob:{about}" not in self.dump.entries:
             yield f"timer {timer} sends no message"
-        if kind in "jc" and self._is_over(about[:36]):
+        if kind in "jce" and self._is_over(about[:36]):
             yield f"timer {timer} is of no live job"
+
+    def wrong_questions(self) -> Iterator[str]:
+        """A job that asks people is listed, and nothing else is; its escalation comes, and no other."""
+        listed = [(job, flow) for flow, entry in self.dump.of("xa:") for job in entry.value]
+        for job, flow in listed:
+            fields = self.jobs.get(job, {})
+            if self._is_over(job) or not fields.get("ask") or fields["fl"] != flow:
+                yield f"{job} is listed among the open questions of {flow}, and asks nothing there"
+        for job, fields in self.jobs.items():
+            mark = fields.get("ask", "")
+            if mark and (job, fields["fl"]) not in listed:
+                yield f"the question of job {job} is not listed"
+            if mark and mark not in {"-", f"q|{job}|{fields['wv']}"}:
+                yield f"job {job} escalates another question than its own: {mark}"
+            if "qs" in fields and not mark:
+                yield f"job {job} keeps answers to no question"
+            if mark not in {"", "-"} and mark not in self.timers and int(fields["need"]) > 0:
+                yield f"the question of job {job} never escalates"
+        for timer in self.timers:
+            if timer.startswith("q|") and self.jobs.get(timer[2:38], {}).get("ask") != timer:
+                yield f"timer {timer} escalates nothing"
 
     # What is counted twice agrees
 
@@ -239,7 +279,7 @@ class Scan:
         for prefix in ("j:", "i:", "e:", "h:", "jt:", "fa:", "lg:", "sp:", "md:", "sb:", "pk:", "en:"):
             for job, entry in self.dump.of(prefix):
                 yield from self._wrong_lifetime(prefix, job, entry)
-        for prefix in ("t:", "q:", "f:", "ob:", "xr:", "xl:", "bj:"):
+        for prefix in ("t:", "q:", "f:", "ob:", "xr:", "xl:", "bj:", "xa:"):
             for name, entry in self.dump.of(prefix):
                 if entry.ttl_ms is not None:
                     yield f"{prefix}{name} expires"

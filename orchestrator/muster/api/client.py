@@ -6,8 +6,9 @@ from typing import Final
 
 from aiohttp import web
 
+from muster.api.approvals import view_of
 from muster.api.call import Call, json_answer
-from muster.api.models import CreateJob, Decide, SignalData
+from muster.api.models import CreateJob, SignalData
 from muster.api.parameters import refused, seconds, whole
 from muster.api.ports import Blueprint
 from muster.api.wire import dashboard_object, event_object, job_object, worker_object
@@ -59,6 +60,7 @@ async def create_job(call: Call) -> web.Response:
             trace=_trace(call.request),
             idempotency_key=_idempotency_key(call.request),
             tags=tuple(body.tags),
+            deadline_ms=None if body.deadline_seconds is None else round(body.deadline_seconds * 1000),
             wait_ms=wait_seconds * 1000,
         )
     )
@@ -135,15 +137,6 @@ async def get_history(call: Call) -> web.Response:
     return json_answer([event_object(event) for event in events])
 
 
-async def decide(call: Call) -> web.Response:
-    """The owner answers a job's question; its client token stands in for the approval token."""
-    body = call.body(Decide)
-    job_id = call.path["job_id"]
-    by = body.by or call.tenant
-    await call.engine.decide(job_id, body.decision, by=by, note=body.note, token=None, tenant=call.tenant)
-    return json_answer({"status": "approval_received", "job_id": job_id})
-
-
 async def send_signal(call: Call) -> web.Response:
     job_id = call.path["job_id"]
     await call.engine.signal(call.tenant, job_id, call.path["name"], call.body(SignalData).root)
@@ -190,8 +183,11 @@ def _blueprint_at(call: Call) -> Blueprint | None:
 
 
 async def shown_job(call: Call, record: JobRecord) -> dict[str, object]:
-    asks = record.resting is JobStatus.WAITING_FOR_HUMAN
-    return job_object(record, await call.engine.approval_token(record) if asks else None)
+    wait = record.context.wait
+    if record.resting is not JobStatus.WAITING_FOR_HUMAN or wait is None or wait.kind != "human":
+        return job_object(record)
+    view = view_of(call, record)
+    return job_object(record, {"approval_token": view.token, **view.members()})
 
 
 def _summary(blueprint: Blueprint) -> dict[str, object]:

@@ -12,8 +12,8 @@ from muster.api.operation_models import BulkJobs, PauseJob, ResumeJob, RetryJob,
 from muster.api.parameters import refused
 from muster.api.wire import event_object, job_object, time_text
 from muster.core.ids import UnixMs
-from muster.engine.bulk import Action, BulkOrder
 from muster.engine.clock import unix_ms
+from muster.engine.many_jobs import Action, BulkOrder
 from muster.engine.retrying import Given, RetryOrder
 from muster.engine.searching import ErrorGroup, JobFilter
 from muster.errors import ErrorCode, MusterError
@@ -73,7 +73,7 @@ async def bulk_jobs(call: Call) -> web.Response:
         body.by or call.tenant,
         body.reason,
     )
-    outcome = await call.engine.operations.bulk.run(call.tenant, order)
+    outcome = await call.engine.operations.many.run(call.tenant, order)
     failures = [
         {"job_id": one.job, "code": one.error.code.value, "detail": one.error.detail} for one in outcome.failures
     ]

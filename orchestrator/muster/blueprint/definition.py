@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeAlias, TypeVar, cast, overload
 
 from muster_worker.durations import Duration, parse_duration_ms
 from muster_worker.outcome import type_name
+from muster_worker.time_limits import deadline_ms_of
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
@@ -56,6 +57,7 @@ class Blueprint(Generic[InT, DataT]):
         endpoint: path below `/api/<api_version>/`; None: `jobs/<name>`.
         retention: how long its jobs are kept once they are over, such as `"30d"`; None: as the server says.
         version: raise it when running jobs must not go on with the new code.
+        deadline: a job that has not ended so long after its start fails, where its order says nothing else.
         schedule: `cron(...)` or `every(...)`: a connection of the blueprint's name runs it by itself.
     """
 
@@ -70,6 +72,7 @@ class Blueprint(Generic[InT, DataT]):
         version: int = 1,
         description: str = "",
         retention: Duration | None = None,
+        deadline: Duration | None = None,
         schedule: Planned | None = None,
     ) -> None:
         self.name = name
@@ -80,6 +83,7 @@ class Blueprint(Generic[InT, DataT]):
         self.version_number = version
         self.description = description
         self.retention_ms = None if retention is None else _retention_ms(retention)
+        self.deadline = deadline
         self.schedule = schedule
         self.file, self.line = _caller()
         self.written: list[State[Any]] = []
@@ -125,6 +129,11 @@ class Blueprint(Generic[InT, DataT]):
         state. States written further down are given by name.
         """
         return self._add_state(function, to) if function else Decorator[InT, DataT](self._add_state, to)
+
+    @cached_property
+    def deadline_ms(self) -> int | None:
+        """Raises ValueError for one that cannot be."""
+        return None if self.deadline is None else deadline_ms_of(self.deadline)
 
     @property
     def states(self) -> Mapping[str, State[Any]]:
@@ -199,6 +208,15 @@ class Blueprint(Generic[InT, DataT]):
             assert function is not None
             shape = self._shapes[state] = shape_of(function)
         return shape
+
+    def check_argument(self, state: str, argument: JsonValue) -> None:
+        """Raises InputInvalid where the state's function could not take *argument*."""
+        adapter = self.shape(state).adapter
+        try:
+            if adapter is not None:
+                adapter.validate_python(argument)
+        except ValidationError as error:
+            raise InputInvalid(pointers(error)) from error
 
     async def enter(self, state: str, facts: JobFacts, argument: JsonValue = None) -> Entered:
         """Run a state's function and check what it decides.
@@ -278,6 +296,10 @@ class Blueprint(Generic[InT, DataT]):
         if self.data_type is None:
             return to_jsonable_python(stored) if stored else {}
         return self.data_adapter.validate_python({} if stored is None else stored)
+
+    def read_data(self, stored: JsonValue) -> Any:
+        """`job.data` as it was stored. Raises ValueError where it does not fit."""
+        return self._read_data(stored)
 
     def _dump_data(self, data: Any) -> JsonValue:
         if self.data_type is None:

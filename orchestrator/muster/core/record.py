@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from muster.core.approvals import NO_CHANGES, Question, Tally
 from muster.core.ids import JobId, UnixMs
 from muster.core.join import ALL, JoinPolicy
 from muster.core.json import JsonObject, JsonValue
@@ -19,9 +20,9 @@ class Wait:
     """What a job waits for, and where each outcome leads.
 
     `first` and `count` are the numbers of its tasks; `target` and `argument` belong to a timer;
-    `message` and `deadline_at` to a question; `child` is the id of the job that was started; `signal` names what is
-    waited for until `deadline_at`. Where that is `uploads` the wait is cut into slices: `left_ms` come after this one.
-    `join` belongs to several tasks.
+    `message`, `deadline_at` and `question` to a question; `child` is the id of the job that was started; `signal`
+    names what is waited for until `deadline_at`. Where that is `uploads` the wait is cut into slices: `left_ms` come
+    after this one. `join` belongs to several tasks.
     """
 
     kind: WaitKind
@@ -37,6 +38,7 @@ class Wait:
     uploads: tuple[str, ...] = ()
     left_ms: int = 0
     join: JoinPolicy = ALL
+    question: Question | None = None
 
 
 @quick
@@ -52,6 +54,8 @@ class Context:
     results: JsonObject = field(default_factory=dict[str, JsonValue])
     """`state_history` on the wire: merged data of task results."""
     transitions: int = 0
+    last_worker: str = ""
+    """Who did the newest task: a task may prefer the same."""
 
 
 @quick
@@ -119,6 +123,9 @@ class JobRecord:
     cost_micros: int = 0
     """Of all runs of its tasks so far."""
     cancel_requested: bool = False
+    deadline_at: UnixMs | None = None
+    deadline_passed: bool = False
+    """Its end was asked for by its deadline: however it ends now, it has failed."""
     turn_failures: int = 0
     spawn_wave: int = 0
     spawned_to: int = 0
@@ -131,6 +138,8 @@ class JobRecord:
     """Of its error, once it is over; see `core.fingerprint`."""
     retried_as: tuple[str, ...] = ()
     """The jobs that were made of this one, oldest first; the newest 20."""
+    tally: Tally = NO_CHANGES
+    """Of the question that it asks; empty where it asks none."""
 
     @property
     def resting(self) -> JobStatus:
@@ -173,6 +182,9 @@ class DecisionItem:
     decision: str
     by: str = ""
     note: str = ""
+    form: JsonValue = None
+    answers: tuple[JsonObject, ...] = ()
+    """All answers that were given to the question, the last one included; see `Answer` of the blueprints."""
 
 
 @dataclass(frozen=True, slots=True)

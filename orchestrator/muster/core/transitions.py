@@ -19,7 +19,7 @@ class JobEvent(StrEnum):
     TIME_CAME = "time came"
     CHILD_ENDED = "child ended"
     SIGNALLED = "signalled"
-    CANCEL_ASKED = "cancel asked"
+    CANCEL_ASKED = "cancel asked"  # by somebody, or by the deadline
     TURN_FAILED = "turn failed for good"
     # These make no turn due: somebody holds the job, and lets go of it.
     PAUSED = "paused"
@@ -51,10 +51,10 @@ _ENDS: Final = frozenset({J.QUARANTINED})
 
 JOB_MOVES: Final[Mapping[tuple[J, JobEvent], frozenset[J]]] = {
     (J.PENDING, JobEvent.BEGUN): RESTS,
-    (J.PENDING, JobEvent.CANCEL_ASKED): frozenset({J.CANCELLED}),
+    (J.PENDING, JobEvent.CANCEL_ASKED): frozenset({J.CANCELLED, J.FAILED}),
     (J.PENDING, JobEvent.TURN_FAILED): _ENDS,
     (J.RUNNING, JobEvent.BEGUN): RESTS,
-    (J.RUNNING, JobEvent.CANCEL_ASKED): frozenset({J.CANCELLED}),
+    (J.RUNNING, JobEvent.CANCEL_ASKED): frozenset({J.CANCELLED, J.FAILED}),
     (J.RUNNING, JobEvent.TURN_FAILED): _ENDS,
     (J.WAITING_FOR_WORKER, JobEvent.TASK_ENDED): RESTS | {J.CANCELLED},
     (J.WAITING_FOR_WORKER, JobEvent.CANCEL_ASKED): RESTS | {J.CANCELLED},

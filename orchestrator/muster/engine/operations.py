@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from muster.engine.bulk import Bulk
+from muster.engine.many_jobs import ManyJobs
 from muster.engine.pausing import Pausing
 from muster.engine.retrying import Retrying
 from muster.engine.searching import Searching
@@ -13,4 +13,4 @@ class Operations:
     pausing: Pausing
     retrying: Retrying
     searching: Searching
-    bulk: Bulk
+    many: ManyJobs

@@ -23,6 +23,7 @@ from muster.core.record import (
     Wait,
 )
 from muster.core.status import JobStatus
+from muster.store.approval_codec import load_question, load_tally, question_fields
 
 UNREADABLE: Final = b"\0unreadable"
 """Stands for a large value that cannot be read now."""
@@ -61,6 +62,7 @@ def dump_context(context: Context) -> bytes:
             "d": context.data,
             "r": context.results,
             "n": context.transitions,
+            **({"p": context.last_worker} if context.last_worker else {}),
         }
     )
 
@@ -81,6 +83,7 @@ def _wait_fields(wait: Wait) -> dict[str, Any]:
         "s": wait.signal,
         "u": list(wait.uploads),
         "l": wait.left_ms,
+        **({} if wait.question is None else {"q": question_fields(wait.question)}),
     }
 
 
@@ -95,6 +98,7 @@ def load_context(blob: bytes) -> Context:
         data=raw["d"],
         results=raw["r"],
         transitions=raw["n"],
+        last_worker=raw.get("p", ""),
     )
 
 
@@ -104,6 +108,7 @@ def _load_wait(raw: Mapping[str, Any]) -> Wait:
         raw["k"], raw["e"], raw["f"], raw["c"], raw["m"], raw["d"], raw["t"], raw["a"],
         child=raw.get("j", ""), signal=raw.get("s", ""), uploads=tuple(raw.get("u", ())), left_ms=raw.get("l", 0),
         join=load_join(raw.get("o", "all")),
+        question=load_question(raw["q"]) if raw.get("q") else None,
     )  # fmt: skip
 
 
@@ -121,7 +126,14 @@ def dump_item(item: Item) -> str:
                 "a": item.attempt,
             }
         case DecisionItem():
-            fields = {"k": "decision", "d": item.decision, "b": item.by, "m": item.note}
+            fields = {
+                "k": "decision",
+                "d": item.decision,
+                "b": item.by,
+                "m": item.note,
+                "f": item.form,
+                "a": item.answers,
+            }
         case TimerItem():
             fields = {"k": "timer"}
         case ChildItem():
@@ -139,7 +151,7 @@ def load_item(blob: bytes) -> Item:
         case "task":
             return TaskItem(raw["n"], raw["s"], raw["d"], raw["c"], raw["m"], raw["w"], raw["a"])
         case "decision":
-            return DecisionItem(raw["d"], raw["b"], raw["m"])
+            return DecisionItem(raw["d"], raw["b"], raw["m"], raw.get("f"), tuple(raw.get("a", ())))
         case "timer":
             return TimerItem()
         case "child":
@@ -155,7 +167,7 @@ def load_record(job: JobId, header: Sequence[bytes | None], task: Sequence[bytes
     (
         tenant, blueprint, version_of, status, state, version, wave, next_task, submission, context, created, updated,
         started, ended, result, error, details, retries, cancel, failures, spawn_wave, spawned, progress, message, _,
-        extra_revisions, parent, cost, pause, retries_as, fingerprint,
+        extra_revisions, parent, cost, pause, deadline, passed, tally, retries_as, fingerprint,
     ) = header  # fmt: skip
     leased = bool(task) and task[0] == b"L"
     return JobRecord(
@@ -181,6 +193,8 @@ def load_record(job: JobId, header: Sequence[bytes | None], task: Sequence[bytes
         retries=_int(retries),
         cost_micros=_int(cost),
         cancel_requested=cancel == b"1",
+        deadline_at=UnixMs(_int(deadline)) if deadline else None,
+        deadline_passed=passed == b"1",
         turn_failures=_int(failures),
         spawn_wave=_int(spawn_wave),
         spawned_to=_int(spawned),
@@ -191,6 +205,7 @@ def load_record(job: JobId, header: Sequence[bytes | None], task: Sequence[bytes
         pause=_pause(pause),
         fingerprint=_text(fingerprint),
         retried_as=tuple(_text(retries_as).split(",")) if retries_as else (),
+        tally=load_tally(tally, _int(wave)),
     )
 
 

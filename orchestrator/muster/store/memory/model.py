@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from muster.core.ids import JobId, TaskId, task_id
+from muster.core.ids import JobId, TaskId, UnixMs, task_id
 from muster.core.record import JobRecord
 from muster.core.status import TaskStatus
 from muster.store.base import RawEvent
@@ -15,6 +15,10 @@ Order: TypeAlias = tuple[int, int]
 
 PAUSED = "~paused"
 """Who holds the turn of a paused job."""
+
+
+HOLD_MS = 5_000
+"""What a tick handed out comes again after this time if nobody settled it."""
 
 
 @dataclass(slots=True)
@@ -42,6 +46,10 @@ class Job:
     """Name and item of those that nobody waits for yet, oldest first."""
     sent_by: list[str] = field(default_factory=list[str])
     """Tokens of the newest signals."""
+    asked_at: int | None = None
+    """Of the question that it asks people."""
+    changed_at: list[UnixMs] = field(default_factory=list[UnixMs])
+    """Times of that question's changes."""
     committed_by: str = ""
     signalled_by: str = ""
     resumed_by: str = ""
@@ -66,6 +74,8 @@ class Job:
     metadata: dict[str, str] = field(default_factory=dict[str, str])
     expires_at: int | None = None
     meter: str = ""
+    batch: str = ""
+    """The key of the batch it came with."""
     run_ms: int = 0
     """Of all runs of its tasks so far."""
 
@@ -128,6 +138,8 @@ class Task:
     """When its worker's silence is too long; the handler's own sign was at `sign_at`."""
     sign_at: int = 0
     past_workers: tuple[str, ...] = ()
+    fallback: str = ""
+    """The class to which it moves when it has waited long enough for whom it prefers."""
     events_attempt: int = 0
     next_event: int = 0
     """Of the attempt that told events last."""
@@ -166,6 +178,13 @@ class TaskStart:
 
 
 @dataclass(frozen=True, slots=True)
+class PreferenceEnd:
+    """The task has waited long enough for whom it prefers."""
+
+    task: TaskId
+
+
+@dataclass(frozen=True, slots=True)
 class WaitLimit:
     """A task without a worker has waited too long."""
 
@@ -195,6 +214,13 @@ class Unpark:
 
 
 @dataclass(frozen=True, slots=True)
+class Deadline:
+    """A job must have ended."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
 class Drop:
     """Tasks nobody waits for, half-open."""
 
@@ -208,4 +234,32 @@ class Delivery:
     message: str
 
 
-Timer: TypeAlias = TaskStart | WaitLimit | WaitEnd | GraceEnd | Unpark | Drop | Delivery
+@dataclass(frozen=True, slots=True)
+class Escalation:
+    """The question of this wave has waited long enough for others to be asked."""
+
+    job: JobId
+    wave: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchCancel:
+    """The jobs of a batch after this line are to be asked to end."""
+
+    batch: str
+    after: int
+
+
+Timer: TypeAlias = (
+    TaskStart
+    | PreferenceEnd
+    | WaitLimit
+    | WaitEnd
+    | GraceEnd
+    | Unpark
+    | Deadline
+    | Drop
+    | Delivery
+    | Escalation
+    | BatchCancel
+)

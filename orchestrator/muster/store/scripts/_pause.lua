@@ -15,7 +15,7 @@ local function unpark(jid)
     end
   end
   for cls, count in pairs(ready) do wake(cls, count) end
-  if call('EXISTS', parked) == 1 then call('ZADD', T .. 'tm', now, 'p|' .. jid) end
+  if call('EXISTS', parked) == 1 then call('ZADD', T .. 'tm', now, 'u|' .. jid) end
 end
 
 -- Tell of a change that no commit made.

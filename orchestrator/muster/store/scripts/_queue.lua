@@ -360,7 +360,7 @@ local function after_failures(policy, need, failures)
 end
 
 local HEADER = { 'ten', 'bp', 'bv', 'st', 's', 'v', 'wv', 'nt', 'sub', 'ctx', 'ct', 'ut', 'sa', 'ft', 'res', 'err', 'det',
-  'rc', 'cx', 'tf', 'sw', 'spn', 'pg', 'pm', 'cur', 'pv', 'pa', 'cm', 'pz', 'rts', 'fp' }
+  'rc', 'cx', 'tf', 'sw', 'spn', 'pg', 'pm', 'cur', 'pv', 'pa', 'cm', 'pz', 'dl', 'dp', 'qs', 'rts', 'fp' }
 
 local function header(jid)
   return call('HMGET', T .. 'j:' .. jid, unpack(HEADER))
@@ -385,4 +385,37 @@ local function deliver_end(parent, item)
   call('RPUSH', T .. 'i:' .. pid, item)
   call('HSET', T .. 'j:' .. pid, 'need', 0)
   if p[3] == '' then call('ZADD', T .. 'D', now, pid) end
+end
+
+-- No job of the batch lives any more. Where it takes no further lines, its webhook is written, once.
+local function end_batch(batch)
+  local key = T .. 'ba:' .. batch
+  local b = call('HMGET', key, 's', 'wb', 'ret', 'n', 'end', 'ct')
+  call('PEXPIRE', key, b[3])
+  call('PEXPIRE', T .. 'bm:' .. batch, b[3])
+  if b[1] ~= 'closed' or b[5] then return end
+  call('HSET', key, 'end', now)
+  if b[2] == '' then return end
+  local counts, flat = {}, call('HGETALL', key)
+  for i = 1, #flat, 2 do
+    local status = string.match(flat[i], '^s:(.+)$')
+    if status and flat[i + 1] ~= '0' then counts[#counts + 1] = '"' .. status .. '":' .. flat[i + 1] end
+  end
+  local message = batch .. '.' .. b[6]
+  local body = b[2] .. '"total":' .. b[4] .. ',"counts":{' .. table.concat(counts, ',') .. '}}}'
+  call('HSET', T .. 'ob:' .. message, 'b', body, 'n', 0)
+  call('ZADD', T .. 'tm', now, 'o|' .. message)
+end
+
+-- A job of a batch (`ba` in its header: the batch and its line) has another status.
+local function count_in_batch(jid, ba, old, new, is_over)
+  local batch = string.match(ba, '^[^|]+')
+  local key = T .. 'ba:' .. batch
+  if old == new or call('EXISTS', key) == 0 then return end
+  call('HINCRBY', key, 's:' .. old, -1)
+  call('HINCRBY', key, 's:' .. new, 1)
+  if not is_over then return end
+  local cost = call('HGET', T .. 'j:' .. jid, 'cm')
+  if cost then call('HINCRBY', key, 'cm', cost) end
+  if call('HINCRBY', key, 'live', -1) == 0 then end_batch(batch) end
 end
