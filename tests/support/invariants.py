@@ -11,6 +11,7 @@ from muster.core.status import JobStatus
 from muster.store.keys import KEY_KINDS
 
 from tests.support.dump import Dump, Entry
+from tests.support.gates import flow_of_task, scan_gates
 
 UNPROMPTED = {JobStatus.WAITING_FOR_HUMAN, JobStatus.WAITING}
 """Waits that end by themselves, or by somebody outside."""
@@ -28,6 +29,7 @@ def violations(dump: Dump) -> list[str]:
         *scan.dangling_members(),
         *scan.wrong_counts(),
         *scan.wrong_lifetimes(),
+        *scan_gates(dump),
     ]
 
 
@@ -129,7 +131,7 @@ class Scan:
             ]
             if places != [fields["st"]]:
                 yield f"task {task} is {fields['st']}, but found in {places}"
-            if fields["st"] == "R" and task not in self.flows.get((fields["q"], fields["fl"]), {}):
+            if fields["st"] == "R" and task not in self.flows.get((fields["q"], flow_of_task(fields)), {}):
                 yield f"ready task {task} is in another flow than its own"
             listed = number in self.dump.value(f"jt:{job}") or number == self.jobs.get(job, {}).get("cur")
             if not listed and not self.drop_is_due(task):
@@ -144,7 +146,7 @@ class Scan:
         yield from (f"turn of {job}, which is none" for job in self.turns if job not in self.jobs)
         for (cls, flow), tasks in self.flows.items():
             yield from (f"ready task {task} is none" for task in tasks if task not in self.tasks)
-            if flow not in self.dump.value(f"q:{cls}"):
+            if flow not in self.dump.value(f"q:{cls}") and f"{cls}|{flow}" not in self.dump.value("gp"):
                 yield f"flow {flow} has ready tasks of {cls}, but nobody would find it"
         for cls, entry in self.dump.of("q:"):
             yield from (f"flow {flow} of {cls} is empty" for flow in entry.value if (cls, flow) not in self.flows)
@@ -205,7 +207,7 @@ class Scan:
         for prefix in ("j:", "i:", "e:", "h:", "jt:", "fa:", "lg:", "sp:", "md:", "sb:"):
             for job, entry in self.dump.of(prefix):
                 yield from self._wrong_lifetime(prefix, job, entry)
-        for prefix in ("t:", "q:", "f:", "ob:", "xr:", "xl:"):
+        for prefix in ("t:", "q:", "f:", "ob:", "xr:", "xl:", "g:", "gf:", "gw:", "go:"):
             for name, entry in self.dump.of(prefix):
                 if entry.ttl_ms is not None:
                     yield f"{prefix}{name} expires"

@@ -2,7 +2,8 @@
 
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, Generic, Protocol, cast, overload
 
 from muster_worker.contracts import Call, TaskContract
@@ -31,6 +32,7 @@ from muster.core.decisions import (
     WaitFor,
 )
 from muster.core.decisions import Decision as Next
+from muster.core.flow import checked_key
 from muster.core.ids import JobId, UnixMs, is_signal_name, new_job_id, partition_of
 from muster.core.json import JsonValue
 from muster.core.limits import FAN_WIDTH_MAX, PRIORITY_MAX, PRIORITY_MIN, TAG_CHARACTERS_MAX, TAGS_MAX
@@ -124,6 +126,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
+        key: str = "",
     ) -> Next:
         """Have a worker do one task; *ok* gets its result.
 
@@ -131,8 +134,10 @@ class Job(Generic[InT, DataT]):
         quarantined, by the error's code. *cancelled* is entered when the task was cancelled; without it the job ends as
         cancelled. *on* maps further outcomes that the worker may report to their states. *timeout* and
         *retries* are the contract's where not given, then the server's. *priority* is -31 to 32, higher goes first.
+        *key* is a concurrency key, such as `"customer-42"` or `"site:example.org"`: tasks of a tenant with the same key
+        stand under that key's limit, and keys take turns.
         """
-        spec = _spec(contract, value, timeout, retries, priority)
+        spec = _spec(contract, value, timeout, retries, priority, key)
         return Run(spec, self._edges(ok, error, cancelled, on))
 
     def map(
@@ -146,10 +151,16 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
+        key: str | Callable[[In], str] = "",
+        at_once: int | None = None,
     ) -> Next:
-        """Have workers do the same task on every value at once; *ok* gets the list of results in that order."""
-        specs = tuple(_spec(contract, value, timeout, retries, priority) for value in values)
-        return self._fan(specs, ok, error, cancelled)
+        """Have workers do the same task on every value at once; *ok* gets the list of results in that order.
+
+        At most *at_once* of them run at a time. *key* is as in `run`, or a function that gives each value's.
+        """
+        keyed = key if callable(key) else lambda _: key
+        specs = tuple(_spec(contract, value, timeout, retries, priority, keyed(value)) for value in values)
+        return self._fan(specs, ok, error, cancelled, at_once)
 
     @overload
     def together(
@@ -162,6 +173,8 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
+        key: str = "",
+        at_once: int | None = None,
     ) -> Next: ...
     @overload
     def together(
@@ -175,6 +188,8 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
+        key: str = "",
+        at_once: int | None = None,
     ) -> Next: ...
     @overload
     def together(
@@ -189,6 +204,8 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
+        key: str = "",
+        at_once: int | None = None,
     ) -> Next: ...
     @overload
     def together(
@@ -204,6 +221,8 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
+        key: str = "",
+        at_once: int | None = None,
     ) -> Next: ...
     def together(
         self,
@@ -212,10 +231,15 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
+        key: str = "",
+        at_once: int | None = None,
     ) -> Next:
-        """Have workers do different tasks at once (`contract.call(value)` each); *ok* gets the tuple of results."""
-        specs = tuple(_spec(call.contract, call.value, None, None, priority) for call in calls)
-        return self._fan(specs, ok, error, cancelled)
+        """Have workers do different tasks at once (`contract.call(value)` each); *ok* gets the tuple of results.
+
+        *key* and *at_once* are as in `map`.
+        """
+        specs = tuple(_spec(call.contract, call.value, None, None, priority, key) for call in calls)
+        return self._fan(specs, ok, error, cancelled, at_once)
 
     def ask(
         self,
@@ -332,9 +356,14 @@ class Job(Generic[InT, DataT]):
         ok: State[Any],
         error: State[TaskError] | None,
         cancelled: State[None] | None,
+        at_once: int | None,
     ) -> Next:
         if len(specs) > FAN_WIDTH_MAX:
             raise ValueError(f"{len(specs)} tasks at once are more than {FAN_WIDTH_MAX}; give each task several items")
+        if at_once is not None:
+            if at_once < 1:
+                raise ValueError(f"at_once={at_once}: at least one task must be able to run")
+            specs = tuple(replace(spec, at_once=at_once) for spec in specs)
         return Fan(specs, self._edges(ok, error, cancelled, None))
 
     def _edges(
@@ -364,20 +393,24 @@ def _spec(
     timeout: Duration | None,
     retries: int | None,
     priority: int,
+    key: str,
 ) -> TaskSpec:
     if not PRIORITY_MIN <= priority <= PRIORITY_MAX:
         raise ValueError(f"priority {priority} is not between {PRIORITY_MIN} and {PRIORITY_MAX}")
     if retries is not None and retries < 0:
         raise ValueError(f"retries must be 0 or more, not {retries}")
+    if key:
+        checked_key(key)
     timeout_ms = None if timeout is None else parse_duration_ms(timeout)
     if isinstance(contract, str):
-        return TaskSpec(contract, _json(value), timeout_ms, retries, priority)
+        return TaskSpec(contract, _json(value), timeout_ms, retries, priority, key)
     return TaskSpec(
         contract.name,
         contract.dump_input(value),
         contract.timeout_ms if timeout_ms is None else timeout_ms,
         contract.retries if retries is None else retries,
         priority,
+        key,
     )
 
 

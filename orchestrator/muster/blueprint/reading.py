@@ -22,7 +22,9 @@ GO: Final = "go"
 ENDINGS: Final = frozenset({"done", "fail", "quarantine"})
 _WORDS: Final = {"ok": SUCCESS, "error": FAILURE}
 _DECIDING: Final = frozenset({"run", "map", "together", "ask", "wait_for", "sleep", "child", "go"})
-_NO_TARGET: Final = frozenset({"on", "within", "argument", "timeout", "retries", "priority", "tags", "uploads"})
+_NO_TARGET: Final = frozenset(
+    {"on", "within", "argument", "timeout", "retries", "priority", "tags", "uploads", "key", "at_once"}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,10 @@ class TaskSpec:
     timeout_ms: int | None = None
     retries: int | None = None
     priority: int = 0
+    key: str = ""
+    """Concurrency key."""
+    at_once: int | None = None
+    """Of the fan it belongs to so many run at a time."""
 
 
 @dataclass(frozen=True, slots=True)

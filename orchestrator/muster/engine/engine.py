@@ -188,8 +188,8 @@ class Engine:
     def on_message(self, partition: int, text: str) -> None:
         """A message to this replica.
 
-        `c|class`: work is ready; `j|job`, `l|job`, `w|worker`: it, its log changed; `t|…`: a job of a followed tenant
-        did; `x|worker|task`: cancel.
+        `c|class`: work is ready; `d|ms`: something is due then; `j|job`, `l|job`, `w|worker`: it, its log changed;
+        `t|…`: a job of a followed tenant did; `x|worker|task`: cancel.
         """
         kind, _, rest = text.partition("|")
         self._live.hear(partition, text)
@@ -199,6 +199,8 @@ class Engine:
             self._watchers.announce(JobId(rest))
         elif kind == "l":
             self._journal.announce(JobId(rest))
+        elif kind == "d":
+            self._tickers[partition].hint(int(rest))
         elif kind == "w":
             self._fleet.changed_elsewhere(rest)
         elif kind == "x":

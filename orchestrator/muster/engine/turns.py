@@ -49,6 +49,7 @@ from muster.store.base import (
     Turn,
 )
 from muster.store.codec import dump_item
+from muster.store.flow import Fan, flow_of
 from muster.store.keys import short_hash
 
 log = logging.getLogger("muster.turns")
@@ -115,7 +116,7 @@ class Turns:
             stored = await self._store.submit(job, token)
             assert not isinstance(stored, Committed)
             return stored
-        tasks = self._new_tasks(record, rest)
+        tasks = self._new_tasks(record, rest, 1)
         reservation = self._reserve(tasks, None)
         reply: Turn | Existing | Committed | None = None
         try:
@@ -159,7 +160,7 @@ class Turns:
         self, completion: Completion, turn: Turn, rest: core.Rest, submission: bytes, waiter: Waiter | None
     ) -> Stepped | Completed | Refused:
         record = turn.record
-        tasks = self._new_tasks(record, rest)
+        tasks = self._new_tasks(record, rest, record.wave + 1)
         reservation = self._reserve(tasks, waiter)
         claimed: Sequence[Claimed] = ()
         try:
@@ -251,7 +252,7 @@ class Turns:
     async def _commit(self, turn: Turn, rest: core.Rest, submission: bytes, waiter: Waiter | None) -> Turn | None:
         record = turn.record
         wave = max(record.wave, record.spawn_wave) + 1
-        tasks = self._new_tasks(record, rest)
+        tasks = self._new_tasks(record, rest, wave)
         kept = tasks[-TASKS_PER_COMMIT_MAX:]
         for start in range(0, len(tasks) - len(kept), TASKS_PER_COMMIT_MAX):
             chunk = tasks[start : min(start + TASKS_PER_COMMIT_MAX, len(tasks) - len(kept))]
@@ -356,11 +357,11 @@ class Turns:
             return (approval_message(record, rest, wave, self._approval_token.of(record.id, wave)),)
         return ()
 
-    def _new_tasks(self, record: JobRecord, rest: core.Rest) -> list[NewTask]:
+    def _new_tasks(self, record: JobRecord, rest: core.Rest, wave: int) -> list[NewTask]:
         first = rest.draft.first_task
-        return [self._new_task(record, first + i, spec) for i, spec in enumerate(rest.tasks)]
+        return [self._new_task(record, first + i, spec, wave) for i, spec in enumerate(rest.tasks)]
 
-    def _new_task(self, record: JobRecord, number: int, spec: TaskSpec) -> NewTask:
+    def _new_task(self, record: JobRecord, number: int, spec: TaskSpec, wave: int) -> NewTask:
         timeout_ms = spec.timeout_ms or self._rules.task_timeout_ms
         retries = self._rules.task_retries if spec.retries is None else spec.retries
         body = {
@@ -373,7 +374,9 @@ class Turns:
             "tracing_context": dict(record.submission.trace),
         }
         rules = orjson.dumps({"r": retries, "t": spec.type})
-        return NewTask(number, spec.type, orjson.dumps(body), rules, timeout_ms, spec.priority)
+        fan = None if spec.at_once is None else Fan(record.id, wave, spec.at_once)
+        flow = flow_of(record.tenant, record.blueprint, spec.key, fan)
+        return NewTask(number, spec.type, orjson.dumps(body), rules, timeout_ms, spec.priority, flow)
 
 
 class ApprovalTokens:

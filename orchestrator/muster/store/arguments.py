@@ -61,7 +61,7 @@ def task_args(job: JobId, tasks: Sequence[NewTask]) -> list[Arg]:
     for task in tasks:
         band = BAND_OF_PRIORITY_0 - task.priority
         body = Value(job, task.body)
-        args += (task.number, short_hash(task.type), task.type, body, task.rules, task.timeout_ms, band)
+        args += (task.number, short_hash(task.type), task.type, body, task.rules, task.timeout_ms, band, task.flow)
     return args
 
 

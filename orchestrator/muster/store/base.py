@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from muster.store.connection_records import ConnectionRecords
     from muster.store.figures import FigureRecords
     from muster.store.file_records import FileRecords
+    from muster.store.flow import FlowRecords
     from muster.store.standing import StandingRecords
 
 
@@ -214,6 +215,8 @@ class NewTask:
     rules: bytes
     timeout_ms: int
     priority: int = 0
+    flow: str = ""
+    """What its flow is besides its tenant's: see `flow.flow_of`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,6 +371,11 @@ class Store(JournalStore, IndexStore, Protocol):
     @property
     def standing(self) -> "StandingRecords":
         """How jobs and leases stand."""
+        ...
+
+    @property
+    def flow(self) -> "FlowRecords":
+        """Limits, and who holds their slots."""
         ...
 
     @property

@@ -44,6 +44,7 @@ from muster.store.payloads import CARRIERS, Arg, Offload, PayloadGone, Payloads,
 from muster.store.redis_connections import RedisConnectionRecords
 from muster.store.redis_figures import RedisFigures
 from muster.store.redis_files import RedisFileRecords
+from muster.store.redis_flow import RedisFlow
 from muster.store.redis_index import IndexCalls
 from muster.store.redis_journal import JournalCalls
 from muster.store.redis_standing import RedisStanding
@@ -108,6 +109,7 @@ class RedisStore(JournalCalls, IndexCalls):
         self.files = RedisFileRecords(self._call, self._run, self._tag_of, self._global, self._filled)
         self.figures = RedisFigures(self._call, self._run, self._tag_or_none)
         self.standing = RedisStanding(self._run, self._tag_or_none, self._tags)
+        self.flow = RedisFlow(self._call, self._run, self._tags, self._global)
         self.connections = RedisConnectionRecords(self._call, self._run, self._global)
 
     @property

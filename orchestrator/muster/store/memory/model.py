@@ -9,8 +9,8 @@ from muster.core.status import TaskStatus
 from muster.store.base import RawEvent
 from muster.store.keys import short_hash
 
-Order: TypeAlias = tuple[int, int]
-"""Number of the call that made a task ready, and the task's place in it."""
+Order: TypeAlias = tuple[int, int, int]
+"""When a task became ready, the number of the call that made it so, and the task's place in it."""
 
 
 @dataclass(slots=True)
@@ -78,6 +78,7 @@ class Task:
     number: int
     cls: str
     flow: str
+    """Its tenant's hash, and what else it is: see `store.flow`."""
     wave: int
     band: int
     timeout_ms: int
@@ -97,6 +98,8 @@ class Task:
     must_end_at: int = 0
     lease_ends_at: int = 0
     past_workers: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
+    """Gates whose slots it holds."""
     events_attempt: int = 0
     next_event: int = 0
     """Of the attempt that told events last."""
@@ -150,4 +153,11 @@ class Delivery:
     message: str
 
 
-Timer: TypeAlias = TaskStart | WaitEnd | GraceEnd | Drop | Delivery
+@dataclass(frozen=True, slots=True)
+class GateOpens:
+    """A gate that is shut by its rate opens, or classes wait at one that has room."""
+
+    gate: str
+
+
+Timer: TypeAlias = TaskStart | WaitEnd | GraceEnd | Drop | Delivery | GateOpens

@@ -39,6 +39,7 @@ from muster.store.memory import index, jobs, journal, steps, tasks, ticks
 from muster.store.memory.connections import MemoryConnectionRecords
 from muster.store.memory.figures import MemoryFigures
 from muster.store.memory.files import MemoryFileRecords
+from muster.store.memory.flow import MemoryFlow
 from muster.store.memory.model import Delivery
 from muster.store.memory.partition import Partition
 from muster.store.memory.standing import MemoryStanding
@@ -71,6 +72,7 @@ class MemoryState:
         self.files = MemoryFileRecords(self.now, self.partition_with)
         self.figures = MemoryFigures(self.files, self.partitions)
         self.standing = MemoryStanding(self.partitions)
+        self.flow = MemoryFlow(self.partitions)
         self.connections = MemoryConnectionRecords(self.now)
         self.blueprints: dict[tuple[str, str], str] = {}
         self.secret: str | None = None
@@ -122,6 +124,10 @@ class MemoryStore:
     @property
     def standing(self) -> MemoryStanding:
         return self._state.standing
+
+    @property
+    def flow(self) -> MemoryFlow:
+        return self._state.flow
 
     @property
     def connections(self) -> MemoryConnectionRecords:
@@ -209,6 +215,7 @@ class MemoryStore:
         if part is None:
             return ()
         index.delete(part, job)
+        part.wake_opened()
         return self.files.drop_artifacts(job)
 
     # Tasks
@@ -277,7 +284,7 @@ class MemoryStore:
     async def queue(self, partition: int) -> QueueState:
         part = self._state.partitions[partition]
         return QueueState(
-            ready={cls: len(queue) for cls, queue in part.queues.items() if queue},
+            ready=part.ready(),
             leased=Counter(task.status for task in part.tasks.values())[TaskStatus.LEASED],
             jobs={str(status): count for status, count in part.counts.items()},
         )

@@ -6,7 +6,7 @@ from typing import assert_never
 from muster.core.ids import task_id
 from muster.core.status import TaskStatus
 from muster.store.base import DueMessage, EndedLease, Tick, Turn
-from muster.store.memory.model import Delivery, Drop, GraceEnd, Order, Task, TaskStart, Timer, WaitEnd
+from muster.store.memory.model import Delivery, Drop, GateOpens, GraceEnd, Order, Task, TaskStart, Timer, WaitEnd
 from muster.store.memory.partition import Partition
 
 HOLD_MS = 5_000
@@ -23,6 +23,7 @@ def tick(part: Partition, token_prefix: str) -> Tick:
         _fire(part, timer, order, made, messages)
     turns = _due_turns(part, token_prefix)
     part.wake_all(made)
+    part.wake_opened()
     return Tick(_next_due_ms(part), leases, tuple(messages), turns)
 
 
@@ -49,8 +50,7 @@ def _fire(part: Partition, timer: Timer, order: Order, made: Counter[str], messa
         case TaskStart():
             task = part.tasks[timer.task]
             task.order, task.ready_at = order, part.now()
-            part.enqueue(task)
-            made[task.cls] += 1
+            made[task.cls] += part.enqueue(task)
         case WaitEnd():
             job = part.job(timer.job)
             if job is not None and not job.is_final and job.record.wave == timer.wave:
@@ -62,6 +62,8 @@ def _fire(part: Partition, timer: Timer, order: Order, made: Counter[str], messa
                 part.make_due(job)
         case Drop():
             _drop(part, timer)
+        case GateOpens():
+            part.open_gate(timer.gate)
         case Delivery():
             outgoing = part.outbox[timer.message]
             part.send_later(timer.message, HOLD_MS)

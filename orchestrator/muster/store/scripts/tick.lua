@@ -27,11 +27,10 @@ end
 local fire = {
   t = function(member, tid)
     call('ZREM', T .. 'tm', member)
-    local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl', 'bd')
+    local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl', 'bd', 'fw')
     if t[1] == 'G' then
       call('HSET', T .. 't:' .. tid, 'st', 'R', 'rs', age, 'ra', now)
-      enqueue(tid, t[2], t[3], tonumber(t[4]), age)
-      ready[t[2]] = (ready[t[2]] or 0) + 1
+      if enqueue(tid, t[2], t[3] .. (t[5] or ''), tonumber(t[4]), age) then ready[t[2]] = (ready[t[2]] or 0) + 1 end
     end
   end,
   j = function(member, rest)
@@ -59,6 +58,10 @@ local fire = {
     for number = tonumber(from), last - 1 do drop_task(jid, tostring(number)) end
     if last < tonumber(to) then call('ZADD', T .. 'tm', now, 'd|' .. jid .. '|' .. last .. '|' .. to) end
   end,
+  g = function(member, gate)
+    call('ZREM', T .. 'tm', member)
+    open(gate)
+  end,
   o = function(member, id)
     local m = call('HMGET', T .. 'ob:' .. id, 'b', 'n')
     if not m[1] then
@@ -84,6 +87,7 @@ for i, jid in ipairs(call('ZRANGEBYSCORE', T .. 'D', '-inf', now, 'LIMIT', 0, tu
 end
 
 for cls, count in pairs(ready) do wake(cls, count) end
+wake_opened()
 
 local next_due = nil
 for _, name in ipairs({ 'L', 'tm', 'D' }) do
