@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from muster_worker.contracts import task
+    from muster_worker.retry_policy import AT_ONCE, NEVER, RetryPolicy
 
     from muster.blueprint.answers import Decision, TaskError
     from muster.blueprint.definition import Blueprint
@@ -12,9 +13,25 @@ if TYPE_CHECKING:
     from muster.blueprint.state import State, failed, finished
     from muster.core.decisions import Decision as Next
 
-__all__ = ["Blueprint", "Decision", "Job", "Next", "State", "TaskError", "failed", "finished", "task"]
+__all__ = [
+    "AT_ONCE",
+    "NEVER",
+    "Blueprint",
+    "Decision",
+    "Job",
+    "Next",
+    "RetryPolicy",
+    "State",
+    "TaskError",
+    "failed",
+    "finished",
+    "task",
+]
 
 _HOMES: Final = {
+    "AT_ONCE": ("muster_worker.retry_policy", "AT_ONCE"),
+    "NEVER": ("muster_worker.retry_policy", "NEVER"),
+    "RetryPolicy": ("muster_worker.retry_policy", "RetryPolicy"),
     "Blueprint": ("muster.blueprint.definition", "Blueprint"),
     "Decision": ("muster.blueprint.answers", "Decision"),
     "Job": ("muster.blueprint.job", "Job"),

@@ -96,11 +96,12 @@ async def serve(
 def run(settings: Settings) -> None:
     """`serve` on uvloop where there is one."""
     try:
-        import uvloop
+        from muster.event_loop import SendfileLoop
     except ImportError:
         asyncio.run(serve(settings))
     else:
-        uvloop.run(serve(settings))
+        with asyncio.Runner(loop_factory=SendfileLoop) as runner:
+            runner.run(serve(settings))
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:

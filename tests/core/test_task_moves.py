@@ -3,6 +3,7 @@
 The store is the model that `tests/store` holds against real servers, on a clock of our own.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -13,6 +14,8 @@ from muster.core.transitions import TASK_MOVES, TaskEvent
 from muster.store.base import Claimed, Committed, Completed, Completion, Mode, Refused, Turn
 from muster.store.keys import short_hash
 from muster.store.memory import MemoryState, MemoryStore
+from muster.store.memory.model import WaitLimit
+from muster.store.memory.ticks import fire
 
 from tests.support.samples import claim_of, commit_of, end_of, first_turn, fresh, item_of, new_tasks
 
@@ -73,6 +76,12 @@ class Bench:
         self.clock_ms += DELAY_MS
         await self.store.tick(0, fresh())
 
+    async def wait_too_long(self) -> None:
+        """The limit itself, apart from the rest of its tick: what is due with it would move the task as well."""
+        part = self.state.partitions[0]
+        part.timers[WaitLimit(task_id(self.job, 0))] = self.clock_ms
+        fire(part, WaitLimit(task_id(self.job, 0)), part.next_order(), Counter(), [])
+
     async def abandon(self) -> None:
         other = await self.store.claim(0, claim_of(classes=(OTHER,)))
         failed = await self.store.complete(end_of(other[0], failed=True, item=item_of(1, "failure")))
@@ -102,7 +111,16 @@ OPERATIONS: dict[str, tuple[TaskEvent, TaskStatus, Operation]] = {
     "a timeout tried again later": (
         TaskEvent.TIMED_OUT, TaskStatus.GATED, lambda b: b.end(Mode.RETRY, "failure", delay_ms=DELAY_MS, by=""),
     ),
-    "a lost worker": (TaskEvent.LEASE_ENDED, TaskStatus.READY, lambda b: b.end(Mode.REQUEUE, "failure", by="")),
+    "a lost worker": (TaskEvent.LEASE_ENDED, TaskStatus.READY, lambda b: b.end(Mode.LOST, "failure", by="")),
+    "a lost worker, later": (
+        TaskEvent.LEASE_ENDED, TaskStatus.GATED, lambda b: b.end(Mode.LOST, "failure", delay_ms=DELAY_MS, by=""),
+    ),
+    "being put back": (TaskEvent.PUT_BACK, TaskStatus.READY, lambda b: b.end(Mode.REQUEUE, "requeue")),
+    "being put back for a while": (
+        TaskEvent.PUT_BACK, TaskStatus.GATED, lambda b: b.end(Mode.REQUEUE, "requeue", delay_ms=DELAY_MS),
+    ),
+    "being put back once too often": (TaskEvent.PUT_BACK, TaskStatus.FAILURE, lambda b: b.end(Mode.DELIVER, "failure")),
+    "too long a wait": (TaskEvent.WAITED_TOO_LONG, TaskStatus.LEASED, lambda b: b.wait_too_long()),
     "a last lost worker": (TaskEvent.LEASE_ENDED, TaskStatus.LOST, lambda b: b.end(Mode.DELIVER, "failure", by="")),
     "a release": (TaskEvent.RELEASED, TaskStatus.READY, lambda b: b.release()),
     "time": (TaskEvent.DELAY_PASSED, TaskStatus.READY, lambda b: b.let_time_pass()),

@@ -190,7 +190,7 @@ async def test_every_run_of_a_task_costs_its_time_at_the_price_of_its_worker(sto
     job = await waiting_job(store)
     costs: list[int] = []
     done: Completed | Refused = Completed()
-    for price, mode in ((PRICE, Mode.RETRY), (0, Mode.REQUEUE), (PRICE // 2, Mode.DELIVER)):
+    for price, mode in ((PRICE, Mode.RETRY), (0, Mode.LOST), (PRICE // 2, Mode.DELIVER)):
         (claimed,) = await store.claim(0, claim_of([seat(price=price)]))
         await run_for(store, 5)
         done = await store.complete(end_of(claimed, mode=mode))

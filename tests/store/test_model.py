@@ -6,7 +6,7 @@ many more.
 
 import asyncio
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -63,10 +63,21 @@ POLICIES = st.sampled_from(
     [
         None, None, None, Policy(most=0), Policy(most=1), Policy(most=1), Policy(most=2), Policy(most=1, counting=True),
         Policy(between_us=HOUR_MS * 1000, ahead_us=0), Policy(between_us=HOUR_MS * 1000, ahead_us=HOUR_MS * 3000),
-        Policy(most=2, between_us=1, ahead_us=0, cost=64), Policy(cost=512),
+        Policy(most=2, between_us=1, ahead_us=HOUR_MS * 1000, cost=64), Policy(cost=512),
     ]
 )  # fmt: skip
 JOBS_MAX = 4
+LIMITS: dict[int, tuple[int | None, int | None, int | None]] = defaultdict(
+    lambda: (None, None, None),
+    {
+        0: (HOUR_MS, None, None),
+        1: (0, HOUR_MS // 2, None),
+        2: (None, 0, HOUR_MS),
+        3: (None, 2 * HOUR_MS, 0),
+        4: (HOUR_MS, HOUR_MS // 2, None),
+    },
+)
+"""Schedule to start, schedule to close and heartbeat; by chance, and often none."""
 DELAYS = st.sampled_from([0, HOUR_MS])
 WORKERS = ("w1", "w2")
 FIRST_MS = UnixMs(1_700_000_000_000)
@@ -249,7 +260,14 @@ class StoreMachine(RuleBasedStateMachine):
     def some_tasks(self, first: int, count: int, pick: int) -> tuple[NewTask, ...]:
         return tuple(
             NewTask(
-                first + i, TYPES[(pick + i) % 7 == 0], b"body", b"rules", HOUR_MS, (pick + i) % 3 - 1, FLOWS[pick % 6]
+                first + i,
+                TYPES[(pick + i) % 7 == 0],
+                b"body",
+                b"rules",
+                HOUR_MS,
+                (pick + i) % 3 - 1,
+                *LIMITS[pick % 9],
+                FLOWS[pick % 6],
             )
             for i in range(count)
         )
@@ -493,7 +511,7 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.handed)
     @rule(
         which=st.integers(0, 99),
-        mode=st.sampled_from([Mode.DELIVER, Mode.DELIVER, Mode.DELIVER, Mode.RETRY, Mode.REQUEUE]),
+        mode=st.sampled_from([Mode.DELIVER, Mode.DELIVER, Mode.DELIVER, Mode.RETRY, Mode.LOST, Mode.REQUEUE]),
         who=st.sampled_from(["worker", "worker", "worker", "engine", "stranger"]),
         fenced=st.booleans(),
         failed=st.booleans(),
@@ -513,6 +531,7 @@ class StoreMachine(RuleBasedStateMachine):
             mode=mode,
             delay_ms=delay_ms,
             failed=failed,
+            counts=f'{{"BUSY":{which}}}' if which % 2 else "",
             item=item_of(number_of(task.claimed), "failure" if failed else "success"),
             token=self.fresh("turn"),
             claim=self.a_claim(seats) if seats and mode is Mode.DELIVER else None,
@@ -590,7 +609,7 @@ class StoreMachine(RuleBasedStateMachine):
         tasks = [self.some_task(which + i) for i in range(count)]
         worker = tasks[0].worker if who else ""
         refs = [
-            LeaseRef(task.claimed.task, task.claimed.attempt, task.fence, progress=0.5, message="half")
+            LeaseRef(task.claimed.task, task.claimed.attempt, task.fence, 0.5, "half", (None, 0, HOUR_MS)[which % 3])
             for task in tasks
         ]
         answers = self.both("extend", lambda store, _: store.extend(0, worker, lease_ms, refs))[0]
@@ -610,6 +629,7 @@ class StoreMachine(RuleBasedStateMachine):
             prefix = self.fresh("tick")
             tick = self.both("tick", partial(_tick, prefix))[0]
             self.succeeded.update(kind for kind in ("leases", "messages", "turns") if getattr(tick, kind))
+            self.succeeded.update(str(lease.timeout) for lease in tick.leases if lease.timeout is not None)
 
     @precondition(lambda self: self.jobs)
     @rule(which=st.integers(0, 99))

@@ -272,7 +272,7 @@ async def test_an_end_that_is_not_the_leases_writes_nothing(store: Store, change
 
 async def test_a_lost_lease_and_an_unknown_job_are_refused(store: Store) -> None:
     waiting = await a_waiting_job(store)
-    await store.complete(end_of(waiting.task, mode=Mode.REQUEUE))
+    await store.complete(end_of(waiting.task, mode=Mode.LOST))
     assert await step_on(store, waiting.first, waiting.task) == Refused(Refusal.STALE)
     unknown = new_job().id
     end, decided = replace(waiting.end, job=unknown), replace(commit_of(waiting.known), job=unknown)

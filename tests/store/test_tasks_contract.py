@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from muster.core.record import TaskItem
 from muster.core.status import JobStatus
+from muster.core.timeouts import Timeout
 from muster.store.base import Claimed, Completed, LeaseRef, LiveTask, Mode, Refusal, Refused, Store, Turn
 from muster.store.keys import short_hash
 
@@ -328,7 +329,7 @@ async def test_a_retry_whose_delay_is_over_is_ready_after_a_tick(store: Store) -
 async def test_a_requeued_task_counts_a_loss_and_no_failure(store: Store) -> None:
     job = await waiting_job(store)
     task = await claim_one(store)
-    await store.complete(end_of(task, worker="", mode=Mode.REQUEUE))
+    await store.complete(end_of(task, worker="", mode=Mode.LOST))
     live, record = await store.live_task(job, 0), await store.read(job)
     assert live is not None
     assert record is not None
@@ -347,11 +348,11 @@ async def test_a_task_put_back_wakes_a_waiting_replica(deployment: Deployment) -
 async def test_a_late_result_of_a_superseded_attempt_is_stale(store: Store) -> None:
     await waiting_job(store)
     first = await claim_one(store)
-    await store.complete(end_of(first, worker="", mode=Mode.REQUEUE))
+    await store.complete(end_of(first, worker="", mode=Mode.LOST))
     assert await store.complete(end_of(first)) == Refused(Refusal.STALE)
     await store.claim(0, claim_of([seat("w2")]))
     assert await store.complete(end_of(first)) == Refused(Refusal.STALE)
-    await store.complete(end_of(first, worker="", attempt=2, mode=Mode.REQUEUE))
+    await store.complete(end_of(first, worker="", attempt=2, mode=Mode.LOST))
     (third,) = await store.claim(0, claim_of([seat("w1", fence="new")]))
     assert await store.complete(end_of(first)) == Refused(Refusal.STALE)
     assert await store.complete(end_of(third, fence="old")) == Refused(Refusal.STALE)
@@ -431,7 +432,7 @@ async def test_a_lease_is_never_extended_beyond_the_tasks_timeout(store: Store) 
     task = await claim_one(store)
     assert await store.extend(0, "w1", HOUR_MS, [ref(task)]) == ("ok",)
     (ended,) = (await store.tick(0, "t")).leases
-    assert ended.timed_out
+    assert ended.timeout is Timeout.START_TO_CLOSE
 
 
 async def test_a_zombie_cannot_extend_the_lease_of_another(store: Store) -> None:
@@ -445,7 +446,7 @@ async def test_a_zombie_cannot_extend_the_lease_of_another(store: Store) -> None
         await store.extend(0, "w1", HOUR_MS, [LeaseRef(f"{job_of(task)}.1")]),
     ]
     assert set(refused) == {("lost",)}
-    await store.complete(end_of(task, worker="", mode=Mode.REQUEUE))
+    await store.complete(end_of(task, worker="", mode=Mode.LOST))
     assert await store.extend(0, "w1", HOUR_MS, [ref(task)]) == ("lost",)
     await store.claim(0, claim_of([seat("w1", fence="three")]))
     assert await store.extend(0, "w1", HOUR_MS, [ref(task)]) == ("lost",)

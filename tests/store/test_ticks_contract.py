@@ -4,6 +4,7 @@ import time
 
 from muster.core.record import TimerItem
 from muster.core.status import JobStatus
+from muster.core.timeouts import Timeout
 from muster.store.base import LeaseRef, Message, Mode, Refusal, Refused, Store, Turn
 
 from tests.support.deployment import Deployment
@@ -38,7 +39,7 @@ async def test_an_ended_lease_is_put_to_the_engine_with_all_it_needs(store: Stor
     await store.claim(0, claim_of([seat("w7", fence="f", lease_ms=0, patient=True)]))
     (ended,) = (await store.tick(0, "t")).leases
     assert (ended.task, ended.attempt, ended.fence, ended.worker) == (f"{job}.0", 1, "f", "w7")
-    assert (ended.patient, ended.timed_out, ended.losses, ended.failures) == (True, False, 0, 0)
+    assert (ended.patient, ended.timeout, ended.losses, ended.failures) == (True, None, 0, 0)
     assert ended.rules == b'{"r":3}'
     assert 0 <= ended.ran_ms < 10_000
 
@@ -75,7 +76,7 @@ async def test_a_settled_lease_gives_the_task_to_another_worker(store: Store) ->
     await waiting_job(store)
     (task,) = await store.claim(0, claim_of([seat("w1", lease_ms=0)]))
     await store.tick(0, "t")
-    await store.complete(end_of(task, worker="", mode=Mode.REQUEUE))
+    await store.complete(end_of(task, worker="", mode=Mode.LOST))
     (again,) = await store.claim(0, claim_of([seat("w2")]))
     assert again.attempt == 2
     assert await store.complete(end_of(task)) == Refused(Refusal.STALE)
@@ -85,7 +86,7 @@ async def test_a_task_beyond_its_timeout_is_told_from_a_silent_worker(store: Sto
     await waiting_job(store, timeout_ms=0)
     await store.claim(0, claim_of([seat(lease_ms=HOUR_MS)]))
     (ended,) = (await store.tick(0, "t")).leases
-    assert ended.timed_out
+    assert ended.timeout is Timeout.START_TO_CLOSE
 
 
 async def test_a_lease_that_holds_is_not_due(store: Store) -> None:

@@ -15,6 +15,8 @@ CLOCK_FIELDS: Final = {
     "finished_at",
     "waited_ms",
     "ran_ms",
+    "left_ms",
+    "failing_ms",
     "duration_ms",
 }
 HOLD_MS: Final = 5_000

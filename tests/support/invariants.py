@@ -131,6 +131,9 @@ class Scan:
             ]
             if places != [fields["st"]]:
                 yield f"task {task} is {fields['st']}, but found in {places}"
+            limited = "ce" in fields or ("ss" in fields and fields["st"] == "R")
+            if (f"x|{task}" in self.timers) != (limited and fields["st"] != "L"):
+                yield f"task {task} is {fields['st']}, and the timer of its limits is {f'x|{task}' in self.timers}"
             if fields["st"] == "R" and task not in self.flows.get((fields["q"], flow_of_task(fields)), {}):
                 yield f"ready task {task} is in another flow than its own"
             listed = number in self.dump.value(f"jt:{job}") or number == self.jobs.get(job, {}).get("cur")
@@ -164,8 +167,8 @@ class Scan:
 
     def _dangling_timer(self, timer: str) -> Iterator[str]:
         kind, about = timer[:1], timer[2:]
-        if kind == "t" and about not in self.tasks:
-            yield f"timer {timer} starts no task"
+        if kind in "tx" and about not in self.tasks:
+            yield f"timer {timer} is of no task"
         if kind == "o" and f"ob:{about}" not in self.dump.entries:
             yield f"timer {timer} sends no message"
         if kind in "jc" and self._is_over(about[:36]):

@@ -129,7 +129,7 @@ async def test_a_task_that_kills_every_worker_is_put_aside_after_the_third_while
                 await asyncio.sleep(0.02)
         worker.close()
     job = await api.end_of(poison)
-    assert (job["status"], job["error_details"]["code"]) == ("quarantined", "WORKER_LOST")
+    assert (job["status"], job["error_details"]["code"]) == ("quarantined", "POISON_TASK")
     assert len(quick.runs_of("poison")) == 3
     assert {(await api.end_of(job_id))["status"] for job_id in fine} == {"finished"}
 

@@ -31,7 +31,7 @@ async def test_a_function_may_ask_for_its_context(muster: TestMuster) -> None:
         (Permanent("declined"), "PERMANENT_ERROR: declined"),
         (Failed("too long", code="INVALID_INPUT_ERROR"), "INVALID_INPUT_ERROR: too long"),
         (Retry("busy"), "TRANSIENT_ERROR: busy"),
-        (lost, "WORKER_LOST"),
+        (lost, "POISON_TASK"),
     ],
 )
 async def test_every_way_to_fail_can_be_mocked(muster: TestMuster, answer: object, error: str) -> None:

@@ -16,6 +16,7 @@ from muster_worker.errors import (
     NotAllowed,
     NotFound,
     Permanent,
+    Requeue,
     Retry,
     Unreachable,
 )
@@ -24,12 +25,15 @@ from muster_worker.loading import load_worker
 from muster_worker.log_stream import JobStep, JobSteps, LogLine, LogPage
 from muster_worker.outcome import Outcome
 from muster_worker.reasons import Reason, TaskDemand, Why
+from muster_worker.retry_policy import AT_ONCE, NEVER, RetryPolicy
 from muster_worker.settings import WorkerSettings
 from muster_worker.task_lines import TaskLogHandler
 from muster_worker.worker import Worker
 
 __all__ = [
+    "AT_ONCE",
     "INVALID_INPUT_ERROR",
+    "NEVER",
     "PERMANENT_ERROR",
     "TIMEOUT_ERROR",
     "TRANSIENT_ERROR",
@@ -53,7 +57,9 @@ __all__ = [
     "Outcome",
     "Permanent",
     "Reason",
+    "Requeue",
     "Retry",
+    "RetryPolicy",
     "SignedUpload",
     "TaskContract",
     "TaskDemand",

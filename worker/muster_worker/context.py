@@ -131,10 +131,20 @@ class Ctx:
     def progress_now(self, done: float, total: float | None = None, message: str = "") -> None:
         """The same for plain handlers. The next heartbeat carries it: cheap enough to call in a loop."""
         self.check_cancelled()
+        self._running.sign()
         fraction = float(done) if total is None else (done / total if total > 0 else 1.0)
         self._running.progress = min(max(fraction, 0.0), 1.0)
         if message:
             self._running.message = message[:MESSAGE_LENGTH_MAX]
+
+    def heartbeat(self) -> None:
+        """Tell that the handler is at it, where the task has a `heartbeat` limit and there is no progress to tell.
+
+        From any thread; cheap enough to call in a loop. The next heartbeat of the worker carries it. Raises Cancelled
+        when the handler should stop.
+        """
+        self.check_cancelled()
+        self._running.sign()
 
     def check_cancelled(self) -> None:
         """Raises Cancelled once the task should stop."""

@@ -1,12 +1,14 @@
 """Task contracts: the name and types of a task, without its code. Blueprints and workers both import them."""
 
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar, Unpack, overload
 
 from pydantic import TypeAdapter
 
 from muster_worker.codec import JsonValue
-from muster_worker.durations import Duration, parse_duration_ms
+from muster_worker.durations import Duration
+from muster_worker.retry_policy import RetryPolicy
+from muster_worker.time_limits import Limits, TimeLimits
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -22,6 +24,8 @@ class TaskContract(Generic[In, Out]):
         input, output: any type pydantic understands; `Any` takes JSON as it comes.
         timeout_ms: longest run of one attempt; None: the server's default.
         retries: further attempts after a transient error; None: the server's default.
+        retry: when and for which errors; `retries` wins over its number.
+        schedule_to_start_ms, schedule_to_close_ms, heartbeat_ms: further limits, see docs/guides/failures.md.
     """
 
     name: str
@@ -29,6 +33,10 @@ class TaskContract(Generic[In, Out]):
     output: Any = Any
     timeout_ms: int | None = None
     retries: int | None = None
+    retry: RetryPolicy | None = None
+    schedule_to_start_ms: int | None = None
+    schedule_to_close_ms: int | None = None
+    heartbeat_ms: int | None = None
     input_adapter: TypeAdapter[In] = field(init=False, repr=False, compare=False)
     output_adapter: TypeAdapter[Out] = field(init=False, repr=False, compare=False)
 
@@ -37,10 +45,16 @@ class TaskContract(Generic[In, Out]):
             raise ValueError(f"a task name has 1 to {NAME_LENGTH_MAX} characters, not {len(self.name)}: {self.name!r}")
         if self.retries is not None and self.retries < 0:
             raise ValueError(f"task {self.name!r}: retries must be 0 or more, not {self.retries}")
-        if self.timeout_ms is not None and self.timeout_ms <= 0:
-            raise ValueError(f"task {self.name!r}: the timeout must be more than 0")
+        try:
+            _ = self.limits
+        except ValueError as error:
+            raise ValueError(f"task {self.name!r}: {error}") from error
         object.__setattr__(self, "input_adapter", TypeAdapter(self.input))
         object.__setattr__(self, "output_adapter", TypeAdapter(self.output))
+
+    @property
+    def limits(self) -> TimeLimits:
+        return TimeLimits(self.timeout_ms, self.schedule_to_start_ms, self.schedule_to_close_ms, self.heartbeat_ms)
 
     def call(self, value: In) -> "Call[In, Out]":
         """This task on one input, for a blueprint's `together` and `race`."""
@@ -76,15 +90,32 @@ class Call(Generic[In, Out]):
 
 @overload
 def task(
-    name: str, input: type[In], output: type[Out], *, timeout: Duration | None = None, retries: int | None = None
+    name: str,
+    input: type[In],
+    output: type[Out],
+    *,
+    timeout: Duration | None = None,
+    retries: int | None = None,
+    **limits: Unpack[Limits],
 ) -> TaskContract[In, Out]: ...
 @overload
 def task(
-    name: str, input: type[In], *, timeout: Duration | None = None, retries: int | None = None
+    name: str,
+    input: type[In],
+    *,
+    timeout: Duration | None = None,
+    retries: int | None = None,
+    **limits: Unpack[Limits],
 ) -> TaskContract[In, Any]: ...
 @overload
 def task(
-    name: str, input: object = ..., output: object = ..., *, timeout: Duration | None = None, retries: int | None = None
+    name: str,
+    input: object = ...,
+    output: object = ...,
+    *,
+    timeout: Duration | None = None,
+    retries: int | None = None,
+    **limits: Unpack[Limits],
 ) -> TaskContract[Any, Any]: ...
 def task(
     name: str,
@@ -93,14 +124,32 @@ def task(
     *,
     timeout: Duration | None = None,
     retries: int | None = None,
+    retry: RetryPolicy | None = None,
+    schedule_to_start: Duration | None = None,
+    schedule_to_close: Duration | None = None,
+    heartbeat: Duration | None = None,
 ) -> TaskContract[Any, Any]:
     """Make the contract of a task, for example `task("payments.charge", Charge, Receipt, timeout="30s")`.
 
-    Without types it takes and returns JSON as it comes. Raises ValueError for a name, timeout or number of
-    retries that cannot be, and pydantic's error for a type it cannot handle.
+    Without types it takes and returns JSON as it comes. *timeout* is the longest run of one attempt; `Limits` tells of
+    the others. Raises ValueError for a name, limit or number of retries that cannot be, and pydantic's error for a type
+    it cannot handle.
     """
-    timeout_ms = None if timeout is None else parse_duration_ms(timeout)
-    return TaskContract(name, input, output, timeout_ms, retries)
+    try:
+        times = TimeLimits.of(timeout, schedule_to_start, schedule_to_close, heartbeat)
+    except ValueError as error:
+        raise ValueError(f"task {name!r}: {error}") from error
+    return TaskContract(
+        name,
+        input,
+        output,
+        times.timeout_ms,
+        retries,
+        retry,
+        times.schedule_to_start_ms,
+        times.schedule_to_close_ms,
+        times.heartbeat_ms,
+    )
 
 
 def _dump(adapter: TypeAdapter[Any], value: object) -> JsonValue:

@@ -14,12 +14,34 @@ INVALID_INPUT_ERROR: Final = "INVALID_INPUT_ERROR"
 """The input does not fit the task: the job goes to its error state, else it fails."""
 TIMEOUT_ERROR: Final = "TIMEOUT_ERROR"
 """The task took longer than its timeout."""
+SCHEDULE_TO_START_TIMEOUT: Final = "SCHEDULE_TO_START_TIMEOUT"
+"""No worker fetched the task in time."""
+SCHEDULE_TO_CLOSE_TIMEOUT: Final = "SCHEDULE_TO_CLOSE_TIMEOUT"
+"""All attempts and the pauses between them took too long."""
+HEARTBEAT_TIMEOUT: Final = "HEARTBEAT_TIMEOUT"
+"""The handler gave no sign of its own in time."""
+POISON_TASK: Final = "POISON_TASK"
+"""The task has cost three workers."""
+TOO_MANY_REQUEUES: Final = "TOO_MANY_REQUEUES"
+"""Workers put the task back 1,000 times."""
 
 
 class Retry(Exception):
     """Raise it to have the task tried again, `after` a while if given (default: the server's back-off)."""
 
     def __init__(self, message: str, *, after: Duration | None = None) -> None:
+        super().__init__(message)
+        self.after_ms = None if after is None else parse_duration_ms(after)
+
+
+class Requeue(Exception):
+    """Raise it to put the task back into its queue, to be handed out again `after` a while (default: 10 s).
+
+    Neither a failure nor a loss: a partner is closed, a licence is taken, a file is not there yet. At most 1,000 times
+    for one task; then it fails with TOO_MANY_REQUEUES.
+    """
+
+    def __init__(self, message: str = "", *, after: Duration | None = None) -> None:
         super().__init__(message)
         self.after_ms = None if after is None else parse_duration_ms(after)
 

@@ -3,25 +3,28 @@
 import inspect
 import types
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Annotated, Any, Final, TypeGuard, Union, get_args, get_origin, get_type_hints
 
 from muster_worker.contracts import TaskContract
-from muster_worker.outcome import Outcome, type_name
+from muster_worker.outcome import NO_CODES, ErrorCodes, Outcome, type_name
 
 HandlerFunction = Callable[..., Any]
 _MISSING: Final = inspect.Parameter.empty
+CODE_LENGTH_MAX: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """Attributes: `slots` runs of this task at most at a time, None for as many as the worker has."""
+    """Attributes: `slots` runs at a time at most, None for all that the worker has; `errors`: codes of exceptions."""
 
     contract: TaskContract[Any, Any]
     function: HandlerFunction
     takes_ctx: bool
     is_async: bool
     slots: int | None = None
+    errors: ErrorCodes = field(default_factory=lambda: NO_CODES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,10 @@ class Shape:
 
 
 def handler_for(
-    contract_or_name: TaskContract[Any, Any] | str, function: HandlerFunction, slots: int | None = None
+    contract_or_name: TaskContract[Any, Any] | str,
+    function: HandlerFunction,
+    slots: int | None = None,
+    errors: ErrorCodes = NO_CODES,
 ) -> Handler:
     """Raises TypeError when the function cannot be called as a handler or does not fit the contract."""
     is_named = isinstance(contract_or_name, str)
@@ -48,7 +54,18 @@ def handler_for(
         _check_fits(contract, shape)
     if slots is not None and slots < 1:
         raise ValueError(f"task {contract.name!r}: slots must be 1 or more, not {slots}")
-    return Handler(contract, function, shape.takes_ctx, shape.is_async, slots)
+    _check_errors(contract.name, errors)
+    return Handler(contract, function, shape.takes_ctx, shape.is_async, slots, MappingProxyType(dict(errors)))
+
+
+def _check_errors(name: str, errors: ErrorCodes) -> None:
+    for kind, code in errors.items():
+        if not (isinstance(kind, type) and issubclass(kind, Exception)):
+            raise TypeError(f"task {name!r}: errors maps classes of exceptions to codes; {kind!r} is none")
+        if not isinstance(code, str) or not 1 <= len(code) <= CODE_LENGTH_MAX:
+            raise TypeError(
+                f"task {name!r}: errors[{kind.__name__}] is a code of 1 to {CODE_LENGTH_MAX} characters, not {code!r}"
+            )
 
 
 def shape_of(function: HandlerFunction, *, must_resolve: bool = True) -> Shape:

@@ -2,7 +2,9 @@
 
 import traceback
 from asyncio import CancelledError
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from pydantic_core import to_jsonable_python
@@ -16,11 +18,17 @@ from muster_worker.errors import (
     Cancelled,
     Failed,
     Permanent,
+    Requeue,
     Retry,
 )
 
 MESSAGE_BYTES_MAX: Final = 4096
 RETRY_AFTER_S_MAX: Final = 86_400
+TYPE_LENGTH_MAX: Final = 200
+
+ErrorCodes = Mapping[type[BaseException], str]
+"""Error codes by the exceptions that stand for them; the first that fits counts."""
+NO_CODES: Final[ErrorCodes] = MappingProxyType({})
 
 StopReason = Literal["command", "timeout", "lost", "shutdown"]
 """Why the SDK stopped a handler."""
@@ -51,23 +59,32 @@ def of_return(contract: TaskContract[Any, Any], value: object) -> WireOutcome:
         )
 
 
-def of_exception(error: BaseException, stopped: StopReason | None, timeout_s: float) -> WireOutcome:
-    """`stopped` tells a handler that was stopped from one that failed by itself."""
+def of_exception(
+    error: BaseException,
+    stopped: StopReason | None,
+    timeout_s: float,
+    errors: ErrorCodes = NO_CODES,
+    timeout_code: str = TIMEOUT_ERROR,
+) -> WireOutcome:
+    """`stopped` tells a handler that was stopped from one that failed; `errors` are the codes of exceptions."""
     if isinstance(error, Cancelled | CancelledError) and stopped is not None:
-        return of_stop(stopped, timeout_s)
+        return of_stop(stopped, timeout_s, timeout_code)
     if isinstance(error, Retry):
         return failure(TRANSIENT_ERROR, str(error), after_ms=error.after_ms)
+    if isinstance(error, Requeue):
+        return requeue(str(error), error.after_ms)
     if isinstance(error, Permanent):
         return failure(PERMANENT_ERROR, str(error))
     if isinstance(error, Failed):
         data = {} if error.data is None else {"data": to_jsonable_python(error.data)}
         return {**failure(error.code, str(error)), **data}
-    return failure(TRANSIENT_ERROR, describe(error))
+    code = next((code for kind, code in errors.items() if isinstance(error, kind)), TRANSIENT_ERROR)
+    return failure(code, describe(error), kind=type(error).__name__)
 
 
-def of_stop(stopped: StopReason, timeout_s: float) -> WireOutcome:
+def of_stop(stopped: StopReason, timeout_s: float, timeout_code: str = TIMEOUT_ERROR) -> WireOutcome:
     if stopped == "timeout":
-        return failure(TIMEOUT_ERROR, f"the task did not finish within its timeout of {timeout_s:g} s")
+        return failure(timeout_code, f"the task did not finish within its timeout of {timeout_s:g} s")
     if stopped == "shutdown":
         return failure(TRANSIENT_ERROR, "the worker was stopped before the task finished")
     return {"status": "cancelled"}
@@ -91,8 +108,15 @@ def of_refused(size_bytes: int, detail: str) -> WireOutcome:
     return failure(PERMANENT_ERROR, f"the orchestrator refused the result of {size_bytes} bytes: {detail}")
 
 
-def failure(code: str, message: str, *, after_ms: int | None = None) -> WireOutcome:
+def requeue(message: str, after_ms: int | None) -> WireOutcome:
+    """`{"status": "requeue", "error": {"message", "retry_after_seconds"?}}`: back into the queue, and no failure."""
+    return {**failure("", message, after_ms=after_ms), "status": "requeue"}
+
+
+def failure(code: str, message: str, *, after_ms: int | None = None, kind: str = "") -> WireOutcome:
     error: dict[str, Any] = {"code": code, "message": head(message)}
+    if kind:
+        error["type"] = kind[:TYPE_LENGTH_MAX]
     if after_ms is not None:
         error["retry_after_seconds"] = min(after_ms / 1000, RETRY_AFTER_S_MAX)
     return {"status": "failure", "error": error}

@@ -260,10 +260,11 @@ def _unless_stopped(running: Running, function: Any, arguments: tuple[Any, ...])
 
 def _outcome_of(running: Running, handler: Handler, future: asyncio.Future[Any]) -> WireOutcome:
     if future.cancelled():
-        return outcome.of_exception(asyncio.CancelledError(), running.stopped, running.timeout_s)
+        stopped = asyncio.CancelledError()
+        return outcome.of_exception(stopped, running.stopped, running.timeout_s, timeout_code=running.timeout_code)
     error = future.exception()
     if error is None:
         return outcome.of_return(handler.contract, future.result())
     if running.stopped is None:
         _log.info("task %s (%s) failed: %r", running.task_id, handler.contract.name, error)
-    return outcome.of_exception(error, running.stopped, running.timeout_s)
+    return outcome.of_exception(error, running.stopped, running.timeout_s, handler.errors, running.timeout_code)

@@ -5,6 +5,7 @@ import threading
 import time
 from typing import Any, Protocol
 
+from muster_worker.errors import TIMEOUT_ERROR
 from muster_worker.files import TaskFiles
 from muster_worker.handlers import Handler
 from muster_worker.outcome import StopReason
@@ -45,14 +46,17 @@ class Running:
         "files",
         "future",
         "handler",
+        "heartbeat_s",
         "job_id",
         "message",
         "progress",
         "progress_sent",
         "replaced",
         "reported_since_s",
+        "signed_s",
         "stopped",
         "task_id",
+        "timeout_code",
         "timeout_s",
         "timer",
         "tracing_context",
@@ -65,6 +69,10 @@ class Running:
         self.attempt: int = leased.get("attempt", 1)
         self.fence: str | None = leased.get("fence")
         self.timeout_s: float = leased.get("timeout_seconds", 300)
+        self.timeout_code: str = leased.get("timeout_code", TIMEOUT_ERROR)
+        self.heartbeat_s: float | None = leased.get("heartbeat_seconds")
+        """Longest time between two signs of the handler's own, where there is such a limit."""
+        self.signed_s = time.monotonic()
         self.tracing_context: dict[str, str] = leased.get("tracing_context") or {}
         self.deadline_s = time.time() + self.timeout_s
         self.handler = handler
@@ -95,6 +103,10 @@ class Running:
         if self.stopped is not None:
             event.set()
         return event
+
+    def sign(self) -> None:
+        """The handler itself is at it; callable from any thread."""
+        self.signed_s = time.monotonic()
 
     def stop(self, reason: StopReason) -> None:
         """Ask the handler to stop; callable from any thread. The first reason stays, except that `lost` wins."""

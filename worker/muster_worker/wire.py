@@ -61,6 +61,8 @@ class LeaseReport(Wire):
     fence: StrictStr
     progress: Annotated[Number, Field(ge=0, le=1)] | None = None
     message: Annotated[StrictStr, Field(max_length=2000)] | None = None
+    silent_seconds: Annotated[Number, Field(ge=0)] | None = None
+    """Since the handler's own last sign. Told progress is one; a task with a heartbeat limit needs them."""
 
 
 class Heartbeat(Wire):
@@ -94,6 +96,10 @@ class LeasedTask(Wire):
     params: Any = None
     attempt: int = 1
     timeout_seconds: float = 300
+    timeout_code: str = "TIMEOUT_ERROR"
+    """What it means that they are over: SCHEDULE_TO_CLOSE_TIMEOUT where that limit comes first."""
+    heartbeat_seconds: float | None = None
+    """Longest time between two signs of the handler's own."""
     priority: int = 0
     tracing_context: dict[str, str] = {}
     fence: str | None = None
@@ -110,10 +116,15 @@ class ErrorReport(Wire):
     code: StrictStr = "TRANSIENT_ERROR"
     message: StrictStr = ""
     retry_after_seconds: Annotated[Number, Field(ge=0, le=86_400)] | None = None
+    type: Annotated[StrictStr, Field(max_length=200)] = ""
+    """Name of the exception, where there was one: retry policies may name it."""
 
 
 class Outcome(Wire):
-    """`result` of a report. `status`: success, failure, cancelled or a transition of the waiting state."""
+    """`result` of a report. `status`: success, failure, cancelled, requeue or a transition of the waiting state.
+
+    `requeue`: put the task back, to be handed out after `error.retry_after_seconds`; neither a failure nor a loss.
+    """
 
     status: StrictStr = "success"
     data: Any = None
@@ -138,7 +149,10 @@ class Results(Wire):
 
 
 class Receipt(Wire):
-    """Answer to one result. `status`: result_accepted_success, _failure, _cancelled; or result_ignored and a reason."""
+    """Answer to one result.
+
+    `status`: result_accepted_success, _failure, _cancelled, _requeue; or result_ignored and a reason.
+    """
 
     status: str
     reason: str | None = None

@@ -14,6 +14,7 @@ from muster_worker.contracts import In, Out, TaskContract
 from muster_worker.durations import Duration
 from muster_worker.errors import ClientError, Unreachable
 from muster_worker.handlers import Handler, handler_for
+from muster_worker.outcome import NO_CODES, ErrorCodes
 from muster_worker.pulse import Pulse, worker_headers
 from muster_worker.registration import Decorator, NamedDecorator
 from muster_worker.runner import Runner
@@ -87,28 +88,37 @@ class Worker:
         return MappingProxyType(self._handlers)
 
     @overload
-    def task(self, contract: TaskContract[In, Out], *, slots: int | None = None) -> Decorator[In, Out]: ...
-    @overload
-    def task(self, contract: str, *, slots: int | None = None) -> NamedDecorator: ...
     def task(
-        self, contract: TaskContract[Any, Any] | str, *, slots: int | None = None
+        self, contract: TaskContract[In, Out], *, slots: int | None = None, errors: ErrorCodes = NO_CODES
+    ) -> Decorator[In, Out]: ...
+    @overload
+    def task(self, contract: str, *, slots: int | None = None, errors: ErrorCodes = NO_CODES) -> NamedDecorator: ...
+    def task(
+        self, contract: TaskContract[Any, Any] | str, *, slots: int | None = None, errors: ErrorCodes = NO_CODES
     ) -> Decorator[Any, Any] | NamedDecorator:
         """Make a function the handler of a task: `@worker.task(charge_card)` or `@worker.task("payments.charge")`.
 
         `slots` bounds how many of this task run here at a time; further ones wait in the worker.
+        `errors` gives exceptions of the handler an error code: `{ValueError: PERMANENT_ERROR, BusyError: "BUSY"}`.
+        Others are TRANSIENT_ERROR; a retry policy may name the code, or the exception's class.
         Raises TypeError when the function does not fit the contract, ValueError for a second handler.
         """
 
         def add(function: Callable[..., Any]) -> None:
-            self.add(contract, function, slots=slots)
+            self.add(contract, function, slots=slots, errors=errors)
 
         return NamedDecorator(add) if isinstance(contract, str) else Decorator[Any, Any](add)
 
     def add(
-        self, contract: TaskContract[Any, Any] | str, function: Callable[..., Any], *, slots: int | None = None
+        self,
+        contract: TaskContract[Any, Any] | str,
+        function: Callable[..., Any],
+        *,
+        slots: int | None = None,
+        errors: ErrorCodes = NO_CODES,
     ) -> None:
         """The same as `task`, without the decorator and its static checks."""
-        handler = handler_for(contract, function, slots)
+        handler = handler_for(contract, function, slots, errors)
         self._add(handler)
 
     def include(self, other: "Worker") -> None:

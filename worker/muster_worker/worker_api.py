@@ -1,6 +1,7 @@
 """The routes of the worker protocol, one method each. docs/worker-protocol.md shows them with curl."""
 
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -145,6 +146,8 @@ class WorkerApi:
 
 def _lease(running: Running, sign: tuple[float | None, str | None]) -> dict[str, Any]:
     lease: dict[str, Any] = {"task_id": running.task_id, "attempt": running.attempt, "fence": running.fence}
+    if running.heartbeat_s is not None:
+        lease["silent_seconds"] = round(max(0.0, time.monotonic() - running.signed_s), 3)
     if sign != running.progress_sent:
         progress, message = sign
         if progress is not None:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from muster_worker.wire import ErrorReport, Heartbeat, Registration, Result
 
-from muster.core.decisions import CANCELLED, FAILURE, LATE
+from muster.core.decisions import CANCELLED, FAILURE, LATE, REQUEUE
 from muster.core.file_record import FileRecord, job_of_artifact
 from muster.core.ids import UnixMs, task_id
 from muster.core.record import JobRecord, Wait
@@ -182,7 +182,7 @@ def task_report(message: Result) -> TaskReport:
         error = ErrorReport(message=error or "")
         code = DEFAULT_ERROR_CODE if outcome.status == FAILURE else ""
     else:
-        code = error.code
+        code = "" if outcome.status == REQUEUE else error.code
     retry_after_s = error.retry_after_seconds
     return TaskReport(
         job_id=message.job_id,
@@ -193,6 +193,7 @@ def task_report(message: Result) -> TaskReport:
         code=code,
         message=error.message,
         retry_after_ms=None if retry_after_s is None else round(retry_after_s * 1000),
+        kind=error.type,
         attempt=message.attempt,
         fence=message.fence,
     )
@@ -231,6 +232,7 @@ def lease_signs(message: Heartbeat) -> tuple[LeaseSign, ...]:
             fence=lease.fence,
             progress=None if lease.progress is None else float(lease.progress),
             message=lease.message,
+            silent_ms=None if lease.silent_seconds is None else round(lease.silent_seconds * 1000),
         )
         for lease in message.leases or ()
     )

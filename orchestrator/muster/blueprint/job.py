@@ -4,10 +4,12 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, Generic, Protocol, cast, overload
+from typing import Any, Final, Generic, Protocol, Unpack, cast, overload
 
 from muster_worker.contracts import Call, TaskContract
 from muster_worker.durations import Duration, parse_duration_ms
+from muster_worker.retry_policy import RetryPolicy
+from muster_worker.time_limits import Limits, TimeLimits
 from pydantic_core import to_jsonable_python
 from typing_extensions import TypeVar
 
@@ -18,6 +20,7 @@ from muster.core.decisions import (
     CANCELLED,
     FAILURE,
     LATE,
+    REQUEUE,
     SUCCESS,
     Ask,
     Child,
@@ -127,6 +130,7 @@ class Job(Generic[InT, DataT]):
         retries: int | None = None,
         priority: int = 0,
         key: str = "",
+        **limits: Unpack[Limits],
     ) -> Next:
         """Have a worker do one task; *ok* gets its result.
 
@@ -136,8 +140,10 @@ class Job(Generic[InT, DataT]):
         *retries* are the contract's where not given, then the server's. *priority* is -31 to 32, higher goes first.
         *key* is a concurrency key, such as `"customer-42"` or `"site:example.org"`: tasks of a tenant with the same key
         stand under that key's limit, and keys take turns.
+        *limits* are `retry`, `schedule_to_start`, `schedule_to_close` and `heartbeat` (docs/guides/failures.md), the
+        contract's where not given.
         """
-        spec = _spec(contract, value, timeout, retries, priority, key)
+        spec = _spec(contract, value, timeout, retries, priority, key, **limits)
         return Run(spec, self._edges(ok, error, cancelled, on))
 
     def map(
@@ -153,13 +159,14 @@ class Job(Generic[InT, DataT]):
         priority: int = 0,
         key: str | Callable[[In], str] = "",
         at_once: int | None = None,
+        **limits: Unpack[Limits],
     ) -> Next:
         """Have workers do the same task on every value at once; *ok* gets the list of results in that order.
 
         At most *at_once* of them run at a time. *key* is as in `run`, or a function that gives each value's.
         """
         keyed = key if callable(key) else lambda _: key
-        specs = tuple(_spec(contract, value, timeout, retries, priority, keyed(value)) for value in values)
+        specs = tuple(_spec(contract, value, timeout, retries, priority, keyed(value), **limits) for value in values)
         return self._fan(specs, ok, error, cancelled, at_once)
 
     @overload
@@ -175,6 +182,7 @@ class Job(Generic[InT, DataT]):
         priority: int = 0,
         key: str = "",
         at_once: int | None = None,
+        **limits: Unpack[Limits],
     ) -> Next: ...
     @overload
     def together(
@@ -190,6 +198,7 @@ class Job(Generic[InT, DataT]):
         priority: int = 0,
         key: str = "",
         at_once: int | None = None,
+        **limits: Unpack[Limits],
     ) -> Next: ...
     @overload
     def together(
@@ -206,6 +215,7 @@ class Job(Generic[InT, DataT]):
         priority: int = 0,
         key: str = "",
         at_once: int | None = None,
+        **limits: Unpack[Limits],
     ) -> Next: ...
     @overload
     def together(
@@ -223,6 +233,7 @@ class Job(Generic[InT, DataT]):
         priority: int = 0,
         key: str = "",
         at_once: int | None = None,
+        **limits: Unpack[Limits],
     ) -> Next: ...
     def together(
         self,
@@ -233,12 +244,13 @@ class Job(Generic[InT, DataT]):
         priority: int = 0,
         key: str = "",
         at_once: int | None = None,
+        **limits: Unpack[Limits],
     ) -> Next:
         """Have workers do different tasks at once (`contract.call(value)` each); *ok* gets the tuple of results.
 
         *key* and *at_once* are as in `map`.
         """
-        specs = tuple(_spec(call.contract, call.value, None, None, priority, key) for call in calls)
+        specs = tuple(_spec(call.contract, call.value, None, None, priority, key, **limits) for call in calls)
         return self._fan(specs, ok, error, cancelled, at_once)
 
     def ask(
@@ -374,6 +386,10 @@ class Job(Generic[InT, DataT]):
         on: Mapping[str, State[Any]] | None,
     ) -> dict[str, str]:
         named: dict[str, State[Any] | None] = {SUCCESS: ok, FAILURE: error, CANCELLED: cancelled}
+        if on and REQUEUE in on:
+            raise ValueError(
+                f"on={{{REQUEUE!r}: ...}}: a task that a worker puts back has not ended; there is no such edge"
+            )
         if on and (taken := named.keys() & on.keys()):
             raise ValueError(f"on={{{min(taken)!r}: ...}} is written as ok=, error= or cancelled=")
         return {word: self._name(state) for word, state in {**named, **(on or {})}.items() if state is not None}
@@ -394,6 +410,11 @@ def _spec(
     retries: int | None,
     priority: int,
     key: str,
+    *,
+    retry: RetryPolicy | None = None,
+    schedule_to_start: Duration | None = None,
+    schedule_to_close: Duration | None = None,
+    heartbeat: Duration | None = None,
 ) -> TaskSpec:
     if not PRIORITY_MIN <= priority <= PRIORITY_MAX:
         raise ValueError(f"priority {priority} is not between {PRIORITY_MIN} and {PRIORITY_MAX}")
@@ -401,17 +422,19 @@ def _spec(
         raise ValueError(f"retries must be 0 or more, not {retries}")
     if key:
         checked_key(key)
-    timeout_ms = None if timeout is None else parse_duration_ms(timeout)
+    given = TimeLimits.of(timeout, schedule_to_start, schedule_to_close, heartbeat)
     if isinstance(contract, str):
-        return TaskSpec(contract, _json(value), timeout_ms, retries, priority, key)
+        name, dumped = contract, _json(value)
+    else:
+        name, dumped = contract.name, contract.dump_input(value)
+        given = given.over(contract.limits)
+        if retries is None:
+            retries = contract.retries if retry is None or retry.retries is None else retry.retries
+        retry = contract.retry if retry is None else retry
     return TaskSpec(
-        contract.name,
-        contract.dump_input(value),
-        contract.timeout_ms if timeout_ms is None else timeout_ms,
-        contract.retries if retries is None else retries,
-        priority,
-        key,
-    )
+        name, dumped, given.timeout_ms, retries, priority, retry, given.schedule_to_start_ms,
+        given.schedule_to_close_ms, given.heartbeat_ms, key,
+    )  # fmt: skip
 
 
 def _json(value: object) -> JsonValue:

@@ -11,11 +11,13 @@ from muster.core.record import ChildItem, DecisionItem, Item, JobRecord, SignalI
 from muster.core.retry import status_without_edge
 from muster.core.status import JobStatus
 from muster.core.transitions import JobEvent
+from muster.core.values import quick
 
 NO_REASON: Final = "no reason given"
 """A job that did not finish always says why, even where the blueprint's words are empty."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Enter:
     """Call the function of *state* with *argument*. `merge` is added to the job's results first."""
@@ -25,6 +27,7 @@ class Enter:
     merge: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class End:
     """The job is over."""

@@ -1,7 +1,7 @@
 """What a state function's decision means for the job: the second half of a turn. Returns values, writes nothing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, assert_never
 
 from muster.core import events as ev
@@ -30,8 +30,10 @@ from muster.core.limits import FAN_WIDTH_MAX, UPLOADS_LOOK_MS
 from muster.core.record import Context, JobRecord, Wait
 from muster.core.status import JobStatus
 from muster.core.transitions import JOB_MOVES, JobEvent
+from muster.core.values import changed, quick
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A turn in progress: what the job will carry, and what happened so far."""
@@ -59,6 +61,7 @@ class ChildRefused:
     message: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Rest:
     """Where a turn leaves the job."""
@@ -82,7 +85,7 @@ def begin(record: JobRecord) -> Draft:
 
 def enter(draft: Draft, move: Enter) -> Draft:
     """Note that *move* leads into a state; its function runs next."""
-    context = replace(
+    context = changed(
         draft.context,
         wait=None,
         argument=move.argument,
@@ -90,7 +93,7 @@ def enter(draft: Draft, move: Enter) -> Draft:
         transitions=draft.context.transitions + 1,
     )
     event = ev.event(ev.STATE_ENTERED, state=move.state, previous=draft.state if draft.state != move.state else None)
-    return replace(draft, state=move.state, context=context, events=(*draft.events, event))
+    return changed(draft, state=move.state, context=context, events=(*draft.events, event))
 
 
 def _merged(results: Mapping[str, JsonValue], more: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
@@ -108,7 +111,7 @@ def finish(draft: Draft, end: End) -> Rest:
     event = ev.event(f"job_{end.status}", state=end.state, details={"error": end.error} if end.error else None)
     return Rest(
         end.status,
-        replace(draft, state=end.state, context=context, events=(*draft.events, event)),
+        changed(draft, state=end.state, context=context, events=(*draft.events, event)),
         need=0,
         result=end.result,
         error=end.error,
@@ -123,7 +126,7 @@ def decide(
 
     *start* goes with a `Child`: whether it can be started.
     """
-    draft = replace(draft, context=replace(draft.context, data=data))
+    draft = changed(draft, context=changed(draft.context, data=data))
     match decision:
         case Run():
             return _wait_for_task(draft, decision)
@@ -155,7 +158,7 @@ def decide(
 
 def _waiting(draft: Draft, wait: Wait, *events: ev.Event) -> Draft:
     # The argument stays: a turn that dies while its fan is being spawned runs the state again with it.
-    return replace(draft, context=replace(draft.context, wait=wait), events=(*draft.events, *events))
+    return changed(draft, context=changed(draft.context, wait=wait), events=(*draft.events, *events))
 
 
 def _wait_for_task(draft: Draft, run: Run) -> Rest:
@@ -206,21 +209,21 @@ def _wait_for_signal(draft: Draft, awaited: WaitFor, now: UnixMs) -> Rest:
 
 def wait_on(draft: Draft, wait: Wait, missing: tuple[str, ...]) -> Rest:
     """A slice of the wait for uploads is over, and *missing* have not been sent: wait for them on."""
-    return _next_slice(draft, replace(wait, uploads=missing), wait.left_ms)
+    return _next_slice(draft, changed(wait, uploads=missing), wait.left_ms)
 
 
 def _next_slice(draft: Draft, wait: Wait, time_ms: int | None) -> Rest:
     slice_ms = time_ms if time_ms is None or not wait.uploads else min(time_ms, UPLOADS_LOOK_MS)
-    wait = replace(wait, left_ms=(time_ms or 0) - (slice_ms or 0))
+    wait = changed(wait, left_ms=(time_ms or 0) - (slice_ms or 0))
     return Rest(JobStatus.WAITING, _waiting(draft, wait), deadline_ms=slice_ms)
 
 
 def save(draft: Draft, move: Enter) -> Rest:
     """Commit in the middle of a long chain of `go`; the next turn is due at once and enters *move*."""
-    context = replace(
+    context = changed(
         draft.context, wait=None, argument=move.argument, results=_merged(draft.context.results, move.merge)
     )
-    return Rest(JobStatus.RUNNING, replace(draft, state=move.state, context=context), need=0)
+    return Rest(JobStatus.RUNNING, changed(draft, state=move.state, context=context), need=0)
 
 
 def check_move(before: JobStatus, event: JobEvent, after: JobStatus) -> None:

@@ -4,12 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from muster_worker.retry_policy import RetryPolicy
+
 from muster.core.ids import JobId
 from muster.core.json import JsonObject, JsonValue
+from muster.core.values import quick
 
 SUCCESS: Final = "success"
 FAILURE: Final = "failure"
 CANCELLED: Final = "cancelled"
+REQUEUE: Final = "requeue"
+"""A worker's word for: put it back, this was no failure. Never an outcome."""
 LATE: Final = "late"
 """The outcome of an `ask` or a `wait_for` whose deadline passed."""
 
@@ -17,6 +22,7 @@ Edges: TypeAlias = Mapping[str, str]
 """Outcome to target state. `success`, `failure`, `cancelled` and `late` have meanings; other words are the user's."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
     """One unit of work to hand out. None means: the server's default."""
@@ -26,12 +32,17 @@ class TaskSpec:
     timeout_ms: int | None = None
     retries: int | None = None
     priority: int = 0
+    retry: RetryPolicy | None = None
+    schedule_to_start_ms: int | None = None
+    schedule_to_close_ms: int | None = None
+    heartbeat_ms: int | None = None
     key: str = ""
     """Concurrency key."""
     at_once: int | None = None
     """Of the fan it belongs to so many run at a time."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Run:
     task: TaskSpec

@@ -21,6 +21,12 @@ TURN_TIMEOUT_MS: Final = 10_000
 """A state function must have returned by then: less than the lease, so that the owner still may write."""
 TASK_LOSSES_MAX: Final = 3
 """A task that loses its worker this often is taken for poison and not handed out again."""
+LOSS_SPREAD_MS: Final = 5_000
+"""From its second loss on a task comes back within this time, at a moment of its own."""
+TASK_REQUEUES_MAX: Final = 1_000
+"""Workers may put a task back so often: a task that every worker puts back is somebody's mistake."""
+REQUEUE_AFTER_MS: Final = 10_000
+"""A task that was put back comes again after this time, where the worker names none."""
 TASK_RETRIES: Final = 3
 """Retries after the first attempt, where neither task nor setting says otherwise."""
 TASK_TIMEOUT_MS: Final = 300_000

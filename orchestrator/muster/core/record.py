@@ -7,10 +7,12 @@ from typing import Any, Literal, TypeAlias
 from muster.core.ids import JobId, UnixMs
 from muster.core.json import JsonObject, JsonValue
 from muster.core.status import JobStatus
+from muster.core.values import quick
 
 WaitKind: TypeAlias = Literal["task", "tasks", "human", "timer", "child", "signal"]
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Wait:
     """What a job waits for, and where each outcome leads.
@@ -34,6 +36,7 @@ class Wait:
     left_ms: int = 0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a job carries from turn to turn: written whole at every commit."""
@@ -48,6 +51,7 @@ class Context:
     transitions: int = 0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Submission:
     """What the client sent; never changes."""
@@ -67,6 +71,7 @@ class Parent:
     depth: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class JobRecord:
     id: JobId
@@ -117,6 +122,7 @@ class JobRecord:
         return None if self.parent is None else self.parent.id
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class TaskItem:
     """A task's end, as the mailbox holds it. `status` is `success`, `failure`, `cancelled` or a word of the user's."""

@@ -72,6 +72,8 @@ class TaskEvent(StrEnum):
     TIMED_OUT = "timed out"
     LEASE_ENDED = "lease ended"
     RELEASED = "released"
+    PUT_BACK = "put back"  # by its worker, who says that this is no failure
+    WAITED_TOO_LONG = "waited too long"  # schedule to start, or schedule to close
     DELAY_PASSED = "delay passed"
     ABANDONED = "abandoned"  # its job ended, moved on or is being cancelled
 
@@ -85,7 +87,10 @@ TASK_MOVES: Final[Mapping[tuple[T, TaskEvent], frozenset[T]]] = {
     (T.LEASED, TaskEvent.FAILED): frozenset({T.GATED, T.READY, T.FAILURE}),
     (T.LEASED, TaskEvent.REPORTED_CANCELLED): frozenset({T.CANCELLED}),
     (T.LEASED, TaskEvent.TIMED_OUT): frozenset({T.GATED, T.READY, T.TIMED_OUT}),
-    (T.LEASED, TaskEvent.LEASE_ENDED): frozenset({T.READY, T.LOST}),
+    (T.READY, TaskEvent.WAITED_TOO_LONG): frozenset({T.LEASED}),  # to the engine itself, which decides
+    (T.GATED, TaskEvent.WAITED_TOO_LONG): frozenset({T.LEASED}),
+    (T.LEASED, TaskEvent.LEASE_ENDED): frozenset({T.GATED, T.READY, T.LOST}),
+    (T.LEASED, TaskEvent.PUT_BACK): frozenset({T.GATED, T.READY, T.FAILURE}),
     (T.LEASED, TaskEvent.RELEASED): frozenset({T.READY}),
     (T.LEASED, TaskEvent.ABANDONED): frozenset({T.CANCELLED}),
 }

@@ -1,9 +1,7 @@
 """Asking the blueprint: the part of a turn that runs the user's code. Writes nothing."""
 
-import asyncio
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from muster.blueprint.facts import JobFacts
 from muster.blueprint.problems import BlueprintError, InputInvalid
@@ -15,7 +13,8 @@ from muster.core.ids import UnixMs
 from muster.core.limits import CHILD_DEPTH_MAX, TRANSITIONS_MAX, TURN_HOPS_MAX, TURN_TIMEOUT_MS
 from muster.core.record import Item, JobRecord, SignalItem, TimerItem, Wait
 from muster.core.status import JobStatus
-from muster.engine.guard import TurnBlocked, TurnGuard
+from muster.core.values import changed
+from muster.engine.guard import TooLate, TurnBlocked, TurnGuard, within
 from muster.engine.uploads import not_sent, still_planned
 from muster.store.file_records import FileRecords
 
@@ -94,8 +93,8 @@ class Decider:
             results=draft.context.results,
         )
         try:
-            async with asyncio.timeout(TURN_TIMEOUT_MS / 1000) as deadline:
-                entered = await self._guard.watch(blueprint.enter(draft.state, facts, draft.context.argument))
+            begun = self._guard.begin(blueprint.enter(draft.state, facts, draft.context.argument))
+            entered = await within(begun, TURN_TIMEOUT_MS / 1000)
         except TurnBlocked as error:
             raise StateFailed(
                 f"state {draft.state!r} blocked the event loop; await instead, or make it a plain function",
@@ -104,18 +103,18 @@ class Decider:
         except BlueprintError as error:
             raise StateFailed(str(error), "") from error
         except Exception as error:  # a state function may raise anything
-            late = isinstance(error, TimeoutError) and deadline.expired()
+            late = isinstance(error, TooLate)
             text = f"did not return within {TURN_TIMEOUT_MS // 1000} s" if late else f"raised {_said(error)}"
             raise StateFailed(f"state {draft.state!r} {text}", _trace(error)) from error
         now = self._now()
         # `job.data` outlives the state also where the turn goes on to the next one.
-        draft = replace(draft, context=replace(draft.context, data=entered.data))
+        draft = changed(draft, context=changed(draft.context, data=entered.data))
         decision = entered.decision
         if isinstance(decision, WaitFor) and decision.uploads:
             missing = await still_planned(self._files, record.tenant, decision.uploads)
             if not missing:
                 return draft, go(draft.state, decision.edges[SUCCESS], {})
-            decision = replace(decision, uploads=missing)
+            decision = changed(decision, uploads=missing)
         start = self._start(record, decision) if isinstance(decision, Child) else None
         return draft, core.decide(draft, decision, entered.data, now, start)
 

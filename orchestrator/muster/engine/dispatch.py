@@ -7,13 +7,13 @@ next waiting poll claims. One claim serves many polls at once, so a cancelled re
 
 import asyncio
 import logging
-import secrets
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from muster.core.limits import CLAIM_MAX
+from muster.engine.nonces import nonce
 from muster.store.base import Claim, Claimed, Seat, Store, StoreFull, StoreUnavailable
 
 log = logging.getLogger("muster.dispatch")
@@ -262,7 +262,7 @@ class Dispatcher:
         return owners
 
     def _reserve(self, classes: tuple[str, ...], owners: list[Waiter], *, register: bool) -> Reservation:
-        seats = tuple(Seat(w.worker, secrets.token_hex(8), w.lease_ms, w.patient, w.price) for w in owners)
+        seats = tuple(Seat(w.worker, nonce(), w.lease_ms, w.patient, w.price) for w in owners)
         for owner in owners:
             owner.held += 1
         return Reservation(Claim(self._replica, classes, seats, register, self._history), owners)

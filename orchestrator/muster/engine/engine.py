@@ -143,6 +143,7 @@ class Engine:
             patient_lease_ms=self.settings.registration_ttl_ms,
             history=self.settings.history,
             spawn=self._background.spawn,
+            stop=self._fleet.send_cancel,
         )
 
     def _hint(self, job: JobId, delay_ms: int) -> None:

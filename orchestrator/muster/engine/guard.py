@@ -5,6 +5,7 @@ has not given the loop back for too long, a signal (or, off the main thread, an 
 `TurnBlocked` inside it. Busy loops and blocking calls such as `time.sleep` are both interrupted.
 """
 
+import asyncio
 import ctypes
 import signal
 import threading
@@ -42,8 +43,9 @@ class TurnGuard:
         if self._by_signal:
             signal.signal(SIGNAL, self._previous)
 
-    def watch(self, coroutine: Coroutine[Any, Any, T]) -> Awaitable[T]:
-        return _Watched(self, coroutine)
+    def begin(self, coroutine: Coroutine[Any, Any, T]) -> "Begun[T]":
+        """Run *coroutine* up to its first wait. What it raises before that is raised here."""
+        return Begun(coroutine, self)
 
     def enter(self) -> None:
         self._since = time.monotonic()
@@ -71,27 +73,61 @@ class TurnGuard:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread_id), ctypes.py_object(TurnBlocked))
 
 
-class _Watched(Awaitable[T]):
-    """Drives a coroutine step by step, so that the guard is armed only while its code holds the loop."""
+class Begun(Awaitable[T]):
+    """A coroutine that has run up to its first wait, or to its end: most state functions need no timer, nor a task.
 
-    __slots__ = ("_coroutine", "_guard")
+    Driven step by step, so that a guard is armed only while its code holds the loop.
+    """
 
-    def __init__(self, guard: TurnGuard, coroutine: Coroutine[Any, Any, T]) -> None:
-        self._guard = guard
+    __slots__ = ("_coroutine", "_guard", "_value", "_waits_for", "is_over")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T], guard: TurnGuard | None = None) -> None:
         self._coroutine = coroutine
+        self._guard = guard
+        self._value: Any = None
+        self._waits_for: Any = None
+        self.is_over = False
+        self._go_on(None)
+
+    def _go_on(self, thrown: BaseException | None) -> None:
+        if self._guard is not None:
+            self._guard.enter()
+        try:
+            self._waits_for = self._coroutine.send(None) if thrown is None else self._coroutine.throw(thrown)
+        except StopIteration as stop:
+            self._value, self.is_over = stop.value, True
+        finally:
+            if self._guard is not None:
+                self._guard.leave()
 
     def __await__(self) -> Generator[Any, Any, T]:
-        thrown: BaseException | None = None
-        while True:
-            self._guard.enter()
+        """Once, and soon: what it waits for may be there already."""
+        while not self.is_over:
+            thrown: BaseException | None = None
             try:
-                waiting_for = self._coroutine.send(None) if thrown is None else self._coroutine.throw(thrown)
-            except StopIteration as stop:
-                return stop.value  # type: ignore[no-any-return]
-            finally:
-                self._guard.leave()
-            thrown = None
-            try:
-                yield waiting_for
+                yield self._waits_for
             except BaseException as error:  # noqa: BLE001  handed on into the coroutine, cancellation included
                 thrown = error
+            self._go_on(thrown)
+        return self._value  # type: ignore[no-any-return]
+
+
+class TooLate(TimeoutError):
+    """Raised by `within`, and by nothing that it waits for."""
+
+
+async def within(begun: Begun[T], seconds: float) -> T:
+    """The value of *begun*, after so many seconds at most.
+
+    Raises:
+        TooLate: it took longer, and was cancelled.
+    """
+    if begun.is_over:
+        return await begun
+    try:
+        async with asyncio.timeout(seconds) as deadline:
+            return await begun
+    except TimeoutError as error:
+        if deadline.expired():
+            raise TooLate from error
+        raise

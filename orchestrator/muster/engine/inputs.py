@@ -6,13 +6,13 @@ again (`UPLOADS_LOOK_MS`).
 """
 
 import asyncio
-import secrets
 from typing import Final
 
 from muster.core import events as ev
 from muster.core.ids import JobId
 from muster.core.record import SignalItem
 from muster.engine.history import blob
+from muster.engine.nonces import nonce
 from muster.engine.turns import Turns
 from muster.engine.uploads import not_sent
 from muster.store.base import Store, Turn
@@ -48,6 +48,6 @@ class Inputs:
         entry = blob(ev.event(ev.SIGNAL_RECEIVED, details={"name": wait.signal})) if self._history else ""
         item = dump_item(SignalItem(wait.signal, {}))
         # To this wait and no other: a job that has gone on keeps no signal of ours.
-        reply = await self._store.signal(job, record.wave, item, entry, secrets.token_hex(8))
+        reply = await self._store.signal(job, record.wave, item, entry, nonce())
         if isinstance(reply, Turn):
             await self._turns.run(reply)

@@ -19,6 +19,7 @@ from muster.engine.background import Background
 from muster.engine.catalog import checked_tags, read_cursor, write_cursor
 from muster.engine.fleet import Fleet
 from muster.engine.history import blob, history_event
+from muster.engine.nonces import nonce
 from muster.engine.settings import EngineSettings
 from muster.engine.turns import ApprovalTokens, Turns
 from muster.engine.views import HistoryEvent, JobOrder, JobPage, Submitted
@@ -85,7 +86,7 @@ class Jobs:
             watcher=self._settings.replica if order.wait_ms else "",
         )
         with self._watchers.watch(job) as watch:
-            due = await self._turns.begin(new, secrets.token_hex(8))
+            due = await self._turns.begin(new, nonce())
             if isinstance(due, Existing):
                 return await self._existing(order, due)
             self._metrics.jobs.labels(blueprint.name).inc()
@@ -205,7 +206,7 @@ class Jobs:
         entry = blob(ev.event(ev.CANCEL_REQUESTED, state=record.state)) if self._settings.history else ""
         below = blob(ev.event(ev.CANCEL_REQUESTED)) if self._settings.history else ""
         grace_ms = self._settings.cancel_grace_ms
-        reply = await self._store.cancel(record.id, secrets.token_hex(8), grace_ms, entry, below, queued=queued)
+        reply = await self._store.cancel(record.id, nonce(), grace_ms, entry, below, queued=queued)
         if isinstance(reply, Refused):
             raise _not_cancelled(record, reply.why)
         if isinstance(reply, Turn):
@@ -244,7 +245,7 @@ class Jobs:
         )
         item = dump_item(DecisionItem(decision, by, note))
         noted = blob(entry) if self._settings.history else ""
-        reply = await self._store.signal(record.id, record.wave, item, noted, secrets.token_hex(8))
+        reply = await self._store.signal(record.id, record.wave, item, noted, nonce())
         if isinstance(reply, Turn):
             await self._background.settle(self._turns.run(reply), SETTLE_S)
         elif reply.why is not Refusal.TAKEN:

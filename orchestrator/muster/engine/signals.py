@@ -1,6 +1,5 @@
 """Named signals to jobs: what somebody outside tells a job that waits for it, or will."""
 
-import secrets
 from typing import Final
 
 import orjson
@@ -13,6 +12,7 @@ from muster.core.record import SignalItem
 from muster.engine.background import Background
 from muster.engine.history import blob
 from muster.engine.jobs import SETTLE_S, Jobs
+from muster.engine.nonces import nonce
 from muster.engine.turns import Turns
 from muster.errors import ErrorCode, MusterError
 from muster.store.base import Refusal, Refused, Store, Turn
@@ -46,7 +46,7 @@ class Signals:
         record = await self._jobs.job(tenant, job_id)
         entry = blob(ev.event(ev.SIGNAL_RECEIVED, details={"name": name})) if self._history else ""
         item = dump_item(SignalItem(name, data))
-        reply = await self._store.send(record.id, name, item, entry, secrets.token_hex(8), SIGNALS_MAX)
+        reply = await self._store.send(record.id, name, item, entry, nonce(), SIGNALS_MAX)
         if isinstance(reply, Turn):
             await self._background.settle(self._turns.run(reply), SETTLE_S)
         elif isinstance(reply, Refused):

@@ -1,11 +1,12 @@
 """Jobs as this replica left them: what lets a turn be decided before its result is in the store."""
 
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from muster.core.ids import JobId
 from muster.core.record import Context, JobRecord, Submission
+from muster.core.values import changed
 from muster.store import codec
 
 SNAPSHOTS_MAX: Final = 4_096
@@ -40,13 +41,13 @@ class Snapshot:
         context = codec.dump_context(record.context)
         if len(submission) + len(context) > SNAPSHOT_BYTES_MAX:
             return None
-        bare = replace(record, submission=_NOTHING[0], context=_NOTHING[1])
+        bare = changed(record, submission=_NOTHING[0], context=_NOTHING[1])
         return cls(bare, wait.first, submission, context)
 
     def read(self) -> JobRecord:
         """The job as the store would tell it."""
         submission, context = codec.load_submission(self.submission), codec.load_context(self.context)
-        return replace(self.record, submission=submission, context=context)
+        return changed(self.record, submission=submission, context=context)
 
     @property
     def size(self) -> int:

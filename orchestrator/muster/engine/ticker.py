@@ -4,17 +4,17 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
-
-import orjson
 
 from muster.core.events import TASK_FINISHED, TASK_RETRIED, event
 from muster.core.ids import split_task_id
 from muster.core.record import TaskItem
-from muster.core.retry import Again, TaskRules, after_failure, after_loss
+from muster.core.retry import POISON_TASK, Again, Back, Deliver, TaskRules, Trials, after_failure, after_loss
+from muster.core.timeouts import CODE_OF, said
 from muster.engine.dispatch import Dispatcher
 from muster.engine.history import blob
+from muster.engine.nonces import nonce
 from muster.engine.turns import Turns
 from muster.engine.webhooks import WebhookSender
 from muster.observe.metrics import Metrics
@@ -38,8 +38,13 @@ TICK_EVERY_S: Final = 1.0
 """How late a timer of another replica may fire; a replica's own timers are exact."""
 SWEEP_EVERY_S: Final = 2.0
 AFTER_FAULT_S: Final = 0.5
+WORKER_LOST: Final = "WORKER_LOST"
+"""One loss, in the job's history; the job itself is told of POISON_TASK."""
+_MODE_OF: Final = {Back.FAILED: Mode.RETRY, Back.LOST: Mode.LOST, Back.ASKED: Mode.REQUEUE}
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
+Stop = Callable[[str, str], Awaitable[object]]
+"""Has a worker stop a task; both by id."""
 
 
 class Ticker:
@@ -58,6 +63,7 @@ class Ticker:
         patient_lease_ms: int,
         history: bool,
         spawn: Spawn,
+        stop: Stop,
     ) -> None:
         self._store = store
         self._turns = turns
@@ -69,6 +75,7 @@ class Ticker:
         self._patient_lease_ms = patient_lease_ms
         self._history = history
         self._spawn = spawn
+        self._stop = stop
         self._ticks = 0
         self._early = asyncio.Event()
         self._early_at: float | None = None
@@ -134,43 +141,36 @@ class Ticker:
     # Leases
 
     async def _ended(self, lease: EndedLease) -> None:
-        if lease.patient and not lease.timed_out and await self._store.worker(lease.worker) is not None:
+        if lease.patient and lease.timeout is None and await self._store.worker(lease.worker) is not None:
             ref = LeaseRef(lease.task, lease.attempt, lease.fence)
             await self._store.extend(self._partition, "", self._patient_lease_ms, (ref,))
             return
         self._metrics.leases_expired.inc()
-        rules = TaskRules(retries=orjson.loads(lease.rules)["r"])
-        code = "TIMEOUT_ERROR" if lease.timed_out else "WORKER_LOST"
-        if lease.timed_out:
-            then = after_failure(code, lease.failures, rules, random.uniform(0.5, 1.0), None)
-        else:
-            then = after_loss(lease.losses)
+        code, then = _decided(lease)
         log.warning("lease_ended", extra={"task_id": lease.task, "worker_id": lease.worker, "code": code})
         reply = await self._store.complete(self._completion(lease, code, then))
+        if isinstance(reply, Completed) and lease.timeout is not None and lease.worker and not reply.retried:
+            await self._stop(lease.worker, lease.task)
         if isinstance(reply, Completed) and reply.turn is not None:
             await self._turns.run(reply.turn)
         elif isinstance(then, Again) and then.delay_ms:
             self.hint(then.delay_ms)
 
-    def _completion(self, lease: EndedLease, code: str, then: object) -> Completion:
+    def _completion(self, lease: EndedLease, code: str, then: Again | Deliver) -> Completion:
         parts = split_task_id(lease.task)
         assert parts is not None, lease.task
         job, number = parts
-        again = isinstance(then, Again)
-        mode = Mode.DELIVER
-        if isinstance(then, Again):
-            mode = Mode.REQUEUE if then.lost else Mode.RETRY
-        text = {
-            "TIMEOUT_ERROR": f"worker {lease.worker!r} did not finish within the task's timeout",
-            "WORKER_LOST": f"worker {lease.worker!r} fell silent; {lease.losses + 1} workers lost on this task",
-        }[code]
-        item = TaskItem(number, "failure", code=code, message=text, worker=lease.worker, attempt=lease.attempt)
+        mode = _MODE_OF[then.back] if isinstance(then, Again) else Mode.DELIVER
+        message = _message(lease, then)
+        ended = POISON_TASK if code == WORKER_LOST and mode is Mode.DELIVER else code
+        item = TaskItem(number, "failure", code=ended, message=message, worker=lease.worker, attempt=lease.attempt)
+        status = "lost" if lease.timeout is None else "timed_out"
         entry = event(
-            TASK_RETRIED if again else TASK_FINISHED,
+            TASK_FINISHED if mode is Mode.DELIVER else TASK_RETRIED,
             task=number,
-            worker=lease.worker,
-            attempt=lease.attempt,
-            details={"status": "timed_out" if lease.timed_out else "lost", "code": code},
+            worker=lease.worker or None,
+            attempt=lease.attempt or None,
+            details={"status": status, "code": code, **({"message": message} if lease.timeout else {})},
         )
         return Completion(
             job=job,
@@ -179,11 +179,12 @@ class Ticker:
             mode=mode,
             item=dump_item(item),
             history=blob(entry) if self._history else "",
-            token=secrets.token_hex(8),
+            token=nonce(),
             attempt=lease.attempt,
             fence=lease.fence,
             delay_ms=then.delay_ms if isinstance(then, Again) else 0,
             failed=True,
+            counts=_trials(lease).dump(then.counted) if isinstance(then, Again) else "",
         )
 
     # Messages
@@ -194,3 +195,22 @@ class Ticker:
         await self._store.settle(self._partition, message.id, message.tries, delivery.retry_in_ms)
         if delivery.retry_in_ms is not None:
             self.hint(delivery.retry_in_ms)
+
+
+def _trials(lease: EndedLease) -> Trials:
+    return Trials(lease.failures, Trials.counts(lease.counts), lease.failing_ms, lease.left_ms)
+
+
+def _decided(lease: EndedLease) -> tuple[str, Again | Deliver]:
+    """The code of the attempt's end, and what it means for its task."""
+    if lease.timeout is None:
+        return WORKER_LOST, after_loss(lease.losses, random.random())
+    code = CODE_OF[lease.timeout]
+    return code, after_failure(code, _trials(lease), TaskRules.load(lease.rules), random.random(), None)
+
+
+def _message(lease: EndedLease, then: Again | Deliver) -> str:
+    if lease.timeout is None:
+        return f"worker {lease.worker!r} fell silent; {lease.losses + 1} workers lost on this task"
+    note = then.note if isinstance(then, Deliver) else ""
+    return said(lease.timeout, lease.worker) + (f" ({note})" if note else "")

@@ -1,16 +1,15 @@
 """One turn: load, decide, commit. The only caller of `Store.commit`."""
 
-import asyncio
 import hmac
 import logging
 import random
-import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
+from muster_worker.retry_policy import RetryPolicy
 
 from muster.blueprint.registry import Registry
 from muster.core import decide as core
@@ -24,11 +23,15 @@ from muster.core.limits import (
     TURN_FAILURES_MAX,
 )
 from muster.core.record import ChildItem, Context, Item, JobRecord, Parent, Submission, TaskItem, Wait
+from muster.core.retry import TaskRules
 from muster.core.status import JobStatus
 from muster.core.transitions import JobEvent
+from muster.core.values import changed
 from muster.engine.decider import Decider, StateFailed, VersionMissing
 from muster.engine.dispatch import Dispatcher, Reservation, Waiter
+from muster.engine.guard import Begun, within
 from muster.engine.messages import approval_message, final_message
+from muster.engine.nonces import nonce
 from muster.engine.snapshots import Snapshot, Snapshots
 from muster.observe.metrics import Metrics
 from muster.store import codec
@@ -110,7 +113,7 @@ class Turns:
         """
         submission = codec.dump_submission(job.submission)
         given = codec.load_submission(submission)  # what a state function does to its input stays its own
-        record = replace(job.record(self._rules.now()), submission=given)
+        record = changed(job.record(self._rules.now()), submission=given)
         rest = await self._decided_soon(record, ())
         if rest is None:
             stored = await self._store.submit(job, token)
@@ -172,7 +175,7 @@ class Turns:
         finally:
             self._hand_out(reservation, claimed)
         if isinstance(reply, Stepped):
-            known = replace(
+            known = changed(
                 record,
                 created_at=reply.created_at,
                 started_at=reply.started_at,
@@ -190,8 +193,7 @@ class Turns:
         if self._slow.get(place, 0.0) > started:
             return None
         try:
-            async with asyncio.timeout(AHEAD_S):
-                rest = await self._decider.decide(record, items)
+            rest = await within(Begun(self._decider.decide(record, items)), AHEAD_S)
             core.check_move(record.status, why(record, items), rest.status)
         except (VersionMissing, StateFailed, TimeoutError):
             if time.monotonic() - started >= AHEAD_S:
@@ -306,7 +308,7 @@ class Turns:
             job=record.id,
             version=record.version,
             token=turn.token,
-            next_token=secrets.token_hex(8),
+            next_token=nonce(),
             status=rest.status,
             state=draft.state,
             context=draft.context,
@@ -363,7 +365,8 @@ class Turns:
 
     def _new_task(self, record: JobRecord, number: int, spec: TaskSpec, wave: int) -> NewTask:
         timeout_ms = spec.timeout_ms or self._rules.task_timeout_ms
-        retries = self._rules.task_retries if spec.retries is None else spec.retries
+        policy = spec.retry or RetryPolicy()
+        retries = next(n for n in (spec.retries, policy.retries, self._rules.task_retries) if n is not None)
         body = {
             "job_id": record.id,
             "task_id": task_id(record.id, number),
@@ -373,10 +376,22 @@ class Turns:
             "priority": spec.priority,
             "tracing_context": dict(record.submission.trace),
         }
-        rules = orjson.dumps({"r": retries, "t": spec.type})
         fan = None if spec.at_once is None else Fan(record.id, wave, spec.at_once)
         flow = flow_of(record.tenant, record.blueprint, spec.key, fan)
-        return NewTask(number, spec.type, orjson.dumps(body), rules, timeout_ms, spec.priority, flow)
+        if spec.heartbeat_ms is not None:
+            body["heartbeat_seconds"] = spec.heartbeat_ms / 1000
+        return NewTask(
+            number,
+            spec.type,
+            orjson.dumps(body),
+            TaskRules(retries, policy).dump(spec.type),
+            timeout_ms,
+            spec.priority,
+            spec.schedule_to_start_ms,
+            spec.schedule_to_close_ms,
+            spec.heartbeat_ms,
+            flow,
+        )
 
 
 class ApprovalTokens:
@@ -391,7 +406,7 @@ class ApprovalTokens:
 
 def _after(record: JobRecord, plan: Commit, at: UnixMs) -> JobRecord:
     """The job as the commit of *plan* leaves it."""
-    return replace(
+    return changed(
         record,
         status=plan.status,
         state=plan.state,

@@ -135,6 +135,8 @@ class LeaseSign:
     fence: str
     progress: float | None = None
     message: str | None = None
+    silent_ms: int | None = None
+    """Since the handler's own last sign, where the worker tells it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,13 +170,15 @@ class TaskReport:
     code: str = ""
     message: str = ""
     retry_after_ms: int | None = None
+    kind: str = ""
+    """Name of the exception, where the worker tells it."""
     attempt: int | None = None
     fence: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ReportReply:
-    """`outcome`: `success`, `failure`, `cancelled` (taken) or `ignored` with a reason."""
+    """`outcome`: `success`, `failure`, `cancelled`, `requeue` (taken) or `ignored` with a reason."""
 
     outcome: str
     reason: str | None = None

@@ -2,23 +2,24 @@
 
 import asyncio
 import random
-import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
 
 from muster.core import events as ev
-from muster.core.decisions import CANCELLED, FAILURE, SUCCESS
+from muster.core.decisions import CANCELLED, FAILURE, REQUEUE, SUCCESS
 from muster.core.ids import JobId, partition_of, split_task_id
 from muster.core.record import TaskItem
-from muster.core.retry import Again, TaskRules, after_failure
+from muster.core.retry import TOO_MANY_REQUEUES, Again, TaskRules, Trials, after_failure, after_requeue
 from muster.core.status import JobStatus
+from muster.core.timeouts import CODE_OF, Timeout
 from muster.engine.background import Background
 from muster.engine.dispatch import Dispatcher, Waiter
 from muster.engine.fleet import Fleet, Known
 from muster.engine.history import blob
+from muster.engine.nonces import nonce
 from muster.engine.settings import EngineSettings
 from muster.engine.speeds import Speeds
 from muster.engine.turns import Turns
@@ -42,6 +43,19 @@ from muster.store.codec import dump_item
 
 SETTLE_S: Final = 0.1
 """A report's answer waits so long for the turn it caused, so that the next task can travel with it."""
+
+
+_EVENT_OF: Final = {Mode.RETRY: ev.TASK_RETRIED, Mode.REQUEUE: ev.TASK_REQUEUED}
+
+
+@dataclass(frozen=True, slots=True)
+class _After:
+    """How the end of an attempt is to be taken, and what is told of it."""
+
+    report: TaskReport
+    mode: Mode = Mode.DELIVER
+    delay_ms: int = 0
+    counts: str = ""
 
 
 class Work:
@@ -127,6 +141,8 @@ class Work:
         for task, fence in zip(claimed, waiter.fences, strict=True):
             self._metrics.task_wait_seconds.observe(task.waited_ms / 1000)
             body = orjson.loads(task.body)
+            if task.left_ms is not None:
+                body |= {"timeout_seconds": task.left_ms / 1000, "timeout_code": CODE_OF[Timeout.SCHEDULE_TO_CLOSE]}
             self._speeds.handed_out(task.task, body["type"])
             leases.append(
                 Lease(body["job_id"], task.task, task.attempt, "" if waiter.patient else fence, lease_ms, body)
@@ -227,18 +243,16 @@ class Work:
 
     async def _completion(self, report: TaskReport, number: int) -> Completion:
         job = JobId(report.job_id)
-        mode, delay_ms = Mode.DELIVER, 0
-        if report.status == FAILURE:
-            then = await self._after_failure(report, job, number)
-            if isinstance(then, Again):
-                mode, delay_ms = Mode.RETRY, then.delay_ms
-        attempt = report.attempt or 0
-        item = TaskItem(number, report.status, report.data, report.code, report.message, report.worker_id, attempt)
-        details: dict[str, Any] = {"status": report.status}
-        if report.code or report.message:
-            details |= {"code": report.code, "message": report.message}
+        then = await self._after(report, job, number)
+        ended = then.report
+        item = TaskItem(
+            number, ended.status, ended.data, ended.code, ended.message, ended.worker_id, ended.attempt or 0
+        )
+        details: dict[str, Any] = {"status": ended.status}
+        if ended.code or ended.message:
+            details |= {"code": ended.code, "message": ended.message}
         entry = ev.event(
-            ev.TASK_RETRIED if mode is Mode.RETRY else ev.TASK_FINISHED,
+            _EVENT_OF.get(then.mode, ev.TASK_FINISHED),
             task=number,
             worker=report.worker_id,
             attempt=report.attempt,
@@ -248,22 +262,34 @@ class Work:
             job=job,
             number=number,
             worker=report.worker_id,
-            mode=mode,
+            mode=then.mode,
             item=dump_item(item),
             history=blob(entry) if self._settings.history else "",
-            token=secrets.token_hex(8),
+            token=nonce(),
             attempt=report.attempt,
             fence=report.fence,
-            delay_ms=delay_ms,
-            failed=report.status != SUCCESS,
+            delay_ms=then.delay_ms,
+            failed=ended.status != SUCCESS,
+            counts=then.counts,
         )
 
-    async def _after_failure(self, report: TaskReport, job: JobId, number: int) -> object:
-        task = await self._store.live_task(job, number)
+    async def _after(self, report: TaskReport, job: JobId, number: int) -> "_After":
+        """What *report* means for its task."""
+        task = await self._store.live_task(job, number) if report.status in {FAILURE, REQUEUE} else None
+        if report.status == REQUEUE:
+            back = after_requeue(0 if task is None else task.requeues, report.retry_after_ms)
+            if isinstance(back, Again):
+                return _After(report, Mode.REQUEUE, back.delay_ms)
+            message = f"{back.note}; the last time: {report.message}" if report.message else back.note
+            return _After(replace(report, status=FAILURE, code=TOO_MANY_REQUEUES, message=message, data=None))
         if task is None:
-            return None
-        rules = TaskRules(retries=orjson.loads(task.rules)["r"])
-        return after_failure(report.code, task.failures, rules, random.uniform(0.5, 1.0), report.retry_after_ms)
+            return _After(report)
+        trials = Trials(task.failures, Trials.counts(task.counts), task.failing_ms, task.left_ms)
+        rules, wish_ms = TaskRules.load(task.rules), report.retry_after_ms
+        then = after_failure(report.code, trials, rules, random.random(), wish_ms, report.kind)
+        if isinstance(then, Again):
+            return _After(report, Mode.RETRY, then.delay_ms, trials.dump(then.counted))
+        return _After(replace(report, message=f"{report.message} ({then.note})") if then.note else report)
 
     async def _refused(self, report: TaskReport, number: int, refused: Refused) -> ReportReply:
         """Late and repeated reports are normal life; reports for what never was are not."""
@@ -301,11 +327,11 @@ def _answer(future: "asyncio.Future[ReportReply]", reply: ReportReply) -> None:
 
 
 def _outcome(status: str) -> str:
-    return status if status in {FAILURE, CANCELLED} else SUCCESS
+    return status if status in {FAILURE, CANCELLED, REQUEUE} else SUCCESS
 
 
 def _lease_ref(sign: LeaseSign) -> LeaseRef:
-    return LeaseRef(sign.task_id, sign.attempt, sign.fence, sign.progress, sign.message or "")
+    return LeaseRef(sign.task_id, sign.attempt, sign.fence, sign.progress, sign.message or "", sign.silent_ms)
 
 
 def _task_not_found(report: TaskReport) -> MusterError:

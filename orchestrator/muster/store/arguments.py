@@ -14,6 +14,7 @@ from muster.store.payloads import Arg, Value
 from muster.store.redis_index import INDEX_DAY_MS
 
 BAND_OF_PRIORITY_0: Final = 32
+NO_LIMITS: Final = (None, None, None)
 
 
 def job_args(job: NewJob) -> list[Arg]:
@@ -61,14 +62,25 @@ def task_args(job: JobId, tasks: Sequence[NewTask]) -> list[Arg]:
     for task in tasks:
         band = BAND_OF_PRIORITY_0 - task.priority
         body = Value(job, task.body)
-        args += (task.number, short_hash(task.type), task.type, body, task.rules, task.timeout_ms, band, task.flow)
+        limits = "" if task.limits == NO_LIMITS else "|".join("" if ms is None else str(ms) for ms in task.limits)
+        args += (
+            task.number,
+            short_hash(task.type),
+            task.type,
+            body,
+            task.rules,
+            task.timeout_ms,
+            band,
+            limits,
+            task.flow,
+        )
     return args
 
 
 def completion_args(c: Completion) -> list[Arg]:
     args: list[Arg] = [
         c.job, c.number, c.worker, "" if c.attempt is None else c.attempt, c.fence or "",
-        c.mode, c.delay_ms, int(c.failed), Value(c.job, c.item), c.history, c.token, TURN_LEASE_MS,
+        c.mode, c.delay_ms, int(c.failed), Value(c.job, c.item), c.history, c.token, TURN_LEASE_MS, c.counts,
     ]  # fmt: skip
     return args + ([0] if c.claim is None else [1, *claim_args(c.claim)])
 

@@ -13,6 +13,8 @@ from muster.core.ids import JobId, TaskId, UnixMs
 from muster.core.metering import meter_of
 from muster.core.record import Context, Item, JobRecord, Parent, Submission
 from muster.core.status import JobStatus
+from muster.core.timeouts import Timeout
+from muster.core.values import quick
 from muster.store.index import IndexStore
 from muster.store.journal import JournalStore
 
@@ -47,6 +49,7 @@ class Position(NamedTuple):
         return cls(record.finished_at or record.created_at, record.id)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class NewJob:
     id: JobId
@@ -97,6 +100,7 @@ class Existing:
     fingerprint: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Seat:
     """A place for one task: whom it goes to and for how long at first.
@@ -113,6 +117,7 @@ class Seat:
     """Micros per second of the worker's time, frozen when it gets the task."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Claim:
     """Which classes to take from, in order, and for whom. `register` asks for a wake-up where too little was found."""
@@ -124,6 +129,7 @@ class Claim:
     history: bool = True
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Claimed:
     seat: int
@@ -132,8 +138,11 @@ class Claimed:
     attempt: int
     body: bytes
     waited_ms: int
+    left_ms: int | None = field(default=None, compare=False)
+    """What this attempt may take at most, where that is less than the task's timeout."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Turn:
     """The exclusive right to decide a job's next move, until the lease ends."""
@@ -146,9 +155,13 @@ class Turn:
 class Mode(StrEnum):
     DELIVER = "deliver"
     RETRY = "retry"
+    LOST = "lost"
+    """Put back: its worker fell silent."""
     REQUEUE = "requeue"
+    """Put back: its worker asked for that. Counts as neither failure nor loss."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Completion:
     """One attempt's end. `worker` is empty when the engine itself ends it (timeout, lost worker)."""
@@ -165,6 +178,8 @@ class Completion:
     delay_ms: int = 0
     failed: bool = False
     claim: Claim | None = None
+    counts: str = ""
+    """Failures by code, kept with a task that goes back; empty leaves them as they are."""
 
 
 class Refusal(StrEnum):
@@ -205,6 +220,7 @@ class Refused:
     """With GONE: numbers below this one have existed; -1 when the job is unknown."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class NewTask:
     """A task to make ready. `body` is what the worker gets, `rules` what the engine needs when it fails."""
@@ -215,8 +231,16 @@ class NewTask:
     rules: bytes
     timeout_ms: int
     priority: int = 0
+    schedule_to_start_ms: int | None = None
+    schedule_to_close_ms: int | None = None
+    heartbeat_ms: int | None = None
     flow: str = ""
     """What its flow is besides its tenant's: see `flow.flow_of`."""
+
+    @property
+    def limits(self) -> tuple[int | None, int | None, int | None]:
+        """Those that not every task has."""
+        return self.schedule_to_start_ms, self.schedule_to_close_ms, self.heartbeat_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +251,7 @@ class Message:
     body: bytes
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Commit:
     """What a turn decided, in full."""
@@ -264,6 +289,7 @@ class Commit:
     claim: Claim | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Committed:
     at: UnixMs
@@ -273,6 +299,7 @@ class Committed:
     """The next turn, where it is due at once; leased to `next_token`."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Stepped:
     """The end was taken and the turn it made due is written. The rest is how the job stands then."""
@@ -288,18 +315,27 @@ class Stepped:
 
 @dataclass(frozen=True, slots=True)
 class EndedLease:
-    """A lease whose deadline passed. It stays with the worker until the engine has decided."""
+    """A lease whose deadline passed. It stays with the worker until the engine has decided.
+
+    A task that waited too long without a worker comes as one too: nobody else gets it meanwhile. Its worker is "".
+    """
 
     task: TaskId
     attempt: int
     fence: str
     worker: str
     patient: bool
-    timed_out: bool
+    timeout: Timeout | None
+    """Which of its limits has passed; None: the worker fell silent."""
     losses: int
     failures: int
     rules: bytes
     ran_ms: int
+    counts: str = ""
+    failing_ms: int = field(default=0, compare=False)
+    """Since its first failure."""
+    left_ms: int | None = field(default=None, compare=False)
+    """Until its schedule_to_close has passed, where it has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +362,8 @@ class LeaseRef:
     fence: str | None = None
     progress: float | None = None
     message: str = ""
+    silent_ms: int | None = None
+    """Since the handler's own last sign, where it is known. Told progress is such a sign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +376,10 @@ class LiveTask:
     failures: int
     losses: int
     rules: bytes
+    requeues: int = 0
+    counts: str = ""
+    failing_ms: int = field(default=0, compare=False)
+    left_ms: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

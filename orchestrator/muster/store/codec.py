@@ -171,7 +171,7 @@ def load_record(job: JobId, header: Sequence[bytes | None], task: Sequence[bytes
         turn_failures=_int(failures),
         spawn_wave=_int(spawn_wave),
         spawned_to=_int(spawned),
-        current_worker=_text(task[1]) if leased else None,
+        current_worker=_text(task[1]) or None if leased else None,
         progress=float(progress) if progress else None,
         progress_message=message.decode() if message else None,
         parent=_parent(parent),

@@ -21,7 +21,6 @@ from muster.store.base import (
     Completed,
     Completion,
     DueMessage,
-    EndedLease,
     Existing,
     LeaseRef,
     LiveTask,
@@ -48,7 +47,17 @@ from muster.store.redis_flow import RedisFlow
 from muster.store.redis_index import IndexCalls
 from muster.store.redis_journal import JournalCalls
 from muster.store.redis_standing import RedisStanding
-from muster.store.replies import claimed_of, committed_of, completed_of, stepped_of, turn_of, unreadable_of
+from muster.store.replies import (
+    LIVE_TASK,
+    claimed_of,
+    committed_of,
+    completed_of,
+    ended_lease,
+    live_task_of,
+    stepped_of,
+    turn_of,
+    unreadable_of,
+)
 from muster.store.scripts import names, script
 from muster.store.topology import locator
 
@@ -408,10 +417,8 @@ class RedisStore(JournalCalls, IndexCalls):
             key = f"{self._tag_of(job)}t:{job}.{number}"
         except UnknownPartition:
             return None
-        at, fence, worker, failures, losses, rules = await self._call("HMGET", key, "at", "nz", "w", "fx", "ls", "po")
-        if at is None:
-            return None
-        return LiveTask(int(at), (fence or b"").decode(), (worker or b"").decode(), int(failures), int(losses), rules)
+        fields, (seconds, micros) = await asyncio.gather(self._call("HMGET", key, *LIVE_TASK), self._call("TIME"))
+        return live_task_of(fields, int(seconds) * 1000 + int(micros) // 1000)
 
     async def extend(self, partition: int, worker: str, lease_ms: int, leases: Sequence[LeaseRef]) -> tuple[str, ...]:
         args: list[str | int | float] = [worker, lease_ms, len(leases)]
@@ -422,6 +429,7 @@ class RedisStore(JournalCalls, IndexCalls):
                 lease.fence or "",
                 "" if lease.progress is None else lease.progress,
                 lease.message,
+                "" if lease.silent_ms is None else lease.silent_ms,
             ]
         return tuple(word.decode() for word in await self._run("extend", self._tags[partition], *args))
 
@@ -438,7 +446,7 @@ class RedisStore(JournalCalls, IndexCalls):
         read = [turn_of(JobId(t[0].decode()), t[1].decode(), t[2], t[3]) for t in turns]
         return Tick(
             next_due_ms=int(next_due) if next_due else None,
-            leases=tuple(_ended_lease(lease) for lease in leases),
+            leases=tuple(ended_lease(lease) for lease in leases),
             messages=tuple(DueMessage(m[0].decode(), m[1], int(m[2])) for m in messages),
             turns=tuple(turn for turn in read if turn is not None),
         )
@@ -534,14 +542,6 @@ def _readable(turn: Turn | None) -> Turn:
     if turn is None:
         raise PayloadGone("a large value of the job cannot be read now: do all servers share MUSTER_FILES_DIR?")
     return turn
-
-
-def _ended_lease(fields: Sequence[bytes]) -> EndedLease:
-    task, attempt, fence, worker, patient, timed_out, losses, failures, rules, ran = fields
-    return EndedLease(
-        TaskId(task.decode()), int(attempt), fence.decode(), worker.decode(), patient == b"1", timed_out == b"1",
-        int(losses), int(failures), rules, int(ran),
-    )  # fmt: skip
 
 
 def _raw_event(entry: str) -> RawEvent:

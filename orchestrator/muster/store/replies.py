@@ -1,11 +1,25 @@
 """Replies of the scripts that move a job on, as values."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from muster.core.ids import JobId, TaskId, UnixMs
+from muster.core.timeouts import Timeout
 from muster.store import codec
-from muster.store.base import Claim, Claimed, Commit, Committed, Completed, Completion, Refusal, Refused, Stepped, Turn
+from muster.store.base import (
+    Claim,
+    Claimed,
+    Commit,
+    Committed,
+    Completed,
+    Completion,
+    EndedLease,
+    LiveTask,
+    Refusal,
+    Refused,
+    Stepped,
+    Turn,
+)
 from muster.store.codec import UNREADABLE
 
 
@@ -30,8 +44,8 @@ def committed_of(commit: Commit, reply: Sequence[Any]) -> Committed | Refused:
 def claimed_of(reply: Sequence[Any]) -> tuple[Claimed, ...]:
     """Without those whose body cannot be read now; see `unreadable_of`."""
     return tuple(
-        Claimed(int(s) - 1, TaskId(t.decode()), int(a), body, int(waited))
-        for s, t, a, body, waited in reply
+        Claimed(int(s) - 1, TaskId(t.decode()), int(a), body, int(waited), int(left) if left else None)
+        for s, t, a, body, waited, left in reply
         if body != UNREADABLE
     )
 
@@ -41,8 +55,32 @@ def unreadable_of(claim: Claim | None, reply: Sequence[Any]) -> list[tuple[TaskI
     if claim is None:
         return []
     return [
-        (TaskId(t.decode()), int(a), claim.seats[int(s) - 1].fence) for s, t, a, body, _ in reply if body == UNREADABLE
+        (TaskId(t.decode()), int(a), claim.seats[int(s) - 1].fence) for s, t, a, body, *_ in reply if body == UNREADABLE
     ]
+
+
+LIVE_TASK: Final = ("at", "nz", "w", "fx", "ls", "po", "rq", "fc", "ff", "ce")
+
+
+def live_task_of(fields: Sequence[bytes | None], now_ms: int) -> LiveTask | None:
+    """The fields `LIVE_TASK` of a task; None: there is no such task."""
+    at, fence, worker, failures, losses, rules, requeues, counts, failed_at, close_at = fields
+    if at is None:
+        return None
+    return LiveTask(
+        int(at), (fence or b"").decode(), (worker or b"").decode(), int(failures or 0), int(losses or 0), rules or b"",
+        int(requeues or 0), (counts or b"").decode(), now_ms - int(failed_at) if failed_at else 0,
+        int(close_at) - now_ms if close_at else None,
+    )  # fmt: skip
+
+
+def ended_lease(fields: Sequence[bytes]) -> EndedLease:
+    task, attempt, fence, worker, patient, timeout, losses, failures, rules, ran, counts, failing, left = fields
+    return EndedLease(
+        TaskId(task.decode()), int(attempt), fence.decode(), worker.decode(), patient == b"1",
+        Timeout(timeout.decode()) if timeout else None, int(losses), int(failures), rules, int(ran), counts.decode(),
+        int(failing), int(left) if left else None,
+    )  # fmt: skip
 
 
 def completed_of(completion: Completion, reply: Sequence[Any]) -> Completed | Refused:

@@ -25,6 +25,8 @@ class Held:
     is_alive: bool = True
     delay_ms: int | None = None
     outcome: WireOutcome | None = None
+    signs_ms: int | None = None
+    """The handler itself gives a sign so often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class Later:
 
     delay_ms: int
     answer: Any
+    signs_ms: int | None = None
 
 
 lost: Final = Held("lost", is_alive=False)
@@ -43,9 +46,12 @@ hangs: Final = Held("hangs")
 Reply: TypeAlias = WireOutcome | Held
 
 
-def later(delay: Duration, answer: Any = None) -> Later:
-    """As an answer: *answer*, after so long a run: `later("10m", Receipt(ref="r1"))`."""
-    return Later(parse_duration_ms(delay), answer)
+def later(delay: Duration, answer: Any = None, *, signs: Duration | None = None) -> Later:
+    """As an answer: *answer*, after so long a run: `later("10m", Receipt(ref="r1"))`.
+
+    With *signs* the handler tells that it is at it (`ctx.heartbeat()`) so often; without it is silent all the while.
+    """
+    return Later(parse_duration_ms(delay), answer, None if signs is None else max(parse_duration_ms(signs), 1))
 
 
 class Mock:
@@ -88,7 +94,11 @@ class Mock:
             return given
         if isinstance(given, Later):
             after = await self._reply(given.answer, task, contract, value)
-            return after if isinstance(after, Held) else Held("later", delay_ms=given.delay_ms, outcome=after)
+            return (
+                after
+                if isinstance(after, Held)
+                else Held("later", delay_ms=given.delay_ms, outcome=after, signs_ms=given.signs_ms)
+            )
         if isinstance(given, BaseException):
             return of_exception(given, None, task["timeout_seconds"])
         if isinstance(given, Handler):
@@ -169,7 +179,7 @@ async def _called(handler: Handler, task: Mapping[str, Any], value: Any) -> Wire
     try:
         return of_return(handler.contract, await _run(handler, task, value))
     except Exception as error:  # noqa: BLE001 - as a worker takes it
-        return of_exception(error, None, task["timeout_seconds"])
+        return of_exception(error, None, task["timeout_seconds"], handler.errors)
 
 
 async def _run(handler: Handler, task: Mapping[str, Any], value: Any) -> Any:

@@ -51,6 +51,9 @@ class _Run:
     lease: Lease
     until: UnixMs | None
     outcome: WireOutcome | None
+    signs_ms: int | None = None
+    signs_at: UnixMs | None = None
+    """When its handler gives the next sign."""
 
 
 @dataclass(slots=True)
@@ -98,6 +101,8 @@ class Machine:
         self._deaths = deaths
         self.asked: dict[tuple[JobId, int], Asked] = {}
         self.acts: list[Act] = []
+        self.bodies: list[Mapping[str, Any]] = []
+        """Tasks as workers got them, oldest first."""
         self._replica: _Replica | None = None
         self._replicas = 0
         self._offered: tuple[str, ...] = ()
@@ -211,7 +216,7 @@ class Machine:
         (part,) = self.state.partitions
         leases = [task.lease_ends_at for task in part.tasks.values() if task.status is TaskStatus.LEASED]
         turns = [job.turn_at for job in part.jobs.values() if job.turn_at is not None]
-        runs = [run.until for run in self._runs if run.until is not None]
+        runs = [at for run in self._runs for at in (run.until, run.signs_at) if at is not None]
         looks = [] if self._replica is None or self._replica.looks_at is None else [self._replica.looks_at]
         due = min([*leases, *turns, *part.timers.values(), *runs, *looks], default=None)
         return None if due is None else UnixMs(due)
@@ -249,7 +254,7 @@ class Machine:
             slot = replica.engine.schedules.next_slot
             replica.looks_at = UnixMs(self.clock() + LOOK_AGAIN_MS) if slot is None else slot
             return True
-        if any(run.until is not None and run.until <= self.clock() for run in self._runs):
+        if any(at is not None and at <= self.clock() for run in self._runs for at in (run.until, run.signs_at)):
             return False
         await self.ask(lambda engine: engine.tick())
         return True
@@ -281,6 +286,7 @@ class Machine:
         mock = self._mocks.get(lease.body["type"])
         body = {**lease.body, "attempt": lease.attempt}
         reply = await mock.reply(body, mock.contract or self._contracts(mock.name))
+        self.bodies.append(body)
         self._note(lease, reply)
         if not isinstance(reply, Held):
             await self._report(lease, reply)
@@ -289,7 +295,9 @@ class Machine:
             sign = LeaseSign(lease.task_id, lease.attempt, lease.fence)
             await self.ask(lambda engine: engine.heartbeat(WORKER, WorkerPatch(), (sign,)))
             until = None if reply.delay_ms is None else UnixMs(self.clock() + reply.delay_ms)
-            self._runs.append(_Run(lease, until, reply.outcome))
+            run = _Run(lease, until, reply.outcome, reply.signs_ms)
+            run.signs_at = None if reply.signs_ms is None else UnixMs(self.clock() + reply.signs_ms)
+            self._runs.append(run)
 
     def _note(self, lease: Lease, reply: Reply) -> None:
         parts = split_task_id(lease.task_id)
@@ -306,12 +314,22 @@ class Machine:
                 self._runs.remove(run)
                 return True
             is_over = run.until is not None and run.until <= self.clock()
+            if not is_over and run.signs_at is not None and run.signs_at <= self.clock():
+                await self._sign(run)
+                return True
             if is_over or run.lease.task_id in cancelled:
                 self._runs.remove(run)
                 outcome = run.outcome if is_over and run.outcome is not None else {"status": "cancelled"}
                 await self._report(run.lease, outcome)
                 return True
         return False
+
+    async def _sign(self, run: _Run) -> None:
+        """The handler says that it is at it."""
+        assert run.signs_ms is not None
+        run.signs_at = UnixMs(self.clock() + run.signs_ms)
+        sign = LeaseSign(run.lease.task_id, run.lease.attempt, run.lease.fence, silent_ms=0)
+        await self.ask(lambda engine: engine.heartbeat(WORKER, WorkerPatch(), (sign,)))
 
     async def _report(self, lease: Lease, outcome: Mapping[str, Any]) -> None:
         error = outcome.get("error") or {}
@@ -325,6 +343,7 @@ class Machine:
             code=error.get("code", ""),
             message=error.get("message", ""),
             retry_after_ms=None if after_s is None else round(after_s * 1000),
+            kind=error.get("type", ""),
             attempt=lease.attempt,
             fence=lease.fence,
         )

@@ -38,6 +38,7 @@ RUN = JobRecord(
         (JobStatus.FAILED, {"code": "WORKER_LOST"}, "command", False),
         (JobStatus.FAILED, {"code": "TIMEOUT_ERROR"}, "command", False),
         (JobStatus.FAILED, {"code": "WORKER_LOST"}, "shop", False),
+        (JobStatus.FAILED, {"code": "POISON_TASK"}, "shop", False),
         (JobStatus.FAILED, {"code": "INVALID_INPUT_ERROR"}, "shop", True),
         (JobStatus.CANCELLED, None, "command", True),
         (JobStatus.QUARANTINED, None, "command", False),

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Final
 
 from muster.store.base import Claim, Claimed
+from muster.store.memory.model import WaitLimit
 
 if TYPE_CHECKING:
     from muster.store.memory.partition import Partition
@@ -77,6 +78,7 @@ class _Claiming:
         for task in [part.tasks[task_id] for task_id in queue.first_tasks(flow, most)]:
             self.looked_at += 1
             if not part.is_wanted(task):
+                part.timers.pop(WaitLimit(task.id), None)
                 del part.tasks[task.id]
                 continue
             self.claimed.append(part.lease(task, self._claim, self._first + len(self.claimed)))

@@ -28,7 +28,7 @@ def with_worker(part: Partition, job: Job) -> JobRecord:
     """The record, with the worker that has the job's current task."""
     task = None if job.current_task is None else part.tasks.get(task_id(job.id, job.current_task))
     leased = task is not None and task.status is TaskStatus.LEASED
-    return replace(job.record, current_worker=task.worker if task is not None and leased else None)
+    return replace(job.record, current_worker=task.worker or None if task is not None and leased else None)
 
 
 def listed(parts: Iterable[Partition], tenant: str, before: Position | None, limit: int) -> tuple[JobRecord, ...]:

@@ -275,7 +275,7 @@ def cancel(
         elif not job.turn_token:
             job.need = 0
             return part.lease_turn(job, token)
-    return tuple((task.id, task.worker) for task in leased)
+    return tuple((task.id, task.worker) for task in leased if task.worker)
 
 
 def _chain(part: Partition, job: Job) -> list[Job]:

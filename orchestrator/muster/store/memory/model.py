@@ -86,10 +86,19 @@ class Task:
     rules: bytes
     order: Order
     ready_at: int
+    schedule_to_start_ms: int | None = None
+    close_at: int | None = None
+    """By then it has ended, whatever happens."""
+    heartbeat_ms: int | None = None
     status: TaskStatus = TaskStatus.READY
     attempt: int = 0
     failures: int = 0
     losses: int = 0
+    requeues: int = 0
+    failed_at: int | None = None
+    """When it failed first."""
+    counts: str = ""
+    put_back: str = ""
     worker: str = ""
     fence: str = ""
     patient: bool = False
@@ -97,6 +106,9 @@ class Task:
     claimed_at: int = 0
     must_end_at: int = 0
     lease_ends_at: int = 0
+    silence_ends_at: int = 0
+    """When its worker's silence is too long; the handler's own sign was at `sign_at`."""
+    sign_at: int = 0
     past_workers: tuple[str, ...] = ()
     held: tuple[str, ...] = ()
     """Gates whose slots it holds."""
@@ -107,6 +119,19 @@ class Task:
     @property
     def id(self) -> TaskId:
         return task_id(self.job, self.number)
+
+    @property
+    def lease_end(self) -> int:
+        """With its worker's silence, with its handler's own, or with its time."""
+        till = min(self.silence_ends_at, self.must_end_at)
+        return till if self.heartbeat_ms is None else min(till, self.sign_at + self.heartbeat_ms)
+
+    def waits_until(self, ready_at: int | None) -> int | None:
+        """When it has waited too long without a worker; *ready_at* is None for one that is gated."""
+        limits = [] if self.close_at is None else [self.close_at]
+        if ready_at is not None and self.schedule_to_start_ms is not None:
+            limits.append(ready_at + self.schedule_to_start_ms)
+        return min(limits, default=None)
 
 
 @dataclass(slots=True)
@@ -120,6 +145,13 @@ class Outgoing:
 @dataclass(frozen=True, slots=True)
 class TaskStart:
     """A retry's back-off ends."""
+
+    task: TaskId
+
+
+@dataclass(frozen=True, slots=True)
+class WaitLimit:
+    """A task without a worker has waited too long."""
 
     task: TaskId
 
@@ -160,4 +192,23 @@ class GateOpens:
     gate: str
 
 
-Timer: TypeAlias = TaskStart | WaitEnd | GraceEnd | Drop | Delivery | GateOpens
+Timer: TypeAlias = TaskStart | WaitLimit | WaitEnd | GraceEnd | Drop | Delivery | GateOpens
+
+
+def member_of(timer: Timer) -> str:
+    """How a server spells it: those that are due at once fire in this order."""
+    match timer:
+        case TaskStart():
+            return f"t|{timer.task}"
+        case WaitLimit():
+            return f"x|{timer.task}"
+        case WaitEnd():
+            return f"j|{timer.job}|{timer.wave}"
+        case GraceEnd():
+            return f"c|{timer.job}"
+        case Drop():
+            return f"d|{timer.job}|{timer.low}|{timer.high}"
+        case Delivery():
+            return f"o|{timer.message}"
+        case GateOpens():
+            return f"g|{timer.gate}"

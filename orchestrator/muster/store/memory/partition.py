@@ -14,7 +14,19 @@ from muster.store.keys import short_hash
 from muster.store.memory import claiming
 from muster.store.memory.gates import LOOK_AGAIN_MS, OPENED_MAX, Gates, Room
 from muster.store.memory.ledger import Ledger
-from muster.store.memory.model import Delivery, Drop, GateOpens, Job, Order, Outgoing, Task, TaskStart, Timer
+from muster.store.memory.model import (
+    Delivery,
+    Drop,
+    GateOpens,
+    Job,
+    Order,
+    Outgoing,
+    Task,
+    TaskStart,
+    Timer,
+    WaitLimit,
+    member_of,
+)
 from muster.store.memory.queue import FairQueue
 
 BAND_OF_PRIORITY_0 = 32
@@ -164,6 +176,8 @@ class Partition:
             task = Task(
                 job.id, new.number, cls, job.flow + new.flow, wave, BAND_OF_PRIORITY_0 - new.priority, new.timeout_ms,
                 new.body, new.rules, order=(self.now(), self._calls, place), ready_at=self.now(),
+                schedule_to_start_ms=new.schedule_to_start_ms, heartbeat_ms=new.heartbeat_ms,
+                close_at=None if new.schedule_to_close_ms is None else self.now() + new.schedule_to_close_ms,
             )  # fmt: skip
             self.tasks[task.id] = task
             served = claim is not None and cls in claim.classes and len(claimed) < len(claim.seats)
@@ -181,10 +195,15 @@ class Partition:
     def enqueue(self, task: Task) -> bool:
         """Put *task* into its flow. False where nobody can find it now: the flow is parked at a gate that is shut."""
         task.status = TaskStatus.READY
+        self.limit_wait(task, task.ready_at)
         queue = self.queue(task.cls)
         queue.add(task)
         gate, _ = queue.parked.get(task.flow, ("", None))
         return not gate or gate in self.gates.open.get(task.cls, {})
+
+    def limit_wait(self, task: Task, ready_at: int | None) -> None:
+        if (till := task.waits_until(ready_at)) is not None:
+            self.timers[WaitLimit(task.id)] = till
 
     def leave_queue(self, task: Task) -> None:
         queue = self.queue(task.cls)
@@ -214,6 +233,7 @@ class Partition:
         if task.status is TaskStatus.READY:
             self.leave_queue(task)
         self.timers.pop(TaskStart(task.id), None)
+        self.timers.pop(WaitLimit(task.id), None)
         self.tasks.pop(task.id, None)
 
     def end_lease(self, task: Task) -> None:
@@ -225,7 +245,7 @@ class Partition:
 
     def charge(self, job: Job, task: Task) -> int:
         """Let *job* pay for a run that ends now. Returns the ms it took."""
-        ran_ms = self.now() - task.claimed_at
+        ran_ms = self.now() - task.claimed_at if task.worker else 0
         cost = cost_of(ran_ms, task.price)
         job.run_ms += ran_ms
         job.record = replace(job.record, cost_micros=job.record.cost_micros + cost)
@@ -239,8 +259,12 @@ class Partition:
         task.status, task.attempt = TaskStatus.LEASED, task.attempt + 1
         task.worker, task.fence, task.patient = seat.worker, seat.fence, seat.patient
         task.price = seat.price
-        task.claimed_at, task.must_end_at = now, now + task.timeout_ms
-        task.lease_ends_at = min(now + seat.lease_ms, task.must_end_at)
+        self.timers.pop(WaitLimit(task.id), None)
+        task.claimed_at = task.sign_at = now
+        task.must_end_at = min(now + task.timeout_ms, task.close_at or now + task.timeout_ms)
+        left_ms = None if task.must_end_at == now + task.timeout_ms else max(task.must_end_at - now, 0)
+        task.silence_ends_at = now + seat.lease_ms
+        task.lease_ends_at = task.lease_end
         task.held = self.gates.hold(task.id, (*self.gates.of_class(task.cls), *self.gates.of_flow(task.flow)))
         job = self.jobs[task.job]
         if job.record.started_at is None:
@@ -250,7 +274,7 @@ class Partition:
             self.note(job, event)
         if job.followers or self.is_watched(job):
             self.changed(job)
-        return Claimed(place, task.id, task.attempt, task.body, now - task.ready_at)
+        return Claimed(place, task.id, task.attempt, task.body, now - task.ready_at, left_ms)
 
     # Claims and wake-ups
 
@@ -326,7 +350,7 @@ class Partition:
 
     def due(self, timers: Iterable[tuple[Timer, int]]) -> list[Timer]:
         now = self.now()
-        return [timer for timer, at in sorted(timers, key=lambda pair: pair[1]) if at <= now]
+        return [timer for timer, at in sorted(timers, key=lambda pair: (pair[1], member_of(pair[0]))) if at <= now]
 
     def drop_later(self, job: Job, low: int, high: int) -> None:
         self.timers[Drop(job.id, low, high)] = self.now()

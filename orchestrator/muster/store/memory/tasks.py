@@ -55,11 +55,16 @@ def _put_back(part: Partition, job: Job, task: Task, c: Completion) -> None:
     task.worker = ""
     if c.mode is Mode.RETRY:
         task.failures += 1
+        task.failed_at = part.now() if task.failed_at is None else task.failed_at
+        task.counts = c.counts or task.counts
         job.record = replace(job.record, retries=job.record.retries + 1)
-    else:
+    elif c.mode is Mode.LOST:
         task.losses += 1
+    else:
+        task.requeues += 1
     if c.delay_ms > 0:
-        task.status = TaskStatus.GATED
+        task.status, task.put_back = TaskStatus.GATED, c.mode
+        part.limit_wait(task, None)
         part.timers[TaskStart(task.id)] = part.now() + c.delay_ms
     else:
         task.order, task.ready_at = part.next_order(), part.now()
@@ -99,7 +104,13 @@ def _extend_one(part: Partition, worker: str, lease_ms: int, ref: LeaseRef) -> s
     if task is None or job is None or job.is_final or not _is_held(task, worker, ref):
         return "lost"
     if lease_ms > 0:
-        task.lease_ends_at = min(part.now() + lease_ms, task.must_end_at)
+        task.silence_ends_at = part.now() + lease_ms
+    if ref.silent_ms is not None:
+        task.sign_at = max(task.sign_at, part.now() - ref.silent_ms)
+    elif ref.progress is not None:
+        task.sign_at = part.now()
+    if lease_ms > 0 or task.heartbeat_ms is not None:
+        task.lease_ends_at = task.lease_end
     if ref.progress is not None and job.current_task == task.number:
         job.record = replace(job.record, progress=float(ref.progress), progress_message=ref.message or None)
         part.changed(job)
@@ -131,4 +142,8 @@ def live_task(part: Partition, job: JobId, number: int) -> LiveTask | None:
     task = part.tasks.get(task_id(job, number))
     if task is None:
         return None
-    return LiveTask(task.attempt, task.fence, task.worker, task.failures, task.losses, task.rules)
+    return LiveTask(
+        task.attempt, task.fence, task.worker, task.failures, task.losses, task.rules, task.requeues, task.counts,
+        0 if task.failed_at is None else part.now() - task.failed_at,
+        None if task.close_at is None else task.close_at - part.now(),
+    )  # fmt: skip

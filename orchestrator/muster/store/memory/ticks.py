@@ -5,8 +5,20 @@ from typing import assert_never
 
 from muster.core.ids import task_id
 from muster.core.status import TaskStatus
+from muster.core.timeouts import Timeout
 from muster.store.base import DueMessage, EndedLease, Tick, Turn
-from muster.store.memory.model import Delivery, Drop, GateOpens, GraceEnd, Order, Task, TaskStart, Timer, WaitEnd
+from muster.store.memory.model import (
+    Delivery,
+    Drop,
+    GateOpens,
+    GraceEnd,
+    Order,
+    Task,
+    TaskStart,
+    Timer,
+    WaitEnd,
+    WaitLimit,
+)  # fmt: skip
 from muster.store.memory.partition import Partition
 
 HOLD_MS = 5_000
@@ -15,12 +27,12 @@ LEASES_MAX, TIMERS_MAX, TURNS_MAX, DROPS_MAX = 100, 200, 32, 100
 
 
 def tick(part: Partition, token_prefix: str) -> Tick:
-    leases = _ended_leases(part)
     made: Counter[str] = Counter()
     order = part.next_order()
     messages: list[DueMessage] = []
     for timer in part.due(part.timers.items())[:TIMERS_MAX]:
-        _fire(part, timer, order, made, messages)
+        fire(part, timer, order, made, messages)
+    leases = _ended_leases(part)
     turns = _due_turns(part, token_prefix)
     part.wake_all(made)
     part.wake_opened()
@@ -39,18 +51,46 @@ def _ended_leases(part: Partition) -> tuple[EndedLease, ...]:
 
 def _ended(task: Task, now: int) -> EndedLease:
     return EndedLease(
-        task.id, task.attempt, task.fence, task.worker, task.patient, task.must_end_at <= now,
-        task.losses, task.failures, task.rules, now - task.claimed_at,
+        task.id, task.attempt, task.fence, task.worker, task.patient, _passed(task, now),
+        task.losses, task.failures, task.rules, now - task.claimed_at if task.worker else 0, task.counts,
+        0 if task.failed_at is None else now - task.failed_at,
+        None if task.close_at is None else task.close_at - now,
     )  # fmt: skip
 
 
-def _fire(part: Partition, timer: Timer, order: Order, made: Counter[str], messages: list[DueMessage]) -> None:
-    del part.timers[timer]
+def _passed(task: Task, now: int) -> Timeout | None:
+    if task.close_at is not None and task.close_at <= now:
+        return Timeout.SCHEDULE_TO_CLOSE
+    if not task.worker:
+        return Timeout.SCHEDULE_TO_START
+    if task.must_end_at <= now:
+        return Timeout.START_TO_CLOSE
+    silent = task.heartbeat_ms is not None and task.sign_at + task.heartbeat_ms <= now
+    return Timeout.HEARTBEAT if silent else None
+
+
+def _waited_too_long(part: Partition, task: Task) -> None:
+    """Nobody may claim it any more: it is leased to nobody, and that lease has ended already."""
+    job = part.job(task.job)
+    if job is None or job.is_final or task.status is TaskStatus.LEASED:
+        return
+    if task.status is TaskStatus.READY:
+        part.leave_queue(task)
+    part.timers.pop(TaskStart(task.id), None)
+    task.status, task.worker, task.fence, task.patient, task.price = TaskStatus.LEASED, "", "", False, 0
+    task.claimed_at = task.must_end_at = task.lease_ends_at = part.now()
+
+
+def fire(part: Partition, timer: Timer, order: Order, made: Counter[str], messages: list[DueMessage]) -> None:
+    if part.timers.pop(timer, None) is None:  # one that was due with it has ended it
+        return
     match timer:
         case TaskStart():
             task = part.tasks[timer.task]
             task.order, task.ready_at = order, part.now()
             made[task.cls] += part.enqueue(task)
+        case WaitLimit():
+            _waited_too_long(part, part.tasks[timer.task])
         case WaitEnd():
             job = part.job(timer.job)
             if job is not None and not job.is_final and job.record.wave == timer.wave:

@@ -25,7 +25,7 @@ local function read_tasks()
   local tasks = {}
   for i = 1, int() do
     tasks[i] = { number = arg(), cls = arg(), kind = arg(), body = arg(), rules = arg(), timeout = int(), band = int(),
-      flow = arg() }
+      limits = arg(), flow = arg() }
   end
   return tasks
 end
@@ -45,6 +45,16 @@ local function read_commit()
   return c
 end
 
+-- Write the limits of time that not every task has. Returns when it must have ended, and its heartbeat.
+local function set_limits(tid, limits)
+  local start, close, heartbeat = string.match(limits, '^(%d*)|(%d*)|(%d*)$')
+  local key, close_at = T .. 't:' .. tid, close ~= '' and now + tonumber(close) or nil
+  if start ~= '' then call('HSET', key, 'ss', start) end
+  if close_at then call('HSET', key, 'ce', close_at) end
+  if heartbeat ~= '' then call('HSET', key, 'hb', heartbeat) end
+  return close_at, tonumber(heartbeat)
+end
+
 -- Write a task's hash and make it ready. `age + place` keeps the order of tasks made by one script. False where nobody
 -- can find it now.
 local function make_ready(jid, flow, wave, task, place)
@@ -52,12 +62,22 @@ local function make_ready(jid, flow, wave, task, place)
   call('HSET', T .. 't:' .. tid, 'st', 'R', 'q', task.cls, 'fl', flow, 'bd', task.band, 'wv', wave, 'at', 0, 'fx', 0,
     'ls', 0, 'to', task.timeout, 'pl', task.body, 'po', task.rules, 'rs', age + place, 'ra', now, 'fw', task.flow)
   call('HSETNX', T .. 'cls', task.cls, task.kind)
+  if task.limits ~= '' then
+    set_limits(tid, task.limits)
+    limit_wait(tid, now)
+  end
   return enqueue(tid, task.cls, flow .. task.flow, task.band, age + place)
 end
 
 -- The short way from decided to leased, for a seat that waits while nobody is queued before the task or at its gates.
 local function make_leased(jid, flow, wave, task, place, seat)
-  local tid, hard = jid .. '.' .. task.number, now + task.timeout
+  local tid, hard, left, heartbeat = jid .. '.' .. task.number, now + task.timeout, '', nil
+  if task.limits ~= '' then
+    local close_at
+    close_at, heartbeat = set_limits(tid, task.limits)
+    if close_at and close_at < hard then hard, left = close_at, tostring(close_at - now) end
+    if heartbeat then call('HSET', T .. 't:' .. tid, 'sg', now, 'le', now + seat.lease) end
+  end
   call('HSET', T .. 't:' .. tid, 'st', 'L', 'q', task.cls, 'fl', flow, 'bd', task.band, 'wv', wave, 'at', 1, 'fx', 0,
     'ls', 0, 'to', task.timeout, 'pl', task.body, 'po', task.rules, 'rs', age + place, 'ra', now,
     'w', seat.worker, 'nz', seat.nonce, 'lg', seat.patient, 'hd', hard, 'ca', now, 'fw', task.flow)
@@ -68,8 +88,8 @@ local function make_leased(jid, flow, wave, task, place, seat)
   pass_rates(before_flow, 1)
   set_price(T .. 't:' .. tid, seat)
   call('HSETNX', T .. 'cls', task.cls, task.kind)
-  call('ZADD', T .. 'L', math.min(now + seat.lease, hard), tid)
-  return { tid, '1', task.body, '0' }
+  call('ZADD', T .. 'L', lease_end(now + seat.lease, hard, now, heartbeat), tid)
+  return { tid, '1', task.body, '0', left }
 end
 
 local function make_tasks(jid, flow, c, entries, cancelling)
@@ -85,7 +105,7 @@ local function make_tasks(jid, flow, c, entries, cancelling)
     local is_next = serves[cls] and seats[seat] and idle[cls]
     if is_next and passes(class_gates(cls)) and passes(flow_gates(flow .. task.flow)) then
       local lease = make_leased(jid, flow, c.wave, task, place, seats[seat])
-      claimed[#claimed + 1] = { tostring(seat), lease[1], lease[2], lease[3], lease[4] }
+      claimed[#claimed + 1] = { tostring(seat), lease[1], lease[2], lease[3], lease[4], lease[5] }
       if c.claim.history then entries[#entries + 1] = stamped(started(task.number, 1, seats[seat].worker)) end
       seat = seat + 1
     else

@@ -1,7 +1,7 @@
 -- One attempt's end, and how it is taken. Included by complete, and by step, which goes on to write the turn.
 local function read_completion()
   local c = { jid = arg(), number = arg(), worker = arg(), attempt = arg(), fence = arg(), mode = arg(), delay = int(),
-    failed = arg() == '1', item = arg(), entry = arg(), token = arg(), ttl = int() }
+    failed = arg() == '1', item = arg(), entry = arg(), token = arg(), ttl = int(), counts = arg() }
   c.claim = arg() == '1' and read_claim() or nil
   return c
 end
@@ -13,11 +13,14 @@ local function put_back(c, key, t, job, leased, run_ms, watchers)
   if c.mode == 'retry' then
     call('HINCRBY', key, 'fx', 1)
     call('HINCRBY', job, 'rc', 1)
+    call('HSETNX', key, 'ff', now)
+    if c.counts ~= '' then call('HSET', key, 'fc', c.counts) end
   else
-    call('HINCRBY', key, 'ls', 1)
+    call('HINCRBY', key, c.mode == 'lost' and 'ls' or 'rq', 1)
   end
+  limit_wait(tid, c.delay <= 0 and now or nil)
   if c.delay > 0 then
-    call('HSET', key, 'st', 'G', 'pw', past, 'w', '')
+    call('HSET', key, 'st', 'G', 'pw', past, 'w', '', 'pb', c.mode)
     call('ZADD', T .. 'tm', now + c.delay, 't|' .. tid)
   else
     call('HSET', key, 'st', 'R', 'pw', past, 'w', '', 'rs', age, 'ra', now)
@@ -64,7 +67,7 @@ local function complete(c, decided)
     call('SREM', T .. 'jt:' .. jid, number)
     return { 'final' }
   end
-  local ran = now - tonumber(t[10])
+  local ran = t[4] == '' and 0 or now - tonumber(t[10])   -- '': it was with no worker
   local run_ms = tonumber(j[15] or 0) + ran
   if t[11] then call('HINCRBY', job, 'cm', cost_of(ran, t[11])) end
   note(jid, c.entry, ran)

@@ -1,4 +1,4 @@
--- Flows, their tickets and their gates (docs/adr/0014-flows-tickets-and-gates.md). Part of _queue.
+-- Flows, their tickets and their gates (docs/adr/0015-flows-tickets-and-gates.md). Part of _queue.
 --
 -- A flow is `<tenant>[/b<blueprint>][/k<key>.<group>][/w<job>.<wave>.<at once>]`: all its tasks stand under the same
 -- gates. A gate is called after the flow's part: `t:`, `b:`, `k:`, `w:` and so on; `*` and `c:<class>` stand before all.

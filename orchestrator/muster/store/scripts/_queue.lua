@@ -150,6 +150,21 @@ local function charge(jid, claimed, price)
   if j[1] == '1' then add_to_day(j[2], j[3], j[4] or j[5], 0, ran, cost) end
 end
 
+-- A task's limits of time but its timeout: `ss` ms from ready to claimed, `ce` the moment by which it has ended, `hb` ms
+-- between two signs of its own. While it is ready or gated, and only then, `x|<task>` in tm says when it waited too long.
+local function limit_wait(tid, ready_at)
+  local t = call('HMGET', T .. 't:' .. tid, 'ss', 'ce')
+  local till = tonumber(t[2] or nil)
+  if ready_at and t[1] then till = math.min(till or math.huge, ready_at + t[1]) end
+  if till then call('ZADD', T .. 'tm', till, 'x|' .. tid) end
+end
+
+-- When a lease ends: with its worker's silence (`le`), with its handler's own, or with its time.
+local function lease_end(le, hard, sign_at, heartbeat)
+  local till = math.min(le, hard)
+  return heartbeat and math.min(till, sign_at + heartbeat) or till
+end
+
 -- Forget a live task whatever its state. Its job is not told. Call `wake_opened` at the script's end.
 local function drop_task(jid, number)
   local tid = jid .. '.' .. number
@@ -164,6 +179,7 @@ local function drop_task(jid, number)
     else
       call('ZREM', T .. 'tm', 't|' .. tid)
     end
+    if t[1] ~= 'L' then call('ZREM', T .. 'tm', 'x|' .. tid) end
     call('UNLINK', T .. 't:' .. tid)
   end
   call('SREM', T .. 'jt:' .. jid, number)
@@ -192,8 +208,9 @@ end
 -- wants it. Returns the reply's entry or nil.
 local function lease_task(tid, seat, history, before_class, before_flow)
   local key = T .. 't:' .. tid
-  local t = call('HMGET', key, 'st', 'at', 'to', 'pl', 'wv', 'ra', 'pr', 'fl')
+  local t = call('HMGET', key, 'st', 'at', 'to', 'pl', 'wv', 'ra', 'pr', 'fl', 'ss', 'ce', 'hb')
   if t[1] ~= 'R' then return nil end
+  if t[9] or t[10] then call('ZREM', T .. 'tm', 'x|' .. tid) end
   local jid, number = string.sub(tid, 1, 36), string.sub(tid, 38)
   local job = T .. 'j:' .. jid
   local j = call('HMGET', job, 'fin', 'cx', 'wv', 'sw', 'sa', 'ac', 'nl')
@@ -204,12 +221,14 @@ local function lease_task(tid, seat, history, before_class, before_flow)
     return nil
   end
   local attempt = tonumber(t[2]) + 1
-  local hard = now + tonumber(t[3])
+  local hard, left = now + tonumber(t[3]), ''
+  if t[10] and tonumber(t[10]) < hard then hard, left = tonumber(t[10]), tostring(math.max(t[10] - now, 0)) end
   call('HSET', key, 'st', 'L', 'at', attempt, 'w', seat.worker, 'nz', seat.nonce, 'lg', seat.patient, 'hd', hard, 'ca', now)
+  if t[11] then call('HSET', key, 'sg', now, 'le', now + seat.lease) end
   set_price(key, seat, t[7])
   local held = hold_all(tid, before_class, before_flow)
   if held ~= '' then call('HSET', key, 'gs', held) end
-  call('ZADD', T .. 'L', math.min(now + seat.lease, hard), tid)
+  call('ZADD', T .. 'L', lease_end(now + seat.lease, hard, now, tonumber(t[11] or nil)), tid)
   call('HSET', job, 'nl', tonumber(j[7]) + 1, 'sa', j[5] == '' and now or j[5])
   if history then note(jid, started(number, attempt, seat.worker)) end
   if watchers_of_tenant(t[8]) or (j[6] and j[6] ~= '') then
@@ -217,7 +236,7 @@ local function lease_task(tid, seat, history, before_class, before_flow)
     announce(jid, j[6])
     announce_to_tenant(jid, t[8])
   end
-  return { tid, tostring(attempt), t[4], tostring(now - tonumber(t[6])) }
+  return { tid, tostring(attempt), t[4], tostring(now - tonumber(t[6])), left }
 end
 
 -- The first tasks of a flow, `most` at most; while others wait only those of one band. Returns them and the band of the
@@ -269,7 +288,7 @@ local function take_class(cls, claim, seat, pops, out)
           pops = pops + 1
           local leased = lease_task(tid, claim.seats[seat], claim.history, before_class, gates)
           if leased then
-            out[#out + 1] = { tostring(seat), leased[1], leased[2], leased[3], leased[4] }
+            out[#out + 1] = { tostring(seat), leased[1], leased[2], leased[3], leased[4], leased[5] }
             seat, taken, free = seat + 1, taken + 1, free - 1
           end
         end
@@ -287,7 +306,8 @@ local function take_class(cls, claim, seat, pops, out)
   return seat, pops, free <= 0
 end
 
--- Fill the claim's seats from its classes, in order. Reply: {seat number, task id, attempt, body, ms waited} each.
+-- Fill the claim's seats from its classes, in order. Reply: {seat number, task id, attempt, body, ms waited, ms left or
+-- '' where that is its timeout} each.
 local function take(claim, first_seat)
   local out, seat, pops, seats, is_shut = {}, first_seat or 1, 0, #claim.seats, {}
   for _, cls in ipairs(claim.classes) do

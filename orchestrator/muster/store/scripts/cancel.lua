@@ -53,7 +53,7 @@ if j[6] and j[6] ~= '' then numbers[#numbers + 1] = j[6] end
 for _, number in ipairs(numbers) do
   local tid = last.id .. '.' .. number
   local t = call('HMGET', T .. 't:' .. tid, 'st', 'w')
-  if t[1] == 'L' then
+  if t[1] == 'L' and t[2] ~= '' then
     out[#out + 1] = tid
     out[#out + 1] = t[2]
   end

@@ -3,7 +3,8 @@
 extend: push the deadlines of leases that are still held; take the progress they report.
 
 KEYS  1 the partition's tag
-ARGV  worker or '' (the engine itself), lease ms, #leases, (task, attempt or '', fence or '', progress or '', message or '')...
+ARGV  worker or '' (the engine itself), lease ms, #leases, (task, attempt or '', fence or '', progress or '', message or '',
+      ms since the handler's own last sign or '')...
 OUT   {'ok' | 'cancel' | 'lost', ...} in order
 TWICE the same deadlines, later by the time between
 ]]
@@ -11,8 +12,9 @@ TWICE the same deadlines, later by the time between
 local worker, lease = arg(), int()
 local out = {}
 for i = 1, int() do
-  local tid, attempt, fence, progress, message = arg(), arg(), arg(), arg(), arg()
-  local t = call('HMGET', T .. 't:' .. tid, 'st', 'at', 'nz', 'w', 'hd')
+  local tid, attempt, fence, progress, message, silent = arg(), arg(), arg(), arg(), arg(), arg()
+  local key = T .. 't:' .. tid
+  local t = call('HMGET', key, 'st', 'at', 'nz', 'w', 'hd', 'hb', 'sg', 'le')
   local held = t[1] == 'L' and (worker == '' or t[4] == worker) and (attempt == '' or t[2] == attempt)
     and (fence == '' or t[3] == fence)
   local job = T .. 'j:' .. string.sub(tid, 1, 36)
@@ -20,7 +22,13 @@ for i = 1, int() do
   if not held or j[1] ~= '0' then
     out[i] = 'lost'
   else
-    if lease > 0 then call('ZADD', T .. 'L', 'XX', math.min(now + lease, tonumber(t[5])), tid) end
+    local sign_at, le = tonumber(t[7] or now), lease > 0 and now + lease or tonumber(t[8] or nil)
+    if t[6] then
+      if silent ~= '' then sign_at = math.max(sign_at, now - silent) end
+      if progress ~= '' and silent == '' then sign_at = now end
+      call('HSET', key, 'sg', sign_at, 'le', le)
+    end
+    if le then call('ZADD', T .. 'L', 'XX', lease_end(le, tonumber(t[5]), sign_at, tonumber(t[6] or nil)), tid) end
     if progress ~= '' and j[3] == string.sub(tid, 38) then
       call('HSET', job, 'pg', progress, 'pm', message)
       call('HINCRBY', job, 'pv', 1)

@@ -5,7 +5,8 @@ tick: fire what is due. Ended leases and messages are handed to the caller, who 
 KEYS  1 the partition's tag
 ARGV  leases max, timers max, turns max, turn token prefix, turn ttl ms, hold ms (before an ended lease or message comes again)
 OUT   {next due ms from now or '', leases, messages, turns}
-      lease: {task, attempt, fence, worker, patient, timed out, losses, failures, policy, claimed ms ago}
+      lease: {task, attempt, fence, worker or '', patient, limit that passed or '', losses, failures, policy, claimed ms
+      ago, counts by code, first failure ms ago, ms until schedule_to_close or ''}
       message: {id, body, tries}; turn: {job, token, header, items}
 TWICE what the first call handed out is held back, the rest is as at first
 ]]
@@ -13,25 +14,31 @@ TWICE what the first call handed out is held back, the rest is as at first
 local leases_max, timers_max, turns_max, prefix, ttl, hold = int(), int(), int(), arg(), int(), int()
 local leases, messages, turns, ready = {}, {}, {}, {}
 
-for _, tid in ipairs(call('ZRANGEBYSCORE', T .. 'L', '-inf', now, 'LIMIT', 0, leases_max)) do
-  local t = call('HMGET', T .. 't:' .. tid, 'st', 'at', 'nz', 'w', 'lg', 'hd', 'ls', 'fx', 'po', 'ca')
-  if t[1] ~= 'L' then
-    call('ZREM', T .. 'L', tid)
-  else
-    call('ZADD', T .. 'L', now + hold, tid)
-    leases[#leases + 1] = { tid, t[2], t[3], t[4], t[5], tonumber(t[6]) <= now and '1' or '0', t[7], t[8], t[9],
-      tostring(now - tonumber(t[10])) }
-  end
-end
-
 local fire = {
   t = function(member, tid)
     call('ZREM', T .. 'tm', member)
     local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl', 'bd', 'fw')
     if t[1] == 'G' then
       call('HSET', T .. 't:' .. tid, 'st', 'R', 'rs', age, 'ra', now)
+      limit_wait(tid, now)
       if enqueue(tid, t[2], t[3] .. (t[5] or ''), tonumber(t[4]), age) then ready[t[2]] = (ready[t[2]] or 0) + 1 end
     end
+  end,
+  -- It waited too long: nobody may claim it any more. It is leased to nobody, and that lease has ended already.
+  x = function(member, tid)
+    call('ZREM', T .. 'tm', member)
+    local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl', 'fw')
+    local job = T .. 'j:' .. string.sub(tid, 1, 36)
+    if call('HGET', job, 'fin') ~= '0' or (t[1] ~= 'R' and t[1] ~= 'G') then return end   -- it is dropped anyway
+    if t[1] == 'R' then
+      leave_flow(tid, t[2], t[3] .. (t[4] or ''))
+    else
+      call('ZREM', T .. 'tm', 't|' .. tid)
+    end
+    call('HSET', T .. 't:' .. tid, 'st', 'L', 'w', '', 'nz', '', 'lg', 0, 'hd', now, 'ca', now)
+    call('HDEL', T .. 't:' .. tid, 'pr')
+    call('HINCRBY', job, 'nl', 1)
+    call('ZADD', T .. 'L', now, tid)
   end,
   j = function(member, rest)
     call('ZREM', T .. 'tm', member)
@@ -74,6 +81,27 @@ local fire = {
 }
 for _, member in ipairs(call('ZRANGEBYSCORE', T .. 'tm', '-inf', now, 'LIMIT', 0, timers_max)) do
   fire[string.sub(member, 1, 1)](member, string.sub(member, 3))
+end
+
+-- Which limit of a leased task has passed; '' where only its worker fell silent.
+local function passed(worker, hard, close_at, sign_at, heartbeat)
+  if close_at and tonumber(close_at) <= now then return 'schedule_to_close' end
+  if worker == '' then return 'schedule_to_start' end
+  if tonumber(hard) <= now then return 'start_to_close' end
+  return heartbeat and sign_at + heartbeat <= now and 'heartbeat' or ''
+end
+
+for _, tid in ipairs(call('ZRANGEBYSCORE', T .. 'L', '-inf', now, 'LIMIT', 0, leases_max)) do
+  local t = call('HMGET', T .. 't:' .. tid, 'st', 'at', 'nz', 'w', 'lg', 'hd', 'ls', 'fx', 'po', 'ca', 'ce', 'sg', 'hb', 'fc',
+    'ff')
+  if t[1] ~= 'L' then
+    call('ZREM', T .. 'L', tid)
+  else
+    call('ZADD', T .. 'L', now + hold, tid)
+    leases[#leases + 1] = { tid, t[2], t[3], t[4], t[5], passed(t[4], t[6], t[11], t[12], t[13]), t[7], t[8], t[9],
+      tostring(t[4] == '' and 0 or now - tonumber(t[10])), t[14] or '', tostring(t[15] and now - t[15] or 0),
+      t[11] and tostring(t[11] - now) or '' }
+  end
 end
 
 for i, jid in ipairs(call('ZRANGEBYSCORE', T .. 'D', '-inf', now, 'LIMIT', 0, turns_max)) do

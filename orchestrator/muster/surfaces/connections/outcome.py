@@ -9,11 +9,12 @@ from muster.api.wire import time_text
 from muster.core.connection import name_of_run
 from muster.core.ids import JobId
 from muster.core.record import JobRecord
+from muster.core.retry import POISON_TASK
 from muster.core.status import JobStatus
 from muster.surfaces.command_job import meta_of, run_ms
 
 CANCELLED: Final = "cancelled"
-WORKER_LOST: Final = "WORKER_LOST"
+_LOST: Final = frozenset({"WORKER_LOST", POISON_TASK})
 _RANDOM_BITS: Final = 11
 
 
@@ -73,7 +74,7 @@ def why_unexpected(record: JobRecord) -> str | None:
         return record.error or "it was put aside"
     code = (record.details or {}).get("code")
     is_commands_own = record.blueprint != COMMAND or code in {None, COMMAND_FAILED}
-    if record.status is JobStatus.FAILED and (code == WORKER_LOST or not is_commands_own):
+    if record.status is JobStatus.FAILED and (code in _LOST or not is_commands_own):
         return record.error or str(code)
     return None
 
