@@ -13,6 +13,7 @@ from muster.engine.demand import TaskDemand
 from muster.engine.figures import Figures
 from muster.engine.files import Files
 from muster.engine.journal import EventsReply, EventsReport, LogPage, Steps
+from muster.engine.limits import Limits
 from muster.engine.live import CaughtUp, Page
 from muster.engine.live_events import LiveEvent
 from muster.engine.reasons import Explanation
@@ -92,6 +93,9 @@ class Engine(Protocol):
 
     @property
     def connections(self) -> Connections: ...
+
+    @property
+    def limits(self) -> Limits: ...
 
     async def submit(self, order: JobOrder) -> Submitted: ...
 

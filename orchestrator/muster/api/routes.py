@@ -18,6 +18,7 @@ from muster.api import (
     events,
     files,
     health,
+    limits,
     live,
     log_socket,
     logs,
@@ -28,6 +29,7 @@ from muster.api import (
     worker_files,
 )
 from muster.api import connection_models as cm
+from muster.api import limit_models as lm
 from muster.api import models as m
 from muster.api.operations import KIBIBYTE, Answer, Auth, Operation, Tag
 from muster.api.parameters import seconds_parameter, text_parameter, whole_parameter
@@ -50,6 +52,7 @@ _START: Final = (
 )
 _CONNECTION: Final = (E.CONNECTION_NOT_FOUND, *_STORE)
 _SAVE: Final = (E.CONNECTION_CONFIGURED, E.TOO_MANY_CONNECTIONS, E.STORE_FULL, *_STORE)
+_LIMIT: Final = (E.INVALID_LIMIT, E.FORBIDDEN, *_STORE)
 _FILE: Final = (E.FILE_NOT_FOUND, *_STORE)
 _SEND: Final = (E.INVALID_BODY, E.BODY_TOO_LARGE, E.QUOTA_EXCEEDED, E.DISK_FULL, E.STORE_FULL, *_STORE)
 _HOLD: Final = (E.TASK_NOT_FOUND, E.TASK_NOT_HELD)
@@ -186,6 +189,19 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
               Tag.BLUEPRINTS, (Answer(200, "States and transitions.", media_type="text/vnd.graphviz",
                                       example='digraph "orders" {}\n'),),
               Auth.CLIENT, parameters=(_FORMAT,), errors=(E.BLUEPRINT_NOT_FOUND, E.INVALID_PARAMETER)),
+    Operation("GET", "/api/v1/limits", limits.list_limits, "Limits, and how they stand", Tag.LIMITS,
+              (Answer(200, "Those that bear upon the caller's tasks.", lm.Limits),), Auth.CLIENT, errors=_STORE),
+    Operation("PUT", "/api/v1/limits/{scope}/{name}", limits.put_limit, "Set a limit", Tag.LIMITS,
+              (Answer(200, "It holds from now on, for what waits already too.", lm.Limit),), Auth.CLIENT,
+              body=lm.SetLimit, body_bytes_max=16 * KIBIBYTE, errors=(E.TOO_MANY_LIMITS, E.STORE_FULL, *_LIMIT)),
+    Operation("DELETE", "/api/v1/limits/{scope}/{name}", limits.delete_limit, "Lift a limit", Tag.LIMITS,
+              (Answer(204, "Lifted, and its pause with it."),), Auth.CLIENT, errors=(E.LIMIT_NOT_FOUND, *_LIMIT)),
+    *(Operation("POST", f"/api/v1/queues/{{task}}/{word}", handler, f"{word.capitalize()} a task type", Tag.LIMITS,
+                (Answer(200, "The limit that says so.", lm.Limit),), Auth.CLIENT, errors=_LIMIT)
+      for word, handler in (("pause", limits.pause_queue), ("resume", limits.resume_queue))),
+    *(Operation("POST", f"/api/v1/blueprints/{{blueprint_name}}/{word}", handler, f"{word.capitalize()} a blueprint",
+                Tag.LIMITS, (Answer(200, "The limit that says so.", lm.Limit),), Auth.CLIENT, errors=_LIMIT)
+      for word, handler in (("pause", limits.pause_blueprint), ("resume", limits.resume_blueprint))),
     Operation("GET", "/api/v1/webhooks/secret", client.get_webhook_secret, "The secret of one's webhooks", Tag.JOBS,
               (Answer(200, "Verify the `webhook-signature` of deliveries with it.", m.WebhookSecret,
                       example={"secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}),), Auth.CLIENT),

@@ -54,14 +54,12 @@ class Limit:
     per_ms: int | None = None
     burst: int | None = None
     weight: float | None = None
-
-    @property
-    def is_pause(self) -> bool:
-        return self.max == 0
+    paused: bool = False
+    """Stands for `max` 0 until it is resumed; what else is set is kept for then."""
 
     @property
     def is_empty(self) -> bool:
-        return self.max is None and self.rate is None and self.weight is None
+        return self.max is None and self.rate is None and self.weight is None and not self.paused
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +87,9 @@ def policy_of(limit: Limit, partitions: int) -> Policy:
     if limit.rate is not None and limit.per_ms is not None:
         between = _up(limit.per_ms * 1000 * partitions, limit.rate)
         ahead = between * (_up(limit.burst or 1, partitions) - 1)
+    most = 0 if limit.paused else limit.max
     return Policy(
-        most=None if limit.max is None else _up(limit.max, partitions),
+        most=None if most is None else _up(most, partitions),
         between_us=between,
         ahead_us=ahead,
         cost=None if limit.weight is None else max(1, round(TICKET_COST / limit.weight)),

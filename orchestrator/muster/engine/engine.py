@@ -27,6 +27,7 @@ from muster.engine.fleet import Fleet
 from muster.engine.inputs import Inputs
 from muster.engine.jobs import Jobs
 from muster.engine.journal import Journal
+from muster.engine.limits import Limits
 from muster.engine.live import Live
 from muster.engine.pruning import Pruning
 from muster.engine.schedules import Schedules
@@ -77,6 +78,7 @@ class Engine:
         self._jobs = jobs = Jobs(
             store, blueprints, turns, watchers, fleet, background, metrics, settings, tokens, self._hint
         )
+        self.limits = Limits(store, settings.partitions, metrics)
         self._wire_jobs(jobs)
         self._wire_files(jobs)
         self._wire_workers()
@@ -160,6 +162,7 @@ class Engine:
         self._background.loop(self._fleet.run())
         self._background.loop(self._pruning.run())
         self._background.loop(self.schedules.run())
+        self._background.loop(self.limits.run())
 
     async def tick(self) -> None:
         """Deal with what is due now, in place of the loops of `start`: for whoever moves the clock."""

@@ -45,6 +45,14 @@ def gate_of(limit: Limit) -> str:
             return f"k:{_of_tenant(limit.tenant, limit.name)}"
 
 
+def gates_of(limit: Limit) -> tuple[str, ...]:
+    """The gates whose slots *limit* counts; none where that is a whole group of keys."""
+    if limit.scope is not Scope.KEY:
+        return (gate_of(limit),)
+    group = group_of(limit.name)
+    return () if limit.name == group else (f"{gate_of(limit)}.{_of_tenant(limit.tenant, group)}",)
+
+
 def _of_tenant(tenant: str, key: str) -> str:
     return short_hash(f"{tenant}\0{key}")
 
