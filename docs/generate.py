@@ -31,7 +31,8 @@ script touches one slot. Strings of users never stand in a key: `<class>`, `<flo
 |---|---|---|---|
 {chr(10).join(rows)}
 
-`PUBLISH`ed, not stored: `!<replica>` below a partition's tag, one channel for each orchestrator process.
+`PUBLISH`ed, not stored: `!<replica>` below a partition's tag, one channel for each orchestrator process, and
+`!all` for all of them.
 """
 
 

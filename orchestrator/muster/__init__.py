@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from muster.blueprint.answers import Decision, TaskError
     from muster.blueprint.definition import Blueprint
     from muster.blueprint.job import Job
+    from muster.blueprint.planned import cron, every
     from muster.blueprint.state import State, failed, finished
     from muster.core.decisions import Decision as Next
 
@@ -23,6 +24,8 @@ __all__ = [
     "RetryPolicy",
     "State",
     "TaskError",
+    "cron",
+    "every",
     "failed",
     "finished",
     "task",
@@ -38,6 +41,8 @@ _HOMES: Final = {
     "Next": ("muster.core.decisions", "Decision"),
     "State": ("muster.blueprint.state", "State"),
     "TaskError": ("muster.blueprint.answers", "TaskError"),
+    "cron": ("muster.blueprint.planned", "cron"),
+    "every": ("muster.blueprint.planned", "every"),
     "failed": ("muster.blueprint.state", "failed"),
     "finished": ("muster.blueprint.state", "finished"),
     "task": ("muster_worker.contracts", "task"),

@@ -41,6 +41,9 @@ class ErrorCode(StrEnum):
     NO_CLIENT_CONFIGURED = "no_client_configured"
     STILL_RUNNING = "still_running"
     CONNECTION_NOT_FOUND = "connection_not_found"
+    SCHEDULE_NOT_FOUND = "schedule_not_found"
+    BACKFILL_RUNNING = "backfill_running"
+    TOO_MANY_SLOTS = "too_many_slots"
     CONNECTION_EXISTS = "connection_exists"
     CONNECTION_CONFIGURED = "connection_configured"
     TOO_MANY_CONNECTIONS = "too_many_connections"
@@ -48,6 +51,13 @@ class ErrorCode(StrEnum):
     LIMIT_NOT_FOUND = "limit_not_found"
     TOO_MANY_LIMITS = "too_many_limits"
     RUN_FAILED = "run_failed"
+    BLUEPRINT_INVALID = "blueprint_invalid"
+    BLUEPRINT_IN_CODE = "blueprint_in_code"
+    VERSION_NOT_FOUND = "version_not_found"
+    TOO_MANY_BLUEPRINTS = "too_many_blueprints"
+    PRECONDITION_FAILED = "precondition_failed"
+    ROLLOUT_NOT_FOUND = "rollout_not_found"
+    ROLLOUT_REFUSED = "rollout_refused"
     INTERNAL = "internal"
 
 
@@ -88,6 +98,9 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.NO_CLIENT_CONFIGURED: 500,
     ErrorCode.STILL_RUNNING: 504,
     ErrorCode.CONNECTION_NOT_FOUND: 404,
+    ErrorCode.SCHEDULE_NOT_FOUND: 404,
+    ErrorCode.BACKFILL_RUNNING: 409,
+    ErrorCode.TOO_MANY_SLOTS: 400,
     ErrorCode.CONNECTION_EXISTS: 409,
     ErrorCode.CONNECTION_CONFIGURED: 409,
     ErrorCode.TOO_MANY_CONNECTIONS: 409,
@@ -95,6 +108,13 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.LIMIT_NOT_FOUND: 404,
     ErrorCode.TOO_MANY_LIMITS: 409,
     ErrorCode.RUN_FAILED: 500,
+    ErrorCode.BLUEPRINT_INVALID: 400,
+    ErrorCode.BLUEPRINT_IN_CODE: 409,
+    ErrorCode.VERSION_NOT_FOUND: 404,
+    ErrorCode.TOO_MANY_BLUEPRINTS: 409,
+    ErrorCode.PRECONDITION_FAILED: 412,
+    ErrorCode.ROLLOUT_NOT_FOUND: 404,
+    ErrorCode.ROLLOUT_REFUSED: 409,
     ErrorCode.INTERNAL: 500,
 }
 

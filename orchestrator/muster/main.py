@@ -19,7 +19,7 @@ from muster.api.routes import OPERATIONS
 from muster.blueprint.builtin import BUILTIN
 from muster.blueprint.problems import BlueprintError
 from muster.blueprint.registry import Registry
-from muster.engine.connection_file import load_connections
+from muster.engine.connection_file import load_connections, with_planned
 from muster.engine.engine import Engine
 from muster.engine.settings import EngineSettings, FileSettings
 from muster.files.payloads import BlobPayloads
@@ -122,7 +122,7 @@ async def running_engine(settings: Settings) -> AsyncIterator[Engine]:
         registry.add(blueprint)
     for place in settings.blueprints:
         registry.load(place)
-    connections = load_connections(settings.connections_file, registry)
+    connections = with_planned(load_connections(settings.connections_file, registry), registry)
     replica = secrets.token_hex(6)
     wiring = _Wiring()
     store = RedisStore(
@@ -268,7 +268,7 @@ async def _reload_on_change(engine: Engine, settings: Settings) -> None:
     if not paths:
         return
     # Only source: the folder may also hold .muster, where the embedded engine writes all the time.
-    async for _ in awatch(*paths, watch_filter=PythonFilter()):
+    async for _ in awatch(*paths, watch_filter=PythonFilter(extra_extensions=(".yaml", ".yml"))):
         for place in settings.blueprints:
             try:
                 loaded = engine.blueprints.reload(place)

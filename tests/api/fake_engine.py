@@ -18,11 +18,14 @@ from muster.engine.demand import TaskDemand
 from muster.engine.figures import Figures
 from muster.engine.files import Files
 from muster.engine.journal import EventsReply, EventsReport, LogEntry, LogPage, Steps, StepView
+from muster.engine.limits import Limits
 from muster.engine.live import CaughtUp, JobChanged, Page
 from muster.engine.live_events import JobEnded, LiveEvent
+from muster.engine.planning import Planning
 from muster.engine.reasons import Code, Explanation, Reason
 from muster.engine.settings import FileSettings
 from muster.engine.story import Place
+from muster.engine.versions import Versions
 from muster.engine.views import (
     Batch,
     BatchMember,
@@ -115,11 +118,14 @@ async def _nothing_to_prune() -> int:
 class FakeEngine:
     def __init__(self, registry: FakeBlueprints | None = None) -> None:
         self.blueprints = registry or blueprints()
+        self.versions = Versions(MemoryStore(MemoryState()), Registry(), lambda: NOW, 1_000)
         self.counters = Metrics(version="0")
         store = MemoryStore(MemoryState())
         self.files = Files(store, FileSettings(Path("/nonexistent")), b"secret")
         self.figures = Figures(store, _nothing_to_prune, asyncio.ensure_future)
         self.connections = Connections(store, Registry(), (), self.submit, self.tagged)
+        self.limits = Limits(store, 1, Metrics())
+        self.planning = Planning(store, self.connections, lambda: NOW)
         self.records: dict[str, JobRecord] = {}
         self.orders: list[JobOrder] = []
         self.keys: dict[tuple[str, str], JobId] = {}

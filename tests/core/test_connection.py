@@ -32,11 +32,14 @@ def test_a_connection_is_a_command_or_a_blueprint_with_its_input() -> None:
         {"name": "a", "command": {"script_content": "print()", "runtime": "python:3.11"}, "enabled": False},
         {"name": "a", "blueprint": "shop", "initial_data": {"deep": [{"x": None}]}, "type": "Trello Boards"},
         {"name": "a", "blueprint": "b", "schedule": "0 6 * * MON-FRI", "timezone": "Europe/Berlin", "clients": ["x"]},
+        {"name": "a", "blueprint": "b", "every": "15m", "anchor": "2026-01-01T00:05:00Z", "catch_up": 3},
+        {"name": "a", "blueprint": "b", "every": "1h", "overlap": "queue", "jitter_seconds": 60},
     ],
 )
 def test_what_is_shown_of_a_connection_makes_the_same_again(given: dict[str, Any]) -> None:
     connection = read_connection(given)
     assert read_connection(connection.facts()) == connection
+    assert read_connection(connection.record()) == connection
 
 
 @pytest.mark.parametrize(
@@ -67,6 +70,20 @@ def test_what_is_shown_of_a_connection_makes_the_same_again(given: dict[str, Any
         ({"name": "a", "command": COMMAND, "schedule": "0 0 */31 * MON#5"}, "never fires"),
         ({"name": "a", "command": COMMAND, "schedule": "* * * * *", "timezone": "Mars"}, "'Mars' is not a time zone"),
         ({"name": "a", "command": COMMAND, "timezone": "Europe/Berlin"}, "timezone belongs to schedule"),
+        (
+            {"name": "a", "blueprint": "b", "schedule": "* * * * *", "every": "15m"},
+            "give either schedule (cron) or every",
+        ),
+        ({"name": "a", "blueprint": "b", "every": "-15m"}, "every '-15m': "),
+        ({"name": "a", "blueprint": "b", "every": "0s"}, "from 1 second to 366 days"),
+        ({"name": "a", "blueprint": "b", "anchor": "2026-01-01T00:00:00Z"}, "anchor belongs to every"),
+        ({"name": "a", "blueprint": "b", "every": "1h", "anchor": "2026-01-01T00:00:00"}, "has no time zone"),
+        ({"name": "a", "blueprint": "b", "overlap": "queue"}, "overlap belongs to schedule or every"),
+        ({"name": "a", "blueprint": "b", "every": "1h", "overlap": "maybe"}, "overlap: "),
+        ({"name": "a", "blueprint": "b", "every": "1h", "catch_up": 0}, "catch_up"),
+        ({"name": "a", "blueprint": "b", "every": "1h", "catch_up": 1001}, "catch_up"),
+        ({"name": "a", "blueprint": "b", "every": "1h", "late_seconds_max": 5}, "late_seconds_max: "),
+        ({"name": "a", "blueprint": "b", "every": "1h", "jitter_seconds": -1}, "jitter_seconds: "),
         ({"name": "a", "command": COMMAND, "clients": []}, "clients: "),
         ({"name": "a", "command": COMMAND, "clients": ["a b"]}, "clients.0: 'a b' is not the name of a tenant"),
     ],

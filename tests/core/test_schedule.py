@@ -106,14 +106,6 @@ def test_slots_grow_and_none_is_found_twice(zone: str, day: str) -> None:
         assert found == sorted(set(found))
 
 
-def test_the_newest_slot_of_a_time_is_the_one_that_is_run() -> None:
-    hourly, noon = parse("0 * * * *"), UnixMs(1_774_785_600_000)
-    hour = 60 * MINUTE_MS
-    assert hourly.newest(UnixMs(noon - 3 * hour), noon) == noon
-    assert hourly.newest(UnixMs(noon - 3 * hour), UnixMs(noon - 1)) == noon - hour
-    assert hourly.newest(noon, UnixMs(noon + hour - 1)) is None
-
-
 @pytest.mark.parametrize(
     ("expression", "why"),
     [

@@ -7,6 +7,7 @@ import pytest
 from muster import Blueprint, Job, Next, finished
 from muster.blueprint.registry import Registry
 from muster.core.connection import Connection, read_connection
+from muster.core.ids import UnixMs
 from muster.core.record import JobRecord
 from muster.core.status import JobStatus
 from muster.engine.engine import Engine
@@ -47,14 +48,16 @@ class Place:
         for blueprint in blueprints:
             registry.add(blueprint)
         store = MemoryStore(self.state, replica=name)
-        settings = EngineSettings(name, connections=self.connections)
+        settings = EngineSettings(name, connections=self.connections, now=lambda: UnixMs(self.now))
         return Engine(store, registry, settings, Metrics(version="0"), "secret")
 
     def pass_time(self, ms: int) -> None:
         self.now += ms
 
 
-def connection(name: str = "hourly", blueprint: str = "quick", schedule: str = "0 * * * *", **more: Any) -> Connection:
+def connection(
+    name: str = "hourly", blueprint: str = "quick", schedule: str | None = "0 * * * *", **more: Any
+) -> Connection:
     return read_connection({"name": name, "blueprint": blueprint, "schedule": schedule, **more})
 
 

@@ -1,8 +1,11 @@
 """What every store knows of saved connections, and of who runs their schedules."""
 
+from dataclasses import replace
+
 from muster.core.ids import UnixMs
+from muster.core.limits import RECENT_SLOTS_MAX
 from muster.store.base import Store
-from muster.store.connection_records import NotSaved, SavedConnection, Slot
+from muster.store.connection_records import Backfill, NotSaved, Pause, SavedConnection, Slot
 
 from tests.support.samples import HOUR_MS
 from tests.support.waiting import eventually
@@ -104,3 +107,54 @@ async def test_only_who_runs_the_schedules_notes_what_became_of_slots(store: Sto
     assert await store.connections.slots() == {"/trello": SLOT, "acme/x": SLOT}
     assert await store.connections.note_slots("r1", {}, ["/trello", "/never"])
     assert await store.connections.slots() == {"acme/x": SLOT}
+
+
+async def test_of_a_schedule_the_newest_slots_are_kept_each_with_its_last_fate(store: Store) -> None:
+    await store.connections.lead("r1", HOUR_MS)
+    told = [("/a", replace(SLOT, at=UnixMs(at), queued=(UnixMs(5),))) for at in range(1, RECENT_SLOTS_MAX + 6)]
+    for _ in range(2):
+        assert await store.connections.note_slots("r1", {}, (), told)
+    later = replace(SLOT, at=UnixMs(RECENT_SLOTS_MAX), outcome="skipped")
+    assert await store.connections.note_slots("r1", {}, (), [("/a", later), ("/b", SLOT)])
+    recent = await store.connections.recent("/a")
+    assert [slot.at for slot in recent] == [*range(RECENT_SLOTS_MAX + 5, 5, -1)]
+    assert recent[5] == later
+    assert await store.connections.recent("/b") == (SLOT,)
+    assert not await store.connections.note_slots("r2", {}, (), [("/b", later)])
+    await store.connections.note_slots("r1", {}, ["/a"])
+    assert await store.connections.recent("/a") == ()
+
+
+async def test_a_pause_is_kept_with_its_reason_until_the_schedule_is_forgotten(store: Store) -> None:
+    await store.connections.lead("r1", HOUR_MS)
+    pause = Pause(True, UnixMs(5), "acme", "the warehouse | moves")
+    before = await store.connections.changes()
+    await store.connections.pause("acme/a", pause)
+    assert await store.connections.changes() == before + 1
+    assert await store.connections.pauses() == {"acme/a": pause}
+    await store.connections.pause("acme/a", replace(pause, is_paused=False, reason=""))
+    assert not (await store.connections.pauses())["acme/a"].is_paused
+    await store.connections.note_slots("r1", {}, ["acme/a"])
+    assert await store.connections.pauses() == {}
+
+
+async def test_a_schedule_has_one_backfill_under_way_which_its_runner_alone_moves_on(store: Store) -> None:
+    await store.connections.lead("r1", HOUR_MS)
+    records = store.connections
+    fill = Backfill("one", UnixMs(10), UnixMs(50), UnixMs(9), 5, False, "acme")
+    other = replace(fill, id="two")
+    assert await records.backfill("/a", fill) == fill
+    assert await records.backfill("/a", fill) == fill
+    assert await records.backfill("/a", other) == fill
+    further = replace(fill, after=UnixMs(20), made=1)
+    assert await records.backfill("/a", further, "r2") is None
+    assert await records.backfill("/a", replace(other, made=1), "r1") is None
+    assert await records.backfill("/a", further, "r1") == further
+    assert await records.backfill("/a", fill) == further
+    assert await records.backfills() == {"/a": further}
+    ended = replace(further, state="cancelled")
+    assert await records.backfill("/a", ended) == ended
+    assert await records.backfill("/a", further, "r1") is None
+    assert await records.backfill("/a", other) == other
+    await records.note_slots("r1", {}, ["/a"])
+    assert await records.backfills() == {}

@@ -13,6 +13,7 @@ from muster.core.metering import COST_KEPT_MS, DURATIONS_KEPT_MS, METER_FIELDS_M
 from muster.core.record import Submission
 from muster.core.status import JobStatus
 from muster.store.base import Claimed, Committed, Completed, Message, Mode, Refusal, Refused, Stepped, Store, Turn
+from muster.store.blueprint_records import HeadChange, Migration
 from muster.store.connection_records import Slot
 from muster.store.flow import flow_of
 from muster.store.journal import Known, Line, Meta, NotedLine, Step, TaskEvents
@@ -103,7 +104,8 @@ async def everything(deployment: Deployment) -> None:
     await store.beat("w1", HOUR_MS, {})
     await store.ask_cancel("w1", ["t"])
     await store.secret("s")
-    await store.publish_blueprint("orders", "1", "{}")
+    await store.blueprints.publish("orders", "1", "{}")
+    await store.blueprints.save(HeadChange("orders", 0, "n1", b"{}", {"1:a": b"{}"}), names_max=3)
     await store.claim(0, claim_of(1, replica="r1", register=True))
     for tenant in ("a", "b"):  # two flows, one of them drained: their finish tags are remembered
         await waiting_job(store, 1 if tenant == "b" else 9, tenant)
@@ -153,6 +155,9 @@ async def everything(deployment: Deployment) -> None:
 
 
 async def tags_and_deletion(store: Store) -> None:
+    moving = await store.read((await asking_job(store)).record.id)
+    assert moving is not None
+    await store.blueprints.migrate(Migration(moving, "2:b", "elsewhere", None, "moved"))
     tagged = await first_turn(store, submission=Submission({}, tags=("one", "two")))
     await first_turn(store, submission=Submission({}, tags=("one",)))
     await committed(store, commit_of(tagged))
@@ -201,6 +206,7 @@ async def test_every_kind_of_key_is_in_the_table_and_carries_the_tag(deployment:
     assert seen >= {"j", "h", "jt", "t", "q", "f", "V", "vt", "cls", "n", "L", "D", "tm", "ob", "k", "xr", "xf", "meta"}
     assert seen >= {"gl", "g", "gh", "gr", "gf", "gp", "gw", "gd"}
     assert seen >= {"fa", "tw", "up", "fq", "bp", "w", "wc", "ws", "wt", "lg", "sp", "md", "sb", "xl", "xt", "co", "du"}
+    assert seen >= {"bh", "bv", "bj"}
 
 
 async def test_user_strings_never_appear_in_a_key(deployment: Deployment) -> None:

@@ -102,7 +102,7 @@ async def test_a_running_store_answers(store: Store) -> None:
 async def test_a_flush_forgets_everything(store: Store) -> None:
     turn = await first_turn(store, idempotency_key="k")
     await store.register("w1", HOUR_MS, {"id": "w1"})
-    await store.publish_blueprint("orders", "1", "{}")
+    await store.blueprints.publish("orders", "1", "{}")
     await store.flush()
     assert await store.read(turn.record.id) is None
     assert await store.workers() == ()

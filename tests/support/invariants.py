@@ -8,7 +8,7 @@ from typing import Any
 
 from muster.core.ids import split_task_id
 from muster.core.status import JobStatus
-from muster.store.keys import KEY_KINDS
+from muster.store.keys import KEY_KINDS, version_hash
 
 from tests.support.dump import Dump, Entry
 from tests.support.gates import flow_of_task, scan_gates
@@ -27,6 +27,7 @@ def violations(dump: Dump) -> list[str]:
         *scan.lost_children(),
         *scan.tasks_in_the_wrong_place(),
         *scan.dangling_members(),
+        *scan.wrong_versions(),
         *scan.wrong_counts(),
         *scan.wrong_lifetimes(),
         *scan_gates(dump),
@@ -162,6 +163,16 @@ class Scan:
             for index, entry in self.dump.of(prefix):
                 yield from (f"{job} is listed as live in {prefix}{index}" for job in entry.value if self._is_over(job))
 
+    def wrong_versions(self) -> Iterator[str]:
+        """Every live job is listed under its version, and no other job is."""
+        of_versions = {index: set(entry.value) for index, entry in self.dump.of("bj:")}
+        for job, fields in self.jobs.items():
+            index = version_hash(fields.get("bp", ""), fields.get("bv", ""))
+            if not self.is_final(job) and job not in of_versions.get(index, set()):
+                yield f"live job {job} is not listed as of version {fields.get('bv')} of {fields.get('bp')}"
+            of_versions.get(index, set()).discard(job)
+        yield from (f"{job} is listed in bj:{index}" for index, jobs in of_versions.items() for job in jobs)
+
     def _is_over(self, job: str) -> bool:
         return job not in self.jobs or self.is_final(job)
 
@@ -210,7 +221,7 @@ class Scan:
         for prefix in ("j:", "i:", "e:", "h:", "jt:", "fa:", "lg:", "sp:", "md:", "sb:"):
             for job, entry in self.dump.of(prefix):
                 yield from self._wrong_lifetime(prefix, job, entry)
-        for prefix in ("t:", "q:", "f:", "ob:", "xr:", "xl:", "g:", "gf:", "gw:", "go:"):
+        for prefix in ("t:", "q:", "f:", "ob:", "xr:", "xl:", "bj:", "g:", "gf:", "gw:", "go:"):
             for name, entry in self.dump.of(prefix):
                 if entry.ttl_ms is not None:
                     yield f"{prefix}{name} expires"

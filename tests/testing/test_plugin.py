@@ -8,13 +8,13 @@ from importlib.metadata import entry_points
 from tests.docs.blocks import ROOT
 
 
-def test_the_example_beside_the_blueprints_passes_with_the_plugin_alone() -> None:
+def test_the_examples_beside_the_blueprints_pass_with_the_plugin_alone() -> None:
     path = os.pathsep.join((str(ROOT / "orchestrator"), str(ROOT / "worker"), *sys.path))
     is_installed = "muster" in {point.name for point in entry_points(group="pytest11")}
     plugin = () if is_installed else ("-p", "muster.pytest_plugin")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *plugin, "-p", "no:cacheprovider", "-p", "no:xdist",
-         "blueprints/test_orders.py"],
+         "blueprints"],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "", "PYTEST_ADDOPTS": ""},
         capture_output=True,
@@ -23,4 +23,4 @@ def test_the_example_beside_the_blueprints_passes_with_the_plugin_alone() -> Non
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
-    assert "7 passed" in done.stdout
+    assert " passed" in done.stdout

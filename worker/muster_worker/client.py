@@ -16,6 +16,7 @@ from pydantic_core import to_jsonable_python
 
 from muster_worker.answers import read_answer
 from muster_worker.backoff import Backoff
+from muster_worker.client_blueprints import BlueprintCalls
 from muster_worker.codec import encode
 from muster_worker.errors import Unreachable
 from muster_worker.file_transfer import fetch_file, send_file
@@ -23,6 +24,7 @@ from muster_worker.files import Artifact, UploadedFile
 from muster_worker.live_stream import follow_events
 from muster_worker.log_stream import JobStep, JobSteps, LogLine, LogPage, follow
 from muster_worker.reasons import TaskDemand, Wanted, Why
+from muster_worker.schedule_client import ScheduleCalls
 from muster_worker.settings import addresses, token_from
 from muster_worker.transport import Answer, Transport
 
@@ -224,7 +226,7 @@ _STATUS: Final = TypeAdapter(_Status)
 _ITEMS: Final = TypeAdapter(_Items)
 
 
-class Client:
+class Client(BlueprintCalls, ScheduleCalls):
     """Use it with `async with`. All methods raise ClientError or one of its subclasses.
 
     Args:

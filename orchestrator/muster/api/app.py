@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
-from muster.api.auth import Credentials, authenticate_caller, authenticate_worker, authorize_worker
+from muster.api.auth import Credentials, authenticate_caller, authenticate_worker, authorize_operator, authorize_worker
 from muster.api.body import parse_object, read_bytes, validated
 from muster.api.call import EDGE, Call, Edge, Envelope
 from muster.api.client_socket import close_client_sockets
@@ -89,6 +89,8 @@ def _authenticate(call: Call) -> None:
     edge = call.edge
     if call.operation.auth.is_client:
         call.client = authenticate_caller(call.request, edge.credentials, edge.settings, call.operation.auth)
+        if call.operation.auth is Auth.OPERATOR:
+            authorize_operator(call.client, edge.settings)
         return
     call.identity = authenticate_worker(call.request, edge.credentials)
     worker_id = call.path.get("worker_id")

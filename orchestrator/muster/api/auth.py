@@ -47,6 +47,8 @@ class Client:
     tenant: str
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Further keys of the entry, as written."""
+    is_operator: bool = False
+    """Its entry says `operator = true`: it may do what concerns all tenants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,20 @@ def authenticate_caller(
         if is_open or (auth is Auth.MONITOR and not settings.monitor_needs_key):
             return _anonymous(request, settings.api_key_header)
     return authenticate_client(request, credentials, settings.api_key_header, key_in_url=key_in_url)
+
+
+def authorize_operator(client: Client, settings: Settings) -> None:
+    """Refuse a client that may not do what concerns all tenants. In development everybody may.
+
+    Raises:
+        MusterError: FORBIDDEN.
+    """
+    if settings.is_production and not client.is_operator:
+        raise MusterError(
+            ErrorCode.FORBIDDEN,
+            f"Client {client.name!r} is no operator.",
+            hint="Whoever runs this server may write `operator = true` into its entry of MUSTER_CLIENTS_FILE.",
+        )
 
 
 def _anonymous(request: web.Request, api_key_header: str) -> Client:
@@ -306,9 +322,13 @@ class _Loader:
         if tenant == ANONYMOUS:
             self._problems.append(f"Client {name!r}: the tenant {ANONYMOUS!r} is for callers without a token.")
             return
-        extra = {key: value for key, value in entry.items() if key not in (*_SECRET_KEYS, "tenant")}
+        is_operator = entry.get("operator", False)
+        if not isinstance(is_operator, bool):
+            self._problems.append(f"Client {name!r}: operator must be true or false, not {is_operator!r}.")
+            return
+        extra = {key: value for key, value in entry.items() if key not in (*_SECRET_KEYS, "tenant", "operator")}
         for digest in self._digests(f"Client {name!r}", entry):
-            self._clients[digest] = Client(name, tenant, extra)
+            self._clients[digest] = Client(name, tenant, extra, is_operator)
 
     def _add_worker(self, name: str, entry: Mapping[str, Any]) -> None:
         if not is_worker_id(name):

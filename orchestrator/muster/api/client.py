@@ -14,6 +14,7 @@ from muster.blueprint.draw import dot, mermaid
 from muster.blueprint.graphs import graph_json
 from muster.core.record import JobRecord
 from muster.core.status import JobStatus
+from muster.engine.versions import not_found
 from muster.engine.views import JobOrder
 from muster.errors import ErrorCode, MusterError
 
@@ -135,13 +136,10 @@ async def get_graph(call: Call) -> web.Response:
     if wanted not in GRAPH_FORMATS:
         raise refused("format", wanted, f"one of {', '.join(GRAPH_FORMATS)}")
     name = call.path["blueprint_name"]
-    blueprint = call.engine.blueprints.get(name)
+    version = call.query("version")
+    blueprint = call.engine.blueprints.get(name) if version is None else call.engine.versions.version(name, version)
     if blueprint is None:
-        raise MusterError(
-            ErrorCode.BLUEPRINT_NOT_FOUND,
-            f"There is no blueprint {name[:200]!r}.",
-            hint="GET /api/v1/blueprints lists them.",
-        )
+        raise not_found(name)
     if wanted == "json":
         return web.Response(body=graph_json(blueprint.graph), headers={"Content-Type": "application/json"})
     if wanted == "mermaid":

@@ -28,6 +28,16 @@ class SaveConnection(BaseModel):
         Any, Field(description="Cron: minute, hour, day of month, month, day of week.", examples=["0 6 * * MON-FRI"])
     ] = None
     timezone: Annotated[Any, Field(description="Of the schedule; UTC.", examples=["Europe/Berlin"])] = None
+    every: Annotated[Any, Field(description="Instead of it an interval: `90s`, `15m`, `1d`.", examples=["15m"])] = None
+    anchor: Annotated[Any, Field(description="A moment that the interval is counted from; 1970.")] = None
+    overlap: Annotated[
+        Any, Field(description="While the run before is active: `skip` (default), `queue`, `cancel_running`, `allow`.")
+    ] = None
+    catch_up: Annotated[
+        Any, Field(description="Of late slots `none` is run, the `latest` (default), or the newest so many.")
+    ] = None
+    late_seconds_max: Annotated[Any, Field(description="A slot later than this is missed; 3600.")] = None
+    jitter_seconds: Annotated[Any, Field(description="Each slot starts up to so much later; 0.")] = None
 
     def given(self) -> dict[str, Any]:
         """What was sent, as it was."""
@@ -48,7 +58,7 @@ class LastSlot(Answer):
     """What became of the last time at which it was to run by itself."""
 
     at: AwareDatetime
-    outcome: Literal["run", "skipped", "missed", "refused"]
+    outcome: Literal["run", "skipped", "queued", "paused", "missed", "refused"]
     detail: Annotated[str, Field(description="The job that was made, or was still active; or why there is none.")]
 
 
@@ -65,6 +75,12 @@ class SavedConnection(Answer):
     attempts: int
     schedule: str | None
     timezone: str
+    every: str | None
+    anchor: AwareDatetime | None
+    overlap: str
+    catch_up: Any
+    late_seconds_max: int
+    jitter_seconds: int
     clients: Annotated[list[str] | None, Field(description="Not told of one in the server's file.")] = None
     source: Annotated[Literal["file", "api"], Field(description="`file`: it cannot be changed by API.")]
     changed_at: AwareDatetime | None

@@ -4,6 +4,7 @@ from typing import Any
 
 from aiohttp import web
 
+from muster.api.auth import authorize_operator
 from muster.api.call import Call, json_answer
 from muster.api.limit_models import SetLimit
 from muster.core.flow import Limit, LimitRefused, Scope, limit_of
@@ -14,7 +15,8 @@ from muster.errors import ErrorCode, MusterError
 async def list_limits(call: Call) -> web.Response:
     """By scope and name; an operator sees those of all tenants."""
     views = await call.engine.limits.all()
-    shown = [view for view in views if call.is_operator or applies_to(view.limit, call.tenant)]
+    sees_all = call.client is not None and call.client.is_operator
+    shown = [view for view in views if sees_all or applies_to(view.limit, call.tenant)]
     return json_answer({"items": [limit_object(view) for view in shown]})
 
 
@@ -50,13 +52,11 @@ async def resume_blueprint(call: Call) -> web.Response:
 
 
 async def _paused(call: Call, scope: Scope, name: str) -> web.Response:
-    _authorize(call, scope)
     limit = _checked(scope, name, {"max": 0}, "")
     return json_answer(limit_object(await call.engine.limits.pause(scope, limit.name)))
 
 
 async def _resumed(call: Call, scope: Scope, name: str) -> web.Response:
-    _authorize(call, scope)
     limit = _checked(scope, name, {"max": 0}, "")
     return json_answer(limit_object(await call.engine.limits.resume(scope, limit.name)))
 
@@ -73,12 +73,10 @@ def _checked(scope: str, name: str, values: dict[str, Any], tenant: str) -> Limi
 
 
 def _authorize(call: Call, scope: Scope) -> None:
-    if scope is not Scope.KEY and not call.is_operator:
-        raise MusterError(
-            ErrorCode.FORBIDDEN,
-            f"Only an operator may change limits of the scope {scope}; a client changes those of its own keys.",
-            hint="Whoever runs this server writes `operator = true` to the client's entry in MUSTER_CLIENTS_FILE.",
-        )
+    """A client changes limits of its own keys; the others concern all tenants."""
+    assert call.client is not None, call.operation.path
+    if scope is not Scope.KEY:
+        authorize_operator(call.client, call.edge.settings)
 
 
 def limit_object(view: LimitView) -> dict[str, Any]:

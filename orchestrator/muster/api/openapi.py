@@ -26,6 +26,7 @@ _TAGS: Final[Mapping[Tag, str]] = {
     Tag.FILES: "Uploads, and what tasks kept. Needs a client token, or a signed URL.",
     Tag.BATCHES: "Many jobs together. Needs a client token.",
     Tag.COST: "What jobs cost. Needs a client token.",
+    Tag.LIMITS: "How many tasks run at once, start in a time, and whose share is how large. Needs a client token.",
     Tag.FLEET: "Workers and counts. Needs a client token.",
     Tag.WORKERS: "What workers call. Needs a worker token.",
     Tag.HEALTH: "Probes for load balancers and supervisors.",
@@ -144,6 +145,8 @@ def _described(operation: Operation, models: ModelSchemas) -> dict[str, Any]:
     if operation.body is not None:
         schema = models.body(operation.body)
         row["requestBody"] = {"required": _has_required(operation), "content": {JSON: {"schema": schema}}}
+    elif operation.documents:
+        row["requestBody"] = {"required": True, "content": {kind: {"schema": {}} for kind in operation.documents}}
     elif operation.takes_form:
         schema = _form(operation, models)
         row["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": schema}}}

@@ -14,7 +14,7 @@ from muster.errors import ErrorCode, MusterError
 
 if TYPE_CHECKING:
     from muster.api.call import Call
-    from muster.api.ports import Blueprints
+    from muster.api.ports import Blueprint, Blueprints
 
 Handler: TypeAlias = "Callable[[Call], Awaitable[web.StreamResponse]]"
 Guard: TypeAlias = "Callable[[Call], None]"
@@ -37,6 +37,8 @@ class Auth(StrEnum):
     """As CLIENT; where no client token is configured at all, the server says that it is not set up (500)."""
     MONITOR = "monitor"
     """As CLIENT; without any credential the anonymous tenant, where MUSTER_STEPFLOW_AUTH_ENABLED is off."""
+    OPERATOR = "operator"
+    """As CLIENT, for what concerns all tenants: in production only clients whose entry says `operator = true`."""
     WORKER = "worker"
 
     @property
@@ -100,6 +102,8 @@ class Operation:
     body: type[BaseModel] | None = None
     body_bytes_max: int | None = None
     """Tighter than the setting `max_body_bytes`, where nothing large is ever sent."""
+    documents: tuple[str, ...] = ()
+    """Media types of a body that the handler reads as a whole by itself."""
     takes_file: bool = False
     """The body is a file, which the handler reads piece by piece."""
     takes_form: bool = False
@@ -192,17 +196,21 @@ class Router:
         problems: list[str] = []
         for name in self._blueprints.names():
             blueprint = self._blueprints.get(name)
-            if blueprint is None:
-                continue
-            url = f"/api/{blueprint.api_version}/{blueprint.endpoint}"
-            if blueprint.api_version in RESERVED_VERSIONS:
-                problems.append(f"Blueprint {name}: {blueprint.api_version!r} cannot be an API version. Use 'v1'.")
-            for operations, _ in self._matching(self._as_v1(url[1:].split("/"))):
-                if not _leaves_room(operations):
-                    taken = next(iter(operations.values())).path
-                    problems.append(f"Blueprint {name}: its URL {url} is that of {taken}. Give it another endpoint.")
+            if blueprint is not None and not is_data(blueprint):  # what is data was checked when it was saved
+                problems += self.problems_of(blueprint)
         if problems:
             raise RouteCollisionError(problems)
+
+    def problems_of(self, blueprint: "Blueprint") -> Iterable[str]:
+        """Why *blueprint* cannot be served at its URL."""
+        url = f"/api/{blueprint.api_version}/{blueprint.endpoint}"
+        if blueprint.api_version in RESERVED_VERSIONS:
+            yield f"Blueprint {blueprint.name}: {blueprint.api_version!r} cannot be an API version. Use 'v1'."
+        # Every version that a blueprint brings has the common routes: those of this one too.
+        for operations, _ in self._matching(["api", "v1", *blueprint.endpoint.split("/")]):
+            if not _leaves_room(operations):
+                taken = next(iter(operations.values())).path
+                yield f"Blueprint {blueprint.name}: its URL {url} is that of {taken}. Give it another endpoint."
 
     def _add(self, operation: Operation) -> None:
         if "…}" in operation.path:
@@ -244,6 +252,10 @@ class Router:
         if self._endpoint is None or len(segments) < 3 or segments[0] != "api":
             return None
         return Match(self._endpoint, {"api_version": segments[1], "endpoint": "/".join(segments[2:])})
+
+
+def is_data(blueprint: "Blueprint") -> bool:
+    return hasattr(blueprint, "to_dict")
 
 
 def _by_method(operations: Mapping[str, Operation], method: str) -> Operation | None:

@@ -16,7 +16,9 @@ from muster.engine.journal import EventsReply, EventsReport, LogPage, Steps
 from muster.engine.limits import Limits
 from muster.engine.live import CaughtUp, Page
 from muster.engine.live_events import LiveEvent
+from muster.engine.planning import Planning
 from muster.engine.reasons import Explanation
+from muster.engine.versions import Versions
 from muster.engine.views import (
     Batch,
     CommandSocket,
@@ -96,6 +98,12 @@ class Engine(Protocol):
 
     @property
     def limits(self) -> Limits: ...
+
+    @property
+    def versions(self) -> Versions: ...
+
+    @property
+    def planning(self) -> Planning: ...
 
     async def submit(self, order: JobOrder) -> Submitted: ...
 

@@ -18,19 +18,21 @@ from muster.api import (
     events,
     files,
     health,
-    limits,
     live,
     log_socket,
     logs,
     public,
+    schedules,
     socket,
     why,
     worker,
     worker_files,
 )
 from muster.api import connection_models as cm
-from muster.api import limit_models as lm
 from muster.api import models as m
+from muster.api import schedule_models as sm
+from muster.api.blueprint_routes import BLUEPRINT_OPERATIONS
+from muster.api.limit_routes import LIMIT_OPERATIONS
 from muster.api.operations import KIBIBYTE, Answer, Auth, Operation, Tag
 from muster.api.parameters import seconds_parameter, text_parameter, whole_parameter
 from muster.errors import ErrorCode as E
@@ -51,8 +53,8 @@ _START: Final = (
     *_STORE,
 )
 _CONNECTION: Final = (E.CONNECTION_NOT_FOUND, *_STORE)
+_SCHEDULE: Final = (E.SCHEDULE_NOT_FOUND, *_CONNECTION)
 _SAVE: Final = (E.CONNECTION_CONFIGURED, E.TOO_MANY_CONNECTIONS, E.STORE_FULL, *_STORE)
-_LIMIT: Final = (E.INVALID_LIMIT, E.FORBIDDEN, *_STORE)
 _FILE: Final = (E.FILE_NOT_FOUND, *_STORE)
 _SEND: Final = (E.INVALID_BODY, E.BODY_TOO_LARGE, E.QUOTA_EXCEEDED, E.DISK_FULL, E.STORE_FULL, *_STORE)
 _HOLD: Final = (E.TASK_NOT_FOUND, E.TASK_NOT_HELD)
@@ -188,20 +190,10 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     Operation("GET", "/api/v1/blueprints/{blueprint_name}/graph", client.get_graph, "A blueprint's graph",
               Tag.BLUEPRINTS, (Answer(200, "States and transitions.", media_type="text/vnd.graphviz",
                                       example='digraph "orders" {}\n'),),
-              Auth.CLIENT, parameters=(_FORMAT,), errors=(E.BLUEPRINT_NOT_FOUND, E.INVALID_PARAMETER)),
-    Operation("GET", "/api/v1/limits", limits.list_limits, "Limits, and how they stand", Tag.LIMITS,
-              (Answer(200, "Those that bear upon the caller's tasks.", lm.Limits),), Auth.CLIENT, errors=_STORE),
-    Operation("PUT", "/api/v1/limits/{scope}/{name}", limits.put_limit, "Set a limit", Tag.LIMITS,
-              (Answer(200, "It holds from now on, for what waits already too.", lm.Limit),), Auth.CLIENT,
-              body=lm.SetLimit, body_bytes_max=16 * KIBIBYTE, errors=(E.TOO_MANY_LIMITS, E.STORE_FULL, *_LIMIT)),
-    Operation("DELETE", "/api/v1/limits/{scope}/{name}", limits.delete_limit, "Lift a limit", Tag.LIMITS,
-              (Answer(204, "Lifted, and its pause with it."),), Auth.CLIENT, errors=(E.LIMIT_NOT_FOUND, *_LIMIT)),
-    *(Operation("POST", f"/api/v1/queues/{{task}}/{word}", handler, f"{word.capitalize()} a task type", Tag.LIMITS,
-                (Answer(200, "The limit that says so.", lm.Limit),), Auth.CLIENT, errors=_LIMIT)
-      for word, handler in (("pause", limits.pause_queue), ("resume", limits.resume_queue))),
-    *(Operation("POST", f"/api/v1/blueprints/{{blueprint_name}}/{word}", handler, f"{word.capitalize()} a blueprint",
-                Tag.LIMITS, (Answer(200, "The limit that says so.", lm.Limit),), Auth.CLIENT, errors=_LIMIT)
-      for word, handler in (("pause", limits.pause_blueprint), ("resume", limits.resume_blueprint))),
+              Auth.CLIENT, parameters=(_FORMAT, text_parameter("version", "Of this version, or number.")),
+              errors=(E.BLUEPRINT_NOT_FOUND, E.VERSION_NOT_FOUND, E.INVALID_PARAMETER)),
+    *BLUEPRINT_OPERATIONS,
+    *LIMIT_OPERATIONS,
     Operation("GET", "/api/v1/webhooks/secret", client.get_webhook_secret, "The secret of one's webhooks", Tag.JOBS,
               (Answer(200, "Verify the `webhook-signature` of deliveries with it.", m.WebhookSecret,
                       example={"secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}),), Auth.CLIENT),
@@ -237,6 +229,33 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
                       *_CONNECTION),
               parameters=(text_parameter("Idempotency-Key", "The same key makes the same run, for a day.",
                                          header=True),)),
+
+    # ---- schedules, of connections
+    Operation("GET", "/api/v1/schedules", schedules.list_schedules, "Connections that run by themselves",
+              Tag.CONNECTIONS, (Answer(200, "All schedules that the caller sees.", sm.Schedules),), Auth.CLIENT,
+              errors=_STORE),
+    Operation("GET", "/api/v1/connections/{name}/schedule", schedules.get_schedule, "A connection's schedule",
+              Tag.CONNECTIONS, (Answer(200, "How it stands, with its last slots.", sm.Schedule),), Auth.CLIENT,
+              errors=_SCHEDULE),
+    Operation("GET", "/api/v1/connections/{name}/schedule/next", schedules.preview, "When it runs next",
+              Tag.CONNECTIONS, (Answer(200, "Moments, in order.", sm.SlotTimes),), Auth.CLIENT,
+              errors=(E.INVALID_PARAMETER, *_SCHEDULE),
+              parameters=(whole_parameter("count", "How many, 10 if not given, 100 at most.", minimum=1),
+                          text_parameter("after", "Later than this moment; now if not given."))),
+    Operation("POST", "/api/v1/connections/{name}/schedule/pause", schedules.pause, "Pause a schedule",
+              Tag.CONNECTIONS, (Answer(200, "Paused.", sm.Schedule),), Auth.CLIENT, body=sm.PauseSchedule,
+              body_bytes_max=16 * KIBIBYTE, errors=_SCHEDULE),
+    Operation("POST", "/api/v1/connections/{name}/schedule/resume", schedules.resume, "Resume a schedule",
+              Tag.CONNECTIONS, (Answer(200, "It goes on with its next slot.", sm.Schedule),), Auth.CLIENT,
+              errors=_SCHEDULE),
+    Operation("POST", "/api/v1/connections/{name}/schedule/backfill", schedules.backfill, "Run slots of the past",
+              Tag.CONNECTIONS, (Answer(202, "Begun.", sm.BackfillAnswer),
+                                Answer(200, "A dry run, or there is no slot.", sm.BackfillAnswer)),
+              Auth.CLIENT, body=sm.StartBackfill, body_bytes_max=16 * KIBIBYTE,
+              errors=(E.TOO_MANY_SLOTS, E.BACKFILL_RUNNING, E.STORE_FULL, *_SCHEDULE)),
+    Operation("DELETE", "/api/v1/connections/{name}/schedule/backfill", schedules.cancel_backfill,
+              "Stop a backfill", Tag.CONNECTIONS, (Answer(200, "No more jobs of it are made.", sm.BackfillState),),
+              Auth.CLIENT, errors=_SCHEDULE),
 
     # ---- files
     Operation("POST", "/api/v1/files", files.upload_file, "Upload a file", Tag.FILES,

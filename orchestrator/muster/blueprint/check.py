@@ -38,17 +38,17 @@ def problems_of(blueprint: AnyBlueprint) -> list[Problem]:
 
 
 def collisions(blueprints: Iterable[AnyBlueprint]) -> list[Problem]:
-    """Blueprints that share a name or a route."""
-    names: dict[str, AnyBlueprint] = {}
+    """Blueprints that share a name and a number, or a route. Several versions of one name may be there together."""
+    names: dict[tuple[str, int], AnyBlueprint] = {}
     routes: dict[tuple[str, str], AnyBlueprint] = {}
     found: list[Problem] = []
     for blueprint in blueprints:
-        other = names.setdefault(blueprint.name, blueprint)
+        other = names.setdefault((blueprint.name, blueprint.version_number), blueprint)
         if other is not blueprint:
             found.append(_at(blueprint, f"another blueprint is called {blueprint.name!r}", _written(other)))
             continue
         other = routes.setdefault((blueprint.api_version, blueprint.endpoint), blueprint)
-        if other is not blueprint:
+        if other.name != blueprint.name:
             route = f"POST /api/{blueprint.api_version}/{blueprint.endpoint}"
             found.append(_at(blueprint, f"{route} already belongs to {other.name!r}", _written(other)))
     return found

@@ -13,6 +13,7 @@ from pydantic_core import to_jsonable_python
 from muster.blueprint.facts import Entered, JobFacts
 from muster.blueprint.graphs import versioned
 from muster.blueprint.job import DataT, InT, Job
+from muster.blueprint.planned import Planned
 from muster.blueprint.problems import BlueprintError, InputInvalid, Problem, pointers, said
 from muster.blueprint.state import Owner, Shape, State, Targets, shape_of
 from muster.blueprint.threads import in_thread
@@ -52,6 +53,7 @@ class Blueprint(Generic[InT, DataT]):
         data: what `job.data` is, likewise; every member needs a default. None: a dict.
         endpoint: path below `/api/<api_version>/`; None: `jobs/<name>`.
         version: raise it when running jobs must not go on with the new code.
+        schedule: `cron(...)` or `every(...)`: a connection of the blueprint's name runs it by itself.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Blueprint(Generic[InT, DataT]):
         api_version: str = "v1",
         version: int = 1,
         description: str = "",
+        schedule: Planned | None = None,
     ) -> None:
         self.name = name
         self.input_type = input
@@ -72,6 +75,7 @@ class Blueprint(Generic[InT, DataT]):
         self.api_version = api_version
         self.version_number = version
         self.description = description
+        self.schedule = schedule
         self.file, self.line = _caller()
         self.written: list[State[Any]] = []
         """Every state as decorated, those with the same name too."""
@@ -79,6 +83,16 @@ class Blueprint(Generic[InT, DataT]):
         self._states: dict[str, State[Any]] = {}
         self._shapes: dict[str, Shape] = {}
         self._owner = Owner(name, self._read_input, self._read_data, self._dump_data)
+
+    @staticmethod
+    def from_dict(spec: Mapping[str, Any], *, name: str = "") -> "Blueprint[Any, Any]":
+        """A blueprint that is data (docs/guides/blueprints-as-data.md). *name*: its own, where *spec* has none.
+
+        Raises BlueprintError with all problems, each with a JSON pointer.
+        """
+        from muster.blueprint.data.definition import from_dict
+
+        return from_dict(spec, name=name)
 
     def __repr__(self) -> str:
         return f"<blueprint {self.name!r} version {self.version_number}>"

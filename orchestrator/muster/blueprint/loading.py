@@ -1,4 +1,4 @@
-"""Blueprints from files: a `.py` file, a folder of them, or an importable module."""
+"""Blueprints from files: a `.py` or `.yaml` file, a folder of them, or an importable module."""
 
 import importlib
 import importlib.util
@@ -14,11 +14,13 @@ from types import ModuleType
 from typing import Any, Final
 
 from muster.blueprint.definition import AnyBlueprint, Blueprint
-from muster.blueprint.problems import Problem
+from muster.blueprint.problems import BlueprintError, Problem
 
 _SKIPPED_PREFIXES: Final = ("_", ".", "test_")
 _SKIPPED_NAMES: Final = ("conftest", "worker")
 _SKIPPED_SUFFIX: Final = "_worker"
+DATA_SUFFIXES: Final = (".yaml", ".yml", ".json")
+"""Files with a blueprint that is data. In a folder only YAML that looks like one is taken for it."""
 
 _siblings: Final[set[str]] = set()
 """Modules that were imported from a blueprint folder while loading it, to be read afresh by the next load."""
@@ -36,7 +38,8 @@ class Loaded:
 def load_blueprints(path_or_module: str | Path) -> Loaded:
     """Never raises for what is in the files: what is wrong is in `problems`.
 
-    In a folder, files named `worker.py`, `*_worker.py`, `test_*.py`, `conftest.py` and `_*.py` are left alone.
+    In a folder, files named `worker.py`, `*_worker.py`, `test_*.py`, `conftest.py` and `_*.py` are left alone, and so
+    are YAML files with neither `states` nor `start`.
     """
     path = Path(path_or_module)
     if path.is_dir():
@@ -44,13 +47,18 @@ def load_blueprints(path_or_module: str | Path) -> Loaded:
     if path.is_file():
         return _load_files([path.resolve()], path.resolve().parent)
     text = str(path_or_module)
-    if path.suffix == ".py" or "/" in text or not all(part.isidentifier() for part in text.split(".")):
-        return _refused(text, "there is no such file or folder", "give a .py file, a folder or a dotted module name")
+    if (
+        path.suffix in {".py", *DATA_SUFFIXES}
+        or "/" in text
+        or not all(part.isidentifier() for part in text.split("."))
+    ):
+        return _refused(text, "there is no such file or folder", "give a .py or .yaml file, a folder or a module")
     return _load_module(text)
 
 
 def _load_folder(folder: Path) -> Loaded:
-    return _load_files([path for path in sorted(folder.glob("*.py")) if not _is_skipped(path)], folder, whole=True)
+    found = [path for path in sorted(folder.iterdir()) if path.suffix in {".py", ".yaml", ".yml"} and path.is_file()]
+    return _load_files([path for path in found if not _is_skipped(path)], folder, whole=True)
 
 
 def _is_skipped(path: Path) -> bool:
@@ -62,6 +70,9 @@ def _load_files(paths: list[Path], folder: Path, *, whole: bool = False) -> Load
     loaded = Loaded(sources={str(path) for path in paths})
     with _importable(folder):
         for path in paths:
+            if path.suffix in DATA_SUFFIXES:
+                _load_data(path, loaded, whole=whole)
+                continue
             try:
                 found = _defined_in(_run(path), str(path))
             except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's module may raise anything
@@ -71,6 +82,17 @@ def _load_files(paths: list[Path], folder: Path, *, whole: bool = False) -> Load
                 loaded.problems.append(_nothing(str(path)))
             loaded.blueprints += found
     return loaded
+
+
+def _load_data(path: Path, loaded: Loaded, *, whole: bool) -> None:
+    from muster.blueprint.data.files import load_file
+
+    try:
+        found = load_file(path, is_sure=not whole)
+    except BlueprintError as error:
+        loaded.problems += error.problems
+    else:
+        loaded.blueprints += [] if found is None else [found]
 
 
 def _run(path: Path) -> ModuleType:

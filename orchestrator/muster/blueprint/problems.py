@@ -13,13 +13,18 @@ _FILE_COLUMN: Final = 72
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake. `blueprint` is empty where the file could not even be read; `line` 0 where none is known."""
+    """One mistake. `blueprint` is empty where the file could not even be read; `line` 0 where none is known.
+
+    `pointer` (RFC 6901) and `column` of an expression belong to blueprints that are data.
+    """
 
     blueprint: str
     file: str
     line: int
     message: str
     hint: str = ""
+    pointer: str = ""
+    column: int = 0
 
 
 class BlueprintError(Exception):
@@ -75,7 +80,8 @@ def _group_text(file: str, blueprint: str, problems: list[Problem]) -> str:
 
 def _problem_text(problem: Problem) -> str:
     place = f"line {problem.line}" if problem.line else "-"
-    text = f"  {place:<8} {problem.message}"
+    message = f"{problem.pointer}: {problem.message}" if problem.pointer else problem.message
+    text = f"  {place:<8} {message}"
     return f"{text}\n{'':11}{problem.hint}" if problem.hint else text
 
 

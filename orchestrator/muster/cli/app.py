@@ -23,6 +23,7 @@ _COMMANDS = {
     "job": ("muster.cli.job:app", "Start, look at, watch and cancel jobs."),
     "why": ("muster.cli.why:why", "Say why a job is not running now."),
     "pipeline": ("muster.cli.pipeline:app", "Saved connections: list them, run them, see how they are."),
+    "schedule": ("muster.cli.schedule:app", "Schedules: when they run, pause, resume, backfill."),
     "events": ("muster.cli.events:events", "Show what happens to jobs, as it happens."),
     "file": ("muster.cli.file:app", "Send, fetch and list files."),
     "batch": ("muster.cli.batch:app", "Start many jobs together."),

@@ -1,7 +1,8 @@
 """The commands `muster blueprint …`."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from cyclopts import App, Parameter
 
@@ -12,7 +13,7 @@ from muster.cli.output import Format, hint, print_json, print_table
 if TYPE_CHECKING:
     from muster.blueprint.problems import Problem
 
-app = App(name="blueprint", help="List, check and draw blueprints.", help_format="plaintext")
+app = App(name="blueprint", help="List, check, draw, save and roll out blueprints.", help_format="plaintext")
 
 FOLDER: Final = "blueprints"
 
@@ -27,6 +28,72 @@ async def ls(*, output: Format = "table", server: Server = HERE) -> None:
         return
     rows = [[item["name"], item["version"], f"/api/v1/{item['endpoint']}", item["states"]] for item in found]
     print_table(["NAME", "VERSION", "ENDPOINT", "STATES"], rows)
+
+
+@app.command
+async def show(
+    name: str,
+    /,
+    *,
+    version: Annotated[str | None, Parameter(help="Of this version, or number.")] = None,
+    output: Format = "table",
+    server: Server = HERE,
+) -> None:
+    """Show a blueprint: its versions, a rollout under way, and where it is data all of it, as YAML."""
+    async with connect(server) as client:
+        found = await client.blueprint(name, version)
+    if output == "json":
+        print_json(found)
+        return
+    for line in _described(found):
+        hint(line)
+    if found["spec"] is not None:
+        import yaml
+
+        print(yaml.safe_dump(found["spec"], sort_keys=False, allow_unicode=True).rstrip("\n"))
+
+
+@app.command
+async def apply(
+    file: Annotated[Path, Parameter(help="A .yaml or .json file.")],
+    /,
+    *,
+    name: Annotated[str | None, Parameter(help="Where the file does not say.")] = None,
+    share: Annotated[int | None, Parameter(help="Percent of new jobs that begin with it; else all.")] = None,
+    if_match: Annotated[str | None, Parameter(help="Only if that is the version that new jobs begin with.")] = None,
+    output: Format = "table",
+    server: Server = HERE,
+) -> None:
+    """Save a blueprint that is data: on all servers at once, without a restart. The same again changes nothing."""
+    from muster.blueprint.data.definition import from_dict
+    from muster.blueprint.data.files import read_file
+
+    document = read_file(file)
+    draft = from_dict(document.value, name=name or "", file=str(file), lines=document.lines)
+    async with connect(server) as client:
+        saved = await client.put_blueprint(draft.name, draft.to_dict(), share=share, if_match=if_match)
+    if output == "json":
+        print_json(saved)
+        return
+    print(f"{saved['name']}  {saved['version']}  {'saved' if saved['is_new'] else 'as it was'}")
+    hint(f"try: muster job start {saved['name']} --watch")
+
+
+@app.command
+async def rm(name: str, /, *, server: Server = HERE) -> None:
+    """Take a blueprint that is data out of service: no new jobs; those that run go on."""
+    async with connect(server) as client:
+        await client.delete_blueprint(name)
+    print(f"{name}  out of service")
+
+
+def _described(found: Mapping[str, Any]) -> list[str]:
+    versions = ", ".join(item["version"] for item in found["versions"]) or "none"
+    state = found["version"] if found["in_service"] else "out of service"
+    lines = [f"{found['name']}  {state}  ({found['source']}; versions: {versions})"]
+    if rollout := found["rollout"]:
+        lines.append(f"rollout: {rollout['share']} % begin with {rollout['version']}, the others {rollout['base']}")
+    return lines
 
 
 @app.command

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, NamedTuple, Self
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self, TypeAlias
 
 from muster_worker.command.contract import ATTEMPTS_MAX, COMMAND, CommandParams
 from pydantic import (
@@ -19,12 +20,17 @@ from pydantic import (
     model_validator,
 )
 
-from muster.core.schedule import Schedule, parse
+from muster.core.interval import parse_interval
+from muster.core.limits import CATCH_UP_MAX, JITTER_S_MAX, SLOT_LATE_MS, SLOT_LATE_S_MAX
+from muster.core.schedule import parse
+from muster.core.timing import Punctuality, Timing
 
 SCHEDULER: Final = "scheduler"
 """The tenant of scheduled runs that belong to nobody in particular."""
 CONNECTION_TAG: Final = "connection"
 """On every run of every connection."""
+BACKFILL_TAG: Final = "backfill"
+"""On a scheduled run that was asked for afterwards."""
 BATCH_TAG: Final = "connection-batch"
 """On a job that runs one connection after the other."""
 SLOT_TAG: Final = "slot"
@@ -68,6 +74,16 @@ Word = Annotated[StrictStr, Field(min_length=1, max_length=64, pattern=r"^[^\x00
 
 Tenant = Annotated[StrictStr, AfterValidator(_tenant_name)]
 
+Overlap: TypeAlias = Literal["skip", "queue", "cancel_running", "allow"]
+_DEFAULTS: Final = {
+    "overlap": "skip",
+    "catch_up": "latest",
+    "late_seconds_max": SLOT_LATE_MS // 1000,
+    "jitter_seconds": 0,
+}
+_OF_A_SCHEDULE: Final = frozenset(_DEFAULTS)
+"""Members that a connection without a schedule has no use for."""
+
 
 class Connection(BaseModel):
     """What to run under a name: a command, or a blueprint with its input.
@@ -77,6 +93,11 @@ class Connection(BaseModel):
         schema_name: `schema` in JSON and TOML; where the data goes, for people. The name, where not given.
         attempts: how often a command that fails is run in all; a blueprint decides that itself.
         schedule: cron, five fields, in `timezone`.
+        every, anchor: instead of it an interval, such as `15m`, and a moment that it is counted from.
+        overlap: what becomes of a slot while the run before is active.
+        catch_up: of late slots `none` is run, the `latest`, or the newest so many.
+        late_seconds_max: a slot that is later than this is missed.
+        jitter_seconds: each slot starts up to so much later, always the same for one slot.
         clients: the tenants that see it; None: all, or, where it was made by API, the one that made it.
     """
 
@@ -92,6 +113,12 @@ class Connection(BaseModel):
     attempts: Annotated[StrictInt, Field(ge=1, le=ATTEMPTS_MAX)] = 1
     schedule: StrictStr | None = None
     timezone: StrictStr = "UTC"
+    every: StrictStr | None = None
+    anchor: datetime | None = None
+    overlap: Overlap = "skip"
+    catch_up: Literal["none", "latest"] | Annotated[StrictInt, Field(ge=1, le=CATCH_UP_MAX)] = "latest"
+    late_seconds_max: Annotated[StrictInt, Field(ge=60, le=SLOT_LATE_S_MAX)] = SLOT_LATE_MS // 1000
+    jitter_seconds: Annotated[StrictInt, Field(ge=0, le=JITTER_S_MAX)] = 0
     clients: Annotated[tuple[Tenant, ...], Field(min_length=1, max_length=1000)] | None = None
 
     @model_validator(mode="before")
@@ -127,18 +154,38 @@ class Connection(BaseModel):
             raise ValueError("initial_data belongs to blueprint; a command stands under command")
         if self.blueprint is not None and self.attempts != 1:
             raise ValueError("attempts belongs to command; a blueprint says itself what is tried again")
-        if self.schedule is not None:
-            parse(self.schedule, self.timezone)
-        elif self.timezone != "UTC":
+        if self.schedule is not None and self.every is not None:
+            raise ValueError("give either schedule (cron) or every (an interval), not both")
+        if self.schedule is None and self.timezone != "UTC":
             raise ValueError("timezone belongs to schedule, and there is none")
+        if self.every is None and self.anchor is not None:
+            raise ValueError("anchor belongs to every, and there is none")
+        self._check_timing()
         return self
 
+    def _check_timing(self) -> None:
+        timing = self.planned
+        given = sorted(_OF_A_SCHEDULE & self.model_fields_set)
+        if timing is None and any(getattr(self, name) != _DEFAULTS[name] for name in given):
+            raise ValueError(f"{given[0]} belongs to schedule or every, and there is neither")
+
     @property
-    def timing(self) -> Schedule | None:
+    def planned(self) -> Timing | None:
+        """When it would run by itself, were it enabled. Raises ScheduleRefused while it is being checked."""
+        if self.schedule is not None:
+            return parse(self.schedule, self.timezone)
+        return None if self.every is None else parse_interval(self.every, self.anchor)
+
+    @property
+    def timing(self) -> Timing | None:
         """When it runs by itself. None: never, also where it is disabled."""
-        if self.schedule is None or not self.enabled:
-            return None
-        return parse(self.schedule, self.timezone)
+        return self.planned if self.enabled else None
+
+    def punctuality(self, name: str) -> Punctuality:
+        """How its late slots are dealt with; *name* is that of the schedule in the deployment."""
+        late_slots = {"none": 0, "latest": 1}.get(str(self.catch_up), self.catch_up)
+        assert isinstance(late_slots, int)
+        return Punctuality(late_slots, self.late_seconds_max * 1000, self.jitter_seconds * 1000, name)
 
     @property
     def tag(self) -> str:
@@ -162,6 +209,11 @@ class Connection(BaseModel):
         found = self.model_dump(mode="json", by_alias=True, exclude={"command"})
         command = None if self.command is None else self.command.model_dump(mode="json", exclude_defaults=True)
         return {**found, "command": command}
+
+    def record(self) -> dict[str, Any]:
+        """The same to be saved, without what is as it would be anyway: servers of before may read it too."""
+        plain = {**_DEFAULTS, "every": None, "anchor": None}
+        return {name: value for name, value in self.facts().items() if plain.get(name, self) != value}
 
     def job(self) -> tuple[str, dict[str, Any]]:
         """Blueprint and `initial_data` of a run."""

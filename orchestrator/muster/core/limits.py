@@ -84,6 +84,28 @@ LIMITS_MAX: Final = 10_000
 """Limits of a deployment; of keys, one stands for a whole group."""
 CONNECTIONS_MAX: Final = 1_000
 """Saved connections of one tenant, and of the file."""
+BLUEPRINT_NAMES_MAX: Final = 1_000
+"""Names of blueprints that are data, or steered: every replica holds all of them."""
+BLUEPRINT_VERSIONS_MAX: Final = 50
+"""Versions of one blueprint that is data, kept for their jobs."""
 CRON_CHARACTERS_MAX: Final = 200
 SLOT_LATE_MS: Final = 3_600_000
 """A schedule's slot that nobody could run at its time is still run so much later, and only the newest one."""
+SLOT_LATE_S_MAX: Final = 604_800
+"""At most so late may be asked for: every slot of that time is looked at, ten thousand of a minute's schedule."""
+SLOT_ON_TIME_MS: Final = 60_000
+"""A slot that starts within this time is not late: another replica needs up to 20 s to take over."""
+CATCH_UP_MAX: Final = 1_000
+"""Late slots of one schedule that may be asked to be made up for."""
+QUEUED_SLOTS_MAX: Final = 100
+"""Slots of one schedule that wait for the run before; further ones are skipped."""
+BACKFILL_SLOTS_MAX: Final = 10_000
+"""Slots of one backfill."""
+RECENT_SLOTS_MAX: Final = 50
+"""Slots of a schedule whose fate is kept, the newest."""
+PREVIEW_SLOTS_MAX: Final = 100
+INTERVAL_MS_MIN: Final = 1_000
+INTERVAL_MS_MAX: Final = 31_622_400_000
+"""366 days."""
+JITTER_S_MAX: Final = 3_600
+PAUSE_REASON_CHARACTERS_MAX: Final = 500

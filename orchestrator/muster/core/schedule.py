@@ -32,6 +32,11 @@ class Schedule:
     timezone: str
     _zone: tzinfo = field(compare=False, repr=False)
 
+    @property
+    def text(self) -> str:
+        """What it is, in one line; another one for every other schedule."""
+        return f"{self.expression} {self.timezone}"
+
     def after(self, moment: UnixMs) -> Iterator[UnixMs]:
         """Its slots later than *moment*, in order."""
         last = moment
@@ -45,15 +50,6 @@ class Schedule:
     def next(self, moment: UnixMs) -> UnixMs | None:
         """The first slot later than *moment*. None: there is none in the next fifty years."""
         return next(self.after(moment), None)
-
-    def newest(self, after: UnixMs, until: UnixMs) -> UnixMs | None:
-        """The last slot later than *after* and not later than *until*."""
-        newest = None
-        for slot in self.after(after):
-            if slot > until:
-                break
-            newest = slot
-        return newest
 
 
 def parse(expression: str, timezone: str = "UTC") -> Schedule:

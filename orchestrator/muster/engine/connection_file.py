@@ -48,6 +48,34 @@ def load_connections(path: Path | None, blueprints: Registry) -> tuple[Connectio
     return tuple(loaded)
 
 
+def with_planned(loaded: tuple[Connection, ...], blueprints: Registry) -> tuple[Connection, ...]:
+    """Those of the file, and one for each blueprint that has a schedule of its own.
+
+    Raises:
+        ConnectionsRefused: a blueprint does not take the input that its schedule gives, or the file has its name.
+    """
+    problems: list[str] = []
+    planned: list[Connection] = []
+    names = {one.name for one in loaded}
+    for blueprint in blueprints.all():
+        if blueprint.schedule is None:
+            continue
+        where = f"schedule of blueprint {blueprint.name!r}: "
+        try:
+            connection = blueprint.schedule.connection(blueprint.name)
+        except ConnectionRefused as refused:
+            problems += [f"{where}{problem}" for problem in refused.problems]
+            continue
+        planned.append(connection)
+        if problem := blueprint_problem(connection, blueprints):
+            problems.append(f"{where}{problem}")
+        if connection.name in names:
+            problems.append(f"{where}the file of connections has that name; give one of them another")
+    if problems:
+        raise ConnectionsRefused(problems)
+    return (*loaded, *planned)
+
+
 def _tables(path: Path) -> Sequence[object]:
     try:
         given: Mapping[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -139,7 +139,7 @@ class Connections:
         self._refuse_configured(tenant, connection.name)
         if problem := blueprint_problem(connection, self._blueprints):
             raise _invalid([problem])
-        record = orjson.dumps(connection.facts())
+        record = orjson.dumps(connection.record())
         saved = await self._records.save(
             tenant, connection.name, record, secrets.token_hex(8), is_new=is_new, most=CONNECTIONS_MAX
         )

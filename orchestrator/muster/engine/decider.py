@@ -123,7 +123,7 @@ class Decider:
         if record.parent is not None and record.parent.depth >= CHILD_DEPTH_MAX:
             text = f"{CHILD_DEPTH_MAX} jobs are above this one: it may start no other"
             return core.ChildRefused("CHILD_TOO_DEEP", text)
-        blueprint = self._blueprints.get(child.blueprint)
+        blueprint = self._blueprints.for_job(child.blueprint, child.id)
         if blueprint is None:
             return core.ChildRefused("BLUEPRINT_NOT_FOUND", f"there is no blueprint {child.blueprint!r}")
         try:

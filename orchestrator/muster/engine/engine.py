@@ -23,12 +23,14 @@ from muster.engine.dispatch import Dispatcher
 from muster.engine.explaining import Explaining
 from muster.engine.figures import Figures
 from muster.engine.files import Files
+from muster.engine.firing import Firing
 from muster.engine.fleet import Fleet
 from muster.engine.inputs import Inputs
 from muster.engine.jobs import Jobs
 from muster.engine.journal import Journal
 from muster.engine.limits import Limits
 from muster.engine.live import Live
+from muster.engine.planning import Planning
 from muster.engine.pruning import Pruning
 from muster.engine.schedules import Schedules
 from muster.engine.settings import EngineSettings
@@ -36,6 +38,7 @@ from muster.engine.signals import Signals
 from muster.engine.speeds import Speeds
 from muster.engine.ticker import Ticker
 from muster.engine.turns import ApprovalTokens, TurnRules, Turns
+from muster.engine.versions import Versions
 from muster.engine.views import Dashboard, WorkerDescription
 from muster.engine.watchers import Watchers
 from muster.engine.webhooks import WebhookSender
@@ -95,8 +98,11 @@ class Engine:
         self.tagged, self.find = catalog.tagged, catalog.find
         self.costs, self.durations = costs.costs, costs.durations
         self.start_batch, self.batch, self.cancel_batch = batches.start_batch, batches.batch, batches.cancel_batch
+        self.versions = Versions(store, self.blueprints, settings.now, settings.retention_ms)
         self.connections = Connections(store, self.blueprints, settings.connections, jobs.submit, catalog.tagged)
-        self.schedules = Schedules(store, self.connections, jobs.submit, catalog.tagged, settings.replica)
+        firing = Firing(jobs.submit, catalog.tagged, jobs.cancel, settings.retention_ms)
+        self.schedules = Schedules(store, self.connections, firing, settings.replica)
+        self.planning = Planning(store, self.connections, settings.now)
 
     def _wire_files(self, jobs: Jobs) -> None:
         """Bytes, the jobs that wait for them, and what removes both."""
@@ -152,9 +158,11 @@ class Engine:
         self._tickers[partition_of(job)].hint(delay_ms)
 
     async def publish_blueprints(self) -> None:
-        """Tell the store which graphs this replica has, under name, version and content hash."""
-        for blueprint in self.blueprints.all():
-            await self._store.publish_blueprint(blueprint.name, blueprint.version, graph_json(blueprint.graph).decode())
+        """Tell the store which graphs of code this replica has, by name and version, and learn what is data."""
+        for blueprint in self.blueprints.code():
+            graph = graph_json(blueprint.graph).decode()
+            await self._store.blueprints.publish(blueprint.name, blueprint.version, graph)
+        await self.versions.sync()
 
     def start(self) -> None:
         for ticker in self._tickers:
@@ -163,6 +171,7 @@ class Engine:
         self._background.loop(self._pruning.run())
         self._background.loop(self.schedules.run())
         self._background.loop(self.limits.run())
+        self._background.loop(self.versions.run())
 
     async def tick(self) -> None:
         """Deal with what is due now, in place of the loops of `start`: for whoever moves the clock."""
@@ -192,8 +201,8 @@ class Engine:
     def on_message(self, partition: int, text: str) -> None:
         """A message to this replica.
 
-        `c|class`: work is ready; `d|ms`: something is due then; `j|job`, `l|job`, `w|worker`: it, its log changed;
-        `t|…`: a job of a followed tenant did; `x|worker|task`: cancel.
+        `b`: a blueprint was changed; `c|class`: work is ready; `d|ms`: something is due then; `j|job`, `l|job`,
+        `w|worker`: it, its log changed; `t|…`: a job of a followed tenant did; `x|worker|task`: cancel.
         """
         kind, _, rest = text.partition("|")
         self._live.hear(partition, text)
@@ -207,6 +216,8 @@ class Engine:
             self._tickers[partition].hint(int(rest))
         elif kind == "w":
             self._fleet.changed_elsewhere(rest)
+        elif kind == "b":
+            self.versions.hear()
         elif kind == "x":
             worker, _, task = rest.partition("|")
             self._background.spawn(self._send_cancel_here(worker, task))
@@ -220,6 +231,7 @@ class Engine:
         self._watchers.announce_all()
         self._journal.announce_all()
         self._live.look_again()
+        self.versions.hear()
 
     async def ready(self) -> bool:
         return not self._jobs.draining and await self._store.ping()
@@ -229,6 +241,7 @@ class Engine:
         self._fleet.forget()
         self._dispatcher.forget_registrations()
         self._dispatcher.recall()
+        self.versions.hear()
 
     async def register(self, worker: WorkerDescription) -> EngineSettings:
         await self._fleet.register(worker)

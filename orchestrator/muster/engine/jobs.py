@@ -8,6 +8,7 @@ from typing import Final
 
 import orjson
 
+from muster.blueprint.definition import AnyBlueprint
 from muster.blueprint.problems import InputInvalid
 from muster.blueprint.registry import Registry
 from muster.core import events as ev
@@ -69,9 +70,11 @@ class Jobs:
             MusterError: BLUEPRINT_NOT_FOUND, INVALID_INPUT, WEBHOOK_URL_REFUSED, IDEMPOTENCY_CONFLICT, SHUTTING_DOWN.
         """
         self.check(order)
-        blueprint = self._blueprints.get(order.blueprint)
-        assert blueprint is not None, "it was checked"
         job = self._job_id(order)
+        blueprint = self._blueprints.for_job(order.blueprint, job)
+        assert blueprint is not None, "it was checked"
+        if blueprint is not self._blueprints.get(order.blueprint):
+            _check_input(order, blueprint)
         new = NewJob(
             id=job,
             tenant=order.tenant,
@@ -82,6 +85,7 @@ class Jobs:
             context=Context(),
             history=blob(ev.event(ev.JOB_CREATED, state=blueprint.graph.start)) if self._settings.history else "",
             idempotency_key=order.idempotency_key or "",
+            idempotency_ttl_ms=order.key_kept_ms,
             fingerprint=_fingerprint(order) if order.idempotency_key else "",
             watcher=self._settings.replica if order.wait_ms else "",
         )
@@ -113,14 +117,7 @@ class Jobs:
                 check_url(order.webhook_url, allow_private=self._settings.webhooks_allow_private)
             except UrlRefused as error:
                 raise MusterError(ErrorCode.WEBHOOK_URL_REFUSED, f"webhook_url: {error}") from error
-        try:
-            blueprint.validate_input(order.initial_data)
-        except InputInvalid as error:
-            raise MusterError(
-                ErrorCode.INVALID_INPUT,
-                f"initial_data does not fit blueprint {order.blueprint!r}: {error}",
-                extra={"errors": error.errors},
-            ) from error
+        _check_input(order, blueprint)
 
     def _job_id(self, order: JobOrder) -> JobId:
         """Jobs with one idempotency key meet in one partition; the others are spread."""
@@ -270,6 +267,17 @@ def _fingerprint(order: JobOrder) -> str:
     asked = [order.blueprint, order.initial_data, order.webhook_url, *([order.tags] if order.tags else [])]
     body = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(body, digest_size=16).hexdigest()
+
+
+def _check_input(order: JobOrder, blueprint: AnyBlueprint) -> None:
+    try:
+        blueprint.validate_input(order.initial_data)
+    except InputInvalid as error:
+        raise MusterError(
+            ErrorCode.INVALID_INPUT,
+            f"initial_data does not fit blueprint {order.blueprint!r}: {error}",
+            extra={"errors": error.errors},
+        ) from error
 
 
 def job_not_found() -> MusterError:

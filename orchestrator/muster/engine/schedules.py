@@ -7,20 +7,16 @@ afterwards, so whoever takes over goes on from there.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
-from muster.core.connection import SLOT_TAG
 from muster.core.ids import UnixMs
-from muster.core.limits import SLOT_LATE_MS
-from muster.core.record import JobRecord
-from muster.core.schedule import Schedule
-from muster.engine.connections import Connections, Known, Submit, Tagged
+from muster.engine.connections import Connections
+from muster.engine.firing import Firing, Timed
 from muster.errors import ErrorCode, MusterError
 from muster.store.base import Store, StoreFull, StoreUnavailable
-from muster.store.connection_records import Slot
+from muster.store.connection_records import Backfill, Slot
 
 log = logging.getLogger("muster.schedules")
 
@@ -29,37 +25,24 @@ POLL_S: Final = 5.0
 LEASE_MS: Final = 15_000
 """A replica that is not heard of for so long does not run the schedules any more."""
 SLOTS_PER_TURN: Final = 100
-"""Jobs made between two renewals of the lease."""
-ACTIVE_RUNS_SEEN: Final = 50
-"""The newest runs among which one that is still active is looked for."""
+"""Schedules dealt with between two renewals of the lease."""
+QUEUE_LOOK_S: Final = 1.0
+"""Where a slot waits for the run before, it is looked at so often."""
+FILLED_PER_TURN: Final = 50
+"""Jobs of one backfill made between two renewals of the lease."""
+FILL_PAUSE_S: Final = 0.05
 RESIGN_S: Final = 1.0
 
 
-@dataclass(slots=True)
-class _Timed:
-    """A schedule and where it stands: slots up to `since` are dealt with, the one at `due` comes next."""
-
-    known: Known
-    schedule: Schedule
-    since: UnixMs
-    due: UnixMs | None = None
-
-    @property
-    def text(self) -> str:
-        return f"{self.schedule.expression} {self.schedule.timezone}"
-
-    def look_ahead(self, now: UnixMs) -> None:
-        self.due = self.schedule.next(_start(self.since, now))
-
-
 class Schedules:
-    def __init__(self, store: Store, connections: Connections, submit: Submit, tagged: Tagged, replica: str) -> None:
+    def __init__(self, store: Store, connections: Connections, firing: Firing, replica: str) -> None:
         self._records = store.connections
         self._connections = connections
-        self._submit = submit
-        self._tagged = tagged
+        self._firing = firing
         self._replica = replica
-        self._timed: dict[str, _Timed] = {}
+        self._timed: dict[str, Timed] = {}
+        self._fills: dict[str, Backfill] = {}
+        self._looked_at = UnixMs(0)
         self._changes: int | None = None
         """As of the schedules known here; None: they must be read."""
         self._changed = asyncio.Event()
@@ -102,8 +85,17 @@ class Schedules:
 
     @property
     def next_slot(self) -> UnixMs | None:
-        """Of the schedules that this replica runs, as of its last turn."""
-        return min((timed.due for timed in self._timed.values() if timed.due is not None), default=None)
+        """When the schedules that this replica runs must be looked at, as of its last turn."""
+        return min(self._moments(), default=None)
+
+    def _moments(self) -> Iterator[UnixMs]:
+        for timed in self._timed.values():
+            if timed.due is not None:
+                yield timed.due
+            if timed.waits:
+                yield UnixMs(self._looked_at + round(QUEUE_LOOK_S * 1000))
+        for fill in self._fills.values():
+            yield UnixMs(self._looked_at + round((QUEUE_LOOK_S if fill.queue else FILL_PAUSE_S) * 1000))
 
     async def turn(self) -> float:
         """Run what is due. Returns in how many seconds to look again."""
@@ -116,79 +108,73 @@ class Schedules:
         if lead.changes != self._changes:
             await self._load(lead.now)
             self._changes = lead.changes
-        due = [timed for timed in self._timed.values() if timed.due is not None and timed.due <= lead.now]
-        await self._note({timed.known.key: await self._fire(timed, lead.now) for timed in due[:SLOTS_PER_TURN]})
-        moments = [timed.due for timed in self._timed.values() if timed.due is not None]
-        return min([POLL_S, *(max(0, moment - lead.now) / 1000 for moment in moments)])
+        self._looked_at = lead.now
+        await self._fire(lead.now)
+        for key, fill in list(self._fills.items()):
+            await self._fill(key, fill, lead.now)
+        return min([POLL_S, *(max(0, moment - lead.now) / 1000 for moment in self._moments())])
 
     async def _load(self, now: UnixMs) -> None:
-        slots = await self._records.slots()
-        timed = {known.key: _timed(known, slots.get(known.key), now) for known in await self._connections.scheduled()}
-        for one in timed.values():
-            one.look_ahead(now)
+        slots, pauses = await self._records.slots(), await self._records.pauses()
+        fills = await self._records.backfills()
+        timed = {
+            known.key: Timed.of(known, slots.get(known.key), pauses.get(known.key), now)
+            for known in await self._connections.scheduled()
+        }
         seen = {key: Slot(one.text, one.since, "seen") for key, one in timed.items() if not _is_noted(one, slots)}
-        await self._note(seen, tuple(sorted(slots.keys() - timed.keys())))
+        known = {*slots, *pauses, *fills}
+        await self._note(seen, tuple(sorted(known - timed.keys())))
         self._timed = timed
+        self._fills = {key: fill for key, fill in fills.items() if fill.state == "running" and key in timed}
 
-    async def _note(self, slots: Mapping[str, Slot], forgotten: tuple[str, ...] = ()) -> None:
-        if (slots or forgotten) and not await self._records.note_slots(self._replica, slots, forgotten):
+    async def _note(
+        self, slots: Mapping[str, Slot], forgotten: tuple[str, ...] = (), told: Sequence[tuple[str, Slot]] = ()
+    ) -> None:
+        if (slots or forgotten) and not await self._records.note_slots(self._replica, slots, forgotten, told):
             self._changes = None  # another replica goes on; what was begun here has the same keys there
 
-    async def _fire(self, timed: _Timed, now: UnixMs) -> Slot:
-        """Deal with the newest slot; older ones that nobody could run are passed over."""
-        due = timed.due
-        assert due is not None
-        slot = timed.schedule.newest(_start(timed.since, now), now)
-        facts = {"connection": timed.known.connection.name, "tenant": timed.known.scheduled_tenant}
-        if slot != due:
-            log.warning("schedule_slots_missed", extra={**facts, "first": _text(due)})
-        outcome = Slot(timed.text, due, "missed") if slot is None else await self._outcome(timed, slot)
-        told = {**facts, "slot": _text(outcome.at), "detail": outcome.detail}
-        log.info(f"schedule_{outcome.outcome}", extra=told)  # noqa: G004 -- one of four words
-        timed.since = outcome.at
-        timed.look_ahead(now)
-        return outcome
+    async def _fire(self, now: UnixMs) -> None:
+        ready = [(key, timed) for key, timed in self._timed.items() if timed.is_ready(now)]
+        notes: dict[str, Slot] = {}
+        told: list[tuple[str, Slot]] = []
+        for key, timed in ready[:SLOTS_PER_TURN]:
+            fates = await self._firing.fire(timed, now)
+            told += [(key, fate) for fate in fates]
+            if fates:
+                notes[key] = timed.stands(fates[-1])
+        await self._note(notes, told=told)
 
-    async def _outcome(self, timed: _Timed, slot: UnixMs) -> Slot:
-        known, tag = timed.known, f"{SLOT_TAG}:{slot}"
-        tenant = known.scheduled_tenant
-        page = await self._tagged(tenant, known.connection.tag, limit=ACTIVE_RUNS_SEEN)
-        if made := next((run for run in page.items if tag in run.submission.tags), None):
-            return Slot(timed.text, slot, "run", made.id)
-        if active := _active(page.items):
-            return Slot(timed.text, slot, "skipped", active.id)
-        order = known.order(tenant, tags=(tag,), key=f"schedule:{known.connection.name}:{_text(slot)}")
-        try:
-            return Slot(timed.text, slot, "run", (await self._submit(order)).job_id)
-        except MusterError as error:
-            if error.code is ErrorCode.SHUTTING_DOWN:
-                raise
-            return Slot(timed.text, slot, "refused", error.detail)
+    # Backfills
 
-
-def _timed(known: Known, noted: Slot | None, now: UnixMs) -> _Timed:
-    """Slots before it was noted, or saved, are nobody's."""
-    schedule = known.connection.timing
-    assert schedule is not None, known.key
-    fresh = _Timed(known, schedule, now if known.changed_at is None else known.changed_at)
-    if noted is not None and noted.schedule == fresh.text:
-        fresh.since = noted.at
-    return fresh
+    async def _fill(self, key: str, fill: Backfill, now: UnixMs) -> None:
+        """Run some more slots of the past, and note how far it is."""
+        timed, told = self._timed[key], list[tuple[str, Slot]]()
+        for slot in timed.timing.after(fill.after):
+            if slot > fill.until:
+                fill = replace(fill, state="done")
+                break
+            if len(told) >= FILLED_PER_TURN or (fill.queue and await self._firing.has_active(timed.known)):
+                break
+            outcome, detail = await self._firing.fill(timed.known, slot)
+            fill = _counted(replace(fill, after=slot), outcome, detail)
+            if outcome is not None:
+                told.append((key, Slot(timed.text, slot, outcome, detail, now)))
+        if await self._records.backfill(key, fill, self._replica) is None or fill.state != "running":
+            del self._fills[key]  # it is over, was cancelled, or another replica goes on
+        else:
+            self._fills[key] = fill
+        if told:
+            await self._records.note_slots(self._replica, {}, (), told)
 
 
-def _is_noted(timed: _Timed, slots: Mapping[str, Slot]) -> bool:
+def _counted(fill: Backfill, outcome: str | None, detail: str) -> Backfill:
+    if outcome is None:
+        return replace(fill, there=fill.there + 1)
+    if outcome == "run":
+        return replace(fill, made=fill.made + 1)
+    return replace(fill, refused=fill.refused + 1, detail=detail)
+
+
+def _is_noted(timed: Timed, slots: Mapping[str, Slot]) -> bool:
     noted = slots.get(timed.known.key)
     return noted is not None and noted.schedule == timed.text
-
-
-def _start(since: UnixMs, now: UnixMs) -> UnixMs:
-    """Slots up to here are not run: they are dealt with, or too long ago."""
-    return UnixMs(max(since, now - SLOT_LATE_MS))
-
-
-def _active(runs: tuple[JobRecord, ...]) -> JobRecord | None:
-    return next((run for run in runs if not run.status.is_final), None)
-
-
-def _text(moment: UnixMs) -> str:
-    return datetime.fromtimestamp(moment / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -24,6 +24,8 @@ class JobOrder:
     """Words by which the job can be found, 8 at most."""
     wait_ms: int = 0
     """Wait so long for the end before answering (0: do not)."""
+    key_kept_ms: int = 86_400_000
+    """How long the idempotency key stands for the job."""
 
 
 @dataclass(frozen=True, slots=True)

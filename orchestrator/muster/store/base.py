@@ -19,6 +19,7 @@ from muster.store.index import IndexStore
 from muster.store.journal import JournalStore
 
 if TYPE_CHECKING:
+    from muster.store.blueprint_records import BlueprintRecords
     from muster.store.connection_records import ConnectionRecords
     from muster.store.figures import FigureRecords
     from muster.store.file_records import FileRecords
@@ -425,6 +426,11 @@ class Store(JournalStore, IndexStore, Protocol):
         """Saved connections and their schedules."""
         ...
 
+    @property
+    def blueprints(self) -> "BlueprintRecords":
+        """Blueprints that are data, how new jobs are steered, and the live jobs of each version."""
+        ...
+
     async def submit(self, job: NewJob, token: str, first: Commit | None = None) -> Turn | Existing | Committed:
         """Store *job* and lease its first turn to the caller, or write *first*, which that turn decided already."""
         ...
@@ -530,8 +536,6 @@ class Store(JournalStore, IndexStore, Protocol):
     async def publish(self, replica: str, message: str) -> bool:
         """Send *message* to a replica; False when nobody listens."""
         ...
-
-    async def publish_blueprint(self, name: str, version: str, graph: str) -> None: ...
 
     async def secret(self, fresh: str) -> str:
         """The secret all replicas share: *fresh* if there was none."""

@@ -6,11 +6,13 @@ One replica at a time runs the schedules: the one that `lead` says does, until i
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 from muster.core.ids import UnixMs
 
-Outcome: TypeAlias = Literal["seen", "run", "skipped", "missed", "refused"]
+Outcome: TypeAlias = Literal["seen", "run", "skipped", "missed", "refused", "queued", "paused"]
+NEVER: Final = UnixMs(0)
+BackfillState: TypeAlias = Literal["running", "done", "cancelled"]
 
 
 class NotSaved(StrEnum):
@@ -43,15 +45,57 @@ class Slot:
     """The last slot of a schedule and its fate.
 
     Attributes:
-        schedule: expression and zone that it was a slot of.
+        schedule: what it was a slot of, as text.
         outcome: `seen`: no slot yet, `at` is since when it is looked at. `skipped`: the run before was still active.
-            `missed`: nobody could run it in time. `refused`: the job could not be made.
+            `queued`: it waits for the run before. `paused`: the schedule was. `missed`: nobody could run it in time.
+            `refused`: the job could not be made.
         detail: the job that was made, or that was still active; or why there is none.
+        dealt_at: when that was decided; 0 where an older server noted it.
+        until: slots up to here are dealt with, if it is later than `at`.
+        queued: slots that wait for the run before, oldest first.
     """
 
     schedule: str
     at: UnixMs
     outcome: Outcome
+    detail: str = ""
+    dealt_at: UnixMs = NEVER
+    until: UnixMs = NEVER
+    queued: tuple[UnixMs, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Whether a schedule is paused, since when or until when, by which tenant and why."""
+
+    is_paused: bool
+    at: UnixMs
+    by: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Backfill:
+    """Slots of the past that are run on somebody's wish.
+
+    Attributes:
+        id: the same one started twice is one.
+        after: slots up to here are dealt with.
+        queue: each slot waits until the run before is over.
+        made, there, refused: slots whose job was made, was there already, could not be made.
+    """
+
+    id: str
+    start: UnixMs
+    until: UnixMs
+    after: UnixMs
+    total: int
+    queue: bool
+    by: str
+    state: BackfillState = "running"
+    made: int = 0
+    there: int = 0
+    refused: int = 0
     detail: str = ""
 
 
@@ -88,6 +132,39 @@ class ConnectionRecords(Protocol):
         """By schedule, as they were noted."""
         ...
 
-    async def note_slots(self, replica: str, slots: Mapping[str, Slot], forgotten: Sequence[str] = ()) -> bool:
-        """False: *replica* does not run the schedules any more; nothing is written."""
+    async def note_slots(
+        self,
+        replica: str,
+        slots: Mapping[str, Slot],
+        forgotten: Sequence[str] = (),
+        told: Sequence[tuple[str, Slot]] = (),
+    ) -> bool:
+        """Note where schedules stand, and of the slots *told* what became of them, by schedule.
+
+        A schedule that is *forgotten* loses its pause and backfill too. False: *replica* does not run the schedules
+        any more; nothing is written.
+        """
+        ...
+
+    async def recent(self, schedule: str) -> tuple[Slot, ...]:
+        """Its last slots as they were told, newest first."""
+        ...
+
+    async def pause(self, schedule: str, pause: Pause) -> None:
+        """Set whether it is paused. Counts as a change."""
+        ...
+
+    async def pauses(self) -> dict[str, Pause]:
+        """By schedule."""
+        ...
+
+    async def backfill(self, schedule: str, backfill: Backfill, replica: str = "") -> Backfill | None:
+        """Start it, or note how far it is: that only *replica* may, while it runs the schedules and it goes on.
+
+        Returns what is known of the schedule's backfill then: another one, where that runs. None: not noted.
+        """
+        ...
+
+    async def backfills(self) -> dict[str, Backfill]:
+        """The last of each schedule that has one."""
         ...

@@ -63,6 +63,7 @@ KEY_KINDS: Final = (
     KeyKind("tw:<tenant>", "string", "expires", "replicas that are told of every change of the tenant's jobs"),
     KeyKind("xl:<tenant>:<tag>", "zset", "live", "index of live jobs of a tag by creation"),
     KeyKind("xt:<tenant>:<tag>", "zset", "expires", "index of final jobs of a tag by creation"),
+    KeyKind("bj:<version>", "zset", "live", "index of live jobs of a version of a blueprint by creation"),
     KeyKind("co:<day>:<tenant>", "hash", "expires", "jobs, ms run and cost by meter, of jobs created on the day"),
     KeyKind("du:<tenant>:<meter>", "list", "expires", "how long the last finished jobs of a meter took, newest first"),
     KeyKind("fa:<job>", "hash", "live", "artifacts of the job; expires once it is final"),
@@ -72,8 +73,13 @@ KEY_KINDS: Final = (
     KeyKind("ct", "hash", "structure", "tenants that have any; the empty field counts changes (global tag)"),
     KeyKind("sl", "string", "expires", "the replica that runs schedules (global tag)"),
     KeyKind("ss", "hash", "structure", "what became of each schedule's last slot (global tag)"),
+    KeyKind("sn:<schedule>", "zset", "structure", "what became of a schedule's newest slots; bounded (global tag)"),
+    KeyKind("sz", "hash", "structure", "which schedules are paused, and why (global tag)"),
+    KeyKind("sf", "hash", "structure", "the last backfill of each schedule (global tag)"),
     KeyKind("meta", "hash", "structure", "schema version and shared secret (global tag)"),
     KeyKind("bp", "hash", "structure", "published blueprint graphs (global tag)"),
+    KeyKind("bh", "hash", "structure", "what is known of each blueprint that is data or steered; bounded (global tag)"),
+    KeyKind("bv", "hash", "structure", "versions of blueprints that are data; bounded (global tag)"),
     KeyKind("w:<worker>", "hash", "expires", "a registered worker (global tag)"),
     KeyKind("wc:<worker>", "set", "expires", "tasks the worker should cancel (global tag)"),
     KeyKind("ws", "zset", "live", "workers by the end of their registration (global tag)"),
@@ -113,6 +119,15 @@ def global_tag(namespace: str) -> str:
 def meter_hash(meter: str) -> str:
     """The hash that scripts can make themselves."""
     return hashlib.sha1(meter.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()[:16]
+
+
+def version_hash(blueprint: str, version: str) -> str:
+    """Of a version of a blueprint; the scripts make it themselves."""
+    return meter_hash(f"{blueprint}|{version}")
+
+
+EVERYBODY: Final = "all"
+"""Stands for a replica in the name of a channel: all of them listen."""
 
 
 def wake_channel(tag: str, replica: str) -> str:

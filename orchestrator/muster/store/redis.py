@@ -37,9 +37,10 @@ from muster.store.base import (
     Tick,
     Turn,
 )
-from muster.store.keys import global_tag, partition_tags, short_hash, wake_channel
+from muster.store.keys import EVERYBODY, global_tag, partition_tags, short_hash, wake_channel
 from muster.store.link import CONNECT_TIMEOUT_S, Address, Link, LinkDown, ServerError, Traffic
 from muster.store.payloads import CARRIERS, Arg, Offload, PayloadGone, Payloads, Value, holds_reference, plain
+from muster.store.redis_blueprints import RedisBlueprintRecords
 from muster.store.redis_connections import RedisConnectionRecords
 from muster.store.redis_figures import RedisFigures
 from muster.store.redis_files import RedisFileRecords
@@ -106,6 +107,7 @@ class RedisStore(JournalCalls, IndexCalls):
         self._tags = partition_tags(namespace, partitions)
         self._global = global_tag(namespace)
         self._partition_of_channel = {wake_channel(tag, replica).encode(): p for p, tag in enumerate(self._tags)}
+        self._partition_of_channel[wake_channel(self._tags[0], EVERYBODY).encode()] = 0
         self._on_message = on_message
         self._on_reconnect = on_reconnect
         self._link: Link | None = None
@@ -120,6 +122,7 @@ class RedisStore(JournalCalls, IndexCalls):
         self.standing = RedisStanding(self._run, self._tag_or_none, self._tags)
         self.flow = RedisFlow(self._call, self._run, self._tags, self._global)
         self.connections = RedisConnectionRecords(self._call, self._run, self._global)
+        self.blueprints = RedisBlueprintRecords(self._call, self._run, self._tags, self._global)
 
     @property
     def partitions(self) -> int:
@@ -503,9 +506,6 @@ class RedisStore(JournalCalls, IndexCalls):
 
     async def publish(self, replica: str, message: str) -> bool:
         return bool(await self._call("SPUBLISH", wake_channel(self._tags[0], replica), message))
-
-    async def publish_blueprint(self, name: str, version: str, graph: str) -> None:
-        await self._call("HSET", f"{self._global}bp", f"{name}|{version}", graph)
 
     async def secret(self, fresh: str) -> str:
         key = f"{self._global}meta"

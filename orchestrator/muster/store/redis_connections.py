@@ -1,12 +1,14 @@
 """Saved connections on Redis or Valkey, all under the global tag."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import astuple
 from typing import Any
 
 import orjson
 
 from muster.core.ids import UnixMs
-from muster.store.connection_records import Lead, NotSaved, SavedConnection, Slot
+from muster.core.limits import RECENT_SLOTS_MAX
+from muster.store.connection_records import Backfill, Lead, NotSaved, Pause, SavedConnection, Slot
 from muster.store.keys import short_hash
 
 Run = Callable[..., Awaitable[Any]]
@@ -54,13 +56,45 @@ class RedisConnectionRecords:
         return Lead(bool(mine), UnixMs(int(now)), int(changes))
 
     async def slots(self) -> dict[str, Slot]:
-        flat = await self._call("HGETALL", f"{self._global}ss")
-        pairs = zip(flat[::2], flat[1::2], strict=True)
-        return {schedule.decode(): Slot(*orjson.loads(entry)) for schedule, entry in pairs}
+        return {schedule: _slot(entry) for schedule, entry in await self._hash("ss")}
 
-    async def note_slots(self, replica: str, slots: Mapping[str, Slot], forgotten: Sequence[str] = ()) -> bool:
+    async def note_slots(
+        self,
+        replica: str,
+        slots: Mapping[str, Slot],
+        forgotten: Sequence[str] = (),
+        told: Sequence[tuple[str, Slot]] = (),
+    ) -> bool:
         notes = [word for schedule, slot in slots.items() for word in (schedule, _noted(slot))]
-        return bool(await self._run("slot", self._global, replica, len(slots), *notes, *forgotten))
+        past = [word for schedule, slot in told for word in (short_hash(schedule), slot.at, _noted(slot))]
+        gone = [word for schedule in forgotten for word in (schedule, short_hash(schedule))]
+        counts = (len(slots), len(told), RECENT_SLOTS_MAX)
+        return bool(await self._run("slot", self._global, replica, *counts, *notes, *past, *gone))
+
+    async def recent(self, schedule: str) -> tuple[Slot, ...]:
+        entries = await self._call("ZRANGE", f"{self._global}sn:{short_hash(schedule)}", 0, -1, "REV")
+        return tuple(_slot(entry) for entry in entries)
+
+    async def pause(self, schedule: str, pause: Pause) -> None:
+        entry = orjson.dumps([pause.is_paused, pause.at, pause.by, pause.reason])
+        await self._run("pause_schedule", self._global, schedule, entry)
+
+    async def pauses(self) -> dict[str, Pause]:
+        return {schedule: Pause(*orjson.loads(entry)) for schedule, entry in await self._hash("sz")}
+
+    async def backfill(self, schedule: str, backfill: Backfill, replica: str = "") -> Backfill | None:
+        entry = orjson.dumps(astuple(backfill))
+        reply = await self._run(
+            "backfill", self._global, schedule, replica, backfill.id, backfill.state, entry
+        )  # fmt: skip
+        return _backfill(reply[0]) if reply else None
+
+    async def backfills(self) -> dict[str, Backfill]:
+        return {schedule: _backfill(entry) for schedule, entry in await self._hash("sf")}
+
+    async def _hash(self, key: str) -> list[tuple[str, bytes]]:
+        flat = await self._call("HGETALL", f"{self._global}{key}")
+        return [(field.decode(), entry) for field, entry in zip(flat[::2], flat[1::2], strict=True)]
 
     def _key(self, tenant: str) -> str:
         return f"{self._global}cn:{short_hash(tenant)}"
@@ -72,4 +106,14 @@ def _saved(name: str, entry: bytes) -> SavedConnection:
 
 
 def _noted(slot: Slot) -> bytes:
-    return orjson.dumps([slot.schedule, slot.at, slot.outcome, slot.detail])
+    return orjson.dumps(astuple(slot))
+
+
+def _slot(entry: bytes) -> Slot:
+    """An older server noted fewer members."""
+    facts = orjson.loads(entry)
+    return Slot(*facts[:6], *(tuple(more) for more in facts[6:]))
+
+
+def _backfill(entry: bytes) -> Backfill:
+    return Backfill(*orjson.loads(entry.split(b"|", 2)[2]))

@@ -17,6 +17,7 @@ from muster.blueprint.definition import AnyBlueprint, Blueprint
 from muster.blueprint.registry import Registry
 from muster.core.connection import Connection, read_connection
 from muster.core.ids import UnixMs
+from muster.engine.connection_file import with_planned
 from muster.engine.views import JobOrder
 from muster.errors import MusterError
 from muster.testing.answers import Mock, Mocks
@@ -231,9 +232,8 @@ class TestMuster:
     def machine(self) -> Machine:
         """The engine, its store and its clock, for what is not offered here."""
         if self._made is None:
-            self._made = Machine(
-                self._registry, self._mocks, self._contract, self._connections, self._clock, self._deaths
-            )
+            connections = with_planned(self._connections, self._registry)
+            self._made = Machine(self._registry, self._mocks, self._contract, connections, self._clock, self._deaths)
         return self._made
 
     def _name_of(self, blueprint: AnyBlueprint | str) -> str:

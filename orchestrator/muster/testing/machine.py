@@ -141,7 +141,7 @@ class Machine:
         )
         engine = Engine(store, self._registry, settings, Metrics(version="0"), "secret")
         made.append(engine)
-        is_timed = any(connection.schedule for connection in self._connections)
+        is_timed = any(connection.planned is not None for connection in self._connections)
         return _Replica(store, engine, self.clock() if is_timed else None)
 
     async def ask(self, request: Callable[[Engine], Awaitable[T]]) -> T:

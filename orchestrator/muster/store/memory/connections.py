@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from muster.core.ids import UnixMs
-from muster.store.connection_records import Lead, NotSaved, SavedConnection, Slot
+from muster.core.limits import RECENT_SLOTS_MAX
+from muster.store.connection_records import Backfill, Lead, NotSaved, Pause, SavedConnection, Slot
 
 
 class MemoryConnectionRecords:
@@ -12,6 +13,9 @@ class MemoryConnectionRecords:
         self._saved: dict[str, dict[str, tuple[str, SavedConnection]]] = {}
         self._changes = 0
         self._slots: dict[str, Slot] = {}
+        self._recent: dict[str, dict[UnixMs, Slot]] = {}
+        self._pauses: dict[str, Pause] = {}
+        self._backfills: dict[str, Backfill] = {}
         self._leader = ("", 0)
 
     async def all(self, tenant: str) -> tuple[SavedConnection, ...]:
@@ -65,13 +69,52 @@ class MemoryConnectionRecords:
     async def slots(self) -> dict[str, Slot]:
         return dict(self._slots)
 
-    async def note_slots(self, replica: str, slots: Mapping[str, Slot], forgotten: Sequence[str] = ()) -> bool:
+    async def note_slots(
+        self,
+        replica: str,
+        slots: Mapping[str, Slot],
+        forgotten: Sequence[str] = (),
+        told: Sequence[tuple[str, Slot]] = (),
+    ) -> bool:
         if self._holder() != replica:
             return False
         self._slots.update(slots)
+        for schedule, slot in told:
+            recent = self._recent.setdefault(schedule, {})
+            recent[slot.at] = slot
+            for oldest in sorted(recent)[:-RECENT_SLOTS_MAX]:
+                del recent[oldest]
         for schedule in forgotten:
-            self._slots.pop(schedule, None)
+            for known in (self._slots, self._recent, self._pauses, self._backfills):
+                known.pop(schedule, None)
         return True
+
+    async def recent(self, schedule: str) -> tuple[Slot, ...]:
+        return tuple(slot for _, slot in sorted(self._recent.get(schedule, {}).items(), reverse=True))
+
+    async def pause(self, schedule: str, pause: Pause) -> None:
+        self._pauses[schedule] = pause
+        self._changes += 1
+
+    async def pauses(self) -> dict[str, Pause]:
+        return dict(self._pauses)
+
+    async def backfill(self, schedule: str, backfill: Backfill, replica: str = "") -> Backfill | None:
+        known = self._backfills.get(schedule)
+        goes_on = known is not None and known.state == "running"
+        is_it = known is not None and known.id == backfill.id
+        if replica and (self._holder() != replica or not goes_on or not is_it):
+            return None
+        starts = not replica and backfill.state == "running"
+        if (starts and (goes_on or is_it)) or (not starts and not (goes_on and is_it)):
+            return known
+        self._backfills[schedule] = backfill
+        if not replica:
+            self._changes += 1
+        return backfill
+
+    async def backfills(self) -> dict[str, Backfill]:
+        return dict(self._backfills)
 
     def _holder(self) -> str:
         replica, until = self._leader

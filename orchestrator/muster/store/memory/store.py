@@ -36,6 +36,7 @@ from muster.store.index import DayCost, Glance, TagPage
 from muster.store.journal import Appended, Known, LiveRead, LogRead, NotedLine, StoredSteps, TaskEvents
 from muster.store.keys import short_hash
 from muster.store.memory import index, jobs, journal, steps, tasks, ticks
+from muster.store.memory.blueprints import MemoryBlueprintRecords
 from muster.store.memory.connections import MemoryConnectionRecords
 from muster.store.memory.figures import MemoryFigures
 from muster.store.memory.files import MemoryFileRecords
@@ -74,7 +75,7 @@ class MemoryState:
         self.standing = MemoryStanding(self.partitions)
         self.flow = MemoryFlow(self.partitions)
         self.connections = MemoryConnectionRecords(self.now)
-        self.blueprints: dict[tuple[str, str], str] = {}
+        self.blueprints = MemoryBlueprintRecords(self.now, self.partitions, self.tell_all)
         self.secret: str | None = None
 
     def _partition(self, index: int) -> Partition:
@@ -92,6 +93,10 @@ class MemoryState:
             return False
         asyncio.get_running_loop().call_soon(listener, partition, text)
         return True
+
+    def tell_all(self, text: str) -> None:
+        for replica in list(self.listeners):
+            self.send(0, replica, text)
 
 
 class MemoryStore:
@@ -132,6 +137,10 @@ class MemoryStore:
     @property
     def connections(self) -> MemoryConnectionRecords:
         return self._state.connections
+
+    @property
+    def blueprints(self) -> MemoryBlueprintRecords:
+        return self._state.blueprints
 
     def _of(self, job: JobId) -> Partition | None:
         return self._state.partition_with(job)
@@ -322,9 +331,6 @@ class MemoryStore:
 
     async def publish(self, replica: str, message: str) -> bool:
         return self._state.send(0, replica, message)
-
-    async def publish_blueprint(self, name: str, version: str, graph: str) -> None:
-        self._state.blueprints[name, version] = graph
 
     async def secret(self, fresh: str) -> str:
         self._state.secret = self._state.secret or fresh

@@ -13,6 +13,7 @@ local function make_job(new, token, ttl, watcher)
   if new.meter ~= new.blueprint then call('HSET', T .. 'j:' .. new.id, 'mt', new.meter) end
   note(new.id, new.entry)
   call('ZADD', T .. 'xr:' .. new.flow, now, new.id)
+  call('ZADD', version_index(new.blueprint, new.version), now, new.id)
   if new.tags ~= '' then
     call('HSET', T .. 'j:' .. new.id, 'tg', new.tags)
     for tag in each_tag(new.tags) do tag_job('xl:', new.flow, tag, now, new.id) end
@@ -123,6 +124,8 @@ local function end_job(jid, job, flow, c, watchers, readers, parent)
   call('HSET', job, 'fin', '1', 'ft', now, 'res', c.result, 'err', c.err, 'det', c.details)
   call('ZREM', T .. 'tm', 'c|' .. jid)
   call('ZREM', T .. 'xr:' .. flow, jid)
+  local of = call('HMGET', job, 'bp', 'bv')
+  call('ZREM', version_index(of[1], of[2]), jid)
   local index = T .. 'xf:' .. c.day .. ':' .. flow
   call('ZADD', index, now, jid)
   call('PEXPIRE', index, c.day_ttl)

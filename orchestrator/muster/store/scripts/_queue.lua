@@ -44,6 +44,11 @@ local function tag_job(kind, flow, tag, created, jid)
   return index
 end
 
+-- Live jobs of one version of a blueprint, by creation.
+local function version_index(blueprint, version)
+  return T .. 'bj:' .. string.sub(redis.sha1hex(blueprint .. '|' .. version), 1, 16)
+end
+
 local function each_tag(tags)
   return string.gmatch(tags or '', '[^,]+')
 end

@@ -12,7 +12,7 @@ local jid, from, count, ttl = arg(), int(), int(), int()
 local job = T .. 'j:' .. jid
 local KINDS = { 'j:', 'i:', 'e:', 'h:', 'jt:', 'lg:', 'sp:', 'md:', 'fa:', 'sb:' }
 
-local j = call('HMGET', job, 'fin', 'st', 'fl', 'tmr', 'nt', 'spn', 'aw', 'ac', 'al', 'ft', 'tg', 'pa', 'ik')
+local j = call('HMGET', job, 'fin', 'st', 'fl', 'tmr', 'nt', 'spn', 'aw', 'ac', 'al', 'ft', 'tg', 'pa', 'ik', 'bp', 'bv')
 if not j[1] then return { 'gone' } end
 local flow, ended = j[3], tonumber(j[10] or now)
 if j[1] == '0' then   -- from here on nobody may decide, claim, report or keep anything
@@ -21,6 +21,7 @@ if j[1] == '0' then   -- from here on nobody may decide, claim, report or keep a
   call('ZREM', T .. 'D', jid)
   call('ZREM', T .. 'tm', 'c|' .. jid, j[4] or '')
   call('ZREM', T .. 'xr:' .. flow, jid)
+  call('ZREM', version_index(j[14], j[15]), jid)
   for tag in each_tag(j[11]) do call('ZREM', T .. 'xl:' .. flow .. ':' .. tag, jid) end
   count_job(jid, false)
   if j[12] then deliver_end(j[12], '{"k":"child","s":"cancelled","d":null,"c":"","m":"deleted"}') end

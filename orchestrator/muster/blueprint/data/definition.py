@@ -1,0 +1,136 @@
+"""A blueprint that is data, as every other part of the server sees it: a blueprint."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, Final
+
+import orjson
+
+from muster.blueprint.check import problems_of
+from muster.blueprint.data.deciding import decide
+from muster.blueprint.data.findings import Findings
+from muster.blueprint.data.input_schema import InputSchema
+from muster.blueprint.data.outline import Outline, Step
+from muster.blueprint.data.reading import read_outline
+from muster.blueprint.definition import Blueprint
+from muster.blueprint.graphs import HASH_LENGTH
+from muster.blueprint.job import Job
+from muster.blueprint.problems import BlueprintError, Problem
+from muster.blueprint.reading import GO
+from muster.blueprint.state import State, failed, finished
+from muster.blueprint.transitions import Transitions
+from muster.core.decisions import FAILURE, SUCCESS
+from muster.core.decisions import Decision as Next
+from muster.core.graph import FAILED, FINISHED, Edge, Graph
+from muster.core.json import JsonObject, JsonValue
+
+_LABELS: Final = {"ok": SUCCESS, "error": FAILURE}
+_ENDS: Final = {"done": FINISHED, "fail": FAILED}
+_ANY_OBJECT: Final[JsonObject] = {"type": "object"}
+
+
+class DataBlueprint(Blueprint[Any, Any]):
+    """Made by `Blueprint.from_dict`. Its version is a number and the start of the hash of all that it says."""
+
+    def __init__(self, outline: Outline, *, file: str, findings: Findings, version: int | None = None) -> None:
+        super().__init__(
+            outline.name,
+            endpoint=outline.endpoint,
+            api_version=outline.api_version,
+            version=version or outline.version,
+            description=outline.description,
+        )
+        self.file, self.line = file, findings.line_of("")
+        self.outline = outline
+        self._findings = findings
+        self._input = None if outline.input is None else InputSchema(outline.input)
+        for name, step in outline.states.items():
+            state: State[Any] = State(name, self._function(step), self._owner)
+            self.written.append(state)
+            self._states.setdefault(name, state)
+            if name == outline.start:
+                self.starts.append(state)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `Blueprint.from_dict` was given."""
+        return dict(self.outline.spec)
+
+    @cached_property
+    def content_hash(self) -> str:
+        """Of what it says, whatever the order of members."""
+        return content_hash(self.outline.spec)
+
+    @cached_property
+    def transitions(self) -> Mapping[str, Transitions]:
+        return {name: _transitions(name, step) for name, step in self.outline.states.items()}
+
+    @cached_property
+    def graph(self) -> Graph:
+        edges = tuple(edge for transitions in self.transitions.values() for edge in transitions.edges)
+        version = f"{self.version_number}:{self.content_hash[:HASH_LENGTH]}"
+        return Graph(self.name, version, self.outline.start, tuple(self.outline.states), edges)
+
+    def input_schema(self) -> JsonObject:
+        return _ANY_OBJECT if self._input is None else self._input.schema
+
+    def validate_input(self, initial_data: JsonObject) -> None:
+        """Raises InputInvalid."""
+        if self._input is not None:
+            self._input.check(initial_data)
+
+    def problem(self, state: str, message: str, hint: str = "", line: int = 0) -> Problem:
+        pointer = f"/states/{state}" if state in self.outline.states else ""
+        return Problem(self.name, self.file, line or self._findings.line_of(pointer), message, hint, pointer or "", 0)
+
+    def _function(self, step: Step) -> Any:
+        async def state_function(job: "Job[Any, Any]", argument: Any) -> Next:
+            return decide(step, job, argument, self._state_named)
+
+        return state_function
+
+    def _state_named(self, name: str) -> State[Any]:
+        return {FINISHED: finished, FAILED: failed}.get(name) or self._states[name]
+
+    def _read_data(self, stored: JsonValue) -> Any:
+        return {**self.outline.data, **(super()._read_data(stored) or {})}
+
+
+def from_dict(
+    spec: Any, *, name: str = "", file: str = "", lines: Mapping[str, int] | None = None, version: int | None = None
+) -> DataBlueprint:
+    """See `Blueprint.from_dict`. *version* stands in for the number in *spec*."""
+    outline = read_outline(spec, name=name, file=file, lines=lines)
+    findings = Findings(outline.name, file, lines or {})
+    blueprint = DataBlueprint(outline, file=file, findings=findings, version=version)
+    problems = [_with_pointer(problem) for problem in problems_of(blueprint)]
+    if problems:
+        raise BlueprintError(problems)
+    return blueprint
+
+
+def content_hash(spec: Mapping[str, Any]) -> str:
+    """SHA-256 of *spec* as JSON with its members in order, as 64 hexadecimal digits."""
+    return hashlib.sha256(orjson.dumps(spec, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _with_pointer(problem: Problem) -> Problem:
+    """Checks that all blueprints share know no pointers: where a member is at fault, it is that one."""
+    member = next((word for word in ("endpoint", "api_version", "name") if problem.message.startswith(word)), "")
+    if problem.pointer or not member:
+        return replace(problem, pointer=problem.pointer or ("/name" if "the name " in problem.message else ""))
+    return replace(problem, pointer=f"/{member}")
+
+
+def _transitions(name: str, step: Step) -> Transitions:
+    edges: list[Edge] = []
+    for branch in step.branches:
+        if branch.verb == "go":
+            edges.append(Edge(name, GO, str(branch.head)))
+        if branch.verb in _ENDS:
+            edges.append(Edge(name, branch.verb, _ENDS[branch.verb]))
+        edges += [Edge(name, _LABELS.get(word, word), target) for word, target in branch.targets.items()]
+        edges += [Edge(name, word, target) for word, target in branch.words.items()]
+    quarantines = any(branch.verb == "quarantine" for branch in step.branches)
+    return Transitions(tuple(dict.fromkeys(edges)), (), (), quarantines)
