@@ -4,6 +4,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any, Final, Generic, Protocol, Unpack, cast, overload
 
 from muster_worker.contracts import Call, TaskContract
@@ -37,6 +38,7 @@ from muster.core.decisions import (
 from muster.core.decisions import Decision as Next
 from muster.core.flow import checked_key
 from muster.core.ids import JobId, UnixMs, is_signal_name, new_job_id, partition_of
+from muster.core.join import ALL, JoinAll, JoinAny, JoinFirst, JoinPolicy, JoinSettled, dump_join, fits
 from muster.core.json import JsonValue
 from muster.core.limits import FAN_WIDTH_MAX, PRIORITY_MAX, PRIORITY_MIN, TAG_CHARACTERS_MAX, TAGS_MAX
 
@@ -52,6 +54,15 @@ D = TypeVar("D")
 E = TypeVar("E")
 
 _UNREAD: Final[Any] = object()
+
+
+class FanLimits(Limits, total=False):
+    """What `job.map(...)` and `job.together(...)` take besides."""
+
+    key: str | Callable[[Any], str]
+    """Concurrency key of the tasks, or of each value's."""
+    at_once: int | None
+    """At most so many of the tasks run at a time."""
 
 
 class Named(Protocol):
@@ -146,6 +157,7 @@ class Job(Generic[InT, DataT]):
         spec = _spec(contract, value, timeout, retries, priority, key, **limits)
         return Run(spec, self._edges(ok, error, cancelled, on))
 
+    @overload
     def map(
         self,
         contract: TaskContract[In, Out] | str,
@@ -154,20 +166,67 @@ class Job(Generic[InT, DataT]):
         ok: State[list[Out]],
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
+        join: JoinAll | JoinFirst = ALL,
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
-        key: str | Callable[[In], str] = "",
-        at_once: int | None = None,
-        **limits: Unpack[Limits],
+        **limits: Unpack[FanLimits],
+    ) -> Next: ...
+    @overload
+    def map(
+        self,
+        contract: TaskContract[In, Out] | str,
+        values: Iterable[In],
+        *,
+        ok: State[Out],
+        error: State[TaskError] | None = None,
+        cancelled: State[None] | None = None,
+        join: JoinAny,
+        timeout: Duration | None = None,
+        retries: int | None = None,
+        priority: int = 0,
+        **limits: Unpack[FanLimits],
+    ) -> Next: ...
+    @overload
+    def map(
+        self,
+        contract: TaskContract[In, Out] | str,
+        values: Iterable[In],
+        *,
+        ok: State[list[Out | TaskError]],
+        error: State[TaskError] | None = None,
+        cancelled: State[None] | None = None,
+        join: JoinSettled,
+        timeout: Duration | None = None,
+        retries: int | None = None,
+        priority: int = 0,
+        **limits: Unpack[FanLimits],
+    ) -> Next: ...
+    def map(
+        self,
+        contract: TaskContract[In, Any] | str,
+        values: Iterable[In],
+        *,
+        ok: State[Any],
+        error: State[TaskError] | None = None,
+        cancelled: State[None] | None = None,
+        join: JoinPolicy = ALL,
+        timeout: Duration | None = None,
+        retries: int | None = None,
+        priority: int = 0,
+        **limits: Unpack[FanLimits],
     ) -> Next:
         """Have workers do the same task on every value at once; *ok* gets the list of results in that order.
 
+        *join* says for which ends it waits (see `Join`): with `Join.any()` *ok* gets one result, with `Join.settled()`
+        and `Join.tolerate(n)` a list in which a TaskError stands for each task that failed. At most 10,000 values.
         At most *at_once* of them run at a time. *key* is as in `run`, or a function that gives each value's.
         """
+        times, key, at_once = _apart(limits)
         keyed = key if callable(key) else lambda _: key
-        specs = tuple(_spec(contract, value, timeout, retries, priority, keyed(value), **limits) for value in values)
-        return self._fan(specs, ok, error, cancelled, at_once)
+        some = islice(values, FAN_WIDTH_MAX + 1)  # a million of them would block the server before they are refused
+        specs = tuple(_spec(contract, value, timeout, retries, priority, keyed(value), **times) for value in some)
+        return self._fan(specs, ok, error, cancelled, join, at_once)
 
     @overload
     def together(
@@ -180,9 +239,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        key: str = "",
-        at_once: int | None = None,
-        **limits: Unpack[Limits],
+        **limits: Unpack[FanLimits],
     ) -> Next: ...
     @overload
     def together(
@@ -196,9 +253,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        key: str = "",
-        at_once: int | None = None,
-        **limits: Unpack[Limits],
+        **limits: Unpack[FanLimits],
     ) -> Next: ...
     @overload
     def together(
@@ -213,9 +268,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        key: str = "",
-        at_once: int | None = None,
-        **limits: Unpack[Limits],
+        **limits: Unpack[FanLimits],
     ) -> Next: ...
     @overload
     def together(
@@ -231,9 +284,91 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        key: str = "",
-        at_once: int | None = None,
-        **limits: Unpack[Limits],
+        **limits: Unpack[FanLimits],
+    ) -> Next: ...
+    @overload
+    def together(
+        self,
+        a: Call[Any, A],
+        b: Call[Any, B],
+        /,
+        *,
+        ok: State[tuple[A | TaskError, B | TaskError]],
+        join: JoinSettled,
+        error: State[TaskError] | None = None,
+        cancelled: State[None] | None = None,
+        priority: int = 0,
+        **limits: Unpack[FanLimits],
+    ) -> Next: ...
+    @overload
+    def together(
+        self,
+        a: Call[Any, A],
+        b: Call[Any, B],
+        c: Call[Any, C],
+        /,
+        *,
+        ok: State[tuple[A | TaskError, B | TaskError, C | TaskError]],
+        join: JoinSettled,
+        error: State[TaskError] | None = None,
+        cancelled: State[None] | None = None,
+        priority: int = 0,
+        **limits: Unpack[FanLimits],
+    ) -> Next: ...
+    @overload
+    def together(
+        self,
+        a: Call[Any, A],
+        b: Call[Any, B],
+        c: Call[Any, C],
+        d: Call[Any, D],
+        /,
+        *,
+        ok: State[tuple[A | TaskError, B | TaskError, C | TaskError, D | TaskError]],
+        join: JoinSettled,
+        error: State[TaskError] | None = None,
+        cancelled: State[None] | None = None,
+        priority: int = 0,
+        **limits: Unpack[FanLimits],
+    ) -> Next: ...
+    @overload
+    def together(
+        self,
+        a: Call[Any, A],
+        b: Call[Any, B],
+        c: Call[Any, C],
+        d: Call[Any, D],
+        e: Call[Any, E],
+        /,
+        *,
+        ok: State[tuple[A | TaskError, B | TaskError, C | TaskError, D | TaskError, E | TaskError]],
+        join: JoinSettled,
+        error: State[TaskError] | None = None,
+        cancelled: State[None] | None = None,
+        priority: int = 0,
+        **limits: Unpack[FanLimits],
+    ) -> Next: ...
+    @overload
+    def together(
+        self,
+        *calls: Call[Any, Out],
+        ok: State[Out],
+        join: JoinAny,
+        error: State[TaskError] | None = None,
+        cancelled: State[None] | None = None,
+        priority: int = 0,
+        **limits: Unpack[FanLimits],
+    ) -> Next: ...
+    @overload
+    def together(
+        self,
+        *calls: Call[Any, Out],
+        ok: State[list[Out]],
+        join: JoinFirst,
+        error: State[TaskError] | None = None,
+        cancelled: State[None] | None = None,
+        priority: int = 0,
+        **limits: Unpack[FanLimits],
     ) -> Next: ...
     def together(
         self,
@@ -241,17 +376,20 @@ class Job(Generic[InT, DataT]):
         ok: State[Any],
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
+        join: JoinPolicy = ALL,
         priority: int = 0,
-        key: str = "",
-        at_once: int | None = None,
-        **limits: Unpack[Limits],
+        **limits: Unpack[FanLimits],
     ) -> Next:
         """Have workers do different tasks at once (`contract.call(value)` each); *ok* gets the tuple of results.
 
-        *key* and *at_once* are as in `map`.
+        *join* is as in `map`; `Join.any()` and `Join.first(k)` are for tasks with the same type of result. Where it
+        depends on which of them is first how the job goes on, that is `race`. *key* and *at_once* are as in `map`.
         """
-        specs = tuple(_spec(call.contract, call.value, None, None, priority, key, **limits) for call in calls)
-        return self._fan(specs, ok, error, cancelled, at_once)
+        times, key, at_once = _apart(limits)
+        if callable(key):
+            raise TypeError("tasks that run together have one key: give a text")
+        specs = tuple(_spec(call.contract, call.value, None, None, priority, key, **times) for call in calls)
+        return self._fan(specs, ok, error, cancelled, join, at_once)
 
     def ask(
         self,
@@ -368,15 +506,20 @@ class Job(Generic[InT, DataT]):
         ok: State[Any],
         error: State[TaskError] | None,
         cancelled: State[None] | None,
+        join: JoinPolicy,
         at_once: int | None,
     ) -> Next:
         if len(specs) > FAN_WIDTH_MAX:
-            raise ValueError(f"{len(specs)} tasks at once are more than {FAN_WIDTH_MAX}; give each task several items")
+            raise ValueError(f"more than {FAN_WIDTH_MAX} tasks at once; give each task several items")
+        if not fits(join, len(specs)):
+            raise ValueError(
+                f"join={dump_join(join)} of {len(specs)} tasks can never succeed: give more, or wait for fewer"
+            )
         if at_once is not None:
             if at_once < 1:
                 raise ValueError(f"at_once={at_once}: at least one task must be able to run")
             specs = tuple(replace(spec, at_once=at_once) for spec in specs)
-        return Fan(specs, self._edges(ok, error, cancelled, None))
+        return Fan(specs, self._edges(ok, error, cancelled, None), join)
 
     def _edges(
         self,
@@ -401,6 +544,11 @@ class Job(Generic[InT, DataT]):
             whose, mine = state.owner.name, self._owner.name
             raise ValueError(f"state {state.name!r} belongs to blueprint {whose!r}, not to {mine!r}")
         return state.name
+
+
+def _apart(limits: FanLimits) -> tuple[Limits, str | Callable[[Any], str], int | None]:
+    times = {name: limit for name, limit in limits.items() if name not in {"key", "at_once"}}
+    return cast("Limits", times), limits.get("key", ""), limits.get("at_once")
 
 
 def _spec(
