@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
+from muster.api.approval_page import PREFIX, page_of_error
 from muster.api.auth import Credentials, authenticate_caller, authenticate_worker, authorize_operator, authorize_worker
 from muster.api.body import parse_object, read_bytes, validated
 from muster.api.call import EDGE, Call, Edge, Envelope
 from muster.api.client_socket import close_client_sockets
 from muster.api.middleware import ROUTE, explain_errors, name_request, observe_request, share_with_origins
 from muster.api.openapi import Reference
-from muster.api.operations import INVALID, Auth, Operation, Router
+from muster.api.operations import INVALID, NDJSON, Auth, Operation, Router
 from muster.api.ports import Engine
 from muster.api.routes import OPERATIONS
 from muster.api.socket import close_sockets
@@ -47,7 +48,7 @@ def create_app(
         metrics=engine.counters,
         router=router,
         reference=Reference(shown, engine.blueprints, settings.api_key_header),
-        envelopes=envelopes or {},
+        envelopes={PREFIX: page_of_error, **(envelopes or {})},
     )
     for path in dict.fromkeys(row.path for row in shown if "{" not in row.path):
         app.router.add_route("*", path, _dispatch)  # found faster than by the pattern below
@@ -79,7 +80,7 @@ async def _answer(call: Call) -> web.StreamResponse:
         _authenticate(call)
     if operation.guard is not None:
         operation.guard(call)
-    if operation.body is not None:
+    if operation.body is not None and not (operation.takes_lines and call.request.content_type == NDJSON):
         await _read_body(call)
     _refuse_impossible_ids(call)
     return await operation.handler(call)

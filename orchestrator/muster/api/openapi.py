@@ -9,7 +9,7 @@ import orjson
 from muster.api.auth import CLIENT_HEADER, WORKER_HEADER
 from muster.api.model_schemas import REF, ModelSchemas
 from muster.api.models import CreateJob, Problem
-from muster.api.operations import INVALID, JSON, Answer, Auth, Operation, Tag, reason
+from muster.api.operations import INVALID, JSON, NDJSON, Answer, Auth, Operation, Tag, reason
 from muster.api.ports import Blueprint, Blueprints
 from muster.api.problems import MEDIA_TYPE
 from muster.api.schema_words import as_3_0
@@ -22,6 +22,7 @@ OPENAPI_3_0: Final = "3.0.3"
 _TAGS: Final[Mapping[Tag, str]] = {
     Tag.PUBLIC: "No credentials.",
     Tag.JOBS: "Start jobs, follow them, end them. Needs a client token.",
+    Tag.APPROVALS: "Questions to people: what is open, answers, delegations. Needs a client token.",
     Tag.BLUEPRINTS: "What can be started. Needs a client token.",
     Tag.FILES: "Uploads, and what tasks kept. Needs a client token, or a signed URL.",
     Tag.BATCHES: "Many jobs together. Needs a client token.",
@@ -144,7 +145,10 @@ def _described(operation: Operation, models: ModelSchemas) -> dict[str, Any]:
         row["parameters"] = parameters
     if operation.body is not None:
         schema = models.body(operation.body)
-        row["requestBody"] = {"required": _has_required(operation), "content": {JSON: {"schema": schema}}}
+        content: dict[str, Any] = {JSON: {"schema": schema}}
+        if operation.takes_lines:
+            content[NDJSON] = {"schema": {"type": "string", "description": "An object a line, as one of `jobs`."}}
+        row["requestBody"] = {"required": _has_required(operation), "content": content}
     elif operation.documents:
         row["requestBody"] = {"required": True, "content": {kind: {"schema": {}} for kind in operation.documents}}
     elif operation.takes_form:

@@ -2,20 +2,24 @@
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, Generic, Protocol, Unpack, cast, overload
 
 from muster_worker.contracts import Call, TaskContract
 from muster_worker.durations import Duration, parse_duration_ms
+from muster_worker.needs import Where
 from muster_worker.retry_policy import RetryPolicy
-from muster_worker.time_limits import Limits, TimeLimits
+from muster_worker.task_options import TaskOptions
+from muster_worker.time_limits import TimeLimits
 from pydantic_core import to_jsonable_python
 from typing_extensions import TypeVar
 
 from muster.blueprint.answers import Decision, TaskError
+from muster.blueprint.asking import Escalate, Form, question_of
 from muster.blueprint.facts import JobFacts
+from muster.blueprint.fans import FanOptions, apart, capped
+from muster.blueprint.placement import placement_of
 from muster.blueprint.state import Owner, State
 from muster.core.decisions import (
     CANCELLED,
@@ -47,6 +51,7 @@ DataT = TypeVar("DataT", default=dict[str, Any])
 ArgT = TypeVar("ArgT")
 In = TypeVar("In")
 Out = TypeVar("Out")
+FormT = TypeVar("FormT")
 A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
@@ -54,15 +59,6 @@ D = TypeVar("D")
 E = TypeVar("E")
 
 _UNREAD: Final[Any] = object()
-
-
-class FanLimits(Limits, total=False):
-    """What `job.map(...)` and `job.together(...)` take besides."""
-
-    key: str | Callable[[Any], str]
-    """Concurrency key of the tasks, or of each value's."""
-    at_once: int | None
-    """At most so many of the tasks run at a time."""
 
 
 class Named(Protocol):
@@ -141,7 +137,7 @@ class Job(Generic[InT, DataT]):
         retries: int | None = None,
         priority: int = 0,
         key: str = "",
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next:
         """Have a worker do one task; *ok* gets its result.
 
@@ -150,11 +146,11 @@ class Job(Generic[InT, DataT]):
         cancelled. *on* maps further outcomes that the worker may report to their states. *timeout* and
         *retries* are the contract's where not given, then the server's. *priority* is -31 to 32, higher goes first.
         *key* is a concurrency key, such as `"customer-42"` or `"site:example.org"`: tasks of a tenant with the same key
-        stand under that key's limit, and keys take turns.
-        *limits* are `retry`, `schedule_to_start`, `schedule_to_close` and `heartbeat` (docs/guides/failures.md), the
-        contract's where not given.
+        stand under that key's limit, and keys take turns (docs/guides/flow-control.md).
+        *options* are `retry`, `schedule_to_start`, `schedule_to_close` and `heartbeat` (docs/guides/failures.md), and
+        `needs`, `max_cost`, `prefer` and `choose` (docs/guides/fleet.md): the contract's where not given.
         """
-        spec = _spec(contract, value, timeout, retries, priority, key, **limits)
+        spec = _spec(contract, value, timeout, retries, priority, key, **options)
         return Run(spec, self._edges(ok, error, cancelled, on))
 
     @overload
@@ -170,7 +166,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
-        **limits: Unpack[FanLimits],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     @overload
     def map(
@@ -185,7 +181,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
-        **limits: Unpack[FanLimits],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     @overload
     def map(
@@ -200,7 +196,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
-        **limits: Unpack[FanLimits],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     def map(
         self,
@@ -214,7 +210,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
-        **limits: Unpack[FanLimits],
+        **options: Unpack[FanOptions],
     ) -> Next:
         """Have workers do the same task on every value at once; *ok* gets the list of results in that order.
 
@@ -222,11 +218,10 @@ class Job(Generic[InT, DataT]):
         and `Join.tolerate(n)` a list in which a TaskError stands for each task that failed. At most 10,000 values.
         At most *at_once* of them run at a time. *key* is as in `run`, or a function that gives each value's.
         """
-        times, key, at_once = _apart(limits)
-        keyed = key if callable(key) else lambda _: key
+        own, key_of, at_once = apart(options)
         some = islice(values, FAN_WIDTH_MAX + 1)  # a million of them would block the server before they are refused
-        specs = tuple(_spec(contract, value, timeout, retries, priority, keyed(value), **times) for value in some)
-        return self._fan(specs, ok, error, cancelled, join, at_once)
+        specs = tuple(_spec(contract, value, timeout, retries, priority, key_of(value), **own) for value in some)
+        return self._fan(capped(specs, at_once), ok, error, cancelled, join)
 
     @overload
     def together(
@@ -239,7 +234,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[FanLimits],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -253,7 +248,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[FanLimits],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -268,7 +263,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[FanLimits],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -284,7 +279,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[FanLimits],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -298,7 +293,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[FanLimits],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -313,7 +308,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[FanLimits],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -329,7 +324,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[FanLimits],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -346,7 +341,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[FanLimits],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -357,7 +352,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[FanLimits],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -368,7 +363,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[FanLimits],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     def together(
         self,
@@ -378,44 +373,103 @@ class Job(Generic[InT, DataT]):
         cancelled: State[None] | None = None,
         join: JoinPolicy = ALL,
         priority: int = 0,
-        **limits: Unpack[FanLimits],
+        **options: Unpack[FanOptions],
     ) -> Next:
         """Have workers do different tasks at once (`contract.call(value)` each); *ok* gets the tuple of results.
 
         *join* is as in `map`; `Join.any()` and `Join.first(k)` are for tasks with the same type of result. Where it
-        depends on which of them is first how the job goes on, that is `race`. *key* and *at_once* are as in `map`.
+        depends on which of them is first how the job goes on, that is `race`. *at_once* and *key* are as in `map`.
         """
-        times, key, at_once = _apart(limits)
-        if callable(key):
-            raise TypeError("tasks that run together have one key: give a text")
-        specs = tuple(_spec(call.contract, call.value, None, None, priority, key, **times) for call in calls)
-        return self._fan(specs, ok, error, cancelled, join, at_once)
+        own, key_of, at_once = apart(options)
+        specs = tuple(
+            _spec(call.contract, call.value, None, None, priority, key_of(call.value), **own) for call in calls
+        )
+        return self._fan(capped(specs, at_once), ok, error, cancelled, join)
 
+    @overload
     def ask(
         self,
         message: str,
         /,
         *,
+        form: type[FormT],
         within: Duration | None = None,
-        late: State[Decision] | None = None,
+        late: State[Decision[None]] | None = None,
         cancelled: State[None] | None = None,
-        **choices: State[Decision],
+        approvers: Sequence[str] | None = None,
+        quorum: int | Mapping[str, int] = 1,
+        escalate: Escalate | Sequence[Escalate] = (),
+        **choices: State[Decision[FormT]],
+    ) -> Next: ...
+    @overload
+    def ask(
+        self,
+        message: str,
+        /,
+        *,
+        form: Mapping[str, type[Any]],
+        within: Duration | None = None,
+        late: State[Decision[None]] | None = None,
+        cancelled: State[None] | None = None,
+        approvers: Sequence[str] | None = None,
+        quorum: int | Mapping[str, int] = 1,
+        escalate: Escalate | Sequence[Escalate] = (),
+        **choices: State[Decision[Any]],
+    ) -> Next: ...
+    @overload
+    def ask(
+        self,
+        message: str,
+        /,
+        *,
+        form: None = None,
+        within: Duration | None = None,
+        late: State[Decision[None]] | None = None,
+        cancelled: State[None] | None = None,
+        approvers: Sequence[str] | None = None,
+        quorum: int | Mapping[str, int] = 1,
+        escalate: Escalate | Sequence[Escalate] = (),
+        **choices: State[Decision[None]],
+    ) -> Next: ...
+    def ask(
+        self,
+        message: str,
+        /,
+        *,
+        form: Form | None = None,
+        within: Duration | None = None,
+        late: State[Any] | None = None,
+        cancelled: State[None] | None = None,
+        approvers: Sequence[str] | None = None,
+        quorum: int | Mapping[str, int] = 1,
+        escalate: Escalate | Sequence[Escalate] = (),
+        **choices: State[Any],
     ) -> Next:
-        """Wait for a person, who answers with one of the words: `job.ask("Ship?", approved=ship, rejected=stop)`.
+        """Wait for people, who answer with one of the words: `job.ask("Ship?", approved=ship, rejected=stop)`.
 
-        The chosen state gets the Decision. *late* gets one with the word `late` when *within* has passed.
+        The chosen state gets the Decision. *late* gets one with the word `late` when *within* has passed, or `split`
+        where the approvers disagree so that no choice can win any more; without it the job fails then.
         *cancelled* is entered when the job's owner cancels it meanwhile; without it the job ends as cancelled.
+
+        *form* is a pydantic model that every answer fills in, or one for some of the words.
+        *approvers* are names, `"group:…"` among them; each has one say. Without them anybody with the link may answer.
+        *quorum* is how many of them must give the same word, or how many for which word: the first with enough wins.
+        *escalate* asks further people when nobody has decided after some time. See docs/guides/approvals.md.
         """
         if not choices:
             raise ValueError("job.ask needs at least one choice, for example approved=finished")
         if late is not None and within is None:
             raise ValueError("job.ask(late=...) needs within=..., a duration such as '2d'")
+        within_ms = None if within is None else parse_duration_ms(within)
+        question = question_of(
+            choices, form=form, approvers=approvers, quorum=quorum, escalate=escalate, within_ms=within_ms
+        )
         edges = {word: self._name(state) for word, state in choices.items()}
         if late is not None:
             edges[LATE] = self._name(late)
         if cancelled is not None:
             edges[CANCELLED] = self._name(cancelled)
-        return Ask(message, edges, None if within is None else parse_duration_ms(within))
+        return Ask(message, edges, within_ms, question)
 
     def wait_for(
         self,
@@ -507,7 +561,6 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None,
         cancelled: State[None] | None,
         join: JoinPolicy,
-        at_once: int | None,
     ) -> Next:
         if len(specs) > FAN_WIDTH_MAX:
             raise ValueError(f"more than {FAN_WIDTH_MAX} tasks at once; give each task several items")
@@ -515,10 +568,6 @@ class Job(Generic[InT, DataT]):
             raise ValueError(
                 f"join={dump_join(join)} of {len(specs)} tasks can never succeed: give more, or wait for fewer"
             )
-        if at_once is not None:
-            if at_once < 1:
-                raise ValueError(f"at_once={at_once}: at least one task must be able to run")
-            specs = tuple(replace(spec, at_once=at_once) for spec in specs)
         return Fan(specs, self._edges(ok, error, cancelled, None), join)
 
     def _edges(
@@ -546,11 +595,6 @@ class Job(Generic[InT, DataT]):
         return state.name
 
 
-def _apart(limits: FanLimits) -> tuple[Limits, str | Callable[[Any], str], int | None]:
-    times = {name: limit for name, limit in limits.items() if name not in {"key", "at_once"}}
-    return cast("Limits", times), limits.get("key", ""), limits.get("at_once")
-
-
 def _spec(
     contract: TaskContract[Any, Any] | str,
     value: object,
@@ -563,25 +607,24 @@ def _spec(
     schedule_to_start: Duration | None = None,
     schedule_to_close: Duration | None = None,
     heartbeat: Duration | None = None,
+    **where: Unpack[Where],
 ) -> TaskSpec:
     if not PRIORITY_MIN <= priority <= PRIORITY_MAX:
         raise ValueError(f"priority {priority} is not between {PRIORITY_MIN} and {PRIORITY_MAX}")
     if retries is not None and retries < 0:
         raise ValueError(f"retries must be 0 or more, not {retries}")
-    if key:
-        checked_key(key)
     given = TimeLimits.of(timeout, schedule_to_start, schedule_to_close, heartbeat)
     if isinstance(contract, str):
-        name, dumped = contract, _json(value)
+        name, dumped, own = contract, _json(value), Where()
     else:
-        name, dumped = contract.name, contract.dump_input(value)
+        name, dumped, own = contract.name, contract.dump_input(value), contract.where
         given = given.over(contract.limits)
         if retries is None:
             retries = contract.retries if retry is None or retry.retries is None else retry.retries
         retry = contract.retry if retry is None else retry
     return TaskSpec(
         name, dumped, given.timeout_ms, retries, priority, retry, given.schedule_to_start_ms,
-        given.schedule_to_close_ms, given.heartbeat_ms, key,
+        given.schedule_to_close_ms, given.heartbeat_ms, placement_of({**own, **where}), checked_key(key),
     )  # fmt: skip
 
 

@@ -111,7 +111,9 @@ def group_of(key: str) -> str:
 
 
 def checked_key(key: str) -> str:
-    """Raises: ValueError, where *key* cannot be a concurrency key."""
+    """*key*, or none. Raises: ValueError, where it cannot be a concurrency key."""
+    if not key:
+        return key
     if not 1 <= len(key) <= LIMIT_NAME_CHARACTERS_MAX or not key.isprintable() or ANY in key:
         rule = f"1 to {LIMIT_NAME_CHARACTERS_MAX} printable characters without {ANY!r}"
         raise ValueError(f"a concurrency key is {rule}, not {key[:40]!r} ({len(key)} characters)")

@@ -78,6 +78,9 @@ class Metrics:
         self.task_run_seconds = self._histogram(
             "muster_task_run_seconds", "From handed out to reported.", _TASK_BUCKETS
         )
+        self.workers_slowed = self._counter(
+            "muster_workers_slowed", "Times that a worker was slowed for failing quickly where others do not."
+        )
         self.leases_expired = self._counter("muster_leases_expired", "Tasks whose worker went silent.")
         self.slot_drift = self._counter(
             "muster_slot_drift", "Slots of limits that nobody held any more. A bug, or writes lost in a failover."

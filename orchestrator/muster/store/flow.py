@@ -20,9 +20,14 @@ class Fan(NamedTuple):
     at_once: int
 
 
-def flow_of(tenant: str, blueprint: str, key: str = "", fan: Fan | None = None) -> str:
-    """What a task's flow is besides its tenant's: so all tasks of a flow stand under the same gates."""
+def flow_of(tenant: str, blueprint: str, key: str = "", fan: Fan | None = None, type: str = "") -> str:  # noqa: A002
+    """What a task's flow is besides its tenant's: so all tasks of a flow stand under the same gates.
+
+    *type* is given where its class is not that of its type alone: it has to pass the gate of the type all the same.
+    """
     parts = [f"/b{short_hash(blueprint)}"]
+    if type:
+        parts.append(f"/c{short_hash(type)}")
     if key:
         parts.append(f"/k{_of_tenant(tenant, key)}.{_of_tenant(tenant, group_of(key))}")
     if fan is not None:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Final
 
+from muster.core.status import TaskStatus
 from muster.store.base import Claim, Claimed
 from muster.store.memory.model import WaitLimit
 
@@ -80,6 +81,9 @@ class _Claiming:
             if not part.is_wanted(task):
                 part.timers.pop(WaitLimit(task.id), None)
                 del part.tasks[task.id]
+                continue
+            if part.jobs[task.job].record.pause is not None:
+                task.status = TaskStatus.PARKED
                 continue
             self.claimed.append(part.lease(task, self._claim, self._first + len(self.claimed)))
         queue.served(flow, len(self.claimed) - before)

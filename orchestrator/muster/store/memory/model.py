@@ -1,9 +1,10 @@
 """What the model remembers: jobs, tasks and timers as mutable records."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-from muster.core.ids import JobId, TaskId, task_id
+from muster.core.ids import JobId, TaskId, UnixMs, task_id
 from muster.core.record import JobRecord
 from muster.core.status import TaskStatus
 from muster.store.base import RawEvent
@@ -11,6 +12,14 @@ from muster.store.keys import short_hash
 
 Order: TypeAlias = tuple[int, int, int]
 """When a task became ready, the number of the call that made it so, and the task's place in it."""
+
+
+PAUSED = "~paused"
+"""Who holds the turn of a paused job."""
+
+
+HOLD_MS = 5_000
+"""What a tick handed out comes again after this time if nobody settled it."""
 
 
 @dataclass(slots=True)
@@ -38,8 +47,13 @@ class Job:
     """Name and item of those that nobody waits for yet, oldest first."""
     sent_by: list[str] = field(default_factory=list[str])
     """Tokens of the newest signals."""
+    asked_at: int | None = None
+    """Of the question that it asks people."""
+    changed_at: list[UnixMs] = field(default_factory=list[UnixMs])
+    """Times of that question's changes."""
     committed_by: str = ""
     signalled_by: str = ""
+    resumed_by: str = ""
     watchers: list[str] = field(default_factory=list[str])
     """Replicas told of the job's end; `followers` are told of every change."""
     followers: list[str] = field(default_factory=list[str])
@@ -58,6 +72,8 @@ class Job:
     metadata: dict[str, str] = field(default_factory=dict[str, str])
     expires_at: int | None = None
     meter: str = ""
+    batch: str = ""
+    """The key of the batch it came with."""
     run_ms: int = 0
     """Of all runs of its tasks so far."""
 
@@ -123,6 +139,8 @@ class Task:
     past_workers: tuple[str, ...] = ()
     held: tuple[str, ...] = ()
     """Gates whose slots it holds."""
+    fallback: str = ""
+    """The class to which it moves when it has waited long enough for whom it prefers."""
     events_attempt: int = 0
     next_event: int = 0
     """Of the attempt that told events last."""
@@ -161,6 +179,13 @@ class TaskStart:
 
 
 @dataclass(frozen=True, slots=True)
+class PreferenceEnd:
+    """The task has waited long enough for whom it prefers."""
+
+    task: TaskId
+
+
+@dataclass(frozen=True, slots=True)
 class WaitLimit:
     """A task without a worker has waited too long."""
 
@@ -178,6 +203,20 @@ class WaitEnd:
 @dataclass(frozen=True, slots=True)
 class GraceEnd:
     """A cancelled job's workers had their time."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class Unpark:
+    """Further tasks of a resumed job go back to their queues."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A job must have ended."""
 
     job: JobId
 
@@ -203,23 +242,55 @@ class GateOpens:
     gate: str
 
 
-Timer: TypeAlias = TaskStart | WaitLimit | WaitEnd | GraceEnd | Drop | Delivery | GateOpens
+@dataclass(frozen=True, slots=True)
+class Escalation:
+    """The question of this wave has waited long enough for others to be asked."""
+
+    job: JobId
+    wave: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchCancel:
+    """The jobs of a batch after this line are to be asked to end."""
+
+    batch: str
+    after: int
+
+
+Timer: TypeAlias = (
+    TaskStart
+    | PreferenceEnd
+    | WaitLimit
+    | WaitEnd
+    | GraceEnd
+    | Unpark
+    | Deadline
+    | Drop
+    | Delivery
+    | Escalation
+    | BatchCancel
+    | GateOpens
+)
+
+
+_MEMBERS: Final[Mapping[type, tuple[str, tuple[str, ...]]]] = {
+    TaskStart: ("t", ("task",)),
+    PreferenceEnd: ("p", ("task",)),
+    WaitLimit: ("x", ("task",)),
+    WaitEnd: ("j", ("job", "wave")),
+    GraceEnd: ("c", ("job",)),
+    Unpark: ("u", ("job",)),
+    Deadline: ("e", ("job",)),
+    Drop: ("d", ("job", "low", "high")),
+    Delivery: ("o", ("message",)),
+    Escalation: ("q", ("job", "wave")),
+    BatchCancel: ("b", ("batch", "after")),
+    GateOpens: ("g", ("gate",)),
+}
 
 
 def member_of(timer: Timer) -> str:
     """How a server spells it: those that are due at once fire in this order."""
-    match timer:
-        case TaskStart():
-            return f"t|{timer.task}"
-        case WaitLimit():
-            return f"x|{timer.task}"
-        case WaitEnd():
-            return f"j|{timer.job}|{timer.wave}"
-        case GraceEnd():
-            return f"c|{timer.job}"
-        case Drop():
-            return f"d|{timer.job}|{timer.low}|{timer.high}"
-        case Delivery():
-            return f"o|{timer.message}"
-        case GateOpens():
-            return f"g|{timer.gate}"
+    letter, fields = _MEMBERS[type(timer)]
+    return "|".join([letter, *(str(getattr(timer, name)) for name in fields)])

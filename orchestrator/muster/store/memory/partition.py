@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from muster.core.ids import JobId, TaskId, UnixMs
 from muster.core.limits import TURN_LEASE_MS
@@ -10,7 +11,6 @@ from muster.core.metering import cost_of
 from muster.core.status import JobStatus, TaskStatus
 from muster.store.base import Claim, Claimed, NewTask, RawEvent, Turn
 from muster.store.codec import load_item
-from muster.store.keys import short_hash
 from muster.store.memory import claiming
 from muster.store.memory.gates import LOOK_AGAIN_MS, OPENED_MAX, Gates, Room
 from muster.store.memory.ledger import Ledger
@@ -21,6 +21,7 @@ from muster.store.memory.model import (
     Job,
     Order,
     Outgoing,
+    PreferenceEnd,
     Task,
     TaskStart,
     Timer,
@@ -28,6 +29,9 @@ from muster.store.memory.model import (
     member_of,
 )
 from muster.store.memory.queue import FairQueue
+
+if TYPE_CHECKING:
+    from muster.store.memory.batching import Kept
 
 BAND_OF_PRIORITY_0 = 32
 WAKES_PER_CALL_MAX = 8
@@ -54,6 +58,7 @@ class Partition:
         self.idempotency_keys: dict[str, tuple[JobId, str, int]] = {}
         """To the job, the fingerprint and when it is forgotten."""
         self.counts: Counter[str] = Counter()
+        self.batches: dict[str, Kept] = {}
         self.ledger = Ledger()
         self.gates = Gates(now)
         self.tenant_watchers: dict[str, dict[str, int]] = {}
@@ -128,6 +133,13 @@ class Partition:
             if len(job.history) > HISTORY_KEPT + HISTORY_SLACK:
                 del job.history[:-HISTORY_KEPT]
 
+    def chain(self, job: Job) -> list[Job]:
+        """The job, its child, its child's child and so on, as far as they live."""
+        chain = [job]
+        while (child := chain[-1].child) is not None and (below := self.job(child)) is not None and not below.is_final:
+            chain.append(below)
+        return chain
+
     def leased_tasks(self, job: Job) -> list[Task]:
         return [task for task in self.tasks.values() if task.job == job.id and task.status is TaskStatus.LEASED]
 
@@ -171,8 +183,8 @@ class Partition:
         made: Counter[str] = Counter()
         claimed: list[Claimed] = []
         for place, new in enumerate(new_tasks):
-            cls = short_hash(new.type)
-            self.kinds[cls] = new.type
+            cls = new.queue_class
+            self.kinds.setdefault(cls, new.type)
             task = Task(
                 job.id, new.number, cls, job.flow + new.flow, wave, BAND_OF_PRIORITY_0 - new.priority, new.timeout_ms,
                 new.body, new.rules, order=(self.now(), self._calls, place), ready_at=self.now(),
@@ -183,11 +195,24 @@ class Partition:
             served = claim is not None and cls in claim.classes and len(claimed) < len(claim.seats)
             gates = (*self.gates.of_class(cls), *self.gates.of_flow(task.flow))
             if claim is not None and served and not self.is_ready(cls) and self.gates.passes(gates):
+                self._may_go_to_anybody(task, new)
                 claimed.append(self.lease(task, claim, len(claimed)))
                 self.gates.pass_rates(gates, 1)
             else:
+                self._prefers(task, new)
                 made[cls] += self.enqueue(task)
         return made, tuple(claimed)
+
+    def _may_go_to_anybody(self, task: Task, new: NewTask) -> None:
+        """It found whom it prefers; should it come back, it waits for nobody."""
+        if new.fallback is not None:
+            task.cls = new.fallback[0]
+            self.kinds.setdefault(task.cls, new.type)
+
+    def _prefers(self, task: Task, new: NewTask) -> None:
+        if new.fallback is not None:
+            task.fallback, wait_ms = new.fallback
+            self.timers[PreferenceEnd(task.id)] = self.now() + wait_ms
 
     def queue(self, cls: str) -> FairQueue:
         return self.queues.setdefault(cls, FairQueue(self.gates.cost_of))

@@ -4,11 +4,12 @@ spawn: make a chunk of a wide fan ready before the turn that decided it commits.
 
 KEYS  1 the partition's tag
 ARGV  job, version, turn token, turn ttl ms, wave, #tasks,
-      (number, class, type, body, policy, timeout ms, band, limits, flow)...
+      (number, class, type, body, policy, timeout ms, band, limits, fallback, flow)...
 OUT   {'ok'} | {'stale'}
 TWICE numbers up to the last one made are skipped
 ]]
 -- @include _queue
+-- @include _question
 -- @include _commit
 local jid, version, token, ttl, wave = arg(), arg(), arg(), int(), arg()
 local job = T .. 'j:' .. jid
