@@ -903,6 +903,21 @@ def pauses_on_the_way(machine: StoreMachine) -> None:
     machine.pause(len(machine.jobs) - 1, 0, twice=False)
 
 
+def moves_between_versions(machine: StoreMachine) -> None:
+    """A job that waits, one that has gone on meanwhile, and one that is over."""
+    for kind, late, number in (("human", True, 3), ("human", False, 3), ("final", False, 2)):
+        machine.submit_decided(kind, 0, 1, 0, twice=False)
+        machine.migrate(-1, late, number, twice=True)
+
+
+def signals_early_and_late(machine: StoreMachine) -> None:
+    machine.submit_decided("signal", 0, 1, 0, twice=True)
+    for name in "xxyyx":  # the first one of y is awaited; the last one is one too many
+        machine.send(-1, name, 3, twice=True)
+    machine.submit_decided("final", 0, 1, 0, twice=False)
+    machine.send(-1, "x", 3, twice=False)
+
+
 def tour(machine: StoreMachine) -> None:  # noqa: C901 - a walk has many steps
     """One fixed walk past every operation: what random steps reach is a matter of luck."""
     machine.connect()
@@ -925,8 +940,6 @@ def tour(machine: StoreMachine) -> None:  # noqa: C901 - a walk has many steps
         machine.complete(which, Mode.DELIVER, "worker", fenced=False, failed=False, delay_ms=0, seats=0, twice=False)
         machine.extend(which, 1, 1, HOUR_MS)
     machine.submit_decided("human", 0, 1, 0, twice=True)
-    for late in (True, False):
-        machine.migrate(-1, late, 3, twice=True)
     for _ in range(2):  # the second answer loses
         machine.signal(1, 0, twice=True)
     machine.submit_decided("human", 0, 1, 0, twice=True)
@@ -943,12 +956,8 @@ def tour(machine: StoreMachine) -> None:  # noqa: C901 - a walk has many steps
         machine.a_job_is_cancelled_under_its_worker(which, "final", progress=False)
     machine.cancel(len(machine.jobs) - 1, 0, overdue=False, twice=True)
     steps_on_the_way(machine)
-    machine.submit_decided("signal", 0, 1, 0, twice=True)
-    for name in "xxyyx":  # the first one of y is awaited; the last one is one too many
-        machine.send(-1, name, 3, twice=True)
-    machine.submit_decided("final", 0, 1, 0, twice=False)
-    machine.migrate(-1, False, 2, twice=True)
-    machine.send(-1, "x", 3, twice=False)
+    moves_between_versions(machine)
+    signals_early_and_late(machine)
     machine.submit_decided("child", 0, 1, 0, twice=True)
     machine.tick(twice=False)
     for kind in ("child", "final"):  # the child of the child ends, and each end makes the turn above due

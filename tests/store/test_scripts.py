@@ -106,7 +106,6 @@ async def everything(deployment: Deployment) -> None:
     await store.ask_cancel("w1", ["t"])
     await store.secret("s")
     await store.blueprints.publish("orders", "1", "{}")
-    await store.blueprints.save(HeadChange("orders", 0, "n1", b"{}", {"1:a": b"{}"}), names_max=3)
     await store.claim(0, claim_of(1, replica="r1", register=True))
     for tenant in ("a", "b"):  # two flows, one of them drained: their finish tags are remembered
         await waiting_job(store, 1 if tenant == "b" else 9, tenant)
@@ -168,6 +167,7 @@ async def the_fleet_too(store: Store) -> None:
 
 
 async def tags_and_deletion(store: Store) -> None:
+    await store.blueprints.save(HeadChange("orders", 0, "n1", b"{}", {"1:a": b"{}"}), names_max=3)
     moving = await store.read((await asking_job(store)).record.id)
     assert moving is not None
     await store.blueprints.migrate(Migration(moving, "2:b", "elsewhere", None, "moved"))
