@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import orjson
 from cyclopts import App, Parameter
+from muster_worker.time_limits import deadline_ms_of
 
 from muster.cli.connection import HERE, Server, connect
 from muster.cli.exits import EXIT_OF_STATUS, CommandFailed, Exit
@@ -53,6 +54,10 @@ async def start(
 ) -> int:
     """Start a job and print its id; with --watch, its result."""
     data = read_input(input)
+    try:
+        _ = None if deadline is None else deadline_ms_of(deadline)
+    except ValueError as wrong:
+        raise CommandFailed(f"--deadline: {wrong}", way_out="--deadline 1h", code=Exit.USAGE) from None
     async with connect(server) as client:
         job_id = await client.start(
             name, data, webhook_url=webhook_url, idempotency_key=key, tags=tag, deadline=deadline
