@@ -17,7 +17,17 @@ from muster.cli.ports import first_free_port
 COMMANDS = ["dev", "server", "worker run", "worker ls", "job start", "job ls", "job show", "job watch", "job cancel"]
 COMMANDS += ["job logs", "job list", "job delete", "cost"]
 COMMANDS += ["batch start", "batch status", "batch cancel"]
-COMMANDS += ["approve", "reject", "blueprint ls", "blueprint check", "blueprint graph", "config show", "token new"]
+COMMANDS += [
+    "approval ls",
+    "approval delegate",
+    "approve",
+    "reject",
+    "blueprint ls",
+    "blueprint check",
+    "blueprint graph",
+    "config show",
+    "token new",
+]
 NOBODY = "http://127.0.0.1:9"
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from muster.core.approvals import NO_CHANGES, Answer, Escalation, Question, with_answer, with_escalation
 from muster.core.ids import JobId, UnixMs, new_job_id
 from muster.core.record import Context, JobRecord, Submission, Wait
 from muster.core.status import JobStatus, TaskStatus
@@ -37,7 +38,7 @@ def facts(wait: Wait | None = None, *tasks: StandingTask, **changes: Any) -> Fac
     standing = {name: changes.pop(name) for name in ("turn_at", "turn_held", "timer_at", "grace_until", "live_tasks")
                 if name in changes}  # fmt: skip
     of_record = {name: changes.pop(name) for name in ("status", "cancel_requested", "turn_failures", "error", "details",
-                 "finished_at", "progress", "progress_message", "id") if name in changes}  # fmt: skip
+                 "tally", "finished_at", "progress", "progress_message", "id") if name in changes}  # fmt: skip
     return Facts(Standing(record(wait=wait, **of_record), NOW, tasks=tasks, **standing), **changes)
 
 
@@ -136,6 +137,19 @@ def test_a_question_says_who_can_answer_it_with_what_until_when() -> None:
     assert found.details["decisions"] == ["approved", "rejected"]
     assert found.details["answer"] == f"POST /api/v1/jobs/{JOB}/decision"
     assert only(facts(wait)).until is None
+
+
+def test_a_question_to_named_people_says_who_answered_who_is_missing_and_when_others_are_asked() -> None:
+    steps = (Escalation(1, ("chief",), at(60)), Escalation(2, (), at(7200)))
+    question = Question(("ada", "bob"), quorum=2, escalations=steps)
+    wait = Wait("human", {"approved": "a", "rejected": "b"}, message="Ship it?", question=question)
+    tally = with_answer(NO_CHANGES, Answer("ada", "approved"))
+    found = only(facts(wait, tally=tally))
+    assert found.text.endswith("; answered: ada approved; missing: bob; escalates in 1m00s: chief")
+    assert (found.details["missing"], found.details["escalates_at"]) == (["bob"], "2024-01-15T10:31:00.000Z")
+    assert found.details["answers"] == [{"by": "ada", "decision": "approved", "at": "1970-01-01T00:00:00.000Z"}]
+    later = only(facts(wait, tally=with_escalation(tally)))
+    assert later.text.endswith("; missing: bob, chief; escalates in 2h00m: nobody new, a reminder")
 
 
 def test_a_sleep_says_until_when_and_whether_it_should_be_over() -> None:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from muster_worker.answers import read_answer
+from muster_worker.approvals import ApprovalCalls
 from muster_worker.backoff import Backoff
 from muster_worker.client_blueprints import BlueprintCalls
 from muster_worker.codec import encode
@@ -226,7 +227,7 @@ _STATUS: Final = TypeAdapter(_Status)
 _ITEMS: Final = TypeAdapter(_Items)
 
 
-class Client(BlueprintCalls, ScheduleCalls):
+class Client(ApprovalCalls, BlueprintCalls, ScheduleCalls):
     """Use it with `async with`. All methods raise ClientError or one of its subclasses.
 
     Args:
@@ -421,11 +422,6 @@ class Client(BlueprintCalls, ScheduleCalls):
         """A URL by which somebody without a token fetches an upload or artifact, for two hours."""
         path = f"/api/v1/files/{quote(file_id, safe='')}/signed-url"
         return read_answer(_DOWNLOAD, (await self._transport.request("POST", path)).body).download_url
-
-    async def decide(self, job_id: str, decision: str, *, note: str = "", by: str = "") -> None:
-        """Answer a job that waits for a person. Conflict: it does not, or someone was faster."""
-        body = encode({"decision": decision, "note": note, "by": by})
-        await self._transport.request("POST", f"{_job_path(job_id)}/decision", body=body)
 
     async def start_batch(self, jobs: Sequence[Mapping[str, Any]], *, batch_id: str | None = None) -> StartedBatch:
         """Start up to 1000 jobs, or none where one of them is not valid.

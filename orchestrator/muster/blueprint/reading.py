@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from muster_worker.contracts import TaskContract
 
-from muster.blueprint.answers import Decision, TaskError
+from muster.blueprint.answers import TaskError
+from muster.blueprint.asking_read import ASKING_WORDS, asked_type, faults_of
 from muster.blueprint.scope import MISSING, UNKNOWN, Scope, plain_function
 from muster.blueprint.source import FunctionNode, global_names, node_of
 from muster.blueprint.state import State
@@ -23,20 +24,7 @@ ENDINGS: Final = frozenset({"done", "fail", "quarantine"})
 _WORDS: Final = {"ok": SUCCESS, "error": FAILURE}
 _DECIDING: Final = frozenset({"run", "map", "together", "ask", "wait_for", "sleep", "child", "go"})
 _NO_TARGET: Final = frozenset(
-    {
-        "on",
-        "within",
-        "argument",
-        "timeout",
-        "retries",
-        "priority",
-        "tags",
-        "uploads",
-        "approvers",
-        "quorum",
-        "form",
-        "escalate",
-    }
+    {"on", "within", "argument", "timeout", "retries", "priority", "tags", "uploads", *ASKING_WORDS}
 )
 
 
@@ -209,7 +197,8 @@ class _Reader:
 
     def _typed(self, node: ast.Call, method: str, references: list[Reference]) -> list[Reference]:
         if method == "ask":
-            return [replace(r, given=type(None) if r.label == CANCELLED else Decision) for r in references]
+            self._found.faults += [Fault(node.lineno, *fault) for fault in faults_of(node)]
+            return [replace(r, given=asked_type(node, r.label, self._scope.value)) for r in references]
         if method == "wait_for":
             return [replace(r, given=type(None) if r.label == LATE else UNKNOWN) for r in references]
         given = {SUCCESS: self._result_type(node, method), FAILURE: TaskError, CANCELLED: type(None)}

@@ -2,11 +2,13 @@
 
 from typing import Final
 
-from muster.core.decisions import CANCELLED, LATE
+from muster.core.approvals import Question, choices_of, missing
 from muster.core.ids import UnixMs
 from muster.core.json import JsonObject, JsonValue
+from muster.core.moments import time_text
 from muster.core.record import Wait
 from muster.core.status import JobStatus
+from muster.engine.question_view import escalates_at
 from muster.engine.reasons import Code, Facts, Reason, span
 from muster.engine.why_tasks import task_reasons
 from muster.store.standing import Standing
@@ -120,15 +122,38 @@ def _wait(facts: Facts) -> list[Reason]:
 def _person(facts: Facts, wait: Wait) -> Reason:
     standing = facts.standing
     job, until = standing.record.id, standing.timer_at
-    decisions = sorted(word for word in wait.edges if word not in {LATE, CANCELLED})
+    decisions = sorted(choices_of(wait.edges))
     text = f"it waits for a person to answer {wait.message!r} with {' or '.join(decisions)}" + _left(standing, until)
+    more_text, more = _say(standing, wait.question or Question())
     details: JsonObject = {
         "message": wait.message,
         "decisions": list[JsonValue](decisions),
         "answer": f"POST /api/v1/jobs/{job}/decision",
         "command": f"muster approve {job}",
+        **more,
     }
-    return Reason(Code.PERSON, text, since=standing.record.updated_at, until=until, details=details)
+    return Reason(Code.PERSON, text + more_text, since=standing.record.updated_at, until=until, details=details)
+
+
+def _say(standing: Standing, question: Question) -> tuple[str, JsonObject]:
+    """Who has answered, who has not, and when others are asked."""
+    tally, words = standing.record.tally, ""
+    left, following = missing(question, tally), escalates_at(question, tally)
+    if tally.answers:
+        words += f"; answered: {', '.join(f'{given.who} {given.decision}' for given in tally.answers)}"
+    if left:
+        words += f"; missing: {', '.join(left)}"
+    if following is not None:
+        asked = ", ".join(question.escalations[tally.escalated].approvers) or "nobody new, a reminder"
+        words += f"; escalates in {span(following - standing.now)}: {asked}"
+    details: JsonObject = {
+        "answers": [
+            {"by": given.who, "decision": given.decision, "at": time_text(given.at)} for given in tally.answers
+        ],
+        "missing": list[JsonValue](left),
+        "escalates_at": time_text(following),
+    }
+    return words, details if question.approvers or question.escalations else {}
 
 
 def _timer(facts: Facts, wait: Wait) -> Reason:
