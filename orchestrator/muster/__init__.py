@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from muster.blueprint.planned import cron, every
     from muster.blueprint.state import State, failed, finished
     from muster.core.decisions import Decision as Next
+    from muster.core.join import Join
 
 __all__ = [
     "AT_ONCE",
@@ -23,6 +24,7 @@ __all__ = [
     "Decision",
     "Escalate",
     "Job",
+    "Join",
     "Next",
     "RetryPolicy",
     "State",
@@ -43,6 +45,7 @@ _HOMES: Final = {
     "Decision": ("muster.blueprint.answers", "Decision"),
     "Escalate": ("muster.blueprint.asking", "Escalate"),
     "Job": ("muster.blueprint.job", "Job"),
+    "Join": ("muster.core.join", "Join"),
     "Next": ("muster.core.decisions", "Decision"),
     "State": ("muster.blueprint.state", "State"),
     "TaskError": ("muster.blueprint.answers", "TaskError"),

@@ -33,6 +33,7 @@ def normal(value: Any) -> Any:
                 "escalations": sorted((normal(due) for due in value.escalations), key=str),
                 # Turns that are due together may be numbered either way.
                 "turns": sorted((normal(turn) | {"token": ""} for turn in value.turns), key=str),
+                "dropped": sorted(value.dropped),
             }
         case Turn() | EndedLease():
             return _fields(value)

@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 from muster.core.approvals import NO_CHANGES, Question, Tally
 from muster.core.ids import JobId, UnixMs
+from muster.core.join import ALL, JoinPolicy
 from muster.core.json import JsonObject, JsonValue
 from muster.core.status import JobStatus
 from muster.core.values import quick
@@ -21,7 +22,7 @@ class Wait:
     `first` and `count` are the numbers of its tasks; `target` and `argument` belong to a timer;
     `message`, `deadline_at` and `question` to a question; `child` is the id of the job that was started; `signal`
     names what is waited for until `deadline_at`. Where that is `uploads` the wait is cut into slices: `left_ms` come
-    after this one.
+    after this one. `join` belongs to several tasks.
     """
 
     kind: WaitKind
@@ -37,6 +38,7 @@ class Wait:
     uploads: tuple[str, ...] = ()
     left_ms: int = 0
     question: Question | None = None
+    join: JoinPolicy = ALL
 
 
 @quick

@@ -443,7 +443,7 @@ class RedisStore(JournalCalls, IndexCalls):
         return bool((await self._run("release", self._tag_of(parts[0]), task, attempt, fence))[0] == b"ok")
 
     async def tick(self, partition: int, token_prefix: str) -> Tick:
-        next_due, leases, messages, turns, escalations = await self._run(
+        next_due, leases, messages, turns, dropped, escalations = await self._run(
             "tick", self._tags[partition],
             TICK_LEASES, TICK_TIMERS, TICK_TURNS, token_prefix, TURN_LEASE_MS, TICK_HOLD_MS,
         )  # fmt: skip
@@ -453,6 +453,10 @@ class RedisStore(JournalCalls, IndexCalls):
             leases=tuple(ended_lease(lease) for lease in leases),
             messages=tuple(DueMessage(m[0].decode(), m[1], int(m[2])) for m in messages),
             turns=tuple(turn for turn in read if turn is not None),
+            dropped=tuple(
+                (TaskId(task.decode()), worker.decode())
+                for task, worker in zip(dropped[::2], dropped[1::2], strict=True)
+            ),
             escalations=tuple(DueEscalation(JobId(job.decode()), int(wave)) for job, wave in escalations),
         )
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import assert_never
 
-from muster.core.ids import task_id
+from muster.core.ids import TaskId, task_id
 from muster.core.status import TaskStatus
 from muster.core.timeouts import Timeout
 from muster.store.approvals import DueEscalation
@@ -31,16 +31,17 @@ def tick(part: Partition, token_prefix: str) -> Tick:
     made: Counter[str] = Counter()
     order = part.next_order()
     messages: list[DueMessage] = []
+    dropped: list[tuple[TaskId, str]] = []
     escalations: list[DueEscalation] = []
     for timer in part.due(part.timers.items())[:TIMERS_MAX]:
         if isinstance(timer, Escalation):
             escalations += _escalated(part, timer)
         else:
-            fire(part, timer, order, made, messages)
+            fire(part, timer, order, made, messages, dropped)
     leases = _ended_leases(part)
     turns = _due_turns(part, token_prefix)
     part.wake_all(made)
-    return Tick(_next_due_ms(part), leases, tuple(messages), turns, tuple(escalations))
+    return Tick(_next_due_ms(part), leases, tuple(messages), turns, tuple(dropped), tuple(escalations))
 
 
 def _ended_leases(part: Partition) -> tuple[EndedLease, ...]:
@@ -85,7 +86,14 @@ def _waited_too_long(part: Partition, task: Task) -> None:
     task.claimed_at = task.must_end_at = task.lease_ends_at = part.now()
 
 
-def fire(part: Partition, timer: Timer, order: Order, made: Counter[str], messages: list[DueMessage]) -> None:
+def fire(
+    part: Partition,
+    timer: Timer,
+    order: Order,
+    made: Counter[str],
+    messages: list[DueMessage],
+    dropped: list[tuple[TaskId, str]],
+) -> None:
     if part.timers.pop(timer, None) is None:  # one that was due with it has ended it
         return
     match timer:
@@ -106,7 +114,7 @@ def fire(part: Partition, timer: Timer, order: Order, made: Counter[str], messag
             if job is not None and not job.is_final and job.record.cancel_requested and job.child is None:
                 part.make_due(job)
         case Drop():
-            _drop(part, timer)
+            dropped += _drop(part, timer)
         case Delivery():
             outgoing = part.outbox[timer.message]
             part.send_later(timer.message, HOLD_MS)
@@ -127,14 +135,23 @@ def _escalated(part: Partition, timer: Escalation) -> list[DueEscalation]:
     return [DueEscalation(timer.job, timer.wave)]
 
 
-def _drop(part: Partition, drop: Drop) -> None:
+def _drop(part: Partition, drop: Drop) -> list[tuple[TaskId, str]]:
+    """What was taken from workers."""
+    job, taken = part.job(drop.job), list[tuple[TaskId, str]]()
     chunk_end = min(drop.low + DROPS_MAX, drop.high)
     for number in range(drop.low, chunk_end):
         task = part.tasks.get(task_id(drop.job, number))
-        if task is not None:
-            part.forget(task)
+        if task is None:
+            continue
+        if task.status is TaskStatus.LEASED and task.worker:
+            taken.append((task.id, task.worker))
+            if job is not None and not job.is_final and job.history:
+                text = f'{{"e":"task_dropped","n":{number},"a":{task.attempt},"w":"{task.worker}"}}'
+                part.note(job, text)
+        part.forget(task)
     if chunk_end < drop.high:
         part.timers[Drop(drop.job, chunk_end, drop.high)] = part.now()
+    return taken
 
 
 def _due_turns(part: Partition, token_prefix: str) -> tuple[Turn, ...]:

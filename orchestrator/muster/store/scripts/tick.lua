@@ -4,7 +4,7 @@ tick: fire what is due. Ended leases and messages are handed to the caller, who 
 
 KEYS  1 the partition's tag
 ARGV  leases max, timers max, turns max, turn token prefix, turn ttl ms, hold ms (before an ended lease or message comes again)
-OUT   {next due ms from now or '', leases, messages, turns, escalations}
+OUT   {next due ms from now or '', leases, messages, turns, dropped (task, worker)..., escalations}
       lease: {task, attempt, fence, worker or '', patient, limit that passed or '', losses, failures, policy, claimed ms
       ago, counts by code, first failure ms ago, ms until schedule_to_close or ''}
       message: {id, body, tries}; turn: {job, token, header, items}; escalation: {job, wave}
@@ -12,7 +12,7 @@ TWICE what the first call handed out is held back, the rest is as at first
 ]]
 -- @include _queue
 local leases_max, timers_max, turns_max, prefix, ttl, hold = int(), int(), int(), arg(), int(), int()
-local leases, messages, turns, ready, escalations = {}, {}, {}, {}, {}
+local leases, messages, turns, ready, dropped, escalations = {}, {}, {}, {}, {}, {}
 
 local fire = {
   t = function(member, tid)
@@ -63,7 +63,15 @@ local fire = {
     call('ZREM', T .. 'tm', member)
     local jid, from, to = string.match(rest, '^([^|]+)|(%d+)|(%d+)$')
     local last = math.min(tonumber(from) + 100, tonumber(to))
-    for number = tonumber(from), last - 1 do drop_task(jid, tostring(number)) end
+    local tells = call('HGET', T .. 'j:' .. jid, 'fin') == '0' and call('EXISTS', T .. 'h:' .. jid) == 1
+    for number = tonumber(from), last - 1 do
+      local worker, attempt = drop_task(jid, tostring(number))
+      if worker then
+        dropped[#dropped + 1] = jid .. '.' .. number
+        dropped[#dropped + 1] = worker
+        if tells then note(jid, '{"e":"task_dropped","n":' .. number .. ',"a":' .. attempt .. ',"w":"' .. worker .. '"}') end
+      end
+    end
     if last < tonumber(to) then call('ZADD', T .. 'tm', now, 'd|' .. jid .. '|' .. last .. '|' .. to) end
   end,
   e = function(member, rest)
@@ -128,4 +136,4 @@ for _, name in ipairs({ 'L', 'tm', 'D' }) do
   local head = call('ZRANGE', T .. name, 0, 0, 'WITHSCORES')
   if head[2] and (not next_due or tonumber(head[2]) < next_due) then next_due = tonumber(head[2]) end
 end
-return { next_due and tostring(math.max(0, next_due - now)) or '', leases, messages, turns, escalations }
+return { next_due and tostring(math.max(0, next_due - now)) or '', leases, messages, turns, dropped, escalations }
