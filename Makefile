@@ -11,7 +11,7 @@ SERVER := $(VENV)/.server-installed
 DEV    := $(VENV)/.dev-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check fmt fmt-check lint types arch docs bench bench-files bench-logs chaos sweep fuzz conformance-server clean
+.PHONY: help setup demo dev test check fmt fmt-check lint types arch docs bench bench-batches bench-files bench-logs chaos sweep fuzz conformance-server clean
 .PHONY: test-core test-store test-e2e
 
 help: ## Show this.
@@ -68,10 +68,14 @@ docs: $(DEV) ## Write the pages drawn from code, check that all agree with it, a
 	$(PY) docs/generate.py
 	$(PYTEST) tests/docs
 
-bench: $(DEV) ## Measure everything on this machine: steps, files, logs. The parts: bench-files, bench-logs.
+bench: $(DEV) ## Measure everything on this machine: steps, files, logs. The parts: bench-batches, bench-files, bench-logs.
 	$(PY) -m tests.benchmarks.run
 	$(PY) -m tests.benchmarks.files
 	$(PY) -m tests.benchmarks.logs
+	$(PY) -m tests.benchmarks.batches
+
+bench-batches: $(DEV) ## Measure jobs taken per second, one by one and as a stream. JOBS=100000 chooses the batch.
+	$(PY) -m tests.benchmarks.batches $(if $(JOBS),--jobs $(JOBS))
 
 bench-files: $(DEV) ## Measure a large file to the server and back. MIB=1024 chooses its size.
 	$(PY) -m tests.benchmarks.files $(if $(MIB),--mib $(MIB))

@@ -16,6 +16,8 @@ class ErrorCode(StrEnum):
     NOT_FOUND = "not_found"
     JOB_NOT_FOUND = "job_not_found"
     BATCH_NOT_FOUND = "batch_not_found"
+    BATCH_CLOSED = "batch_closed"
+    BATCH_FULL = "batch_full"
     TASK_NOT_FOUND = "task_not_found"
     WORKER_NOT_FOUND = "worker_not_found"
     BLUEPRINT_NOT_FOUND = "blueprint_not_found"
@@ -29,6 +31,8 @@ class ErrorCode(StrEnum):
     TASK_NOT_HELD = "task_not_held"
     JOB_FINAL = "job_final"
     JOB_RUNNING = "job_running"
+    JOB_CANCELLING = "job_cancelling"
+    JOB_NOT_PAUSED = "job_not_paused"
     NOT_WAITING_FOR_DECISION = "not_waiting_for_decision"
     UNKNOWN_DECISION = "unknown_decision"
     FORM_INVALID = "form_invalid"
@@ -74,6 +78,8 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.NOT_FOUND: 404,
     ErrorCode.JOB_NOT_FOUND: 404,
     ErrorCode.BATCH_NOT_FOUND: 404,
+    ErrorCode.BATCH_CLOSED: 409,
+    ErrorCode.BATCH_FULL: 413,
     ErrorCode.TASK_NOT_FOUND: 404,
     ErrorCode.WORKER_NOT_FOUND: 404,
     ErrorCode.BLUEPRINT_NOT_FOUND: 404,
@@ -87,6 +93,8 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.TASK_NOT_HELD: 409,
     ErrorCode.JOB_FINAL: 409,
     ErrorCode.JOB_RUNNING: 409,
+    ErrorCode.JOB_CANCELLING: 409,
+    ErrorCode.JOB_NOT_PAUSED: 409,
     ErrorCode.NOT_WAITING_FOR_DECISION: 409,
     ErrorCode.UNKNOWN_DECISION: 400,
     ErrorCode.FORM_INVALID: 400,

@@ -6,25 +6,32 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from muster.blueprint.registry import Registry
 from muster.core.graph import Edge, Graph
 from muster.core.ids import JobId, UnixMs, new_job_id, split_task_id, task_id
+from muster.core.matching import Offer
 from muster.core.record import Context, JobRecord, Submission, Wait
 from muster.core.status import JobStatus
 from muster.engine.approval_tokens import ApprovalTokens
 from muster.engine.approvals import Caller, Given, Look, Standing
+from muster.engine.bulk import Bulk
 from muster.engine.connections import Connections
 from muster.engine.demand import TaskDemand
 from muster.engine.figures import Figures
 from muster.engine.files import Files
+from muster.engine.jobs import Jobs
 from muster.engine.journal import EventsReply, EventsReport, LogEntry, LogPage, Steps, StepView
 from muster.engine.live import CaughtUp, JobChanged, Page
 from muster.engine.live_events import JobEnded, LiveEvent
+from muster.engine.migrations import Order as MigrationOrder
+from muster.engine.migrations import Page as MigrationPage
+from muster.engine.operations import Operations
+from muster.engine.pausing import Pausing
 from muster.engine.planning import Planning
 from muster.engine.reasons import Code, Explanation, Reason
-from muster.engine.settings import FileSettings
+from muster.engine.settings import EngineSettings, FileSettings
 from muster.engine.story import Place
 from muster.engine.versions import Versions
 from muster.engine.views import (
@@ -112,6 +119,10 @@ def blueprints() -> FakeBlueprints:
     )
 
 
+def _no_hint(_job: JobId, _delay_ms: int) -> None:
+    """Nobody ticks here."""
+
+
 async def _nothing_to_prune() -> int:
     return 0
 
@@ -156,13 +167,17 @@ class FakeEngine:
         self.files = Files(store, FileSettings(Path("/nonexistent")), b"secret")
         self.figures = Figures(store, _nothing_to_prune, asyncio.ensure_future)
         self.connections = Connections(store, Registry(), (), self.submit, self.tagged)
+        pausing = Pausing(store, cast("Any", self), cast("Any", None), cast("Any", None), _no_hint, history=False)
+        self.operations = Operations(pausing)  # of a store without jobs; tests/operations ask it of one with
         self.approvals = FakeApprovals(self)
+        self.bulk = Bulk(store, cast("Jobs", None), EngineSettings("fake"), lambda _job, _delay_ms: None)
         self.planning = Planning(store, self.connections, lambda: NOW)
         self.records: dict[str, JobRecord] = {}
         self.orders: list[JobOrder] = []
         self.keys: dict[tuple[str, str], JobId] = {}
         self.fleet: dict[str, WorkerView] = {}
         self.descriptions: list[WorkerDescription] = []
+        self.worker_orders: list[tuple[str, str, int | None]] = []
         self.patches: list[WorkerPatch] = []
         self.signs: list[LeaseSign] = []
         self.queue: list[Lease] = []
@@ -335,7 +350,13 @@ class FakeEngine:
         reason = Reason(Code.CHILD, "it waits", since=NOW, details={"child_id": "c"}, reasons=(below,))
         return Explanation(await self.job(tenant, job_id), NOW, (reason,))
 
-    async def wanted(self) -> tuple[TaskDemand, ...]:
+    async def order(self, worker_id: str, order: str, slots: int | None = None) -> WorkerView:
+        if worker_id not in self.fleet:
+            raise MusterError(ErrorCode.WORKER_NOT_FOUND, "it is not registered")
+        self.worker_orders.append((worker_id, order, slots))
+        return replace(self.fleet[worker_id], order="" if order == "resume" else order, ordered_slots=slots)
+
+    async def wanted(self, having: Offer | None = None) -> tuple[TaskDemand, ...]:
         self._check()
         return (TaskDemand("image.resize", queued=5, running=2, workers=2, slots=6, wanted_workers=3),)
 
@@ -576,6 +597,9 @@ class FakeEngine:
     async def detach_socket(self, worker_id: str, socket: CommandSocket) -> None:
         if self.sockets.get(worker_id) is socket:
             del self.sockets[worker_id]
+
+    async def migrate(self, name: str, order: MigrationOrder, cursor: str | None = None) -> MigrationPage:
+        raise NotImplementedError
 
     async def ready(self) -> bool:
         self._check()

@@ -34,3 +34,12 @@ def test_the_benchmark_of_logs_runs_and_loses_no_line() -> None:
     assert done.returncode == 0, done.stderr
     assert "lines lost without a word: 0" in done.stdout
     assert "20 sockets" in done.stdout
+
+
+def test_the_benchmark_of_batches_runs() -> None:
+    few = ["--jobs", "200", "--singles", "10", "--rounds", "1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.batches", *few], cwd=ROOT, capture_output=True, text=True, timeout=50
+    )
+    assert done.returncode == 0, done.stderr
+    assert "batch / single" in done.stdout

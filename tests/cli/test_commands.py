@@ -220,6 +220,11 @@ def test_a_new_token_comes_with_the_lines_that_let_a_server_know_it(
     assert token not in printed.err
 
 
+def test_the_token_of_an_operator_comes_with_the_line_that_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["token", "new", "--client", "ops", "--operator", "-o", "json"]) == 0
+    assert tomllib.loads(json.loads(capsys.readouterr().out)["toml"])["ops"]["operator"] is True
+
+
 def test_two_new_tokens_differ(capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
         assert run(["token", "new", "--client", "shop", "-o", "json"]) == 0

@@ -85,6 +85,7 @@ async def test_nothing_is_started_where_one_job_is_not_valid(
         {"jobs": [member(tags=["x"] * 8)]},
         {"jobs": [member()] * 1001},
         {"id": "", "jobs": [member()]},
+        {"order": "sequence", "jobs": [member()]},
         {"id": "x" * 129, "jobs": [member()]},
         {"id": 5, "jobs": [member()]},
     ],

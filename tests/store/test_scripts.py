@@ -12,8 +12,9 @@ from muster.core.metering import COST_KEPT_MS, DURATIONS_KEPT_MS, METER_FIELDS_M
 from muster.core.record import Submission
 from muster.core.status import JobStatus
 from muster.store.base import Claimed, Committed, Completed, Message, Mode, Refusal, Refused, Stepped, Store, Turn
+from muster.store.batch_records import BatchLine, NewBatch
 from muster.store.blueprint_records import HeadChange, Migration
-from muster.store.connection_records import Slot
+from muster.store.connection_records import Backfill, Pause, Slot
 from muster.store.journal import Known, Line, Meta, NotedLine, Step, TaskEvents
 from muster.store.keys import SLOTS, crc16, global_tag, partition_tags, short_hash
 from muster.store.redis import RedisStore
@@ -116,7 +117,11 @@ async def everything(deployment: Deployment) -> None:
     await store.connections.save("acme", "gone", b"{}", "n2", is_new=True, most=3)
     await store.connections.delete("acme", "gone")
     await store.connections.lead("r1", HOUR_MS)
-    await store.connections.note_slots("r1", {"acme/kept": Slot("0 * * * * UTC", UnixMs(3_600_000), "run", "a job")})
+    slot = Slot("0 * * * * UTC", UnixMs(3_600_000), "run", "a job")
+    await store.connections.note_slots("r1", {"acme/kept": slot}, (), [("acme/kept", slot)])
+    await store.connections.pause("acme/kept", Pause(True, UnixMs(1), "acme"))
+    await store.connections.backfill("acme/kept", Backfill("f", UnixMs(1), UnixMs(2), UnixMs(0), 1, False, "acme"))
+    await some_batch(store)
     await store.read_log(job_of(three), 1, "r1")
     await store.read_live(job_of(three), Known(), "r1")
     await files_too(store, three)
@@ -135,8 +140,16 @@ async def everything(deployment: Deployment) -> None:
     await store.read(asking.record.id, "r1", changes=True)
     await store.jobs("a", None, 10)
     await tags_and_deletion(store)
+    await the_fleet_too(store)
     await store.workers()
     await store.claim(0, claim_of(1, replica="r1", classes=("idle",), register=True))
+
+
+async def the_fleet_too(store: Store) -> None:
+    await store.fleet.define("odd", "{}", 0, 10)
+    await store.fleet.idle()
+    await store.fleet.retire("odd")
+    await store.fleet.instruct("w1", {"order": "drain"})
 
 
 async def tags_and_deletion(store: Store) -> None:
@@ -166,6 +179,12 @@ async def files_too(store: Store, three: Claimed) -> None:
     await store.files.attach(job_of(three), own, 2)
 
 
+async def some_batch(store: Store) -> None:
+    batch = NewBatch("k" * 16, "acme", "b")
+    await store.batches.add(0, batch, [BatchLine(line, "p", new_job()) for line in (1, 2)])
+    await store.batches.cancel(0, batch.key)
+
+
 async def test_every_script_was_exercised(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: set[str] = set()
     run = RedisStore._run
@@ -190,7 +209,7 @@ async def test_every_kind_of_key_is_in_the_table_and_carries_the_tag(deployment:
     seen = {kind.pattern.partition(":")[0] for kind in kinds}
     assert seen >= {"j", "h", "jt", "t", "q", "f", "V", "vt", "cls", "n", "L", "D", "tm", "ob", "k", "xr", "xf", "meta"}
     assert seen >= {"fa", "tw", "up", "fq", "bp", "w", "wc", "ws", "wt", "lg", "sp", "md", "sb", "xl", "xt", "co", "du"}
-    assert seen >= {"bh", "bv", "bj"}
+    assert seen >= {"sn", "sz", "sf", "ba", "bm", "bq", "bl", "bh", "bv", "bj"}
 
 
 async def test_user_strings_never_appear_in_a_key(deployment: Deployment) -> None:

@@ -10,6 +10,7 @@ from muster.core.ids import split_task_id
 from muster.core.status import JobStatus
 from muster.store.keys import KEY_KINDS, version_hash
 
+from tests.support.batches import wrong_batches
 from tests.support.dump import Dump, Entry
 
 UNPROMPTED = {JobStatus.WAITING_FOR_HUMAN, JobStatus.WAITING}
@@ -23,6 +24,7 @@ def violations(dump: Dump) -> list[str]:
         *scan.unexplained_keys(),
         *scan.jobs_in_the_wrong_place(),
         *scan.stuck_jobs(),
+        *scan.deadlines_without_a_timer(),
         *scan.lost_children(),
         *scan.tasks_in_the_wrong_place(),
         *scan.dangling_members(),
@@ -30,6 +32,7 @@ def violations(dump: Dump) -> list[str]:
         *scan.wrong_counts(),
         *scan.wrong_questions(),
         *scan.wrong_lifetimes(),
+        *wrong_batches(scan.jobs, dump),
     ]
 
 
@@ -57,11 +60,20 @@ class Scan:
 
     @cached_property
     def turns(self) -> dict[str, float]:
-        return dict(self.dump.value("D"))
+        first = {job: 0.0 for _, entry in self.dump.of("bq:") for job in entry.value}
+        return {**{job: at for job, at in first.items() if self.awaits_first_turn(job)}, **dict(self.dump.value("D"))}
+
+    def awaits_first_turn(self, job: str) -> bool:
+        """Of a batch; who was cancelled or deleted meanwhile is passed over when its turn comes."""
+        fields = self.jobs.get(job, {})
+        return fields.get("fin") == "0" and fields.get("tl") == ""
 
     @cached_property
     def leases(self) -> dict[str, float]:
         return dict(self.dump.value("L"))
+
+    def is_paused(self, job: str) -> bool:
+        return "pz" in self.jobs.get(job, {})
 
     def is_final(self, job: str) -> bool:
         return self.jobs.get(job, {}).get("fin") == "1"
@@ -77,7 +89,12 @@ class Scan:
     def jobs_in_the_wrong_place(self) -> Iterator[str]:
         for job, fields in self.jobs.items():
             decided_upon = job in self.turns
-            if self.is_final(job):
+            if self.is_paused(job) != (fields["st"] == "paused") or self.is_paused(job) != (fields["tl"] == "~paused"):
+                yield f"job {job} is {fields['st']}, its turn held by {fields['tl']!r}, its pause {fields.get('pz')!r}"
+            elif self.is_paused(job):
+                if decided_upon or self.is_final(job):
+                    yield f"paused job {job} is decided upon, or over"
+            elif self.is_final(job):
                 if decided_upon or fields["tl"]:
                     yield f"final job {job} still has a turn"
                 if not JobStatus(fields["st"]).is_final:
@@ -87,10 +104,19 @@ class Scan:
             elif int(fields["need"]) <= 0 and not decided_upon and fields["cx"] != "1":
                 yield f"job {job} needs nothing more, yet no turn is due"
 
+    def deadlines_without_a_timer(self) -> Iterator[str]:
+        """Until its deadline has made somebody ask for its end, a live job's timer is there."""
+        for job, fields in self.jobs.items():
+            timed = f"e|{job}" in self.timers
+            if not self.is_final(job) and timed != ("dl" in fields) and fields["cx"] != "1":
+                yield f"job {job} has a deadline: {'dl' in fields}, and a timer of it: {timed}"
+
     def stuck_jobs(self) -> Iterator[str]:
-        """A waiting job has something to wait for."""
+        """A waiting job has something to wait for; a paused one waits to be resumed."""
         for job, fields in self.jobs.items():
             if self.is_final(job) or job in self.turns:
+                continue
+            if self.is_paused(job):
                 continue
             if self.live_child(job):
                 continue
@@ -128,14 +154,17 @@ class Scan:
                 *("G" for _ in [0] if f"t|{task}" in self.timers),
                 *("L" for _ in [0] if task in self.leases),
                 *("R" for tasks in self.flows.values() if task in tasks),
+                *("P" for _ in [0] if number in self.dump.value(f"pk:{job}") or self.drop_of_parked(task)),
             ]
             if places != [fields["st"]]:
                 yield f"task {task} is {fields['st']}, but found in {places}"
-            limited = "ce" in fields or ("ss" in fields and fields["st"] == "R")
+            limited = "ce" in fields or ("ss" in fields and fields["st"] in "RP")
             if (f"x|{task}" in self.timers) != (limited and fields["st"] != "L"):
                 yield f"task {task} is {fields['st']}, and the timer of its limits is {f'x|{task}' in self.timers}"
             if fields["st"] == "R" and task not in self.flows.get((fields["q"], fields["fl"]), {}):
                 yield f"ready task {task} is in another flow than its own"
+            if fields["st"] == "R" and "gq" in fields and f"p|{task}" not in self.timers:
+                yield f"ready task {task} would wait for ever for whom it prefers"
             listed = number in self.dump.value(f"jt:{job}") or number == self.jobs.get(job, {}).get("cur")
             if not listed and not self.drop_is_due(task):
                 yield f"task {task} is not listed by its job"
@@ -143,6 +172,10 @@ class Scan:
                 yield f"task {task} has no job"
             elif self.is_final(job) and not self.drop_is_due(task):
                 yield f"task {task} outlives its job"
+
+    def drop_of_parked(self, task: str) -> bool:
+        """A parked task of a job that is over waits for nothing but its end."""
+        return self.tasks[task]["st"] == "P" and self.is_final(task.partition(".")[0]) and self.drop_is_due(task)
 
     def dangling_members(self) -> Iterator[str]:
         yield from (f"lease of {task}, which is none" for task in self.leases if task not in self.tasks)
@@ -155,6 +188,11 @@ class Scan:
             yield from (f"flow {flow} of {cls} is empty" for flow in entry.value if (cls, flow) not in self.flows)
         for timer in self.timers:
             yield from self._dangling_timer(timer)
+        for job, entry in self.dump.of("pk:"):
+            parked = (self.tasks.get(f"{job}.{number}", {}).get("st") for number in entry.value)
+            yield from (f"job {job} parks a task that is {status}" for status in parked if status != "P")
+            if not self.is_paused(job) and f"u|{job}" not in self.timers:
+                yield f"job {job} is not paused, and its parked tasks never come back"
         for message, _ in self.dump.of("ob:"):
             if f"o|{message}" not in self.timers:
                 yield f"message {message} would never be sent"
@@ -181,7 +219,7 @@ class Scan:
             yield f"timer {timer} is of no task"
         if kind == "o" and f"ob:{about}" not in self.dump.entries:
             yield f"timer {timer} sends no message"
-        if kind in "jc" and self._is_over(about[:36]):
+        if kind in "jce" and self._is_over(about[:36]):
             yield f"timer {timer} is of no live job"
 
     def wrong_questions(self) -> Iterator[str]:
@@ -195,14 +233,14 @@ class Scan:
             mark = fields.get("ask", "")
             if mark and (job, fields["fl"]) not in listed:
                 yield f"the question of job {job} is not listed"
-            if mark and mark not in {"-", f"e|{job}|{fields['wv']}"}:
+            if mark and mark not in {"-", f"q|{job}|{fields['wv']}"}:
                 yield f"job {job} escalates another question than its own: {mark}"
             if "qs" in fields and not mark:
                 yield f"job {job} keeps answers to no question"
             if mark not in {"", "-"} and mark not in self.timers and int(fields["need"]) > 0:
                 yield f"the question of job {job} never escalates"
         for timer in self.timers:
-            if timer.startswith("e|") and self.jobs.get(timer[2:38], {}).get("ask") != timer:
+            if timer.startswith("q|") and self.jobs.get(timer[2:38], {}).get("ask") != timer:
                 yield f"timer {timer} escalates nothing"
 
     # What is counted twice agrees
@@ -238,7 +276,7 @@ class Scan:
 
     def wrong_lifetimes(self) -> Iterator[str]:
         """Nothing of a live job expires, everything of a final one does."""
-        for prefix in ("j:", "i:", "e:", "h:", "jt:", "fa:", "lg:", "sp:", "md:", "sb:"):
+        for prefix in ("j:", "i:", "e:", "h:", "jt:", "fa:", "lg:", "sp:", "md:", "sb:", "pk:"):
             for job, entry in self.dump.of(prefix):
                 yield from self._wrong_lifetime(prefix, job, entry)
         for prefix in ("t:", "q:", "f:", "ob:", "xr:", "xl:", "bj:", "xa:"):

@@ -17,16 +17,21 @@ from pydantic_core import to_jsonable_python
 from muster_worker.answers import read_answer
 from muster_worker.approvals import ApprovalCalls
 from muster_worker.backoff import Backoff
+from muster_worker.batch_client import BatchCalls
 from muster_worker.client_blueprints import BlueprintCalls
+from muster_worker.client_fleet import FleetCalls
 from muster_worker.codec import encode
+from muster_worker.durations import Duration
 from muster_worker.errors import Unreachable
 from muster_worker.file_transfer import fetch_file, send_file
 from muster_worker.files import Artifact, UploadedFile
+from muster_worker.job_operations import JobOperations, Paused
 from muster_worker.live_stream import follow_events
 from muster_worker.log_stream import JobStep, JobSteps, LogLine, LogPage, follow
 from muster_worker.reasons import TaskDemand, Wanted, Why
 from muster_worker.schedule_client import ScheduleCalls
 from muster_worker.settings import addresses, token_from
+from muster_worker.time_limits import deadline_ms_of
 from muster_worker.transport import Answer, Transport
 
 WAIT_S_MAX: Final = 30.0
@@ -72,6 +77,7 @@ class JobState(BaseModel):
     progress: float | None = None
     progress_message: str | None = None
     waiting_for: WaitingFor | None = None
+    paused: Paused | None = None
     cancel_requested: bool = False
     retry_count: int = 0
     version: int = 0
@@ -82,6 +88,7 @@ class JobState(BaseModel):
     tags: list[str] = []
     parent_id: str | None = None
     cost_micros: int = 0
+    deadline_at: datetime | None = None
     created_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -136,6 +143,11 @@ class BatchState(BaseModel):
     def is_final(self) -> bool:
         """All jobs are over."""
         return all(status in FINAL_STATUSES for status in self.counts)
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing will happen to it any more: all jobs are over, and of a stream all lines have come."""
+        return self.is_final and getattr(self, "state", None) in {None, "finished"}
 
 
 class StartedBatch(BaseModel):
@@ -227,7 +239,7 @@ _STATUS: Final = TypeAdapter(_Status)
 _ITEMS: Final = TypeAdapter(_Items)
 
 
-class Client(ApprovalCalls, BlueprintCalls, ScheduleCalls):
+class Client(ApprovalCalls, BatchCalls, BlueprintCalls, FleetCalls, JobOperations[JobState], ScheduleCalls):
     """Use it with `async with`. All methods raise ClientError or one of its subclasses.
 
     Args:
@@ -236,6 +248,7 @@ class Client(ApprovalCalls, BlueprintCalls, ScheduleCalls):
     """
 
     def __init__(self, url: str | Sequence[str] | None = None, token: str | None = None) -> None:
+        JobOperations.__init__(self, _JOB)
         headers = {
             "X-Client-Token": token_from(token, "MUSTER_CLIENT_TOKEN"),
             "Content-Type": "application/json",
@@ -259,6 +272,7 @@ class Client(ApprovalCalls, BlueprintCalls, ScheduleCalls):
         webhook_url: str | None = None,
         idempotency_key: str | None = None,
         tags: Sequence[str] = (),
+        deadline: Duration | None = None,
     ) -> str:
         """Start a job and return its id.
 
@@ -268,8 +282,10 @@ class Client(ApprovalCalls, BlueprintCalls, ScheduleCalls):
             webhook_url: told when the job ends.
             idempotency_key: the same key with the same input returns the same job.
             tags: words by which the job can be found, 8 at most.
+            deadline: it fails where it has not ended so long from now; None: as its blueprint says.
         """
-        answer = await self._post_job(blueprint, input, webhook_url, idempotency_key, tags, wait_s=0)
+        deadline_ms = None if deadline is None else deadline_ms_of(deadline)
+        answer = await self._post_job(blueprint, input, webhook_url, idempotency_key, tags, deadline_ms, wait_s=0)
         return read_answer(_STARTED, answer.body).job_id
 
     async def run(
@@ -489,11 +505,6 @@ class Client(ApprovalCalls, BlueprintCalls, ScheduleCalls):
         answer = await self._transport.request("POST", f"{_connection_path(name)}/run", headers=headers)
         return read_answer(_STARTED, answer.body).job_id
 
-    async def graph(self, name: str, format: str = "dot") -> str:  # noqa: A002 - as the route calls it
-        """`dot`, `mermaid` or `json`."""
-        path = f"/api/v1/blueprints/{quote(name, safe='')}/graph?{urlencode({'format': format})}"
-        return (await self._get(path)).body.decode()
-
     async def _post_job(
         self,
         blueprint: str,
@@ -501,6 +512,7 @@ class Client(ApprovalCalls, BlueprintCalls, ScheduleCalls):
         webhook_url: str | None,
         key: str | None,
         tags: Sequence[str],
+        deadline_ms: int | None = None,
         *,
         wait_s: float,
     ) -> Answer:
@@ -513,6 +525,8 @@ class Client(ApprovalCalls, BlueprintCalls, ScheduleCalls):
             order["webhook_url"] = webhook_url
         if tags:
             order["tags"] = list(tags)
+        if deadline_ms is not None:
+            order["deadline_seconds"] = deadline_ms / 1000
         endpoint = quote(blueprint.strip("/")) if "/" in blueprint else f"jobs/{quote(blueprint, safe='')}"
         return await self._transport.request(
             "POST",

@@ -12,7 +12,7 @@ from muster.api.call import EDGE, Call, Edge, Envelope
 from muster.api.client_socket import close_client_sockets
 from muster.api.middleware import ROUTE, explain_errors, name_request, observe_request, share_with_origins
 from muster.api.openapi import Reference
-from muster.api.operations import INVALID, Auth, Operation, Router
+from muster.api.operations import INVALID, NDJSON, Auth, Operation, Router
 from muster.api.ports import Engine
 from muster.api.routes import OPERATIONS
 from muster.api.socket import close_sockets
@@ -80,7 +80,7 @@ async def _answer(call: Call) -> web.StreamResponse:
         _authenticate(call)
     if operation.guard is not None:
         operation.guard(call)
-    if operation.body is not None:
+    if operation.body is not None and not (operation.takes_lines and call.request.content_type == NDJSON):
         await _read_body(call)
     _refuse_impossible_ids(call)
     return await operation.handler(call)

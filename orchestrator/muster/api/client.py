@@ -56,6 +56,7 @@ async def create_job(call: Call) -> web.Response:
             trace=_trace(call.request),
             idempotency_key=_idempotency_key(call.request),
             tags=tuple(body.tags),
+            deadline_ms=None if body.deadline_seconds is None else round(body.deadline_seconds * 1000),
             wait_ms=wait_seconds * 1000,
         )
     )
@@ -63,7 +64,7 @@ async def create_job(call: Call) -> web.Response:
     if wait_seconds:
         headers["Preference-Applied"] = f"wait={wait_seconds}"
     if submitted.record is not None and submitted.record.status.is_final:
-        return json_answer(_shown(call, submitted.record), headers=headers)
+        return json_answer(await shown_job(call, submitted.record), headers=headers)
     return json_answer({"status": "accepted", "job_id": submitted.job_id}, status=202, headers=headers)
 
 
@@ -76,7 +77,7 @@ async def get_job(call: Call) -> web.Response:
     else:
         timeout_ms = round(seconds("wait", wait, maximum=WAIT_SECONDS_MAX) * 1000)
         record = await call.engine.wait(call.tenant, job_id, timeout_ms=timeout_ms, since=since_version)
-    return json_answer(_shown(call, record))
+    return json_answer(await shown_job(call, record))
 
 
 async def list_jobs(call: Call) -> web.Response:
@@ -92,7 +93,7 @@ async def list_jobs(call: Call) -> web.Response:
         page = await call.engine.tagged(call.tenant, tag, limit=size, cursor=cursor)
     else:
         page = await call.engine.jobs(call.tenant, limit=size, cursor=cursor, statuses=statuses, blueprint=blueprint)
-    return json_answer({"items": [_shown(call, record) for record in page.items], "next": page.next})
+    return json_answer({"items": [await shown_job(call, record) for record in page.items], "next": page.next})
 
 
 async def delete_job(call: Call) -> web.Response:
@@ -156,9 +157,9 @@ def _blueprint_at(call: Call) -> Blueprint | None:
     return call.engine.blueprints.by_endpoint(call.path["api_version"], call.path["endpoint"])
 
 
-def _shown(call: Call, record: JobRecord) -> dict[str, object]:
+async def shown_job(call: Call, record: JobRecord) -> dict[str, object]:
     wait = record.context.wait
-    if record.status is not JobStatus.WAITING_FOR_HUMAN or wait is None or wait.kind != "human":
+    if record.resting is not JobStatus.WAITING_FOR_HUMAN or wait is None or wait.kind != "human":
         return job_object(record)
     view = view_of(call, record)
     return job_object(record, {"approval_token": view.token, **view.members()})

@@ -6,7 +6,7 @@ Requests are checked by these models. Answers are written by `wire.py`; tests ho
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-from muster_worker.wire import LeasedTask, Result, Wire
+from muster_worker.wire import LeasedTask, Number, Result, Wire
 from pydantic import (
     AfterValidator,
     AwareDatetime,
@@ -25,6 +25,7 @@ from muster.core.limits import TAG_CHARACTERS_MAX, TAGS_MAX
 URL_CHARACTERS_MAX: Final = 2048
 BATCH_ID_CHARACTERS_MAX: Final = 128
 BATCH_JOBS_MAX: Final = 1000
+DEADLINE_SECONDS_MAX: Final = 366 * 86_400
 _FLAT: Final = ("status", "data", "error")
 
 
@@ -57,6 +58,12 @@ class CreateJob(Request):
         HttpUrlText | None, Field(description="Told by POST when the job ended.", examples=["https://example.org/hook"])
     ] = None
     tags: Annotated[list[TagText], Field(max_length=TAGS_MAX, description="Words by which the job can be found.")] = []
+    deadline_seconds: Annotated[
+        Annotated[Number, Field(ge=0.001, le=DEADLINE_SECONDS_MAX)] | None,
+        Field(
+            description="The job fails where it has not ended by then; null: as its blueprint says.", examples=[3600]
+        ),
+    ] = None
 
 
 class BatchJob(Request):
@@ -76,6 +83,10 @@ class StartBatch(Request):
         Annotated[StrictStr, Field(min_length=1, max_length=BATCH_ID_CHARACTERS_MAX)] | None,
         Field(description="Names the batch; sent again with it, no job is started twice. Made up if not given."),
     ] = None
+    order: Annotated[
+        Literal["parallel"],
+        Field(description="They run side by side. For one after the other start a job of the blueprint `sequence`."),
+    ] = "parallel"
     jobs: Annotated[list[BatchJob], Field(min_length=1, max_length=BATCH_JOBS_MAX)]
 
 
@@ -158,6 +169,16 @@ class Waiting(Answer):
     escalates_at: Annotated[AwareDatetime | None, Field(description="When the next ones are asked.")] = None
 
 
+class Held(Answer):
+    """Who paused the job, since when and why; `by_job`: the job above it that was meant."""
+
+    at: AwareDatetime
+    by: str
+    reason: str
+    status: Annotated[str, Field(description="Where it stood, and stands again when it is resumed.")]
+    by_job: str | None
+
+
 class Job(Answer):
     id: str
     job_id: str
@@ -193,7 +214,9 @@ class Job(Answer):
     progress: float | None
     progress_message: str | None
     cancel_requested: bool
+    deadline_at: Annotated[AwareDatetime | None, Field(description="Where it has not ended by then it fails.")]
     waiting_for: Waiting | None
+    paused: Held | None
     created_at: AwareDatetime
     started_at: AwareDatetime | None
     finished_at: AwareDatetime | None
@@ -347,6 +370,9 @@ class TaskDemand(Answer):
     workers: int
     slots: int
     wanted_workers: int
+    needs: Annotated[
+        list[tuple[str, str, list[str]]], Field(description="Where these tasks ask more than their type.")
+    ] = []
 
 
 class Wanted(Answer):
@@ -396,6 +422,22 @@ class BatchStarted(Answer):
     jobs: Annotated[list[str], Field(description="Their ids, in the order they were given.")]
 
 
+class RefusedLine(Answer):
+    line: int
+    code: str
+    detail: str
+
+
+class BatchLoaded(Answer):
+    """What became of a stream of lines."""
+
+    batch_id: str
+    accepted: int
+    already_there: Annotated[int, Field(description="Lines that were taken when the same batch was sent before.")]
+    refused: int
+    errors: Annotated[list[RefusedLine], Field(description="The first 1000 of them.")]
+
+
 class BatchMember(Answer):
     job_id: str
     status: str
@@ -406,7 +448,15 @@ class BatchState(Answer):
     total: int
     counts: Annotated[dict[str, int], Field(description="By status, those that occur.")]
     cost_micros: int
-    jobs: Annotated[list[BatchMember], Field(description="In the order of their creation.")]
+    jobs: Annotated[
+        list[BatchMember], Field(description="In the order of their creation; none of a stream: see its `results`.")
+    ]
+    live: Annotated[int | None, Field(description="Of a stream: jobs that are not over.")] = None
+    state: Annotated[Literal["open", "running", "cancelling", "finished"] | None, Field(description="Of a stream.")] = (
+        None
+    )
+    created_at: AwareDatetime | None = None
+    finished_at: Annotated[AwareDatetime | None, Field(description="When its last job was over.")] = None
 
 
 class BatchCancelled(Answer):

@@ -9,7 +9,7 @@ import orjson
 from muster.api.auth import CLIENT_HEADER, WORKER_HEADER
 from muster.api.model_schemas import REF, ModelSchemas
 from muster.api.models import CreateJob, Problem
-from muster.api.operations import INVALID, JSON, Answer, Auth, Operation, Tag, reason
+from muster.api.operations import INVALID, JSON, NDJSON, Answer, Auth, Operation, Tag, reason
 from muster.api.ports import Blueprint, Blueprints
 from muster.api.problems import MEDIA_TYPE
 from muster.api.schema_words import as_3_0
@@ -144,7 +144,10 @@ def _described(operation: Operation, models: ModelSchemas) -> dict[str, Any]:
         row["parameters"] = parameters
     if operation.body is not None:
         schema = models.body(operation.body)
-        row["requestBody"] = {"required": _has_required(operation), "content": {JSON: {"schema": schema}}}
+        content: dict[str, Any] = {JSON: {"schema": schema}}
+        if operation.takes_lines:
+            content[NDJSON] = {"schema": {"type": "string", "description": "An object a line, as one of `jobs`."}}
+        row["requestBody"] = {"required": _has_required(operation), "content": content}
     elif operation.documents:
         row["requestBody"] = {"required": True, "content": {kind: {"schema": {}} for kind in operation.documents}}
     elif operation.takes_form:

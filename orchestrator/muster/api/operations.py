@@ -20,6 +20,7 @@ Handler: TypeAlias = "Callable[[Call], Awaitable[web.StreamResponse]]"
 Guard: TypeAlias = "Callable[[Call], None]"
 Schema: TypeAlias = Mapping[str, Any]
 
+NDJSON: Final = "application/x-ndjson"
 JSON: Final = "application/json"
 INVALID: Final = frozenset({ErrorCode.INVALID_BODY, ErrorCode.INVALID_PARAMETER, ErrorCode.INVALID_INPUT})
 """Well-formed but wrong, as opposed to MALFORMED_JSON."""
@@ -106,6 +107,8 @@ class Operation:
     """Media types of a body that the handler reads as a whole by itself."""
     takes_file: bool = False
     """The body is a file, which the handler reads piece by piece."""
+    takes_lines: bool = False
+    """The body may also be NDJSON, which the handler reads line by line."""
     takes_form: bool = False
     """The file is the part `file` of a form, and nothing else will do."""
     form: type[BaseModel] | None = None

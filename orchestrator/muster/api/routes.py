@@ -12,6 +12,7 @@ from muster.api import approval_models as am
 from muster.api import (
     approval_page,
     approvals,
+    batch_stream,
     batches,
     client,
     client_socket,
@@ -21,6 +22,7 @@ from muster.api import (
     events,
     files,
     health,
+    job_operations,
     live,
     log_socket,
     logs,
@@ -33,9 +35,11 @@ from muster.api import (
 )
 from muster.api import connection_models as cm
 from muster.api import models as m
+from muster.api import operation_models as om
 from muster.api import schedule_models as sm
 from muster.api.blueprint_routes import BLUEPRINT_OPERATIONS
-from muster.api.operations import KIBIBYTE, Answer, Auth, Operation, Tag
+from muster.api.fleet_routes import FLEET_OPERATIONS
+from muster.api.operations import KIBIBYTE, NDJSON, Answer, Auth, Operation, Tag
 from muster.api.parameters import seconds_parameter, text_parameter, whole_parameter
 from muster.errors import ErrorCode as E
 
@@ -135,6 +139,12 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
               (Answer(204, "Gone: the job, its logs, steps, history and artifacts."),), Auth.CLIENT, errors=_JOB),
     Operation("POST", "/api/v1/jobs/{job_id}/cancel", client.cancel_job, "Cancel a job", Tag.JOBS,
               (Answer(200, "On its way.", m.CancelAnswer),), Auth.CLIENT, errors=(E.JOB_FINAL, *_JOB)),
+    Operation("POST", "/api/v1/jobs/{job_id}/pause", job_operations.pause_job, "Pause a job", Tag.JOBS,
+              (Answer(200, "Paused, with the jobs below it that it waits for.", m.Job),), Auth.CLIENT,
+              body=om.PauseJob, body_bytes_max=16 * KIBIBYTE, errors=(E.JOB_FINAL, E.JOB_CANCELLING, *_JOB)),
+    Operation("POST", "/api/v1/jobs/{job_id}/resume", job_operations.resume_job, "Resume a paused job", Tag.JOBS,
+              (Answer(200, "It goes on.", m.Job),), Auth.CLIENT, body=om.ResumeJob, body_bytes_max=16 * KIBIBYTE,
+              errors=(E.JOB_FINAL, E.JOB_NOT_PAUSED, *_JOB)),
     Operation("POST", "/api/v1/jobs/{job_id}/decision", approvals.decide, "Answer a job's question, as its owner",
               Tag.APPROVALS, (Answer(200, "Taken.", am.Decided),), Auth.CLIENT, body=am.Decide,
               body_bytes_max=64 * KIBIBYTE, errors=_DECISION),
@@ -197,12 +207,23 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
               (Answer(200, "Steps of the newest attempts, and the job's metadata.", m.JobSteps),), Auth.CLIENT,
               errors=_JOB),
     Operation("POST", "/api/v1/batches", batches.start_batch, "Start many jobs", Tag.BATCHES,
-              (Answer(201, "All are stored and started.", m.BatchStarted),), Auth.CLIENT, body=m.StartBatch,
-              errors=(E.BLUEPRINT_NOT_FOUND, E.INVALID_INPUT, E.IDEMPOTENCY_CONFLICT, E.STORE_FULL, E.SHUTTING_DOWN,
+              (Answer(201, "All are stored and started; of NDJSON, what became of the lines.",
+                      m.BatchStarted | m.BatchLoaded),), Auth.CLIENT, body=m.StartBatch, takes_lines=True,
+              parameters=(text_parameter("id", "Of NDJSON: names the batch, as the member `id`."),
+                          text_parameter("blueprint", "Of NDJSON: of lines that name none."),
+                          text_parameter("webhook_url", "Of NDJSON: told by POST, once, when the last job is over.")),
+              errors=(E.WEBHOOK_URL_REFUSED, E.INVALID_PARAMETER, E.BATCH_FULL,
+                      E.BLUEPRINT_NOT_FOUND, E.INVALID_INPUT, E.IDEMPOTENCY_CONFLICT, E.STORE_FULL, E.SHUTTING_DOWN,
                       *_STORE)),
     Operation("GET", "/api/v1/batches/{batch_id}", batches.get_batch, "Where a batch stands", Tag.BATCHES,
               (Answer(200, "Its jobs, oldest first; those that have expired are not counted.", m.BatchState),),
               Auth.CLIENT, errors=_BATCH),
+    Operation("GET", "/api/v1/batches/{batch_id}/results", batch_stream.stream_results, "The results of a batch",
+              Tag.BATCHES, (Answer(200, "An object a line, in the order of the batch's lines.", media_type=NDJSON,
+                                   example='{"line":1,"job_id":"018f…","status":"finished","result":{}}\n'),),
+              Auth.CLIENT, errors=(E.INVALID_PARAMETER, *_BATCH), head=False,
+              parameters=(text_parameter("status", "Only jobs of these statuses, separated by commas."),
+                          whole_parameter("after", "Only lines after this one."))),
     Operation("POST", "/api/v1/batches/{batch_id}/cancel", batches.cancel_batch, "Cancel a batch", Tag.BATCHES,
               (Answer(200, "On its way.", m.BatchCancelled),), Auth.CLIENT, errors=_BATCH),
     Operation("GET", "/api/v1/blueprints", client.list_blueprints, "What can be started", Tag.BLUEPRINTS,
@@ -213,6 +234,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
               Auth.CLIENT, parameters=(_FORMAT, text_parameter("version", "Of this version, or number.")),
               errors=(E.BLUEPRINT_NOT_FOUND, E.VERSION_NOT_FOUND, E.INVALID_PARAMETER)),
     *BLUEPRINT_OPERATIONS,
+    *FLEET_OPERATIONS,
     Operation("GET", "/api/v1/webhooks/secret", client.get_webhook_secret, "The secret of one's webhooks", Tag.JOBS,
               (Answer(200, "Verify the `webhook-signature` of deliveries with it.", m.WebhookSecret,
                       example={"secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}),), Auth.CLIENT),
@@ -225,7 +247,10 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
               (Answer(200, "All active workers.", list[m.Worker]),), Auth.CLIENT, errors=_STORE),
     Operation("GET", "/api/v1/fleet/wanted", why.get_wanted, "How many workers there should be, by task", Tag.FLEET,
               (Answer(200, "All task types; with `task` only `{\"value\": n}` of that one.", m.Wanted),), Auth.CLIENT,
-              errors=_STORE, parameters=(text_parameter("task", "Only the wanted workers of this task type."),)),
+              errors=(E.INVALID_PARAMETER, *_STORE),
+              parameters=(text_parameter("task", "Only the wanted workers of this task type."),
+                          text_parameter("labels", "Only for tasks with needs that a worker of these labels meets."),
+                          text_parameter("resources", "As labels: what such a worker has, `memory=8GB,gpu=1`."))),
     Operation("GET", "/api/v1/dashboard", client.get_dashboard, "Counts of the fleet", Tag.FLEET,
               (Answer(200, "Counts, no names.", m.DashboardAnswer),), Auth.CLIENT, errors=_STORE),
 

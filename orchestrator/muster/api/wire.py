@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from muster_worker.needs import InvalidNeeds
 from muster_worker.wire import ErrorReport, Heartbeat, Registration, Result
 
 from muster.core.approvals import choices_of
@@ -10,9 +11,11 @@ from muster.core.decisions import FAILURE, REQUEUE
 from muster.core.file_record import FileRecord, job_of_artifact
 from muster.core.ids import task_id
 from muster.core.moments import time_text as time_text
-from muster.core.record import JobRecord, Wait
+from muster.core.record import JobRecord, Pause, Wait
+from muster.core.reputation import delay_ms
 from muster.core.status import JobStatus
 from muster.core.tags import batch_of
+from muster.engine.offers import check_offer
 from muster.engine.views import (
     Dashboard,
     HistoryEvent,
@@ -24,6 +27,7 @@ from muster.engine.views import (
     WorkerPatch,
     WorkerView,
 )
+from muster.errors import ErrorCode, MusterError
 
 IGNORED: Final = "ignored"
 DEFAULT_ERROR_CODE: Final = "TRANSIENT_ERROR"
@@ -35,6 +39,9 @@ _FACTS: Final = (
     "installed_software",
     "installed_models",
     "runtimes",
+    "labels",
+    "hot_cache",
+    "hot_skills",
 )
 
 
@@ -88,7 +95,9 @@ def job_object(record: JobRecord, question: Mapping[str, Any] | None = None) -> 
         "progress": record.progress,
         "progress_message": record.progress_message,
         "cancel_requested": record.cancel_requested,
+        "deadline_at": time_text(record.deadline_at),
         "waiting_for": None if wait is None else _waiting(wait, question),
+        "paused": None if record.pause is None else _held(record.pause),
         "created_at": time_text(record.created_at),
         "started_at": time_text(record.started_at),
         "finished_at": time_text(record.finished_at),
@@ -128,6 +137,10 @@ def worker_object(worker: WorkerView) -> dict[str, Any]:
         "registered_at": time_text(worker.registered_at),
         "last_seen_at": time_text(worker.last_seen_at),
         "protocol": worker.protocol,
+        "labels": worker.labels,
+        "order": worker.order,
+        "ordered_slots": worker.ordered_slots,
+        "slowed_tasks": {kind: delay_ms(int(record[0])) / 1000 for kind, record in worker.slowed.items()},
     }
 
 
@@ -191,6 +204,7 @@ def task_report(message: Result) -> TaskReport:
 def description(message: Registration) -> WorkerDescription:
     sent = message.model_fields_set
     facts: Mapping[str, Any] = {name: getattr(message, name) for name in _FACTS if name in sent}
+    _check(facts, message.resources)
     return WorkerDescription(
         worker_id=message.worker_id,
         supported_tasks=tuple(dict.fromkeys(message.supported_tasks)),
@@ -201,7 +215,17 @@ def description(message: Registration) -> WorkerDescription:
     )
 
 
+def _check(facts: Mapping[str, Any], resources: Mapping[str, Any]) -> None:
+    try:
+        check_offer(facts, resources)
+    except InvalidNeeds as error:
+        raise MusterError(
+            ErrorCode.INVALID_BODY, f"{error}.", hint="docs/guides/fleet.md lists what is read."
+        ) from error
+
+
 def worker_patch(message: Heartbeat) -> WorkerPatch:
+    _check({}, message.resources or {})
     return WorkerPatch(
         status=message.status,
         load=None if message.load is None else float(message.load),
@@ -210,6 +234,8 @@ def worker_patch(message: Heartbeat) -> WorkerPatch:
         max_concurrent_tasks=message.max_concurrent_tasks,
         cost_per_second=None if message.cost_per_second is None else float(message.cost_per_second),
         resources=message.resources,
+        labels=message.labels,
+        hot_cache=None if message.hot_cache is None else tuple(message.hot_cache),
     )
 
 
@@ -225,6 +251,16 @@ def lease_signs(message: Heartbeat) -> tuple[LeaseSign, ...]:
         )
         for lease in message.leases or ()
     )
+
+
+def _held(pause: Pause) -> dict[str, Any]:
+    return {
+        "at": time_text(pause.at),
+        "by": pause.by,
+        "reason": pause.reason,
+        "status": pause.status.value,
+        "by_job": pause.above or None,
+    }
 
 
 def _waiting(wait: Wait, question: Mapping[str, Any] | None) -> dict[str, Any]:

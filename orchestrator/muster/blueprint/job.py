@@ -8,14 +8,17 @@ from typing import Any, Final, Generic, Protocol, Unpack, cast, overload
 
 from muster_worker.contracts import Call, TaskContract
 from muster_worker.durations import Duration, parse_duration_ms
+from muster_worker.needs import Where
 from muster_worker.retry_policy import RetryPolicy
-from muster_worker.time_limits import Limits, TimeLimits
+from muster_worker.task_options import TaskOptions
+from muster_worker.time_limits import TimeLimits
 from pydantic_core import to_jsonable_python
 from typing_extensions import TypeVar
 
 from muster.blueprint.answers import Decision, TaskError
 from muster.blueprint.asking import Escalate, Form, question_of
 from muster.blueprint.facts import JobFacts
+from muster.blueprint.placement import placement_of
 from muster.blueprint.state import Owner, State
 from muster.core.decisions import (
     CANCELLED,
@@ -131,7 +134,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next:
         """Have a worker do one task; *ok* gets its result.
 
@@ -139,10 +142,10 @@ class Job(Generic[InT, DataT]):
         quarantined, by the error's code. *cancelled* is entered when the task was cancelled; without it the job ends as
         cancelled. *on* maps further outcomes that the worker may report to their states. *timeout* and
         *retries* are the contract's where not given, then the server's. *priority* is -31 to 32, higher goes first.
-        *limits* are `retry`, `schedule_to_start`, `schedule_to_close` and `heartbeat` (docs/guides/failures.md), the
-        contract's where not given.
+        *options* are `retry`, `schedule_to_start`, `schedule_to_close` and `heartbeat` (docs/guides/failures.md), and
+        `needs`, `max_cost`, `prefer` and `choose` (docs/guides/fleet.md): the contract's where not given.
         """
-        spec = _spec(contract, value, timeout, retries, priority, **limits)
+        spec = _spec(contract, value, timeout, retries, priority, **options)
         return Run(spec, self._edges(ok, error, cancelled, on))
 
     @overload
@@ -158,7 +161,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def map(
@@ -173,7 +176,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def map(
@@ -188,7 +191,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     def map(
         self,
@@ -202,7 +205,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next:
         """Have workers do the same task on every value at once; *ok* gets the list of results in that order.
 
@@ -210,7 +213,7 @@ class Job(Generic[InT, DataT]):
         and `Join.tolerate(n)` a list in which a TaskError stands for each task that failed. At most 10,000 values.
         """
         some = islice(values, FAN_WIDTH_MAX + 1)  # a million of them would block the server before they are refused
-        specs = tuple(_spec(contract, value, timeout, retries, priority, **limits) for value in some)
+        specs = tuple(_spec(contract, value, timeout, retries, priority, **options) for value in some)
         return self._fan(specs, ok, error, cancelled, join)
 
     @overload
@@ -224,7 +227,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -238,7 +241,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -253,7 +256,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -269,7 +272,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -283,7 +286,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -298,7 +301,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -314,7 +317,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -331,7 +334,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -342,7 +345,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -353,7 +356,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     def together(
         self,
@@ -363,14 +366,14 @@ class Job(Generic[InT, DataT]):
         cancelled: State[None] | None = None,
         join: JoinPolicy = ALL,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next:
         """Have workers do different tasks at once (`contract.call(value)` each); *ok* gets the tuple of results.
 
         *join* is as in `map`; `Join.any()` and `Join.first(k)` are for tasks with the same type of result. Where it
         depends on which of them is first how the job goes on, that is `race`.
         """
-        specs = tuple(_spec(call.contract, call.value, None, None, priority, **limits) for call in calls)
+        specs = tuple(_spec(call.contract, call.value, None, None, priority, **options) for call in calls)
         return self._fan(specs, ok, error, cancelled, join)
 
     @overload
@@ -593,6 +596,7 @@ def _spec(
     schedule_to_start: Duration | None = None,
     schedule_to_close: Duration | None = None,
     heartbeat: Duration | None = None,
+    **where: Unpack[Where],
 ) -> TaskSpec:
     if not PRIORITY_MIN <= priority <= PRIORITY_MAX:
         raise ValueError(f"priority {priority} is not between {PRIORITY_MIN} and {PRIORITY_MAX}")
@@ -600,16 +604,16 @@ def _spec(
         raise ValueError(f"retries must be 0 or more, not {retries}")
     given = TimeLimits.of(timeout, schedule_to_start, schedule_to_close, heartbeat)
     if isinstance(contract, str):
-        name, dumped = contract, _json(value)
+        name, dumped, own = contract, _json(value), Where()
     else:
-        name, dumped = contract.name, contract.dump_input(value)
+        name, dumped, own = contract.name, contract.dump_input(value), contract.where
         given = given.over(contract.limits)
         if retries is None:
             retries = contract.retries if retry is None or retry.retries is None else retry.retries
         retry = contract.retry if retry is None else retry
     return TaskSpec(
         name, dumped, given.timeout_ms, retries, priority, retry, given.schedule_to_start_ms,
-        given.schedule_to_close_ms, given.heartbeat_ms,
+        given.schedule_to_close_ms, given.heartbeat_ms, placement_of({**own, **where}),
     )  # fmt: skip
 
 

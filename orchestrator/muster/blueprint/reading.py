@@ -32,22 +32,11 @@ _JOINS: Final[tuple[tuple[Any, JoinPolicy], ...]] = (
 )
 """Makers of policies, and one of the kind each makes."""
 _DECIDING: Final = frozenset({"run", "map", "together", "ask", "wait_for", "sleep", "child", "go"})
-_NO_TARGET: Final = frozenset(
-    {
-        "on",
-        "within",
-        "argument",
-        "timeout",
-        "retries",
-        "priority",
-        "tags",
-        "uploads",
-        "join",
-        "undo",
-        "spread",
-        *ASKING_WORDS,
-    }
-)
+_OF_WORKERS: Final = frozenset({"needs", "max_cost", "prefer", "choose"})
+_NO_TARGET: Final = _OF_WORKERS | {
+    "on", "within", "argument", "timeout", "retries", "priority", "tags", "uploads", "join", "undo", "spread",
+    *ASKING_WORDS,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

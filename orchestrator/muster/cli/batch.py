@@ -1,6 +1,8 @@
 """The commands `muster batch …`."""
 
+import asyncio
 import sys
+from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +18,11 @@ app = App(name="batch", help="Start many jobs together, look at and cancel them.
 BatchName = Annotated[str, Parameter(help="The batch's id.")]
 
 
+STREAMED_ABOVE = 1000
+"""A file with more lines is sent as a stream."""
+WATCH_EVERY_S = 1.0
+
+
 @app.command
 async def start(
     file: Annotated[str, Parameter(help="One JSON object a line: blueprint, initial_data, tags. `-`: standard input.")],
@@ -24,11 +31,21 @@ async def start(
     id: Annotated[  # noqa: A002 -- the word people type
         str | None, Parameter(help="Names the batch; the same id with the same jobs starts none of them twice.")
     ] = None,
+    stream: Annotated[
+        bool,
+        Parameter(negative="", help="Line by line: valid ones are taken, the others told. So above 1000 lines."),
+    ] = False,
+    blueprint: Annotated[str | None, Parameter(help="Of lines that name none; a stream only.")] = None,
+    webhook: Annotated[str | None, Parameter(help="Told once, when the last job is over; a stream only.")] = None,
     output: Format = "table",
     server: Server = HERE,
-) -> None:
-    """Start the jobs of a file, all or none, and print the batch's id."""
+) -> int:
+    """Start the jobs of a file and print the batch's id: up to 1000 all or none, more as a stream."""
+    if stream or blueprint or webhook:
+        return await _load(file, id, blueprint, webhook, output, server)
     jobs = read_members(file)
+    if len(jobs) > STREAMED_ABOVE:
+        return await _load(jobs, id, None, None, output, server)
     async with connect(server) as client:
         started = await client.start_batch(jobs, batch_id=id)
     if output == "json":
@@ -36,6 +53,63 @@ async def start(
     else:
         print(started.batch_id)
         hint(f"{len(started.jobs)} jobs; try: muster batch status {started.batch_id}")
+    return Exit.DONE
+
+
+async def _load(
+    jobs: str | list[dict[str, Any]],
+    batch_id: str | None,
+    blueprint: str | None,
+    webhook: str | None,
+    output: Format,
+    server: Server,
+) -> int:
+    given: Any = read_members(jobs) if jobs == "-" else jobs
+    async with connect(server) as client:
+        loaded = await client.load_batch(given, batch_id=batch_id, blueprint=blueprint, webhook_url=webhook)
+    if output == "json":
+        print_json(loaded.model_dump(mode="json"))
+        return Exit.FAILED if loaded.refused else Exit.DONE
+    print(loaded.batch_id)
+    for error in loaded.errors[:20]:
+        hint(f"line {error.line}: {error.code}: {error.detail}")
+    hint(f"{loaded.accepted} jobs made, {loaded.already_there} there before, {loaded.refused} lines refused")
+    hint(f"try: muster batch watch {loaded.batch_id}")
+    return Exit.FAILED if loaded.refused else Exit.DONE
+
+
+@app.command
+async def watch(batch: BatchName, /, *, server: Server = HERE) -> int:
+    """Show how far a batch is, until its last job is over; fails where one of them did not finish."""
+    told = ""
+    async with connect(server) as client:
+        while True:
+            found = await client.batch(batch)
+            counted = ", ".join(f"{count} {status}" for status, count in sorted(found.counts.items()))
+            if counted != told:
+                print(f"{found.total} jobs: {counted}", flush=True)
+                told = counted
+            if found.is_over:
+                return Exit.DONE if set(found.counts) <= {"finished"} else Exit.FAILED
+            await asyncio.sleep(WATCH_EVERY_S)
+
+
+@app.command
+async def results(
+    batch: BatchName,
+    /,
+    *,
+    failed: Annotated[bool, Parameter(negative="", help="Only those that failed or were put aside.")] = False,
+    status: Annotated[str | None, Parameter(help="Only of these statuses, separated by commas.")] = None,
+    server: Server = HERE,
+) -> None:
+    """Print the results of a streamed batch, one JSON object a line, in the order of its lines."""
+    words = ["failed", "quarantined"] if failed else [] if status is None else status.split(",")
+    async with connect(server) as client:
+        async with aclosing(client.batch_results(batch, status=words)) as found:
+            async for result in found:
+                sys.stdout.buffer.write(orjson.dumps(result.model_dump(mode="json")) + b"\n")
+        sys.stdout.flush()
 
 
 @app.command

@@ -44,6 +44,9 @@ async def start(
     key: Annotated[str | None, Parameter(help="Idempotency key: the same key starts one job only.")] = None,
     webhook_url: Annotated[str | None, Parameter(help="Called when the job is final.")] = None,
     tag: Annotated[tuple[str, ...], Parameter(negative="", help="A word to find it by; may be given 8 times.")] = (),
+    deadline: Annotated[
+        str | None, Parameter(help="It fails where it has not ended so long from now: 90s, 1h, 2d.")
+    ] = None,
     timeout: Timeout = None,
     output: Format = "table",
     server: Server = HERE,
@@ -51,7 +54,9 @@ async def start(
     """Start a job and print its id; with --watch, its result."""
     data = read_input(input)
     async with connect(server) as client:
-        job_id = await client.start(name, data, webhook_url=webhook_url, idempotency_key=key, tags=tag)
+        job_id = await client.start(
+            name, data, webhook_url=webhook_url, idempotency_key=key, tags=tag, deadline=deadline
+        )
         remember_job(job_id)
         if watch:
             hint(f"job {job_id}")
@@ -170,6 +175,8 @@ async def signal(
 
 
 app.command("muster.cli.why:why", name="why", help="Say why a job is not running now.")
+app.command("muster.cli.job_operations:pause", name="pause", help="Hold a job until it is resumed.")
+app.command("muster.cli.job_operations:resume", name="resume", help="Let go of a paused job.")
 
 
 def read_input(text: str) -> dict[str, Any]:

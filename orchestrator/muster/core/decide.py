@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from muster.core import events as ev
 from muster.core.advance import NO_REASON, End, Enter, Move, go, without_child
@@ -32,6 +32,9 @@ from muster.core.status import JobStatus
 from muster.core.transitions import JOB_MOVES, JobEvent
 from muster.core.values import changed, quick
 
+JOB_DEADLINE: Final = "job_deadline"
+"""The code of a job that was ended by its deadline."""
+
 
 @quick
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class Draft:
     state: str
     context: Context
     first_task: int
+    overdue: bool = False
+    """The job's deadline has passed: it may clean up, and then it has failed."""
     events: tuple[ev.Event, ...] = ()
 
 
@@ -51,6 +56,7 @@ class ChildStart:
     child: Child
     version: str
     state: str
+    deadline_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +87,15 @@ class Rest:
     events: tuple[ev.Event, ...] = field(default=())
 
 
-def begin(record: JobRecord) -> Draft:
-    """The draft a turn starts from. Numbers that a dead turn spawned are never used again."""
-    return Draft(record.state, record.context, max(record.next_task, record.spawned_to))
+def begin(record: JobRecord, worker: str = "") -> Draft:
+    """The draft a turn starts from. Numbers that a dead turn spawned are never used again.
+
+    *worker* did the task that led to it.
+    """
+    context = record.context
+    if worker not in {"", context.last_worker}:
+        context = changed(context, last_worker=worker)
+    return Draft(record.state, context, max(record.next_task, record.spawned_to), record.deadline_passed)
 
 
 def enter(draft: Draft, move: Enter) -> Draft:
@@ -105,11 +117,18 @@ def _merged(results: Mapping[str, JsonValue], more: Mapping[str, JsonValue]) -> 
 
 def finish(draft: Draft, end: End) -> Rest:
     """The job's last commit."""
+    if draft.overdue and end.status is not JobStatus.QUARANTINED:
+        end = _too_late(end)
     results = _merged(draft.context.results, end.merge)
     if isinstance(end.result, Mapping):
         results = _merged(results, end.result)
     context = Context(
-        wait=None, argument=None, data=draft.context.data, results=results, transitions=draft.context.transitions
+        wait=None,
+        argument=None,
+        data=draft.context.data,
+        results=results,
+        transitions=draft.context.transitions,
+        last_worker=draft.context.last_worker,
     )
     event = ev.event(f"job_{end.status}", state=end.state, details={"error": end.error} if end.error else None)
     return Rest(
@@ -119,6 +138,13 @@ def finish(draft: Draft, end: End) -> Rest:
         result=end.result,
         error=end.error,
         details=end.details,
+    )
+
+
+def _too_late(end: End) -> End:
+    said = f", and then: {end.error}" if end.status is JobStatus.FAILED and end.error else ""
+    return End(
+        JobStatus.FAILED, end.state, error=f"its deadline passed{said}", details={"code": JOB_DEADLINE}, merge=end.merge
     )
 
 

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from muster_worker.needs import Rule
 from muster_worker.retry_policy import RetryPolicy
 
 from muster.core.ids import JobId
 from muster.core.join import ALL, JoinPolicy
 from muster.core.json import JsonObject, JsonValue
+from muster.core.matching import Choice
 from muster.core.values import quick
 
 if TYPE_CHECKING:
@@ -28,6 +30,16 @@ Edges: TypeAlias = Mapping[str, str]
 """Outcome to target state. `success`, `failure`, `cancelled` and `late` have meanings; other words are the user's."""
 
 
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Who may do a task, who of those is chosen, and whom it waits for so many ms before that."""
+
+    rules: tuple[Rule, ...] = ()
+    choice: Choice | None = None
+    prefer: tuple[Rule, ...] = ()
+    prefer_ms: int = 0
+
+
 @quick
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
@@ -42,6 +54,8 @@ class TaskSpec:
     schedule_to_start_ms: int | None = None
     schedule_to_close_ms: int | None = None
     heartbeat_ms: int | None = None
+    placement: Placement | None = None
+    """None: whoever offers the type."""
 
 
 @quick

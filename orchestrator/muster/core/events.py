@@ -18,7 +18,11 @@ APPROVAL_ESCALATED: Final = "approval_escalated"
 CHILD_STARTED: Final = "child_started"
 SIGNAL_AWAITED: Final = "signal_awaited"
 SIGNAL_RECEIVED: Final = "signal_received"
+DEADLINE_PASSED: Final = "deadline_passed"
 CANCEL_REQUESTED: Final = "cancel_requested"
+JOB_PAUSED: Final = "job_paused"
+JOB_RESUMED: Final = "job_resumed"
+MIGRATED: Final = "migrated"
 
 Event = dict[str, Any]
 """e type, s state, p previous state, x next state, n task number, w worker, a attempt, d details."""

@@ -33,6 +33,8 @@ TASK_TIMEOUT_MS: Final = 300_000
 """Start to close, where the task names no timeout."""
 CANCEL_GRACE_MS: Final = 30_000
 """How long a cancelled task's worker may take to answer before the job is cancelled without it."""
+UNPARKED_PER_CALL_MAX: Final = 100
+"""Tasks of a resumed job that go back to their queues by one script call; the rest follows tick by tick."""
 CHILD_DEPTH_MAX: Final = 8
 """Jobs above a job. A blueprint that starts itself is stopped here; a cancel walks the whole way down in one script."""
 SIGNALS_MAX: Final = 100
@@ -61,6 +63,8 @@ JSON_DEPTH_MAX: Final = 64
 """Deeper nesting is refused at the edge: some readers recurse."""
 WORKER_TASKS_MAX: Final = 256
 """Task types one worker may offer."""
+CLASSES_MAX: Final = 1_000
+"""Different needs of tasks (with type, and whom they prefer): every sweep looks at them all."""
 TAGS_MAX: Final = 8
 """Tags of one job: each is one more index to write."""
 TAG_CHARACTERS_MAX: Final = 200
@@ -100,3 +104,7 @@ INTERVAL_MS_MAX: Final = 31_622_400_000
 """366 days."""
 JITTER_S_MAX: Final = 3_600
 PAUSE_REASON_CHARACTERS_MAX: Final = 500
+BATCH_LINES_MAX: Final = 100_000
+"""Jobs of one batch that comes as a stream: about 15 MB of the store's memory for their places alone."""
+FIRST_TURNS_MAX: Final = 16
+"""First turns of batches' jobs that a replica has under way in a partition: other jobs wait for no more than these."""

@@ -37,8 +37,8 @@ class Wait:
     signal: str = ""
     uploads: tuple[str, ...] = ()
     left_ms: int = 0
-    question: Question | None = None
     join: JoinPolicy = ALL
+    question: Question | None = None
 
 
 @quick
@@ -54,6 +54,8 @@ class Context:
     results: JsonObject = field(default_factory=dict[str, JsonValue])
     """`state_history` on the wire: merged data of task results."""
     transitions: int = 0
+    last_worker: str = ""
+    """Who did the newest task: a task may prefer the same."""
 
 
 @quick
@@ -77,6 +79,20 @@ class Parent:
 
 
 @quick
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Who holds a job, since when and why. `status` is where it stood and will stand again.
+
+    `above` is the job whose pause was passed down to this one; empty where it was meant itself.
+    """
+
+    at: UnixMs
+    by: str
+    reason: str
+    status: JobStatus
+    above: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class JobRecord:
     id: JobId
@@ -105,21 +121,31 @@ class JobRecord:
     cost_micros: int = 0
     """Of all runs of its tasks so far."""
     cancel_requested: bool = False
+    deadline_at: UnixMs | None = None
+    deadline_passed: bool = False
+    """Its end was asked for by its deadline: however it ends now, it has failed."""
     turn_failures: int = 0
     spawn_wave: int = 0
     spawned_to: int = 0
     current_worker: str | None = None
     progress: float | None = None
     progress_message: str | None = None
+    pause: Pause | None = None
+    """While it is `paused`, and never else."""
     tally: Tally = NO_CHANGES
     """Of the question that it asks; empty where it asks none."""
 
     @property
+    def resting(self) -> JobStatus:
+        """Its status, or the one it has when its pause ends."""
+        return self.status if self.pause is None else self.pause.status
+
+    @property
     def has_begun(self) -> bool:
         """Some worker has fetched a task of it, or it waits for something else than that."""
-        if self.status is JobStatus.WAITING_FOR_WORKER:
+        if self.resting is JobStatus.WAITING_FOR_WORKER:
             return self.current_worker is not None
-        return self.status is not JobStatus.PENDING and self.started_at is not None
+        return self.resting is not JobStatus.PENDING and self.started_at is not None
 
     parent: Parent | None = None
 

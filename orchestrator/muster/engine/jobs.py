@@ -66,11 +66,27 @@ class Jobs:
         """
         self.check(order)
         job = self._job_id(order)
+        new = self.new_job(order, job)
+        with self._watchers.watch(job) as watch:
+            due = await self._turns.begin(new, nonce())
+            if isinstance(due, Existing):
+                return await self._existing(order, due)
+            self._metrics.jobs.labels(new.blueprint).inc()
+            if new.deadline_ms is not None:
+                self._hint(job, new.deadline_ms)
+            if due is not None:
+                await self._background.settle(self._turns.run(due), SETTLE_S)
+            if not order.wait_ms:
+                return Submitted(job, created=True)
+            return Submitted(job, created=True, record=await self._watchers.end(job, watch, order.wait_ms))
+
+    def new_job(self, order: JobOrder, job: JobId) -> NewJob:
+        """The job of an order that was checked, under this id. Raises: MusterError INVALID_INPUT, INVALID_BODY."""
         blueprint = self._blueprints.for_job(order.blueprint, job)
         assert blueprint is not None, "it was checked"
         if blueprint is not self._blueprints.get(order.blueprint):
             _check_input(order, blueprint)
-        new = NewJob(
+        return NewJob(
             id=job,
             tenant=order.tenant,
             blueprint=blueprint.name,
@@ -81,19 +97,10 @@ class Jobs:
             history=blob(ev.event(ev.JOB_CREATED, state=blueprint.graph.start)) if self._settings.history else "",
             idempotency_key=order.idempotency_key or "",
             idempotency_ttl_ms=order.key_kept_ms,
-            fingerprint=_fingerprint(order) if order.idempotency_key else "",
+            fingerprint=fingerprint_of(order) if order.idempotency_key else "",
             watcher=self._settings.replica if order.wait_ms else "",
+            deadline_ms=blueprint.deadline_ms if order.deadline_ms is None else order.deadline_ms,
         )
-        with self._watchers.watch(job) as watch:
-            due = await self._turns.begin(new, nonce())
-            if isinstance(due, Existing):
-                return await self._existing(order, due)
-            self._metrics.jobs.labels(blueprint.name).inc()
-            if due is not None:
-                await self._background.settle(self._turns.run(due), SETTLE_S)
-            if not order.wait_ms:
-                return Submitted(job, created=True)
-            return Submitted(job, created=True, record=await self._watchers.end(job, watch, order.wait_ms))
 
     def check(self, order: JobOrder) -> None:
         """Refuse what `submit` would refuse before it writes anything.
@@ -124,7 +131,7 @@ class Jobs:
         return new_job_id(self._settings.now(), partition, secrets.randbits(62))
 
     async def _existing(self, order: JobOrder, existing: Existing) -> Submitted:
-        if existing.fingerprint != _fingerprint(order):
+        if existing.fingerprint != fingerprint_of(order):
             raise MusterError(
                 ErrorCode.IDEMPOTENCY_CONFLICT,
                 f"Idempotency-Key {order.idempotency_key!r} was used for another request, job {existing.id}",
@@ -209,8 +216,11 @@ class Jobs:
         return any(sent)
 
 
-def _fingerprint(order: JobOrder) -> str:
+def fingerprint_of(order: JobOrder) -> str:
+    """The same for the same wish."""
     asked = [order.blueprint, order.initial_data, order.webhook_url, *([order.tags] if order.tags else [])]
+    if order.deadline_ms is not None:
+        asked.append({"deadline_ms": order.deadline_ms})
     body = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(body, digest_size=16).hexdigest()
 

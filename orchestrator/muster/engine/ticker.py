@@ -8,10 +8,12 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from muster.core.events import TASK_FINISHED, TASK_RETRIED, event
-from muster.core.ids import TaskId, split_task_id
+from muster.core.ids import JobId, TaskId, split_task_id
+from muster.core.limits import FIRST_TURNS_MAX
 from muster.core.record import TaskItem
 from muster.core.retry import POISON_TASK, Again, Back, Deliver, TaskRules, Trials, after_failure, after_loss
 from muster.core.timeouts import CODE_OF, said
+from muster.engine.classes import Classes
 from muster.engine.dispatch import Dispatcher
 from muster.engine.history import blob
 from muster.engine.nonces import nonce
@@ -30,7 +32,9 @@ from muster.store.base import (
     StoreFull,
     StoreUnavailable,
     Tick,
+    Turn,
 )
+from muster.store.batch_records import BatchToCancel
 from muster.store.codec import dump_item
 
 log = logging.getLogger("muster.ticker")
@@ -56,6 +60,7 @@ class Ticker:
         store: Store,
         turns: Turns,
         dispatcher: Dispatcher,
+        classes: Classes,
         webhooks: WebhookSender,
         metrics: Metrics,
         *,
@@ -66,10 +71,12 @@ class Ticker:
         history: bool,
         spawn: Spawn,
         stop: Stop,
+        overdue: Callable[[JobId], Coroutine[Any, Any, None]],
     ) -> None:
         self._store = store
         self._turns = turns
         self._dispatcher = dispatcher
+        self._classes = classes
         self._webhooks = webhooks
         self._metrics = metrics
         self._escalate = escalate
@@ -79,7 +86,12 @@ class Ticker:
         self._history = history
         self._spawn = spawn
         self._stop = stop
+        self._overdue = overdue
         self._ticks = 0
+        self._first_turns = 0
+        """Of jobs of batches, under way."""
+        self._more_first = False
+        self.on_cancel: Callable[[int, BatchToCancel], Coroutine[Any, Any, None]] = _nobody_cancels
         self._early = asyncio.Event()
         self._early_at: float | None = None
 
@@ -123,8 +135,11 @@ class Ticker:
     async def run_once(self) -> float:
         """One tick. Returns how many seconds from now something is due next."""
         self._ticks += 1
-        tick = await self._store.tick(self._partition, f"{self._replica}:{self._ticks}:{secrets.token_hex(4)}:")
+        prefix = f"{self._replica}:{self._ticks}:{secrets.token_hex(4)}:"
+        tick = await self._store.tick(self._partition, prefix, FIRST_TURNS_MAX - self._first_turns)
         self._handle(tick)
+        if tick.more_first and self._first_turns < FIRST_TURNS_MAX:
+            return 0.0
         if tick.next_due_ms is None:
             return TICK_EVERY_S
         return tick.next_due_ms / 1000
@@ -132,8 +147,16 @@ class Ticker:
     def _handle(self, tick: Tick) -> None:
         for turn in tick.turns:
             self._spawn(self._turns.run(turn))
+        self._first_turns += len(tick.first)
+        self._more_first = tick.more_first
+        for turn in tick.first:
+            self._spawn(self._first_turn(turn))
+        for some in tick.cancels:
+            self._spawn(self.on_cancel(self._partition, some))
         for lease in tick.leases:
             self._spawn(self._ended(lease))
+        for job in tick.overdue:
+            self._spawn(self._overdue(job))
         for escalation in tick.escalations:
             self._spawn(self._escalate(escalation))
         for message in tick.messages:
@@ -146,8 +169,18 @@ class Ticker:
         for task, worker in dropped:
             await self._stop(worker, task)
 
+    async def _first_turn(self, turn: Turn) -> None:
+        """Of a job of a batch. Half of them must be over before more are taken, so that a tick brings several."""
+        try:
+            await self._turns.run(turn)
+        finally:
+            self._first_turns -= 1
+            if self._more_first and self._first_turns == FIRST_TURNS_MAX // 2:
+                self.hint(0)
+
     async def _sweep(self) -> None:
         state = await self._store.queue(self._partition)
+        self._classes.saw_ready(state.types)
         self._dispatcher.seen_ready(self._partition, state.ready)
 
     # Leases
@@ -159,6 +192,8 @@ class Ticker:
             return
         self._metrics.leases_expired.inc()
         code, then = _decided(lease)
+        if isinstance(then, Again):
+            await self._classes.still_used(lease.rules)
         log.warning("lease_ended", extra={"task_id": lease.task, "worker_id": lease.worker, "code": code})
         reply = await self._store.complete(self._completion(lease, code, then))
         if isinstance(reply, Completed) and lease.timeout is not None and lease.worker and not reply.retried:
@@ -226,3 +261,7 @@ def _message(lease: EndedLease, then: Again | Deliver) -> str:
         return f"worker {lease.worker!r} fell silent; {lease.losses + 1} workers lost on this task"
     note = then.note if isinstance(then, Deliver) else ""
     return said(lease.timeout, lease.worker) + (f" ({note})" if note else "")
+
+
+async def _nobody_cancels(_partition: int, _some: BatchToCancel) -> None:
+    """Until the engine says who does, they come again."""

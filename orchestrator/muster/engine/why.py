@@ -26,12 +26,14 @@ def reasons_of(facts: Facts) -> tuple[Reason, ...]:
     standing = facts.standing
     if standing.record.status.is_final:
         return (_end(standing),)
+    if standing.record.pause is not None:
+        return (_paused(standing), *_wait(facts))
     found = [
         *_cancel(facts),
         *([_turn(facts, standing.turn_at)] if standing.turn_at is not None else _wait(facts)),
     ]
     if found:
-        return tuple(found)
+        return (*found, *_deadline(standing))
     return (Reason(Code.MOVING, "it was between two steps when this server looked: ask again"),)
 
 
@@ -45,12 +47,40 @@ def _end(standing: Standing) -> Reason:
     return Reason(code, text, since=record.finished_at, details=details)
 
 
+def _paused(standing: Standing) -> Reason:
+    record, pause = standing.record, standing.record.pause
+    assert pause is not None
+    what = f"job {pause.above}, which waits for it" if pause.above else "it"
+    text = f"{pause.by} paused {what}" + (f": {pause.reason}" if pause.reason else "")
+    job = pause.above or record.id
+    details: JsonObject = {
+        "by": pause.by,
+        "reason": pause.reason,
+        "status": pause.status.value,
+        "by_job": pause.above or None,
+        "resume": f"POST /api/v1/jobs/{job}/resume",
+        "command": f"muster job resume {job}",
+    }
+    return Reason(Code.PAUSED, text, since=pause.at, details=details)
+
+
+def _deadline(standing: Standing) -> list[Reason]:
+    at = standing.record.deadline_at
+    if at is None or standing.record.cancel_requested:
+        return []
+    if at <= standing.now:
+        text = f"its deadline passed {span(standing.now - at)} ago, and no server has noticed: the engine is behind"
+    else:
+        text = f"it has {span(at - standing.now)} left: where it has not ended then, it is stopped and has failed"
+    return [Reason(Code.DEADLINE, text, until=at, details={"left_ms": at - standing.now})]
+
+
 def _cancel(facts: Facts) -> list[Reason]:
     standing = facts.standing
     if not standing.record.cancel_requested:
         return []
     wait, until = standing.record.context.wait, standing.grace_until
-    text = "its end was asked for"
+    text = "its deadline passed" if standing.record.deadline_passed else "its end was asked for"
     if wait is not None and wait.child:
         text += f", and job {wait.child} that it started must end first"
     elif until is not None:

@@ -24,7 +24,7 @@ def job_args(job: NewJob) -> list[Arg]:
         Value(job.id, codec.dump_submission(job.submission)), Value(job.id, codec.dump_context(job.context)),
         JobStatus.PENDING,
         codec.dump_parent(job.parent), job.history, ",".join(short_hash(tag) for tag in job.submission.tags),
-        job.meter,
+        job.meter, "" if job.deadline_ms is None else job.deadline_ms,
     ]  # fmt: skip
 
 
@@ -58,12 +58,6 @@ def commit_args(c: Commit, replica: str) -> list[Arg]:
     return args
 
 
-def _question_arg(c: Commit) -> str | int:
-    if not c.asks:
-        return ""
-    return "-" if c.escalate_ms is None else c.escalate_ms
-
-
 def policy_of(c: Commit) -> str:
     """What `after_failures` in scripts/_queue.lua goes by."""
     if c.failures_left is None:
@@ -73,13 +67,22 @@ def policy_of(c: Commit) -> str:
     return f"t:{c.failures_left}" if c.failures_left else "ff"
 
 
+def _question_arg(c: Commit) -> str | int:
+    if not c.asks:
+        return ""
+    return "-" if c.escalate_ms is None else c.escalate_ms
+
+
 def task_args(job: JobId, tasks: Sequence[NewTask]) -> list[Arg]:
     args: list[Arg] = [len(tasks)]
     for task in tasks:
         band = BAND_OF_PRIORITY_0 - task.priority
         body = Value(job, task.body)
+        fallback = "" if task.fallback is None else "|".join(map(str, task.fallback))
         limits = "" if task.limits == NO_LIMITS else "|".join("" if ms is None else str(ms) for ms in task.limits)
-        args += (task.number, short_hash(task.type), task.type, body, task.rules, task.timeout_ms, band, limits)
+        args += (
+            task.number, task.queue_class, task.type, body, task.rules, task.timeout_ms, band, limits, fallback,
+        )  # fmt: skip
     return args
 
 

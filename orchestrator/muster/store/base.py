@@ -18,12 +18,16 @@ from muster.core.values import quick
 from muster.store.approvals import ApprovalStore, DueEscalation
 from muster.store.index import IndexStore
 from muster.store.journal import JournalStore
+from muster.store.keys import short_hash
 
 if TYPE_CHECKING:
+    from muster.store.batch_records import BatchRecords, BatchToCancel
     from muster.store.blueprint_records import BlueprintRecords
     from muster.store.connection_records import ConnectionRecords
     from muster.store.figures import FigureRecords
     from muster.store.file_records import FileRecords
+    from muster.store.fleet import FleetRecords
+    from muster.store.operations import OperationRecords
     from muster.store.standing import StandingRecords
 
 
@@ -66,6 +70,8 @@ class NewJob:
     fingerprint: str = ""
     watcher: str = ""
     parent: Parent | None = None
+    deadline_ms: int | None = None
+    """It fails where it has not ended by then; that of its parent holds as well."""
 
     @property
     def meter(self) -> str:
@@ -90,6 +96,7 @@ class NewJob:
             created_at=now,
             updated_at=now,
             parent=self.parent,
+            deadline_at=None if self.deadline_ms is None else UnixMs(now + self.deadline_ms),
         )
 
 
@@ -200,6 +207,9 @@ class Refusal(StrEnum):
     """It was changed meanwhile."""
     TAKEN = "taken"
     """Sent before and taken then."""
+    CANCELLING = "cancelling"
+    """Its end was asked for."""
+    NOT_PAUSED = "not_paused"
     HELD = "held"
     """A worker has a task of the job."""
 
@@ -237,11 +247,19 @@ class NewTask:
     schedule_to_start_ms: int | None = None
     schedule_to_close_ms: int | None = None
     heartbeat_ms: int | None = None
+    cls: str = ""
+    """The class it waits in; that of its type alone where empty."""
+    fallback: tuple[str, int] | None = None
+    """The class to which it moves after so many ms, where `cls` is only whom it prefers."""
 
     @property
     def limits(self) -> tuple[int | None, int | None, int | None]:
         """Those that not every task has."""
         return self.schedule_to_start_ms, self.schedule_to_close_ms, self.heartbeat_ms
+
+    @property
+    def queue_class(self) -> str:
+        return self.cls or short_hash(self.type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,7 +379,13 @@ class Tick:
     turns: tuple[Turn, ...] = ()
     dropped: tuple[tuple[TaskId, str], ...] = ()
     """Tasks nobody waits for any more that were taken from workers, with those."""
+    overdue: tuple[JobId, ...] = ()
+    """Jobs whose deadline has passed; they come again until somebody asks for their end."""
     escalations: tuple[DueEscalation, ...] = ()
+    first: tuple[Turn, ...] = ()
+    more_first: bool = False
+    """Further jobs of batches wait for their first turns."""
+    cancels: "tuple[BatchToCancel, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,6 +421,8 @@ class LiveTask:
 class QueueState:
     ready: Mapping[str, int] = field(default_factory=dict[str, int])
     """Ready tasks by class id (classes without any are left out)."""
+    types: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Task types of these classes."""
     leased: int = 0
     jobs: Mapping[str, int] = field(default_factory=dict[str, int])
 
@@ -429,6 +455,21 @@ class Store(JournalStore, IndexStore, Protocol):
     @property
     def standing(self) -> "StandingRecords":
         """How jobs and leases stand."""
+        ...
+
+    @property
+    def fleet(self) -> "FleetRecords":
+        """Classes of work, and orders to workers."""
+        ...
+
+    @property
+    def operations(self) -> "OperationRecords":
+        """What a person does to jobs."""
+        ...
+
+    @property
+    def batches(self) -> "BatchRecords":
+        """Jobs that came in one stream."""
         ...
 
     @property
@@ -487,17 +528,27 @@ class Store(JournalStore, IndexStore, Protocol):
         ...
 
     async def cancel(
-        self, job: JobId, token: str, grace_ms: int, history: str, below: str = "", *, queued: bool = False
+        self,
+        job: JobId,
+        token: str,
+        grace_ms: int,
+        history: str,
+        below: str = "",
+        *,
+        queued: bool = False,
+        overdue: bool = False,
     ) -> Turn | Refused | tuple[tuple[TaskId, str], ...]:
         """Ask for the job's end, and for that of its child, its child's child and so on; no job ends before its child.
 
         The last of them acts: a turn is its turn; a tuple names its tasks still leased, with their workers. *history*
         is noted for the job itself, *below* for the others. Only a *queued* one is meant: Refused(HELD), and nothing
-        asked for, where a worker has a task.
+        asked for, where a worker has a task. An *overdue* one has passed its deadline: however it ends, it has failed.
         """
         ...
 
-    async def tick(self, partition: int, token_prefix: str) -> Tick: ...
+    async def tick(self, partition: int, token_prefix: str, first_turns: int = 0) -> Tick:
+        """What is due; beside it up to *first_turns* of jobs of batches, of each batch some."""
+        ...
 
     async def settle(self, partition: int, message: str, tries: int, retry_in_ms: int | None) -> None: ...
 

@@ -42,12 +42,15 @@ from muster.store.keys import EVERYBODY, global_tag, partition_tags, short_hash,
 from muster.store.link import CONNECT_TIMEOUT_S, Address, Link, LinkDown, ServerError, Traffic
 from muster.store.payloads import CARRIERS, Arg, Offload, PayloadGone, Payloads, Value, holds_reference, plain
 from muster.store.redis_approvals import RedisApprovals
+from muster.store.redis_batches import RedisBatches, to_cancel_of
 from muster.store.redis_blueprints import RedisBlueprintRecords
 from muster.store.redis_connections import RedisConnectionRecords
 from muster.store.redis_figures import RedisFigures
 from muster.store.redis_files import RedisFileRecords
+from muster.store.redis_fleet import RedisFleet
 from muster.store.redis_index import IndexCalls
 from muster.store.redis_journal import JournalCalls
+from muster.store.redis_operations import RedisOperations
 from muster.store.redis_standing import RedisStanding
 from muster.store.replies import (
     LIVE_TASK,
@@ -58,6 +61,7 @@ from muster.store.replies import (
     live_task_of,
     stepped_of,
     turn_of,
+    turns_of,
     unreadable_of,
 )
 from muster.store.scripts import names, script
@@ -109,6 +113,7 @@ class RedisStore(JournalCalls, IndexCalls):
         self._global = global_tag(namespace)
         self._partition_of_channel = {wake_channel(tag, replica).encode(): p for p, tag in enumerate(self._tags)}
         self._partition_of_channel[wake_channel(self._tags[0], EVERYBODY).encode()] = 0
+        self._partition_of_channel[wake_channel(self._global, EVERYBODY).encode()] = 0
         self._on_message = on_message
         self._on_reconnect = on_reconnect
         self._link: Link | None = None
@@ -121,7 +126,10 @@ class RedisStore(JournalCalls, IndexCalls):
         self.files = RedisFileRecords(self._call, self._run, self._tag_of, self._global, self._filled)
         self.figures = RedisFigures(self._call, self._run, self._tag_or_none)
         self.standing = RedisStanding(self._run, self._tag_or_none, self._tags)
+        self.fleet = RedisFleet(self._call, self._run, self._global, self._tags)
+        self.operations = RedisOperations(self._run, self._tag_or_none)
         self.approvals = RedisApprovals(self._call, self._run, self._tag_or_none, self._tags, self._newest, self.read)
+        self.batches = RedisBatches(self._call, self._run, self._tags)
         self.connections = RedisConnectionRecords(self._call, self._run, self._global)
         self.blueprints = RedisBlueprintRecords(self._call, self._run, self._tags, self._global)
 
@@ -342,9 +350,17 @@ class RedisStore(JournalCalls, IndexCalls):
         return None if reply[0] == b"kept" else Refused(Refusal(reply[0].decode()))
 
     async def cancel(
-        self, job: JobId, token: str, grace_ms: int, history: str, below: str = "", *, queued: bool = False
+        self,
+        job: JobId,
+        token: str,
+        grace_ms: int,
+        history: str,
+        below: str = "",
+        *,
+        queued: bool = False,
+        overdue: bool = False,
     ) -> Turn | Refused | tuple[tuple[TaskId, str], ...]:
-        args = (job, token, TURN_LEASE_MS, grace_ms, history, below, int(queued))
+        args = (job, token, TURN_LEASE_MS, grace_ms, history, below, int(queued), int(overdue))
         reply = await self._run("cancel", self._tag_of(job), *args)
         if reply[0] == b"turn":
             turn = turn_of(JobId(reply[1].decode()), token, reply[2], reply[3])
@@ -442,22 +458,25 @@ class RedisStore(JournalCalls, IndexCalls):
         assert parts is not None, task
         return bool((await self._run("release", self._tag_of(parts[0]), task, attempt, fence))[0] == b"ok")
 
-    async def tick(self, partition: int, token_prefix: str) -> Tick:
-        next_due, leases, messages, turns, dropped, escalations = await self._run(
+    async def tick(self, partition: int, token_prefix: str, first_turns: int = 0) -> Tick:
+        next_due, leases, messages, turns, dropped, overdue, escalations, first, more_first, cancels = await self._run(
             "tick", self._tags[partition],
-            TICK_LEASES, TICK_TIMERS, TICK_TURNS, token_prefix, TURN_LEASE_MS, TICK_HOLD_MS,
+            TICK_LEASES, TICK_TIMERS, TICK_TURNS, token_prefix, TURN_LEASE_MS, TICK_HOLD_MS, first_turns,
         )  # fmt: skip
-        read = [turn_of(JobId(t[0].decode()), t[1].decode(), t[2], t[3]) for t in turns]
         return Tick(
             next_due_ms=int(next_due) if next_due else None,
             leases=tuple(ended_lease(lease) for lease in leases),
             messages=tuple(DueMessage(m[0].decode(), m[1], int(m[2])) for m in messages),
-            turns=tuple(turn for turn in read if turn is not None),
+            turns=turns_of(turns),
             dropped=tuple(
                 (TaskId(task.decode()), worker.decode())
                 for task, worker in zip(dropped[::2], dropped[1::2], strict=True)
             ),
+            overdue=tuple(JobId(job.decode()) for job in overdue),
             escalations=tuple(DueEscalation(JobId(job.decode()), int(wave)) for job, wave in escalations),
+            first=turns_of(first),
+            more_first=more_first == 1,
+            cancels=tuple(to_cancel_of(some) for some in cancels),
         )
 
     async def settle(self, partition: int, message: str, tries: int, retry_in_ms: int | None) -> None:
@@ -467,6 +486,7 @@ class RedisStore(JournalCalls, IndexCalls):
         classes, leased, counts = await self._run("sweep", self._tags[partition], SWEEP_CLASSES)
         return QueueState(
             ready={cls.decode(): int(count) for cls, _, count in classes},
+            types={cls.decode(): kind.decode() for cls, kind, _ in classes},
             leased=int(leased),
             jobs={status: int(count) for status, count in codec.text_fields(counts).items()},
         )

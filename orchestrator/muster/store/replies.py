@@ -111,3 +111,9 @@ def stepped_of(decided: Commit, reply: Sequence[Any]) -> Stepped:
         cost_micros=int(cost or 0),
         ran_ms=int(reply[1]),
     )
+
+
+def turns_of(turns: Sequence[Any]) -> tuple[Turn, ...]:
+    """Those that can be taken now."""
+    read = (turn_of(JobId(t[0].decode()), t[1].decode(), t[2], t[3]) for t in turns)
+    return tuple(turn for turn in read if turn is not None)

@@ -247,6 +247,19 @@ class TestJob:
         self._machine.acts.append(act)
         await self._machine.settle()
 
+    async def pause(self, reason: str = "", *, by: str = "test") -> None:
+        """Hold it, and the jobs below it that it waits for. Raises MusterError where it is over or being cancelled."""
+        await self._machine.settle()
+        tenant = self.record.tenant
+        await self._machine.ask(lambda engine: engine.operations.pausing.pause(tenant, self.id, by=by, reason=reason))
+        await self._machine.settle()
+
+    async def resume(self, *, by: str = "test") -> None:
+        """Let go of it. Raises MusterError where it is not paused."""
+        await self._machine.settle()
+        await self._machine.ask(lambda engine: engine.operations.pausing.resume(self.record.tenant, self.id, by=by))
+        await self._machine.settle()
+
     def _act(self, verb: str, **arguments: Any) -> Act:
         return Act(self.id, self.steps, verb, arguments)
 
@@ -273,7 +286,9 @@ class TestJob:
 
     def _reasons(self) -> Iterator[str]:
         waiting = self.waiting_for
-        if waiting is None:
+        if self.record.pause is not None:
+            yield "it is paused; await job.resume()"
+        elif waiting is None:
             yield f"it is {self.status} and nothing is due"
         elif waiting.kind == "human":
             words = " or ".join(f"job.decide({word!r})" for word in waiting.decisions)

@@ -101,6 +101,8 @@ class Machine:
         self._deaths = deaths
         self.asked: dict[tuple[JobId, int], Asked] = {}
         self.acts: list[Act] = []
+        self.deaf = False
+        """Its worker does not hear of cancels."""
         self.bodies: list[Mapping[str, Any]] = []
         """Tasks as workers got them, oldest first."""
         self._replica: _Replica | None = None
@@ -216,6 +218,7 @@ class Machine:
         (part,) = self.state.partitions
         leases = [task.lease_ends_at for task in part.tasks.values() if task.status is TaskStatus.LEASED]
         turns = [job.turn_at for job in part.jobs.values() if job.turn_at is not None]
+        turns += [self.clock() for batch in part.batches.values() if batch.waiting]
         runs = [at for run in self._runs for at in (run.until, run.signs_at) if at is not None]
         looks = [] if self._replica is None or self._replica.looks_at is None else [self._replica.looks_at]
         due = min([*leases, *turns, *part.timers.values(), *runs, *looks], default=None)
@@ -266,7 +269,8 @@ class Machine:
         (part,) = self.state.partitions
         gated = {timer.task for timer in part.timers if isinstance(timer, TaskStart)}
         ready = [task for task in part.tasks.values() if task.status is TaskStatus.READY and task.id not in gated]
-        return [task for task in ready if part.is_wanted(task)]
+        held = {job.id for job in part.jobs.values() if job.record.pause is not None}
+        return [task for task in ready if part.is_wanted(task) and task.job not in held]
 
     async def _work(self) -> bool:
         wanted = {type_of(task) for task in self.waiting_tasks()}
@@ -274,7 +278,7 @@ class Machine:
         if wanted.isdisjoint(offered):
             return False
         if offered != self._offered:
-            worker = WorkerDescription(WORKER, offered, max_concurrent_tasks=CLAIM_MAX, protocol=1)
+            worker = WorkerDescription(WORKER, offered, CLAIM_MAX, protocol=1, facts={"does_all": True})
             await self.ask(lambda engine: engine.register(worker))
             self._offered = offered
         leases = await self.ask(lambda engine: engine.poll(WORKER, timeout_ms=POLL_MS, max_tasks=CLAIM_MAX))
@@ -307,7 +311,7 @@ class Machine:
     async def _report_runs(self) -> bool:
         """Runs that are over now, or that somebody wants to end."""
         (part,) = self.state.partitions
-        cancelled = set(self.state.workers.cancels(WORKER))
+        cancelled = set() if self.deaf else set(self.state.workers.cancels(WORKER))
         for run in self._runs:
             task = part.tasks.get(TaskId(run.lease.task_id))
             if task is None or task.fence != run.lease.fence:

@@ -5,12 +5,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from muster.store.memory import MemoryState, MemoryStore
+from muster.store.memory.batches import MemoryBatches
 
 WRITES: Final = (
     "submit", "commit", "step", "spawn", "defer", "signal", "send", "cancel", "claim", "complete", "extend", "release",
     "tick", "settle", "delete", "ask_cancel", "forget_cancel",
 )  # fmt: skip
 """Methods of the store that change what is known of jobs."""
+BATCH_WRITES: Final = frozenset({"add", "close", "cancel", "cancelled_to"})
 
 
 class Deaths:
@@ -35,12 +37,28 @@ class MortalStore(MemoryStore):
         self.death = asyncio.Event()
         self._deaths = deaths
 
+    @property
+    def batches(self) -> Any:
+        """Its writes are mortal too."""
+        return _MortalBatches(self, super().batches)
+
     def live_or_die(self, write: str) -> None:
         if self.death.is_set():
             raise asyncio.CancelledError
         if self._deaths.strikes(write):
             self.death.set()
             raise asyncio.CancelledError
+
+
+class _MortalBatches:
+    def __init__(self, store: MortalStore, plain: MemoryBatches) -> None:
+        self._store = store
+        self._plain = plain
+
+    def __getattr__(self, name: str) -> Any:
+        if name in BATCH_WRITES:
+            self._store.live_or_die(f"batches.{name}")
+        return getattr(self._plain, name)
 
 
 def _mortal(name: str, plain: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:

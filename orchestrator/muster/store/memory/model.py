@@ -13,6 +13,14 @@ Order: TypeAlias = tuple[int, int]
 """Number of the call that made a task ready, and the task's place in it."""
 
 
+PAUSED = "~paused"
+"""Who holds the turn of a paused job."""
+
+
+HOLD_MS = 5_000
+"""What a tick handed out comes again after this time if nobody settled it."""
+
+
 @dataclass(slots=True)
 class Job:
     record: JobRecord
@@ -44,6 +52,7 @@ class Job:
     """Times of that question's changes."""
     committed_by: str = ""
     signalled_by: str = ""
+    resumed_by: str = ""
     watchers: list[str] = field(default_factory=list[str])
     """Replicas told of the job's end; `followers` are told of every change."""
     followers: list[str] = field(default_factory=list[str])
@@ -62,6 +71,8 @@ class Job:
     metadata: dict[str, str] = field(default_factory=dict[str, str])
     expires_at: int | None = None
     meter: str = ""
+    batch: str = ""
+    """The key of the batch it came with."""
     run_ms: int = 0
     """Of all runs of its tasks so far."""
 
@@ -124,6 +135,8 @@ class Task:
     """When its worker's silence is too long; the handler's own sign was at `sign_at`."""
     sign_at: int = 0
     past_workers: tuple[str, ...] = ()
+    fallback: str = ""
+    """The class to which it moves when it has waited long enough for whom it prefers."""
     events_attempt: int = 0
     next_event: int = 0
     """Of the attempt that told events last."""
@@ -162,6 +175,13 @@ class TaskStart:
 
 
 @dataclass(frozen=True, slots=True)
+class PreferenceEnd:
+    """The task has waited long enough for whom it prefers."""
+
+    task: TaskId
+
+
+@dataclass(frozen=True, slots=True)
 class WaitLimit:
     """A task without a worker has waited too long."""
 
@@ -179,6 +199,20 @@ class WaitEnd:
 @dataclass(frozen=True, slots=True)
 class GraceEnd:
     """A cancelled job's workers had their time."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class Unpark:
+    """Further tasks of a resumed job go back to their queues."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A job must have ended."""
 
     job: JobId
 
@@ -205,4 +239,24 @@ class Escalation:
     wave: int
 
 
-Timer: TypeAlias = TaskStart | WaitLimit | WaitEnd | GraceEnd | Drop | Delivery | Escalation
+@dataclass(frozen=True, slots=True)
+class BatchCancel:
+    """The jobs of a batch after this line are to be asked to end."""
+
+    batch: str
+    after: int
+
+
+Timer: TypeAlias = (
+    TaskStart
+    | PreferenceEnd
+    | WaitLimit
+    | WaitEnd
+    | GraceEnd
+    | Unpark
+    | Deadline
+    | Drop
+    | Delivery
+    | Escalation
+    | BatchCancel
+)

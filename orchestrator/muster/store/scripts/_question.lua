@@ -5,7 +5,7 @@ local function set_escalation(jid, wave, ms, old)
   if old and old ~= '-' then call('ZREM', T .. 'tm', old) end
   local mark = '-'
   if ms ~= '-' then
-    mark = 'e|' .. jid .. '|' .. wave
+    mark = 'q|' .. jid .. '|' .. wave
     call('ZADD', T .. 'tm', now + tonumber(ms), mark)
   end
   call('HSET', T .. 'j:' .. jid, 'ask', mark)

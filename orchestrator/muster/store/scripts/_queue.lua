@@ -8,6 +8,7 @@ local TAG_JOBS_MAX = 10000    -- newest jobs that an index of a tag keeps
 local METER_FIELDS_MAX = 3000  -- of a tenant and day, three for each meter
 local DAY_MS = 86400000
 local POPS_MAX = 256          -- abandoned tasks a claim clears away before it gives up its turn
+local PAUSED = '~paused'     -- who holds the turn of a paused job; no caller's token is spelled so
 local cursor = 0
 
 local function arg()
@@ -215,6 +216,7 @@ local function drop_task(jid, number)
     else
       call('ZREM', T .. 'tm', 't|' .. tid)
     end
+    if t[1] == 'P' then call('SREM', T .. 'pk:' .. jid, number) end
     if t[1] ~= 'L' then call('ZREM', T .. 'tm', 'x|' .. tid) end
     call('UNLINK', T .. 't:' .. tid)
   end
@@ -241,17 +243,24 @@ local function set_price(key, seat, earlier)
   end
 end
 
--- Lease task `tid` to `seat`, or clear it away when its job no longer wants it. Returns the reply's entry or nil.
+-- Lease task `tid` to `seat`; or clear it away when its job no longer wants it, or park it while its job is paused.
+-- Returns the reply's entry or nil.
 local function lease_task(tid, seat, history)
   local key = T .. 't:' .. tid
   local t = call('HMGET', key, 'st', 'at', 'to', 'pl', 'wv', 'ra', 'pr', 'fl', 'ss', 'ce', 'hb')
   if t[1] ~= 'R' then return nil end
-  if t[9] or t[10] then call('ZREM', T .. 'tm', 'x|' .. tid) end
   local jid, number = string.sub(tid, 1, 36), string.sub(tid, 38)
   local job = T .. 'j:' .. jid
-  local j = call('HMGET', job, 'fin', 'cx', 'wv', 'sw', 'sa', 'ac', 'nl')
+  local j = call('HMGET', job, 'fin', 'cx', 'wv', 'sw', 'sa', 'ac', 'nl', 'tl')
   -- Tasks being spawned may belong to the clean-up after a cancel: only the commit clears the flag.
-  if j[1] ~= '0' or (j[2] == '1' and t[5] ~= j[4]) or (t[5] ~= j[3] and t[5] ~= j[4]) then
+  local unwanted = j[1] ~= '0' or (j[2] == '1' and t[5] ~= j[4]) or (t[5] ~= j[3] and t[5] ~= j[4])
+  if j[8] == PAUSED and not unwanted then
+    call('HSET', key, 'st', 'P')
+    call('SADD', T .. 'pk:' .. jid, number)
+    return nil
+  end
+  if t[9] or t[10] then call('ZREM', T .. 'tm', 'x|' .. tid) end
+  if unwanted then
     call('UNLINK', key)
     call('SREM', T .. 'jt:' .. jid, number)
     return nil
@@ -339,7 +348,7 @@ local function after_failures(policy, need, failures)
 end
 
 local HEADER = { 'ten', 'bp', 'bv', 'st', 's', 'v', 'wv', 'nt', 'sub', 'ctx', 'ct', 'ut', 'sa', 'ft', 'res', 'err', 'det',
-  'rc', 'cx', 'tf', 'sw', 'spn', 'pg', 'pm', 'cur', 'pv', 'pa', 'cm', 'qs' }
+  'rc', 'cx', 'tf', 'sw', 'spn', 'pg', 'pm', 'cur', 'pv', 'pa', 'cm', 'pz', 'dl', 'dp', 'qs' }
 
 local function header(jid)
   return call('HMGET', T .. 'j:' .. jid, unpack(HEADER))
@@ -364,4 +373,37 @@ local function deliver_end(parent, item)
   call('RPUSH', T .. 'i:' .. pid, item)
   call('HSET', T .. 'j:' .. pid, 'need', 0)
   if p[3] == '' then call('ZADD', T .. 'D', now, pid) end
+end
+
+-- No job of the batch lives any more. Where it takes no further lines, its webhook is written, once.
+local function end_batch(batch)
+  local key = T .. 'ba:' .. batch
+  local b = call('HMGET', key, 's', 'wb', 'ret', 'n', 'end', 'ct')
+  call('PEXPIRE', key, b[3])
+  call('PEXPIRE', T .. 'bm:' .. batch, b[3])
+  if b[1] ~= 'closed' or b[5] then return end
+  call('HSET', key, 'end', now)
+  if b[2] == '' then return end
+  local counts, flat = {}, call('HGETALL', key)
+  for i = 1, #flat, 2 do
+    local status = string.match(flat[i], '^s:(.+)$')
+    if status and flat[i + 1] ~= '0' then counts[#counts + 1] = '"' .. status .. '":' .. flat[i + 1] end
+  end
+  local message = batch .. '.' .. b[6]
+  local body = b[2] .. '"total":' .. b[4] .. ',"counts":{' .. table.concat(counts, ',') .. '}}}'
+  call('HSET', T .. 'ob:' .. message, 'b', body, 'n', 0)
+  call('ZADD', T .. 'tm', now, 'o|' .. message)
+end
+
+-- A job of a batch (`ba` in its header: the batch and its line) has another status.
+local function count_in_batch(jid, ba, old, new, is_over)
+  local batch = string.match(ba, '^[^|]+')
+  local key = T .. 'ba:' .. batch
+  if old == new or call('EXISTS', key) == 0 then return end
+  call('HINCRBY', key, 's:' .. old, -1)
+  call('HINCRBY', key, 's:' .. new, 1)
+  if not is_over then return end
+  local cost = call('HGET', T .. 'j:' .. jid, 'cm')
+  if cost then call('HINCRBY', key, 'cm', cost) end
+  if call('HINCRBY', key, 'live', -1) == 0 then end_batch(batch) end
 end

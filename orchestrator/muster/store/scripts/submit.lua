@@ -4,7 +4,7 @@ submit: store a new job and lease its first turn to the caller, or write that tu
 
 KEYS  1 the partition's tag
 ARGV  job, tenant, tenant's hash, blueprint, version, state, submission, context, status, parent or '', history entry,
-      hashes of the tags separated by commas, name it is counted under,
+      hashes of the tags separated by commas, name it is counted under, deadline in ms or '',
       idempotency key's hash or '', its ttl ms, its fingerprint, turn token, turn ttl ms, watcher or '',
       with commit (0|1), then a commit's arguments after its job
 OUT   {'created'} | {'exists', job, fingerprint} | what commit answers
