@@ -21,6 +21,7 @@ async def one_task(job: Job) -> Next:
         timeout=job.input.get("timeout"),
         retries=job.input.get("retries"),
         priority=job.input.get("priority", 0),
+        **job.input.get("limits", {}),
     )
 
 
