@@ -33,6 +33,10 @@ class ErrorCode(StrEnum):
     JOB_RUNNING = "job_running"
     JOB_CANCELLING = "job_cancelling"
     JOB_NOT_PAUSED = "job_not_paused"
+    JOB_NOT_OVER = "job_not_over"
+    JOB_FINISHED = "job_finished"
+    UNKNOWN_STATE = "unknown_state"
+    INVALID_ARGUMENT = "invalid_argument"
     NOT_WAITING_FOR_DECISION = "not_waiting_for_decision"
     UNKNOWN_DECISION = "unknown_decision"
     FORM_INVALID = "form_invalid"
@@ -55,6 +59,9 @@ class ErrorCode(StrEnum):
     CONNECTION_EXISTS = "connection_exists"
     CONNECTION_CONFIGURED = "connection_configured"
     TOO_MANY_CONNECTIONS = "too_many_connections"
+    INVALID_LIMIT = "invalid_limit"
+    LIMIT_NOT_FOUND = "limit_not_found"
+    TOO_MANY_LIMITS = "too_many_limits"
     RUN_FAILED = "run_failed"
     BLUEPRINT_INVALID = "blueprint_invalid"
     BLUEPRINT_IN_CODE = "blueprint_in_code"
@@ -95,6 +102,10 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.JOB_RUNNING: 409,
     ErrorCode.JOB_CANCELLING: 409,
     ErrorCode.JOB_NOT_PAUSED: 409,
+    ErrorCode.JOB_NOT_OVER: 409,
+    ErrorCode.JOB_FINISHED: 409,
+    ErrorCode.UNKNOWN_STATE: 400,
+    ErrorCode.INVALID_ARGUMENT: 400,
     ErrorCode.NOT_WAITING_FOR_DECISION: 409,
     ErrorCode.UNKNOWN_DECISION: 400,
     ErrorCode.FORM_INVALID: 400,
@@ -117,6 +128,9 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.CONNECTION_EXISTS: 409,
     ErrorCode.CONNECTION_CONFIGURED: 409,
     ErrorCode.TOO_MANY_CONNECTIONS: 409,
+    ErrorCode.INVALID_LIMIT: 400,
+    ErrorCode.LIMIT_NOT_FOUND: 404,
+    ErrorCode.TOO_MANY_LIMITS: 409,
     ErrorCode.RUN_FAILED: 500,
     ErrorCode.BLUEPRINT_INVALID: 400,
     ErrorCode.BLUEPRINT_IN_CODE: 409,

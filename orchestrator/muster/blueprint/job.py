@@ -12,6 +12,7 @@ from typing_extensions import TypeVar
 from muster.blueprint.answers import Decision, TaskError
 from muster.blueprint.asking import Escalate, Form, question_of
 from muster.blueprint.facts import JobFacts
+from muster.blueprint.fans import FanOptions, apart, capped
 from muster.blueprint.specs import child_of, json_of, race_of, spec, undo_of
 from muster.blueprint.state import Owner, State
 from muster.core.decisions import (
@@ -129,6 +130,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
+        key: str = "",
         **options: Unpack[TaskOptions],
     ) -> Next:
         """Have a worker do one task; *ok* gets its result.
@@ -137,13 +139,15 @@ class Job(Generic[InT, DataT]):
         quarantined, by the error's code. *cancelled* is entered when the task was cancelled; without it the job ends as
         cancelled. *on* maps further outcomes that the worker may report to their states. *timeout* and
         *retries* are the contract's where not given, then the server's. *priority* is -31 to 32, higher goes first.
+        *key* is a concurrency key, such as `"customer-42"` or `"site:example.org"`: tasks of a tenant with the same key
+        stand under that key's limit, and keys take turns (docs/guides/flow-control.md).
         *options* are `retry`, `schedule_to_start`, `schedule_to_close` and `heartbeat` (docs/guides/failures.md), and
         `needs`, `max_cost`, `prefer` and `choose` (docs/guides/fleet.md): the contract's where not given.
 
         *undo* is a task that undoes this one: should the job fail later, or be cancelled, the engine runs it on the
         result, after those of all that was done since (docs/guides/control-flow.md).
         """
-        asked = spec(contract, value, timeout, retries, priority, **options)
+        asked = spec(contract, value, timeout, retries, priority, key, **options)
         return Run(asked, self._edges(ok, error, cancelled, on), undo_of(contract, undo))
 
     @overload
@@ -160,7 +164,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
-        **options: Unpack[TaskOptions],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     @overload
     def map(
@@ -175,7 +179,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
-        **options: Unpack[TaskOptions],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     @overload
     def map(
@@ -191,7 +195,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
-        **options: Unpack[TaskOptions],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     def map(
         self,
@@ -206,19 +210,21 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
-        **options: Unpack[TaskOptions],
+        **options: Unpack[FanOptions],
     ) -> Next:
         """Have workers do the same task on every value at once; *ok* gets the list of results in that order.
 
         *join* says for which ends it waits (see `Join`): with `Join.any()` *ok* gets one result, with `Join.settled()`
-        and `Join.tolerate(n)` a list in which a TaskError stands for each task that failed. 10,000 values at most.
+        and `Join.tolerate(n)` a list in which a TaskError stands for each task that failed. At most 10,000 values.
+        At most *at_once* of them run at a time. *key* is as in `run`, or a function that gives each value's.
 
         *undo* is as in `run`, for each value that succeeded. Such a fan waits until all its tasks have ended, also
         where one has failed, so that none succeeds unseen; it goes with `all`, `settled` and `tolerate`.
         """
+        own, key_of, at_once = apart(options)
         some = islice(values, FAN_WIDTH_MAX + 1)  # a million of them would block the server before they are refused
-        specs = tuple(spec(contract, value, timeout, retries, priority, **options) for value in some)
-        return self._fan(specs, ok, error, cancelled, join, undo_of(contract, undo))
+        specs = tuple(spec(contract, value, timeout, retries, priority, key_of(value), **own) for value in some)
+        return self._fan(capped(specs, at_once), ok, error, cancelled, join, undo_of(contract, undo))
 
     @overload
     def together(
@@ -231,7 +237,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **options: Unpack[TaskOptions],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -245,7 +251,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **options: Unpack[TaskOptions],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -260,7 +266,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **options: Unpack[TaskOptions],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -276,7 +282,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **options: Unpack[TaskOptions],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -290,7 +296,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **options: Unpack[TaskOptions],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -305,7 +311,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **options: Unpack[TaskOptions],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -321,7 +327,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **options: Unpack[TaskOptions],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -338,7 +344,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **options: Unpack[TaskOptions],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -349,7 +355,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **options: Unpack[TaskOptions],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -360,7 +366,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **options: Unpack[TaskOptions],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     def together(
         self,
@@ -370,15 +376,18 @@ class Job(Generic[InT, DataT]):
         cancelled: State[None] | None = None,
         join: JoinPolicy = ALL,
         priority: int = 0,
-        **options: Unpack[TaskOptions],
+        **options: Unpack[FanOptions],
     ) -> Next:
         """Have workers do different tasks at once (`contract.call(value)` each); *ok* gets the tuple of results.
 
         *join* is as in `map`; `Join.any()` and `Join.first(k)` are for tasks with the same type of result. Where it
-        depends on which of them is first how the job goes on, that is `race`.
+        depends on which of them is first how the job goes on, that is `race`. *at_once* and *key* are as in `map`.
         """
-        specs = tuple(spec(call.contract, call.value, None, None, priority, **options) for call in calls)
-        return self._fan(specs, ok, error, cancelled, join)
+        own, key_of, at_once = apart(options)
+        specs = tuple(
+            spec(call.contract, call.value, None, None, priority, key_of(call.value), **own) for call in calls
+        )
+        return self._fan(capped(specs, at_once), ok, error, cancelled, join)
 
     def race(self, *branches: Next, cancelled: State[None] | None = None) -> Next:
         """Wait for several things; the first to end decides, and leads where it would lead alone.

@@ -16,6 +16,7 @@ from pydantic_core import to_jsonable_python
 
 from muster.blueprint.placement import placement_of
 from muster.core.decisions import Branch, Child, Edges, Race, Run, Sleep, TaskSpec, WaitFor
+from muster.core.flow import checked_key
 from muster.core.ids import JobId, UnixMs, new_job_id, partition_of
 from muster.core.json import JsonValue
 from muster.core.limits import PRIORITY_MAX, PRIORITY_MIN, RACE_MAX, TAG_CHARACTERS_MAX, TAGS_MAX
@@ -27,6 +28,7 @@ def spec(
     timeout: Duration | None,
     retries: int | None,
     priority: int,
+    key: str,
     *,
     retry: RetryPolicy | None = None,
     schedule_to_start: Duration | None = None,
@@ -49,7 +51,7 @@ def spec(
         retry = contract.retry if retry is None else retry
     return TaskSpec(
         name, dumped, given.timeout_ms, retries, priority, retry, given.schedule_to_start_ms,
-        given.schedule_to_close_ms, given.heartbeat_ms, placement_of({**own, **where}),
+        given.schedule_to_close_ms, given.heartbeat_ms, placement_of({**own, **where}), checked_key(key),
     )  # fmt: skip
 
 

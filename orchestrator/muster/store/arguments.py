@@ -54,6 +54,9 @@ def commit_args(c: Commit, replica: str) -> list[Arg]:
         _question_arg(c),
         *([0] if c.child is None else [1, *job_args(c.child)]),
     ]
+    args += (c.fingerprint, len(c.entered))
+    for state, blob in c.entered.items():
+        args += (state, Value(c.job, blob))
     args += [0] if c.claim is None else [1, *claim_args(c.claim)]
     return args
 
@@ -82,6 +85,7 @@ def task_args(job: JobId, tasks: Sequence[NewTask]) -> list[Arg]:
         limits = "" if task.limits == NO_LIMITS else "|".join("" if ms is None else str(ms) for ms in task.limits)
         args += (
             task.number, task.queue_class, task.type, body, task.rules, task.timeout_ms, band, limits, fallback,
+            task.flow,
         )  # fmt: skip
     return args
 

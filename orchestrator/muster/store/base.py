@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from muster.store.figures import FigureRecords
     from muster.store.file_records import FileRecords
     from muster.store.fleet import FleetRecords
+    from muster.store.flow import FlowRecords
     from muster.store.operations import OperationRecords
     from muster.store.standing import StandingRecords
 
@@ -210,6 +211,8 @@ class Refusal(StrEnum):
     CANCELLING = "cancelling"
     """Its end was asked for."""
     NOT_PAUSED = "not_paused"
+    LIVE = "live"
+    """The job is not over."""
     HELD = "held"
     """A worker has a task of the job."""
 
@@ -251,6 +254,8 @@ class NewTask:
     """The class it waits in; that of its type alone where empty."""
     fallback: tuple[str, int] | None = None
     """The class to which it moves after so many ms, where `cls` is only whom it prefers."""
+    flow: str = ""
+    """What its flow is besides its tenant's: see `flow.flow_of`."""
 
     @property
     def limits(self) -> tuple[int | None, int | None, int | None]:
@@ -308,6 +313,10 @@ class Commit:
     """The signals that end the wait, their names separated by commas; one that was kept is taken at once."""
     shielded: bool = False
     """A wish to cancel the job changes nothing any more: it undoes what it did, and ends then."""
+    entered: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    """What states were entered with on the way, by state; see `entered.dump_entered`."""
+    fingerprint: str = ""
+    """Of the error, where it ends with one."""
     parting: str = ""
     """With a final status: the mailbox item for the job that started this one."""
     claim: Claim | None = None
@@ -457,6 +466,11 @@ class Store(JournalStore, IndexStore, Protocol):
     @property
     def standing(self) -> "StandingRecords":
         """How jobs and leases stand."""
+        ...
+
+    @property
+    def flow(self) -> "FlowRecords":
+        """Limits, and who holds their slots."""
         ...
 
     @property

@@ -26,8 +26,8 @@ from muster.store.base import (
 from muster.store.keys import short_hash
 from muster.store.memory.approvals import close_question, open_question
 from muster.store.memory.batching import count
+from muster.store.memory.holding import let_go
 from muster.store.memory.model import PAUSED, Deadline, GraceEnd, Job, Outgoing, WaitEnd
-from muster.store.memory.operations import let_go
 from muster.store.memory.partition import Partition
 
 
@@ -112,6 +112,7 @@ def commit(part: Partition, c: Commit, replica: str = "") -> Committed | Refused
         taken.update(part.tasks[got.task].cls for got in more if part.tasks[got.task].job == job.id)
         claimed += more
     part.wake_all(made - taken)
+    part.wake_opened(replica)
     if not c.status.is_final and (job.need <= 0 or cancelling):
         return Committed(job.record.updated_at, claimed, part.lease_turn(job, c.next_token))
     return Committed(job.record.updated_at, claimed)
@@ -155,6 +156,7 @@ def _write(part: Partition, job: Job, c: Commit, context: Context) -> None:
     count(part, job, before, c.status)
     old = job.record
     job.turn_token, job.turn_at, job.committed_by = "", None, c.token
+    job.entered |= c.entered
     job.record = replace(
         old,
         version=old.version + 1, revision=old.revision + 1, state=c.state, context=context, wave=c.wave,
@@ -182,6 +184,7 @@ def _finish(part: Partition, job: Job, c: Commit, replica: str) -> None:
         finished_at=job.record.updated_at,
         result=orjson.loads(codec.dump(c.result)),
         error=c.error or None,
+        fingerprint=c.fingerprint,
         details=None if c.details is None else orjson.loads(codec.dump(c.details)),
     )
 

@@ -11,6 +11,7 @@ from muster.store.approvals import DueEscalation
 from muster.store.base import DueMessage
 from muster.store.batch_records import BatchToCancel
 from muster.store.memory.batching import cancel_chunk
+from muster.store.memory.holding import unpark
 from muster.store.memory.model import (
     HOLD_MS,
     BatchCancel,
@@ -18,6 +19,7 @@ from muster.store.memory.model import (
     Delivery,
     Drop,
     Escalation,
+    GateOpens,
     GraceEnd,
     Order,
     PreferenceEnd,
@@ -28,7 +30,6 @@ from muster.store.memory.model import (
     WaitEnd,
     WaitLimit,
 )
-from muster.store.memory.operations import unpark
 from muster.store.memory.partition import Partition
 
 DROPS_MAX = 100
@@ -55,8 +56,7 @@ def fire(part: Partition, timer: Timer, found: Found) -> None:
 def _start(part: Partition, timer: TaskStart, found: Found) -> None:
     task = part.tasks[timer.task]
     task.order, task.ready_at = found.order, part.now()
-    part.enqueue(task)
-    found.made[task.cls] += 1
+    found.made[task.cls] += part.enqueue(task)
 
 
 def _prefers_nobody(part: Partition, timer: PreferenceEnd, found: Found) -> None:
@@ -65,12 +65,11 @@ def _prefers_nobody(part: Partition, timer: PreferenceEnd, found: Found) -> None
         return
     ready = task.status is TaskStatus.READY
     if ready:
-        part.queues[task.cls].remove(task)
+        part.leave_queue(task)
     part.kinds.setdefault(task.fallback, part.kinds.get(task.cls, ""))
     task.cls, task.fallback = task.fallback, ""
     if ready:
-        part.enqueue(task)
-        found.made[task.cls] += 1
+        found.made[task.cls] += part.enqueue(task)
 
 
 def _limit_passed(part: Partition, timer: WaitLimit, _: Found) -> None:
@@ -83,7 +82,7 @@ def _waited_too_long(part: Partition, task: Task) -> None:
     if job is None or job.is_final or task.status is TaskStatus.LEASED:
         return
     if task.status is TaskStatus.READY:
-        part.queues[task.cls].remove(task)
+        part.leave_queue(task)
     part.timers.pop(TaskStart(task.id), None)
     task.status, task.worker, task.fence, task.patient, task.price = TaskStatus.LEASED, "", "", False, 0
     task.claimed_at = task.must_end_at = task.lease_ends_at = part.now()
@@ -154,6 +153,10 @@ def _cancel_some(part: Partition, timer: BatchCancel, found: Found) -> None:
         found.cancels.append(chunk)
 
 
+def _gate_opens(part: Partition, timer: GateOpens, _: Found) -> None:
+    part.open_gate(timer.gate)
+
+
 _FIRE: Final[Mapping[type[Timer], Callable[[Partition, Any, Found], None]]] = {
     TaskStart: _start,
     PreferenceEnd: _prefers_nobody,
@@ -166,4 +169,5 @@ _FIRE: Final[Mapping[type[Timer], Callable[[Partition, Any, Found], None]]] = {
     Delivery: _deliver,
     Escalation: _escalate,
     BatchCancel: _cancel_some,
+    GateOpens: _gate_opens,
 }
