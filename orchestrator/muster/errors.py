@@ -35,6 +35,8 @@ class ErrorCode(StrEnum):
     UNKNOWN_DECISION = "unknown_decision"
     SIGNALS_FULL = "signals_full"
     IDEMPOTENCY_CONFLICT = "idempotency_conflict"
+    CLIENT_LIMIT_REACHED = "client_limit_reached"
+    UNIQUE_CONFLICT = "unique_conflict"
     WEBHOOK_URL_REFUSED = "webhook_url_refused"
     STORE_UNAVAILABLE = "store_unavailable"
     STORE_FULL = "store_full"
@@ -91,6 +93,8 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.UNKNOWN_DECISION: 400,
     ErrorCode.SIGNALS_FULL: 409,
     ErrorCode.IDEMPOTENCY_CONFLICT: 409,
+    ErrorCode.CLIENT_LIMIT_REACHED: 429,
+    ErrorCode.UNIQUE_CONFLICT: 409,
     ErrorCode.WEBHOOK_URL_REFUSED: 400,
     ErrorCode.STORE_UNAVAILABLE: 503,
     ErrorCode.STORE_FULL: 503,

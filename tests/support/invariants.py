@@ -10,6 +10,7 @@ from muster.core.ids import split_task_id
 from muster.core.status import JobStatus
 from muster.store.keys import KEY_KINDS, version_hash
 
+from tests.support.admissions import wrong_admissions
 from tests.support.batches import wrong_batches
 from tests.support.dump import Dump, Entry
 
@@ -31,6 +32,7 @@ def violations(dump: Dump) -> list[str]:
         *scan.wrong_counts(),
         *scan.wrong_lifetimes(),
         *wrong_batches(scan.jobs, dump),
+        *wrong_admissions(scan.jobs, dump),
     ]
 
 

@@ -56,6 +56,9 @@ async def create_job(call: Call) -> web.Response:
             idempotency_key=_idempotency_key(call.request),
             tags=tuple(body.tags),
             wait_ms=wait_seconds * 1000,
+            unique=None if body.unique is None else body.unique.value(),
+            debounce=None if body.debounce is None else body.debounce.value(),
+            **call.admission,
         )
     )
     headers = {"Location": f"/api/{call.path['api_version']}/jobs/{submitted.job_id}"}

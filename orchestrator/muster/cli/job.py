@@ -44,14 +44,24 @@ async def start(
     key: Annotated[str | None, Parameter(help="Idempotency key: the same key starts one job only.")] = None,
     webhook_url: Annotated[str | None, Parameter(help="Called when the job is final.")] = None,
     tag: Annotated[tuple[str, ...], Parameter(negative="", help="A word to find it by; may be given 8 times.")] = (),
+    unique_key: Annotated[str | None, Parameter(help="At most one live job of the blueprint has it.")] = None,
+    on_conflict: Annotated[
+        Literal["return", "refuse", "replace"], Parameter(help="Where another job has the unique key.")
+    ] = "return",
+    debounce_key: Annotated[str | None, Parameter(help="A later start puts off the job that has it.")] = None,
+    debounce: Annotated[float, Parameter(help="It begins after so many seconds without a further start.")] = 5.0,
     timeout: Timeout = None,
     output: Format = "table",
     server: Server = HERE,
 ) -> int:
     """Start a job and print its id; with --watch, its result."""
     data = read_input(input)
+    unique = {"key": unique_key, "on_conflict": on_conflict} if unique_key else None
+    later = {"key": debounce_key, "seconds": debounce} if debounce_key else None
     async with connect(server) as client:
-        job_id = await client.start(name, data, webhook_url=webhook_url, idempotency_key=key, tags=tag)
+        job_id = await client.start(
+            name, data, webhook_url=webhook_url, idempotency_key=key, tags=tag, unique=unique, debounce=later
+        )
         remember_job(job_id)
         if watch:
             hint(f"job {job_id}")

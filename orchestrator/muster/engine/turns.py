@@ -35,6 +35,7 @@ from muster.engine.nonces import nonce
 from muster.engine.snapshots import Snapshot, Snapshots
 from muster.observe.metrics import Metrics
 from muster.store import codec
+from muster.store.admission import Limited, PutOff, Taken
 from muster.store.base import (
     Claimed,
     Commit,
@@ -105,22 +106,24 @@ class Turns:
     def close(self) -> None:
         self._decider.close()
 
-    async def begin(self, job: NewJob, token: str) -> Turn | Existing | None:
+    async def begin(self, job: NewJob, token: str) -> Turn | Existing | Limited | Taken | PutOff | None:
         """Store a new job, with its first turn in the same write where that is decided in a moment.
 
-        Returns the turn that is due next, if any, leased to the caller; or the idempotency key's earlier job.
+        Returns the turn that is due next, if any, leased to the caller; or the idempotency key's earlier job; or
+        why none was made, or not begun.
         """
         submission = codec.dump_submission(job.submission)
         given = codec.load_submission(submission)  # what a state function does to its input stays its own
         record = changed(job.record(self._rules.now()), submission=given)
-        rest = await self._decided_soon(record, ())
+        is_put_off = job.admission is not None and bool(job.admission.debounce)
+        rest = None if is_put_off else await self._decided_soon(record, ())
         if rest is None:
             stored = await self._store.submit(job, token)
             assert not isinstance(stored, Committed)
             return stored
         tasks = self._new_tasks(record, rest)
         reservation = self._reserve(tasks, None)
-        reply: Turn | Existing | Committed | None = None
+        reply: Turn | Existing | Committed | Limited | Taken | PutOff | None = None
         try:
             first = self._plan(Turn(token, record, ()), rest, 1, tasks, reservation)
             left = _left(record, first, submission)

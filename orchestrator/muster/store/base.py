@@ -15,6 +15,7 @@ from muster.core.record import Context, Item, JobRecord, Parent, Submission
 from muster.core.status import JobStatus
 from muster.core.timeouts import Timeout
 from muster.core.values import quick
+from muster.store.admission import Admission, Limited, PutOff, Taken
 from muster.store.index import IndexStore
 from muster.store.journal import JournalStore
 
@@ -66,6 +67,8 @@ class NewJob:
     fingerprint: str = ""
     watcher: str = ""
     parent: Parent | None = None
+    admission: Admission | None = None
+    """What must be so for the job to be made."""
 
     @property
     def meter(self) -> str:
@@ -354,6 +357,8 @@ class Tick:
     more_first: bool = False
     """Further jobs of batches wait for their first turns."""
     cancels: "tuple[BatchToCancel, ...]" = ()
+    replaced: tuple[tuple[JobId, str], ...] = ()
+    """Jobs that are to be cancelled, as another took their unique key; with their tenants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,8 +438,13 @@ class Store(JournalStore, IndexStore, Protocol):
         """Blueprints that are data, how new jobs are steered, and the live jobs of each version."""
         ...
 
-    async def submit(self, job: NewJob, token: str, first: Commit | None = None) -> Turn | Existing | Committed:
-        """Store *job* and lease its first turn to the caller, or write *first*, which that turn decided already."""
+    async def submit(
+        self, job: NewJob, token: str, first: Commit | None = None
+    ) -> Turn | Existing | Committed | Limited | Taken | PutOff:
+        """Store *job* and lease its first turn to the caller, or write *first*, which that turn decided already.
+
+        Without *first* where the job's admission has a debounce key: its first turn comes by itself then (PutOff).
+        """
         ...
 
     async def claim(self, partition: int, claim: Claim) -> tuple[Claimed, ...]: ...

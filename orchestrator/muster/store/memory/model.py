@@ -56,6 +56,8 @@ class Job:
     metadata: dict[str, str] = field(default_factory=dict[str, str])
     expires_at: int | None = None
     meter: str = ""
+    client: str = ""
+    """Whose quota it is counted in."""
     batch: str = ""
     """The key of the batch it came with."""
     run_ms: int = 0
@@ -185,6 +187,13 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Replaced:
+    """Another job took its unique key: it is to be cancelled."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
 class BatchCancel:
     """The jobs of a batch after this line are to be asked to end."""
 
@@ -192,4 +201,4 @@ class BatchCancel:
     after: int
 
 
-Timer: TypeAlias = TaskStart | WaitLimit | WaitEnd | GraceEnd | Drop | Delivery | BatchCancel
+Timer: TypeAlias = TaskStart | WaitLimit | WaitEnd | GraceEnd | Drop | Delivery | BatchCancel | Replaced

@@ -3,11 +3,12 @@
 from collections import Counter
 from typing import assert_never
 
-from muster.core.ids import task_id
+from muster.core.ids import JobId, task_id
 from muster.core.status import TaskStatus
 from muster.core.timeouts import Timeout
 from muster.store.base import DueMessage, EndedLease, Tick, Turn
 from muster.store.batch_records import BatchToCancel
+from muster.store.memory.admission import to_cancel
 from muster.store.memory.batching import cancel_chunk
 from muster.store.memory.model import (
     BatchCancel,
@@ -15,6 +16,7 @@ from muster.store.memory.model import (
     Drop,
     GraceEnd,
     Order,
+    Replaced,
     Task,
     TaskStart,
     Timer,
@@ -35,9 +37,12 @@ def tick(part: Partition, token_prefix: str, first_turns: int) -> Tick:
     order = part.next_order()
     messages: list[DueMessage] = []
     cancels: list[BatchToCancel] = []
+    replaced: list[tuple[JobId, str]] = []
     for timer in part.due(part.timers.items())[:TIMERS_MAX]:
         if isinstance(timer, BatchCancel):
             cancels += _to_cancel(part, timer)
+        elif isinstance(timer, Replaced):
+            replaced += _replaced(part, timer)
         else:
             fire(part, timer, order, made, messages)
     leases = _ended_leases(part)
@@ -45,7 +50,16 @@ def tick(part: Partition, token_prefix: str, first_turns: int) -> Tick:
     first = _first_turns(part, f"{token_prefix}b", min(first_turns, TURNS_MAX - len(turns)))
     part.wake_all(made)
     more = any(batch.waiting for batch in part.batches.values())
-    return Tick(_next_due_ms(part), leases, tuple(messages), turns, first, more, tuple(cancels))
+    return Tick(_next_due_ms(part), leases, tuple(messages), turns, first, more, tuple(cancels), tuple(replaced))
+
+
+def _replaced(part: Partition, timer: Replaced) -> list[tuple[JobId, str]]:
+    found = to_cancel(part, timer)
+    if found is None:
+        del part.timers[timer]
+        return []
+    part.timers[timer] = part.now() + HOLD_MS
+    return [found]
 
 
 def _to_cancel(part: Partition, timer: BatchCancel) -> list[BatchToCancel]:
@@ -138,7 +152,7 @@ def fire(part: Partition, timer: Timer, order: Order, made: Counter[str], messag
             outgoing = part.outbox[timer.message]
             part.send_later(timer.message, HOLD_MS)
             messages.append(DueMessage(timer.message, outgoing.body, outgoing.tries))
-        case BatchCancel():
+        case BatchCancel() | Replaced():
             raise AssertionError("handed out by the tick")
         case _:
             assert_never(timer)

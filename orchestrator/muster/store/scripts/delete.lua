@@ -12,12 +12,13 @@ local jid, from, count, ttl = arg(), int(), int(), int()
 local job = T .. 'j:' .. jid
 local KINDS = { 'j:', 'i:', 'e:', 'h:', 'jt:', 'lg:', 'sp:', 'md:', 'fa:', 'sb:' }
 
-local j = call('HMGET', job, 'fin', 'st', 'fl', 'tmr', 'nt', 'spn', 'aw', 'ac', 'al', 'ft', 'tg', 'pa', 'ik', 'bp', 'bv', 'ba')
+local j = call('HMGET', job, 'fin', 'st', 'fl', 'tmr', 'nt', 'spn', 'aw', 'ac', 'al', 'ft', 'tg', 'pa', 'ik', 'bp', 'bv', 'ba', 'ad', 'sa')
 if not j[1] then return { 'gone' } end
 local flow, ended = j[3], tonumber(j[10] or now)
 if j[1] == '0' then   -- from here on nobody may decide, claim, report or keep anything
   call('HSET', job, 'fin', '1', 'st', 'cancelled', 'tl', '', 'cx', '0', 'ft', now)
   count_status(j[2], 'cancelled')
+  if j[17] then release_admission(jid, j[17], j[18] == '') end
   if j[16] then count_in_batch(jid, j[16], j[2], 'cancelled', true) end
   call('ZREM', T .. 'D', jid)
   call('ZREM', T .. 'tm', 'c|' .. jid, j[4] or '')

@@ -5,7 +5,8 @@ tick: fire what is due. Ended leases and messages are handed to the caller, who 
 KEYS  1 the partition's tag
 ARGV  leases max, timers max, turns max, turn token prefix, turn ttl ms, hold ms (before an ended lease, message
       or batch to cancel comes again), first turns of batches' jobs max
-OUT   {next due ms from now or '', leases, messages, turns, first turns, whether there are more, batches to cancel}
+OUT   {next due ms from now or '', leases, messages, turns, first turns, whether there are more, batches to cancel,
+      jobs to cancel with their tenants}
       lease: {task, attempt, fence, worker or '', patient, limit that passed or '', losses, failures, policy, claimed ms
       ago, counts by code, first failure ms ago, ms until schedule_to_close or ''}
       batch: {key, tenant, line after which, flat jobs and lines}
@@ -14,7 +15,7 @@ TWICE what the first call handed out is held back, the rest is as at first
 ]]
 -- @include _queue
 local leases_max, timers_max, turns_max, prefix, ttl, hold, first_max = int(), int(), int(), arg(), int(), int(), int()
-local leases, messages, turns, ready, cancels = {}, {}, {}, {}, {}
+local leases, messages, turns, ready, cancels, replaced = {}, {}, {}, {}, {}, {}
 
 local fire = {
   t = function(member, tid)
@@ -67,6 +68,15 @@ local fire = {
     local last = math.min(tonumber(from) + 100, tonumber(to))
     for number = tonumber(from), last - 1 do drop_task(jid, tostring(number)) end
     if last < tonumber(to) then call('ZADD', T .. 'tm', now, 'd|' .. jid .. '|' .. last .. '|' .. to) end
+  end,
+  r = function(member, jid)   -- another job took its unique key: it is to be cancelled
+    local j = call('HMGET', T .. 'j:' .. jid, 'fin', 'cx', 'ten')
+    if j[1] ~= '0' or j[2] == '1' then
+      call('ZREM', T .. 'tm', member)
+    else
+      call('ZADD', T .. 'tm', now + hold, member)
+      replaced[#replaced + 1] = { jid, j[3] }
+    end
   end,
   b = function(member, rest)
     local batch, after = string.match(rest, '^(.*)|(%d+)$')
@@ -155,4 +165,4 @@ for _, name in ipairs({ 'L', 'tm', 'D' }) do
   if head[2] and (not next_due or tonumber(head[2]) < next_due) then next_due = tonumber(head[2]) end
 end
 return { next_due and tostring(math.max(0, next_due - now)) or '', leases, messages, turns,
-  first, call('EXISTS', T .. 'bl'), cancels }
+  first, call('EXISTS', T .. 'bl'), cancels, replaced }
