@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from muster.blueprint.planned import cron, every
     from muster.blueprint.state import State, failed, finished
     from muster.core.decisions import Decision as Next
+    from muster.core.join import Join
 
 __all__ = [
     "AT_ONCE",
@@ -20,6 +21,7 @@ __all__ = [
     "Blueprint",
     "Decision",
     "Job",
+    "Join",
     "Next",
     "RetryPolicy",
     "State",
@@ -38,6 +40,7 @@ _HOMES: Final = {
     "Blueprint": ("muster.blueprint.definition", "Blueprint"),
     "Decision": ("muster.blueprint.answers", "Decision"),
     "Job": ("muster.blueprint.job", "Job"),
+    "Join": ("muster.core.join", "Join"),
     "Next": ("muster.core.decisions", "Decision"),
     "State": ("muster.blueprint.state", "State"),
     "TaskError": ("muster.blueprint.answers", "TaskError"),

@@ -302,7 +302,7 @@ def test_the_input_has_a_json_schema() -> None:
         (lambda job: job.run("x", {}, ok=finished, retries=-1), "retries must be 0 or more, not -1"),
         (lambda job: job.run("x", {}, ok=finished, timeout="soon"), "'soon' is not a duration"),
         (lambda job: job.run("x", {}, ok=finished, on={"failure": failed}), "is written as ok=, error= or cancelled="),
-        (lambda job: job.map("x", range(10_001), ok=finished), "10001 tasks at once are more than 10000"),
+        (lambda job: job.map("x", range(10_001), ok=finished), "more than 10000 tasks at once"),
         (lambda job: job.ask("?"), "needs at least one choice"),
         (lambda job: job.ask("?", yes=finished, late=failed), r"job.ask\(late=...\) needs within="),
     ],

@@ -12,6 +12,7 @@ from muster.core import decide as core
 from muster.core.advance import End, Enter, Move, advance, why
 from muster.core.decisions import Ask, Child, Decision, Done, Fail, Fan, Go, Quarantine, Run, Sleep, TaskSpec, WaitFor
 from muster.core.ids import UnixMs
+from muster.core.join import Join
 from muster.core.limits import FAN_WIDTH_MAX, UPLOADS_LOOK_MS
 from muster.core.record import ChildItem, DecisionItem, Item, JobRecord, SignalItem, TaskItem, TimerItem, Wait
 from muster.core.status import JobStatus
@@ -25,6 +26,7 @@ HOPS_MAX: Final = 3
 Arrow: TypeAlias = tuple[JobStatus, JobEvent, JobStatus]
 
 SPEC: Final = TaskSpec("pack", {})
+JOINS: Final = (Join.all(), Join.any(), Join.first(2), Join.settled(), Join.tolerate(1))
 CODES: Final = ("", "TRANSIENT_ERROR", "PERMANENT_ERROR", "INVALID_INPUT_ERROR", "WORKER_LOST", "TIMEOUT_ERROR")
 
 
@@ -41,7 +43,8 @@ def decisions() -> tuple[Decision, ...]:
     """Every shape of decision that a state function can return."""
     found: list[Decision] = [Run(SPEC, edges) for edges in _edges("success", ("failure", "cancelled", "maybe"))]
     for edges in _edges("success", ("failure", "cancelled")):
-        found += [Fan((SPEC, SPEC), edges), Fan((), edges)]
+        found += [Fan((SPEC, SPEC), edges, join) for join in JOINS]
+        found += [Fan((), edges, join) for join in JOINS]
     found += [Fan((SPEC,) * (FAN_WIDTH_MAX + 1), {"success": "next"})]
     found += [Ask("?", edges, within_ms=1_000) for edges in _edges("approved", ("late", "cancelled"))]
     found += [Ask("?", {"approved": "next"})]
@@ -92,8 +95,11 @@ def _joins(wait: Wait) -> Iterator[tuple[Item, ...]]:
     numbers = range(wait.first, wait.first + wait.count)
     for order in permutations(numbers):
         yield from product(*(_some_ends(number) for number in order))
-    for number in numbers:
-        yield from ((item,) for item in _ends(number) if item.status != "success")
+    if wait.join in {Join.all(), Join.first(2)}:
+        for number in numbers:
+            yield from ((item,) for item in _ends(number) if item.status != "success")
+    if wait.join == Join.any():
+        yield from ((TaskItem(number, "success", {"a": 1}),) for number in numbers)
 
 
 def _some_ends(number: int) -> tuple[TaskItem, ...]:
@@ -181,7 +187,9 @@ def _shape(record: JobRecord) -> str:
     wait = record.context.wait
     if wait is None:
         return str(record.status)
-    return repr((record.status, wait.kind, wait.edges, wait.target, wait.deadline_at is not None, wait.left_ms))
+    return repr(
+        (record.status, wait.kind, wait.edges, wait.target, wait.deadline_at is not None, wait.left_ms, wait.join)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ class Bench:
         turn = await first_turn(self.store)
         self.job = turn.record.id
         tasks = (*new_tasks(0, 1), *new_tasks(1, 1, type="other"))
-        assert isinstance(await self.store.commit(commit_of(turn, tasks, fail_fast=True)), Committed)
+        assert isinstance(await self.store.commit(commit_of(turn, tasks, failures_left=0)), Committed)
         if status is not TaskStatus.READY:
             await self.claim()
         if status is TaskStatus.GATED:
@@ -80,7 +80,7 @@ class Bench:
         """The limit itself, apart from the rest of its tick: what is due with it would move the task as well."""
         part = self.state.partitions[0]
         part.timers[WaitLimit(task_id(self.job, 0))] = self.clock_ms
-        fire(part, WaitLimit(task_id(self.job, 0)), part.next_order(), Counter(), [])
+        fire(part, WaitLimit(task_id(self.job, 0)), part.next_order(), Counter(), [], [])
 
     async def abandon(self) -> None:
         other = await self.store.claim(0, claim_of(classes=(OTHER,)))

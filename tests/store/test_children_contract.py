@@ -182,7 +182,7 @@ async def test_a_grace_of_an_earlier_wish_does_not_end_a_job_before_its_child(st
 
 async def test_a_late_result_of_a_past_wait_does_not_end_a_cancelled_job_before_its_child(store: Store) -> None:
     turn = await first_turn(store)
-    await committed(store, commit_of(turn, new_tasks(0, 2), fail_fast=True))
+    await committed(store, commit_of(turn, new_tasks(0, 2), failures_left=0))
     one, two = await store.claim(0, claim_of(2))
     failed = await store.complete(end_of(one, failed=True))
     assert not isinstance(failed, Refused)

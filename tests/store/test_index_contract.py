@@ -261,7 +261,7 @@ async def test_a_run_that_outlives_its_job_is_charged_to_it(store: Store) -> Non
 
 async def test_a_task_that_nobody_waits_for_any_more_has_cost_what_it_ran(store: Store) -> None:
     turn = await first_turn(store)
-    await committed(store, commit_of(turn, new_tasks(0, 2), fail_fast=True))
+    await committed(store, commit_of(turn, new_tasks(0, 2), failures_left=0))
     failed, _ = await store.claim(0, claim_of([seat(price=0), seat(price=PRICE)]))
     await run_for(store, 3)
     done = await store.complete(end_of(failed, failed=True))

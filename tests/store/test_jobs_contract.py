@@ -280,7 +280,7 @@ async def test_a_failure_that_comes_early_makes_the_turn_due_at_the_commit(store
     turn = await first_turn(store)
     await store.spawn(turn.record.id, 0, turn.token, 1, new_tasks(0, 1))
     await store.complete(end_of(await claim_one(store), failed=True, item=item_of(0, "failure")))
-    reply = await committed(store, commit_of(turn, new_tasks(1, 1), need=2, fail_fast=True))
+    reply = await committed(store, commit_of(turn, new_tasks(1, 1), need=2, failures_left=0))
     assert reply.turn is not None
     assert [item.status for item in reply.turn.items if isinstance(item, TaskItem)] == ["failure"]
     await committed(store, commit_of(reply.turn, drops=((0, 2),)))

@@ -269,11 +269,12 @@ class StoreMachine(RuleBasedStateMachine):
             case "tasks":
                 tasks = self.some_tasks(first, count, pick)
                 wanted = held.spawned + count
-                fields |= {"need": wanted, "fail_fast": bool(pick % 2), "next_task": first + count}
+                left = (None, 0, 1)[pick % 3]
+                fields |= {"need": wanted, "failures_left": left, "next_task": first + count}
                 if wanted == 1:
                     fields |= {"current_task": first, "status": JobStatus.WAITING_FOR_WORKER}
                 elif pick % 5 == 0:
-                    fields["need"] = 1
+                    fields |= {"need": 1, "needs_successes": left is not None}
             case "human":
                 fields |= {"status": JobStatus.WAITING_FOR_HUMAN, "need": 1, "deadline_ms": delay_ms}
             case "sleep":

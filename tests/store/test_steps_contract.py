@@ -312,7 +312,7 @@ async def test_followers_are_told_of_a_step_and_others_of_the_end_it_brings(depl
 PLANS: dict[str, tuple[tuple[NewTask, ...], dict[str, Any]]] = {
     "a task that waits": (new_tasks(1, 1, priority=3), second_task()),
     "a task for a seat": (new_tasks(1, 1), second_task(claim=claim_of([seat(fence="f2")], history=True))),
-    "a fan": (new_tasks(1, 3), {"history": ("spread",), "fail_fast": True}),
+    "a fan": (new_tasks(1, 3), {"history": ("spread",), "failures_left": 0}),
     "a question": ((), {"status": JobStatus.WAITING_FOR_HUMAN, "need": 1, "deadline_ms": HOUR_MS}),
     "a webhook and drops": ((), {"messages": (Message("m", b"told"),), "drops": ((0, 1),), "result": {"n": 1}}),
     "a failure": ((), {"status": JobStatus.FAILED, "error": "no", "details": {"code": "x"}, "history": ("over",)}),

@@ -262,13 +262,78 @@ async def test_a_join_is_due_with_its_last_result(store: Store) -> None:
 
 async def test_the_first_failure_makes_a_fail_fast_join_due(store: Store) -> None:
     turn = await first_turn(store)
-    await committed(store, commit_of(turn, new_tasks(0, 3), fail_fast=True))
+    await committed(store, commit_of(turn, new_tasks(0, 3), failures_left=0))
     one, two, _ = await store.claim(0, claim_of(3))
     assert await store.complete(end_of(one)) == Completed()
     done = await store.complete(end_of(two, failed=True, item=item_of(1, "failure")))
     assert isinstance(done, Completed)
     assert done.turn is not None
     await committed(store, commit_of(done.turn, drops=((0, 3),)))
+
+
+@pytest.mark.parametrize(
+    ("need", "left", "ends", "due_after"),
+    [
+        (4, 1, "ffss", 2),  # all must end, one may fail: the second failure decides
+        (4, 1, "sfss", 4),
+        (2, 2, "sfs", 3),  # two successes of four
+        (2, 2, "fff", 3),  # two of four can no longer be
+        (1, 3, "fffs", 4),
+        (1, 3, "ffff", 4),
+    ],
+)
+async def test_a_join_is_due_as_soon_as_it_is_decided(
+    store: Store, need: int, left: int, ends: str, due_after: int
+) -> None:
+    turn = await first_turn(store)
+    plan = commit_of(turn, new_tasks(0, 4), need=need, failures_left=left, needs_successes=need < 4)
+    await committed(store, plan)
+    tasks = await store.claim(0, claim_of(4))
+    turn_due: Turn | None = None
+    for number, end in enumerate(ends[:due_after], 1):
+        failed = end == "f"
+        item = item_of(number - 1, "failure" if failed else "success")
+        done = await store.complete(end_of(tasks[number - 1], failed=failed, item=item))
+        assert isinstance(done, Completed)
+        turn_due = done.turn
+        assert (turn_due is not None) == (number == due_after), number
+    assert turn_due is not None
+    await committed(store, commit_of(turn_due, drops=((0, 4),)))
+
+
+async def test_a_join_counts_ends_that_came_while_it_was_spawned(store: Store) -> None:
+    turn = await first_turn(store)
+    assert await store.spawn(turn.record.id, 0, turn.token, 1, new_tasks(0, 3))
+    for number, task in enumerate(await store.claim(0, claim_of(3))):
+        await store.complete(
+            end_of(task, failed=number < 2, item=item_of(number, "failure" if number < 2 else "success"))
+        )
+    plan = commit_of(turn, new_tasks(3, 2), wave=1, need=2, failures_left=3, needs_successes=True, next_task=5)
+    assert (await committed(store, plan)).turn is None
+    one, two = await store.claim(0, claim_of(2))
+    first = await store.complete(end_of(one, failed=True, item=item_of(3, "failure")))
+    assert isinstance(first, Completed)
+    assert first.turn is None
+    second = await store.complete(end_of(two, item=item_of(4)))
+    assert isinstance(second, Completed)
+    assert second.turn is not None
+    assert len(second.turn.items) == 5
+    await committed(store, commit_of(second.turn))
+
+
+async def test_a_task_that_nobody_waits_for_is_taken_from_its_worker_which_is_named(store: Store) -> None:
+    turn = await first_turn(store)
+    plan = commit_of(turn, new_tasks(0, 3), need=1, failures_left=2, needs_successes=True, history=('{"e":"x"}',))
+    await committed(store, plan)
+    one, two = await store.claim(0, claim_of(2))
+    done = await store.complete(end_of(one))
+    assert isinstance(done, Completed)
+    assert done.turn is not None
+    await committed(store, commit_of(done.turn, new_tasks(3, 1), drops=((0, 3),)))
+    tick = await store.tick(0, "t")
+    assert [task for task, _ in tick.dropped] == [two.task]
+    assert any("task_dropped" in event.blob for event in await store.history(turn.record.id))
+    assert await store.complete(end_of(two)) == Refused(Refusal.GONE, 4)
 
 
 async def test_a_result_hands_out_the_next_task_where_no_turn_is_due(store: Store) -> None:

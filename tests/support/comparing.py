@@ -32,6 +32,7 @@ def normal(value: Any) -> Any:
                 "messages": sorted((normal(message) for message in value.messages), key=str),
                 # Turns that are due together may be numbered either way.
                 "turns": sorted((normal(turn) | {"token": ""} for turn in value.turns), key=str),
+                "dropped": sorted(value.dropped),
             }
         case Turn() | EndedLease():
             return _fields(value)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from muster import Blueprint, Decision, Job, Next, TaskError, failed, finished, task
+from muster import Blueprint, Decision, Job, Join, Next, TaskError, failed, finished, task
 from pydantic import BaseModel
 
 
@@ -109,6 +109,41 @@ async def takes_number(job: Job, number: int) -> Next:
 @loose.state
 async def anything(job: Job, result: dict[str, Any]) -> Next:
     return job.done(result["n"])
+
+
+@orders.state
+async def joins(job: Job[Order, Kept]) -> Next:
+    lines = job.input.lines
+    if len(lines) == 1:
+        return job.map(pack, lines, ok=takes_parcel, join=Join.any())
+    if len(lines) == 2:
+        return job.map(pack, lines, ok=shipped, join=Join.first(2))
+    if len(lines) == 3:
+        return job.map(pack, lines, ok=some, join=Join.tolerate(1))
+    if len(lines) == 4:
+        return job.together(pack.call(lines[0]), pack.call(lines[1]), ok=takes_parcel, join=Join.any())
+    receipt = charge.call(Charge(order_id="1"))
+    return job.together(receipt, pack.call(lines[0]), ok=settled, join=Join.settled())
+
+
+@orders.state
+async def some(job: Job[Order, Kept], parcels: list[Parcel | TaskError]) -> Next:
+    return job.done([parcel.tracking for parcel in parcels if isinstance(parcel, Parcel)])
+
+
+@orders.state
+async def settled(job: Job[Order, Kept], ends: tuple[Receipt | TaskError, Parcel | TaskError]) -> Next:
+    return job.done(ends[0].ref)  # WRONG
+
+
+@orders.state
+async def settled_to_a_list_of_results(job: Job[Order, Kept]) -> Next:
+    return job.map(pack, job.input.lines, ok=shipped, join=Join.settled())  # WRONG
+
+
+@orders.state
+async def any_to_a_list(job: Job[Order, Kept]) -> Next:
+    return job.map(pack, job.input.lines, ok=shipped, join=Join.any())  # WRONG
 
 
 @orders.state

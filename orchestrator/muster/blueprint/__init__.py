@@ -14,6 +14,7 @@ from muster.blueprint.registry import Registry
 from muster.blueprint.state import State, failed, finished
 from muster.blueprint.testing import job_for
 from muster.core.decisions import Decision as Next
+from muster.core.join import Join
 
 __all__ = [
     "AnyBlueprint",
@@ -24,6 +25,7 @@ __all__ = [
     "InputInvalid",
     "Job",
     "JobFacts",
+    "Join",
     "Next",
     "Problem",
     "Registry",

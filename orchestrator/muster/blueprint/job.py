@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final, Generic, Protocol, Unpack, cast, overload
 
 from muster_worker.contracts import Call, TaskContract
@@ -35,6 +36,7 @@ from muster.core.decisions import (
 )
 from muster.core.decisions import Decision as Next
 from muster.core.ids import JobId, UnixMs, is_signal_name, new_job_id, partition_of
+from muster.core.join import ALL, JoinAll, JoinAny, JoinFirst, JoinPolicy, JoinSettled, dump_join, fits
 from muster.core.json import JsonValue
 from muster.core.limits import FAN_WIDTH_MAX, PRIORITY_MAX, PRIORITY_MIN, TAG_CHARACTERS_MAX, TAGS_MAX
 
@@ -141,6 +143,7 @@ class Job(Generic[InT, DataT]):
         spec = _spec(contract, value, timeout, retries, priority, **limits)
         return Run(spec, self._edges(ok, error, cancelled, on))
 
+    @overload
     def map(
         self,
         contract: TaskContract[In, Out] | str,
@@ -149,14 +152,64 @@ class Job(Generic[InT, DataT]):
         ok: State[list[Out]],
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
+        join: JoinAll | JoinFirst = ALL,
+        timeout: Duration | None = None,
+        retries: int | None = None,
+        priority: int = 0,
+        **limits: Unpack[Limits],
+    ) -> Next: ...
+    @overload
+    def map(
+        self,
+        contract: TaskContract[In, Out] | str,
+        values: Iterable[In],
+        *,
+        ok: State[Out],
+        error: State[TaskError] | None = None,
+        cancelled: State[None] | None = None,
+        join: JoinAny,
+        timeout: Duration | None = None,
+        retries: int | None = None,
+        priority: int = 0,
+        **limits: Unpack[Limits],
+    ) -> Next: ...
+    @overload
+    def map(
+        self,
+        contract: TaskContract[In, Out] | str,
+        values: Iterable[In],
+        *,
+        ok: State[list[Out | TaskError]],
+        error: State[TaskError] | None = None,
+        cancelled: State[None] | None = None,
+        join: JoinSettled,
+        timeout: Duration | None = None,
+        retries: int | None = None,
+        priority: int = 0,
+        **limits: Unpack[Limits],
+    ) -> Next: ...
+    def map(
+        self,
+        contract: TaskContract[In, Any] | str,
+        values: Iterable[In],
+        *,
+        ok: State[Any],
+        error: State[TaskError] | None = None,
+        cancelled: State[None] | None = None,
+        join: JoinPolicy = ALL,
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
         **limits: Unpack[Limits],
     ) -> Next:
-        """Have workers do the same task on every value at once; *ok* gets the list of results in that order."""
-        specs = tuple(_spec(contract, value, timeout, retries, priority, **limits) for value in values)
-        return self._fan(specs, ok, error, cancelled)
+        """Have workers do the same task on every value at once; *ok* gets the list of results in that order.
+
+        *join* says for which ends it waits (see `Join`): with `Join.any()` *ok* gets one result, with `Join.settled()`
+        and `Join.tolerate(n)` a list in which a TaskError stands for each task that failed. At most 10,000 values.
+        """
+        some = islice(values, FAN_WIDTH_MAX + 1)  # a million of them would block the server before they are refused
+        specs = tuple(_spec(contract, value, timeout, retries, priority, **limits) for value in some)
+        return self._fan(specs, ok, error, cancelled, join)
 
     @overload
     def together(
@@ -216,18 +269,107 @@ class Job(Generic[InT, DataT]):
         priority: int = 0,
         **limits: Unpack[Limits],
     ) -> Next: ...
+    @overload
+    def together(
+        self,
+        a: Call[Any, A],
+        b: Call[Any, B],
+        /,
+        *,
+        ok: State[tuple[A | TaskError, B | TaskError]],
+        join: JoinSettled,
+        error: State[TaskError] | None = None,
+        cancelled: State[None] | None = None,
+        priority: int = 0,
+        **limits: Unpack[Limits],
+    ) -> Next: ...
+    @overload
+    def together(
+        self,
+        a: Call[Any, A],
+        b: Call[Any, B],
+        c: Call[Any, C],
+        /,
+        *,
+        ok: State[tuple[A | TaskError, B | TaskError, C | TaskError]],
+        join: JoinSettled,
+        error: State[TaskError] | None = None,
+        cancelled: State[None] | None = None,
+        priority: int = 0,
+        **limits: Unpack[Limits],
+    ) -> Next: ...
+    @overload
+    def together(
+        self,
+        a: Call[Any, A],
+        b: Call[Any, B],
+        c: Call[Any, C],
+        d: Call[Any, D],
+        /,
+        *,
+        ok: State[tuple[A | TaskError, B | TaskError, C | TaskError, D | TaskError]],
+        join: JoinSettled,
+        error: State[TaskError] | None = None,
+        cancelled: State[None] | None = None,
+        priority: int = 0,
+        **limits: Unpack[Limits],
+    ) -> Next: ...
+    @overload
+    def together(
+        self,
+        a: Call[Any, A],
+        b: Call[Any, B],
+        c: Call[Any, C],
+        d: Call[Any, D],
+        e: Call[Any, E],
+        /,
+        *,
+        ok: State[tuple[A | TaskError, B | TaskError, C | TaskError, D | TaskError, E | TaskError]],
+        join: JoinSettled,
+        error: State[TaskError] | None = None,
+        cancelled: State[None] | None = None,
+        priority: int = 0,
+        **limits: Unpack[Limits],
+    ) -> Next: ...
+    @overload
+    def together(
+        self,
+        *calls: Call[Any, Out],
+        ok: State[Out],
+        join: JoinAny,
+        error: State[TaskError] | None = None,
+        cancelled: State[None] | None = None,
+        priority: int = 0,
+        **limits: Unpack[Limits],
+    ) -> Next: ...
+    @overload
+    def together(
+        self,
+        *calls: Call[Any, Out],
+        ok: State[list[Out]],
+        join: JoinFirst,
+        error: State[TaskError] | None = None,
+        cancelled: State[None] | None = None,
+        priority: int = 0,
+        **limits: Unpack[Limits],
+    ) -> Next: ...
     def together(
         self,
         *calls: Call[Any, Any],
         ok: State[Any],
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
+        join: JoinPolicy = ALL,
         priority: int = 0,
         **limits: Unpack[Limits],
     ) -> Next:
-        """Have workers do different tasks at once (`contract.call(value)` each); *ok* gets the tuple of results."""
+        """Have workers do different tasks at once (`contract.call(value)` each); *ok* gets the tuple of results.
+
+        *join* is as in `map`; `Join.any()` and `Join.first(k)` are for tasks with the same type of result. Where it
+        depends on which of them is first how the job goes on, that is `race`.
+        """
         specs = tuple(_spec(call.contract, call.value, None, None, priority, **limits) for call in calls)
-        return self._fan(specs, ok, error, cancelled)
+        return self._fan(specs, ok, error, cancelled, join)
 
     def ask(
         self,
@@ -344,10 +486,15 @@ class Job(Generic[InT, DataT]):
         ok: State[Any],
         error: State[TaskError] | None,
         cancelled: State[None] | None,
+        join: JoinPolicy,
     ) -> Next:
         if len(specs) > FAN_WIDTH_MAX:
-            raise ValueError(f"{len(specs)} tasks at once are more than {FAN_WIDTH_MAX}; give each task several items")
-        return Fan(specs, self._edges(ok, error, cancelled, None))
+            raise ValueError(f"more than {FAN_WIDTH_MAX} tasks at once; give each task several items")
+        if not fits(join, len(specs)):
+            raise ValueError(
+                f"join={dump_join(join)} of {len(specs)} tasks can never succeed: give more, or wait for fewer"
+            )
+        return Fan(specs, self._edges(ok, error, cancelled, None), join)
 
     def _edges(
         self,

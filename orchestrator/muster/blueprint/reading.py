@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from types import CodeType, FunctionType, GenericAlias, ModuleType
-from typing import Any, Final
+from typing import Any, Final, Union, get_args
 
 from muster_worker.contracts import TaskContract
 
@@ -17,12 +17,23 @@ from muster.blueprint.scope import MISSING, UNKNOWN, Scope, plain_function
 from muster.blueprint.source import FunctionNode, global_names, node_of
 from muster.blueprint.state import State
 from muster.core.decisions import CANCELLED, FAILURE, LATE, SUCCESS
+from muster.core.join import ALL, Join, JoinAll, JoinAny, JoinFirst, JoinPolicy, JoinSettled
 
 GO: Final = "go"
 ENDINGS: Final = frozenset({"done", "fail", "quarantine"})
 _WORDS: Final = {"ok": SUCCESS, "error": FAILURE}
+_JOINS: Final[tuple[tuple[Any, JoinPolicy], ...]] = (
+    (Join.all, ALL),
+    (Join.any, JoinAny()),
+    (Join.first, JoinFirst(1)),
+    (Join.settled, JoinSettled()),
+    (Join.tolerate, JoinSettled()),
+)
+"""Makers of policies, and one of the kind each makes."""
 _DECIDING: Final = frozenset({"run", "map", "together", "ask", "wait_for", "sleep", "child", "go"})
-_NO_TARGET: Final = frozenset({"on", "within", "argument", "timeout", "retries", "priority", "tags", "uploads"})
+_NO_TARGET: Final = frozenset(
+    {"on", "within", "argument", "timeout", "retries", "priority", "tags", "uploads", "join", "undo", "spread"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,11 +216,26 @@ class _Reader:
     def _result_type(self, node: ast.Call, method: str) -> Any:
         if method == "child":
             return UNKNOWN
+        if method == "run":
+            return self._output(node.args[0]) if node.args else UNKNOWN
         if method == "together":
             outputs = [self._called_output(arg) for arg in node.args]
-            return UNKNOWN if any(output is UNKNOWN for output in outputs) else GenericAlias(tuple, tuple(outputs))
-        output = self._output(node.args[0]) if node.args else UNKNOWN
-        return output if method == "run" or output is UNKNOWN else GenericAlias(list, (output,))
+        else:
+            outputs = [self._output(arg) for arg in node.args[:1]]
+        if not outputs or any(output is UNKNOWN for output in outputs):
+            return UNKNOWN
+        return _joined(self._join(node), outputs, tuple if method == "together" else list)
+
+    def _join(self, node: ast.Call) -> Any:
+        """What `join=` says: a policy, or UNKNOWN."""
+        written = next((k.value for k in node.keywords if k.arg == "join"), None)
+        if written is None:
+            return ALL
+        if not isinstance(written, ast.Call):
+            value = self._scope.value(written)
+            return value if isinstance(value, get_args(JoinPolicy)) else UNKNOWN
+        made = self._scope.value(written.func)
+        return next((policy for maker, policy in _JOINS if made is maker), UNKNOWN)
 
     def _called_output(self, node: ast.expr) -> Any:
         match node:
@@ -221,6 +247,22 @@ class _Reader:
     def _output(self, node: ast.expr) -> Any:
         contract = self._scope.value(node)
         return contract.output if isinstance(contract, TaskContract) else UNKNOWN
+
+
+def _joined(join: Any, outputs: list[Any], many: type) -> Any:
+    """The type that the state gets which is entered after a fan; its tasks return *outputs*."""
+    same = all(output == outputs[0] for output in outputs)
+    match join:
+        case JoinAll():
+            return GenericAlias(many, tuple(outputs))
+        case JoinSettled():
+            return GenericAlias(many, tuple(Union[output, TaskError] for output in outputs))  # noqa: UP007 - at run time
+        case JoinAny() if same:
+            return outputs[0]
+        case JoinFirst() if same:
+            return GenericAlias(list, (outputs[0],))
+        case _:
+            return UNKNOWN
 
 
 def _states_in(value: Any) -> list[tuple[str | None, State[Any]]]:

@@ -6,6 +6,7 @@ from typing import Any, Final, TypeAlias, assert_never
 
 from muster.core.decisions import CANCELLED, FAILURE, LATE, SUCCESS
 from muster.core.graph import FAILED, FINISHED
+from muster.core.join import JoinAll, JoinAny, JoinFirst, JoinSettled
 from muster.core.json import JsonValue
 from muster.core.record import ChildItem, DecisionItem, Item, JobRecord, SignalItem, TaskItem, TimerItem, Wait
 from muster.core.retry import status_without_edge
@@ -13,6 +14,7 @@ from muster.core.status import JobStatus
 from muster.core.transitions import JobEvent
 from muster.core.values import quick
 
+NO_REASON_OF_WORKER: Final = "the worker gave no reason"
 NO_REASON: Final = "no reason given"
 """A job that did not finish always says why, even where the blueprint's words are empty."""
 
@@ -128,13 +130,55 @@ def _taken(record: JobRecord, wait: Wait, outcome: str, data: JsonValue) -> Move
 
 
 def _all_tasks(record: JobRecord, wait: Wait, items: Sequence[TaskItem]) -> Move:
-    """The join: results in the order of the tasks. The first failure decides where there is one."""
+    """The join: what its policy makes of the ends, in the order of the tasks. Ends arrive in the order of *items*."""
     ours = [item for item in items if wait.first <= item.number < wait.first + wait.count]
-    bad = next((item for item in ours if item.status != SUCCESS), None)
-    if bad is not None:
-        return _not_taken(record, wait, bad)
-    ordered = sorted(ours, key=lambda item: item.number)
-    return go(record.state, wait.edges[SUCCESS], [item.data for item in ordered])
+    good = [item for item in ours if item.status == SUCCESS]
+    bad = [item for item in ours if item.status != SUCCESS]
+    match wait.join:
+        case JoinAll():
+            return _not_taken(record, wait, bad[0]) if bad else _joined(record, wait, good)
+        case JoinAny():
+            return go(record.state, wait.edges[SUCCESS], good[0].data) if good else _too_few(record, wait, bad)
+        case JoinFirst():
+            enough = good[: wait.join.count]
+            return _joined(record, wait, enough) if len(enough) == wait.join.count else _too_few(record, wait, bad)
+        case JoinSettled():
+            most = wait.join.failures_max
+            return _too_few(record, wait, bad) if most is not None and len(bad) > most else _joined(record, wait, ours)
+        case _:
+            assert_never(wait.join)
+
+
+def _joined(record: JobRecord, wait: Wait, items: Sequence[TaskItem]) -> Move:
+    ordered = sorted(items, key=lambda item: item.number)
+    results = [item.data if item.status == SUCCESS else _error_of(wait, item) for item in ordered]
+    return go(record.state, wait.edges[SUCCESS], results)
+
+
+def _too_few(record: JobRecord, wait: Wait, bad: Sequence[TaskItem]) -> Move:
+    """The fan has failed, by the last failure that came in: its error speaks for all, and says how many there were."""
+    last = bad[-1]
+    if len(bad) == wait.count == 1 and last.status == CANCELLED:
+        return _not_taken(record, wait, last)
+    error = _error_of(wait, last)
+    text = f"{len(bad)} of {wait.count} tasks did not succeed; the last of them: {error['message']}"
+    return _failed(record, wait, last, {**error, "message": text})
+
+
+def _error_of(wait: Wait, item: TaskItem) -> dict[str, JsonValue]:
+    """The members of a TaskError."""
+    code, message = item.code or "TRANSIENT_ERROR", item.message or NO_REASON_OF_WORKER
+    if item.status == CANCELLED:
+        code, message = "CANCELLED", "the worker reported the task as cancelled"
+    elif item.status != FAILURE:
+        code, message = "UNDECLARED_OUTCOME", f"task reported outcome {item.status!r}"
+    return {
+        "code": code,
+        "message": message,
+        "worker": item.worker,
+        "attempt": item.attempt,
+        "task": item.number - wait.first,
+    }
 
 
 def _not_taken(record: JobRecord, wait: Wait, item: TaskItem) -> Move:
@@ -142,17 +186,14 @@ def _not_taken(record: JobRecord, wait: Wait, item: TaskItem) -> Move:
         if CANCELLED in wait.edges:
             return go(record.state, wait.edges[CANCELLED], None)
         return End(JobStatus.CANCELLED, record.state, error="the worker reported the task as cancelled")
-    error: dict[str, JsonValue] = {
-        "code": item.code or "TRANSIENT_ERROR",
-        "message": item.message or "the worker gave no reason",
-        "worker": item.worker,
-        "attempt": item.attempt,
-        "task": item.number - wait.first,
-    }
     if item.status != FAILURE:
         declared = ", ".join(sorted(wait.edges))
         text = f"task reported outcome {item.status!r}, which state {record.state!r} does not declare ({declared})"
         return End(JobStatus.FAILED, record.state, error=text, details={"code": "undeclared_outcome"})
+    return _failed(record, wait, item, _error_of(wait, item))
+
+
+def _failed(record: JobRecord, wait: Wait, item: TaskItem, error: dict[str, JsonValue]) -> Move:
     merge = item.data if isinstance(item.data, Mapping) else {}  # what a failed task could tell is kept as well
     if FAILURE in wait.edges:
         return go(record.state, wait.edges[FAILURE], error, merge)

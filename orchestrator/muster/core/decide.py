@@ -25,6 +25,7 @@ from muster.core.decisions import (
 )
 from muster.core.graph import FAILED, FINISHED
 from muster.core.ids import UnixMs
+from muster.core.join import counting, dump_join, fits
 from muster.core.json import JsonValue
 from muster.core.limits import FAN_WIDTH_MAX, UPLOADS_LOOK_MS
 from muster.core.record import Context, JobRecord, Wait
@@ -71,6 +72,9 @@ class Rest:
     tasks: tuple[TaskSpec, ...] = ()
     child: ChildStart | None = None
     need: int = 1
+    failures_left: int | None = None
+    """See `join.Counting`."""
+    needs_successes: bool = False
     deadline_ms: int | None = None
     result: JsonValue = None
     error: str | None = None
@@ -169,19 +173,30 @@ def _wait_for_task(draft: Draft, run: Run) -> Rest:
 
 def _wait_for_tasks(draft: Draft, fan: Fan) -> Rest | Move:
     count = len(fan.tasks)
+    if not fits(fan.join, count):
+        text = f"state {draft.state!r} fans out to {count} tasks, and waits for more successes ({dump_join(fan.join)})"
+        return End(JobStatus.QUARANTINED, draft.state, error=text, details={"code": "join_impossible"})
     if count == 0:
         return go(draft.state, fan.edges[SUCCESS], [])
     if count > FAN_WIDTH_MAX:
         text = f"state {draft.state!r} fans out to {count} tasks; at most {FAN_WIDTH_MAX} fit in one job"
         return End(JobStatus.QUARANTINED, draft.state, error=text, details={"code": "fan_too_wide"})
-    wait = Wait("tasks", fan.edges, first=draft.first_task, count=count)
+    wait = Wait("tasks", fan.edges, first=draft.first_task, count=count, join=fan.join)
     event = ev.event(
         ev.TASK_DISPATCHED,
         state=draft.state,
         task=draft.first_task,
         details={"type": fan.tasks[0].type, "count": count},
     )
-    return Rest(JobStatus.WAITING_FOR_PARALLEL_TASKS, _waiting(draft, wait, event), fan.tasks, need=count)
+    counted = counting(fan.join, count)
+    return Rest(
+        JobStatus.WAITING_FOR_PARALLEL_TASKS,
+        _waiting(draft, wait, event),
+        fan.tasks,
+        need=counted.need,
+        failures_left=counted.failures_left,
+        needs_successes=counted.of_successes,
+    )
 
 
 def _wait_for_person(draft: Draft, ask: Ask, now: UnixMs) -> Rest:

@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 from muster_worker.retry_policy import RetryPolicy
 
 from muster.core.ids import JobId
+from muster.core.join import ALL, JoinPolicy
 from muster.core.json import JsonObject, JsonValue
 from muster.core.values import quick
 
@@ -47,10 +48,11 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Fan:
-    """Several tasks at once; the next state gets the list of their results in this order."""
+    """Several tasks at once; the next state gets what *join* makes of their results, in this order."""
 
     tasks: tuple[TaskSpec, ...]
     edges: Edges
+    join: JoinPolicy = ALL
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from muster.core.ids import JobId, UnixMs
+from muster.core.join import ALL, JoinPolicy
 from muster.core.json import JsonObject, JsonValue
 from muster.core.status import JobStatus
 from muster.core.values import quick
@@ -20,6 +21,7 @@ class Wait:
     `first` and `count` are the numbers of its tasks; `target` and `argument` belong to a timer;
     `message` and `deadline_at` to a question; `child` is the id of the job that was started; `signal` names what is
     waited for until `deadline_at`. Where that is `uploads` the wait is cut into slices: `left_ms` come after this one.
+    `join` belongs to several tasks.
     """
 
     kind: WaitKind
@@ -34,6 +36,7 @@ class Wait:
     signal: str = ""
     uploads: tuple[str, ...] = ()
     left_ms: int = 0
+    join: JoinPolicy = ALL
 
 
 @quick

@@ -4,11 +4,11 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from muster.core.events import TASK_FINISHED, TASK_RETRIED, event
-from muster.core.ids import JobId, split_task_id
+from muster.core.ids import JobId, TaskId, split_task_id
 from muster.core.limits import FIRST_TURNS_MAX
 from muster.core.record import TaskItem
 from muster.core.retry import POISON_TASK, Again, Back, Deliver, TaskRules, Trials, after_failure, after_loss
@@ -152,6 +152,13 @@ class Ticker:
             self._spawn(self._ended(lease))
         for message in tick.messages:
             self._spawn(self._deliver(message))
+        if tick.dropped:
+            self._spawn(self._tell_workers(tick.dropped))
+
+    async def _tell_workers(self, dropped: Sequence[tuple[TaskId, str]]) -> None:
+        """Where this is lost with its replica, a worker's next heartbeat says that the task is not its own any more."""
+        for task, worker in dropped:
+            await self._stop(worker, task)
 
     async def _first_turn(self, turn: Turn) -> None:
         """Of a job of a batch. Half of them must be over before more are taken, so that a tick brings several."""

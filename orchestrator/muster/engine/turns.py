@@ -292,6 +292,8 @@ class Turns:
         if self.on_timer is not None:
             if plan.deadline_ms is not None:
                 self.on_timer(record.id, plan.deadline_ms)
+            if plan.drops:
+                self.on_timer(record.id, 0)  # workers of tasks that nobody waits for are told soon
             if plan.child is not None or (plan.status.is_final and record.parent is not None):
                 self.on_timer(record.id, 0)  # the child's first turn, the parent's next one: in this partition, due now
         if plan.child is not None and reply.turn is None:  # else a wish to cancel came first, and none was made
@@ -317,7 +319,8 @@ class Turns:
             wave=wave,
             next_task=draft.first_task + len(rest.tasks),
             need=rest.need,
-            fail_fast=rest.status is JobStatus.WAITING_FOR_PARALLEL_TASKS,
+            failures_left=rest.failures_left,
+            needs_successes=rest.needs_successes,
             current_task=wait.first if wait is not None and wait.kind == "task" else None,
             started=_begins(rest.status, wait),
             clear_cancel=record.cancel_requested,

@@ -49,7 +49,7 @@ def commit_args(c: Commit, replica: str) -> list[Arg]:
     day = int(time.time() * 1000) // INDEX_DAY_MS
     args: list[Arg] = [
         c.job, c.version, c.token, TURN_LEASE_MS, c.next_token, int(final), c.status, c.state, Value(c.job, context),
-        c.need, "ff" if c.fail_fast else "", c.wave, c.next_task, "" if c.current_task is None else c.current_task,
+        c.need, policy_of(c), c.wave, c.next_task, "" if c.current_task is None else c.current_task,
         int(c.started), int(c.clear_cancel), replica, result, c.error or "",
         "" if c.details is None else codec.dump(c.details), c.retention_ms, day, c.retention_ms + INDEX_DAY_MS,
         "" if c.deadline_ms is None else c.deadline_ms, len(c.history), *c.history, *task_args(c.job, c.tasks),
@@ -67,6 +67,15 @@ def commit_args(c: Commit, replica: str) -> list[Arg]:
     ]
     args += [0] if c.claim is None else [1, *claim_args(c.claim)]
     return args
+
+
+def policy_of(c: Commit) -> str:
+    """What `after_failures` in scripts/_queue.lua goes by."""
+    if c.failures_left is None:
+        return ""
+    if c.needs_successes:
+        return f"k:{c.failures_left}"
+    return f"t:{c.failures_left}" if c.failures_left else "ff"
 
 
 def task_args(job: JobId, tasks: Sequence[NewTask]) -> list[Arg]:

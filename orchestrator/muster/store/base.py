@@ -268,7 +268,10 @@ class Commit:
     wave: int
     next_task: int
     need: int = 1
-    fail_fast: bool = False
+    failures_left: int | None = None
+    """So many more ends that are no success leave the turn undue; the next one makes it due. None: they never do."""
+    needs_successes: bool = False
+    """Only successes bring `need` down."""
     current_task: int | None = None
     started: bool = False
     clear_cancel: bool = False
@@ -353,6 +356,8 @@ class Tick:
     leases: tuple[EndedLease, ...] = ()
     messages: tuple[DueMessage, ...] = ()
     turns: tuple[Turn, ...] = ()
+    dropped: tuple[tuple[TaskId, str], ...] = ()
+    """Tasks nobody waits for any more that were taken from workers, with those."""
     first: tuple[Turn, ...] = ()
     more_first: bool = False
     """Further jobs of batches wait for their first turns."""

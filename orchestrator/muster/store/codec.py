@@ -6,6 +6,7 @@ from typing import Any, Final
 import orjson
 
 from muster.core.ids import JobId, UnixMs
+from muster.core.join import ALL, dump_join, load_join
 from muster.core.record import (
     CancelItem,
     ChildItem,
@@ -56,7 +57,9 @@ def dump_context(context: Context) -> bytes:
 
 
 def _wait_fields(wait: Wait) -> dict[str, Any]:
+    """Members that few waits have are left out where they say nothing."""
     return {
+        **({} if wait.join == ALL else {"o": dump_join(wait.join)}),
         "k": wait.kind,
         "e": dict(wait.edges),
         "f": wait.first,
@@ -91,6 +94,7 @@ def _load_wait(raw: Mapping[str, Any]) -> Wait:
     return Wait(
         raw["k"], raw["e"], raw["f"], raw["c"], raw["m"], raw["d"], raw["t"], raw["a"],
         child=raw.get("j", ""), signal=raw.get("s", ""), uploads=tuple(raw.get("u", ())), left_ms=raw.get("l", 0),
+        join=load_join(raw.get("o", "all")),
     )  # fmt: skip
 
 

@@ -449,7 +449,7 @@ class RedisStore(JournalCalls, IndexCalls):
         return bool((await self._run("release", self._tag_of(parts[0]), task, attempt, fence))[0] == b"ok")
 
     async def tick(self, partition: int, token_prefix: str, first_turns: int = 0) -> Tick:
-        next_due, leases, messages, turns, first, more_first, cancels, replaced = await self._run(
+        next_due, leases, messages, turns, dropped, first, more_first, cancels, replaced = await self._run(
             "tick", self._tags[partition],
             TICK_LEASES, TICK_TIMERS, TICK_TURNS, token_prefix, TURN_LEASE_MS, TICK_HOLD_MS, first_turns,
         )  # fmt: skip
@@ -458,6 +458,10 @@ class RedisStore(JournalCalls, IndexCalls):
             leases=tuple(ended_lease(lease) for lease in leases),
             messages=tuple(DueMessage(m[0].decode(), m[1], int(m[2])) for m in messages),
             turns=turns_of(turns),
+            dropped=tuple(
+                (TaskId(task.decode()), worker.decode())
+                for task, worker in zip(dropped[::2], dropped[1::2], strict=True)
+            ),
             first=turns_of(first),
             more_first=more_first == 1,
             cancels=tuple(to_cancel_of(some) for some in cancels),

@@ -146,10 +146,12 @@ def _start_wave(part: Partition, job: Job, c: Commit) -> None:
     """The mailbox of the past wave is consumed. Results that came early for the new one are its first items."""
     part.timers.pop(WaitEnd(job.id, job.record.wave), None)
     early = job.early if job.record.spawn_wave == c.wave and not c.status.is_final else []
-    failed = job.early_failed and bool(early)
-    job.mailbox, job.early, job.early_failed = list(early), [], False
-    job.need = 0 if c.fail_fast and failed else c.need - len(early)
-    job.fail_fast, job.current_task = c.fail_fast, c.current_task
+    failures = job.early_failures if early else 0
+    job.mailbox, job.early, job.early_failures = list(early), [], 0
+    job.need, job.current_task = c.need, c.current_task
+    job.failures_left, job.needs_successes = c.failures_left, c.needs_successes
+    for place in range(len(early)):
+        job.count_end(failed=place < failures)
 
 
 def _write(part: Partition, job: Job, c: Commit, context: Context) -> None:
@@ -192,7 +194,7 @@ def spawn(part: Partition, job_id: JobId, version: int, token: str, wave: int, t
     if job is None or job.record.version != version or job.turn_token != token:
         return False
     if job.record.spawn_wave != wave:
-        job.early, job.early_failed = [], False
+        job.early, job.early_failures = [], 0
     fresh = [task for task in tasks if task.number >= job.record.spawned_to]
     made, _ = part.add_tasks(job, wave, fresh)
     spawned_to = fresh[-1].number + 1 if fresh else job.record.spawned_to

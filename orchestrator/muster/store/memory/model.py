@@ -25,8 +25,10 @@ class Job:
     mailbox: list[str] = field(default_factory=list[str])
     early: list[str] = field(default_factory=list[str])
     """Items of a wave whose turn has not committed yet."""
-    early_failed: bool = False
-    fail_fast: bool = False
+    early_failures: int = 0
+    failures_left: int | None = None
+    """Ends that are no success and leave the turn undue; None: all of them do."""
+    needs_successes: bool = False
     current_task: int | None = None
     child: JobId | None = None
     """The job this one waits for."""
@@ -66,6 +68,15 @@ class Job:
     @property
     def id(self) -> JobId:
         return self.record.id
+
+    def count_end(self, *, failed: bool) -> None:
+        """One more end is in the mailbox."""
+        if not (failed and self.needs_successes):
+            self.need -= 1
+        if failed and self.failures_left is not None:
+            self.failures_left -= 1
+            if self.failures_left < 0:
+                self.need, self.failures_left = min(self.need, 0), 0
 
     @property
     def is_final(self) -> bool:

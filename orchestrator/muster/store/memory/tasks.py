@@ -71,11 +71,11 @@ def _deliver(part: Partition, job: Job, task: Task, c: Completion) -> Completed:
     due = False
     if task.wave == job.record.wave:
         job.mailbox.append(c.item)
-        job.need = 0 if c.failed and job.fail_fast and job.need > 1 else job.need - 1
+        job.count_end(failed=c.failed)
         due = job.need <= 0
     elif task.wave == job.record.spawn_wave and job.turn_token:
         job.early.append(c.item)
-        job.early_failed |= c.failed
+        job.early_failures += c.failed
     cancelling = job.record.cancel_requested
     if cancelling:
         due = not part.leased_tasks(job) and job.child is None  # with a child, its end makes the turn due

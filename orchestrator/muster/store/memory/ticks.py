@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import assert_never
 
-from muster.core.ids import JobId, task_id
+from muster.core.ids import JobId, TaskId, task_id
 from muster.core.status import TaskStatus
 from muster.core.timeouts import Timeout
 from muster.store.base import DueMessage, EndedLease, Tick, Turn
@@ -36,6 +36,7 @@ def tick(part: Partition, token_prefix: str, first_turns: int) -> Tick:
     made: Counter[str] = Counter()
     order = part.next_order()
     messages: list[DueMessage] = []
+    dropped: list[tuple[TaskId, str]] = []
     cancels: list[BatchToCancel] = []
     replaced: list[tuple[JobId, str]] = []
     for timer in part.due(part.timers.items())[:TIMERS_MAX]:
@@ -44,13 +45,15 @@ def tick(part: Partition, token_prefix: str, first_turns: int) -> Tick:
         elif isinstance(timer, Replaced):
             replaced += _replaced(part, timer)
         else:
-            fire(part, timer, order, made, messages)
+            fire(part, timer, order, made, messages, dropped)
     leases = _ended_leases(part)
     turns = _due_turns(part, token_prefix)
     first = _first_turns(part, f"{token_prefix}b", min(first_turns, TURNS_MAX - len(turns)))
     part.wake_all(made)
     more = any(batch.waiting for batch in part.batches.values())
-    return Tick(_next_due_ms(part), leases, tuple(messages), turns, first, more, tuple(cancels), tuple(replaced))
+    return Tick(
+        _next_due_ms(part), leases, tuple(messages), turns, tuple(dropped), first, more, tuple(cancels), tuple(replaced)
+    )
 
 
 def _replaced(part: Partition, timer: Replaced) -> list[tuple[JobId, str]]:
@@ -126,7 +129,14 @@ def _waited_too_long(part: Partition, task: Task) -> None:
     task.claimed_at = task.must_end_at = task.lease_ends_at = part.now()
 
 
-def fire(part: Partition, timer: Timer, order: Order, made: Counter[str], messages: list[DueMessage]) -> None:
+def fire(
+    part: Partition,
+    timer: Timer,
+    order: Order,
+    made: Counter[str],
+    messages: list[DueMessage],
+    dropped: list[tuple[TaskId, str]],
+) -> None:
     if part.timers.pop(timer, None) is None:  # one that was due with it has ended it
         return
     match timer:
@@ -147,7 +157,7 @@ def fire(part: Partition, timer: Timer, order: Order, made: Counter[str], messag
             if job is not None and not job.is_final and job.record.cancel_requested and job.child is None:
                 part.make_due(job)
         case Drop():
-            _drop(part, timer)
+            dropped += _drop(part, timer)
         case Delivery():
             outgoing = part.outbox[timer.message]
             part.send_later(timer.message, HOLD_MS)
@@ -158,14 +168,23 @@ def fire(part: Partition, timer: Timer, order: Order, made: Counter[str], messag
             assert_never(timer)
 
 
-def _drop(part: Partition, drop: Drop) -> None:
+def _drop(part: Partition, drop: Drop) -> list[tuple[TaskId, str]]:
+    """What was taken from workers."""
+    job, taken = part.job(drop.job), list[tuple[TaskId, str]]()
     chunk_end = min(drop.low + DROPS_MAX, drop.high)
     for number in range(drop.low, chunk_end):
         task = part.tasks.get(task_id(drop.job, number))
-        if task is not None:
-            part.forget(task)
+        if task is None:
+            continue
+        if task.status is TaskStatus.LEASED and task.worker:
+            taken.append((task.id, task.worker))
+            if job is not None and not job.is_final and job.history:
+                text = f'{{"e":"task_dropped","n":{number},"a":{task.attempt},"w":"{task.worker}"}}'
+                part.note(job, text)
+        part.forget(task)
     if chunk_end < drop.high:
         part.timers[Drop(drop.job, chunk_end, drop.high)] = part.now()
+    return taken
 
 
 def _due_turns(part: Partition, token_prefix: str) -> tuple[Turn, ...]:

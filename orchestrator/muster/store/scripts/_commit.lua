@@ -135,18 +135,19 @@ local function end_job(jid, job, flow, c, watchers, readers, parent)
   for _, kind in ipairs({ 'h:', 'jt:', 'lg:', 'sp:', 'md:', 'fa:' }) do call('PEXPIRE', T .. kind .. jid, c.retention) end
 end
 
--- How many results are still needed: a fan that was spawned ahead may have some already.
+-- How many results are still needed, and the policy then: a fan that was spawned ahead may have some already.
 local function settle_mailbox(jid, c, spawn_wave, failed_early)
   local need = c.need
   call('UNLINK', T .. 'i:' .. jid)
-  if spawn_wave == '0' then return need end
+  if spawn_wave == '0' then return need, c.policy end
   if spawn_wave ~= c.wave or c.final then
     call('UNLINK', T .. 'e:' .. jid)
-    return need
+    return need, c.policy
   end
   local early = call('LLEN', T .. 'e:' .. jid)
   if early > 0 then call('RENAME', T .. 'e:' .. jid, T .. 'i:' .. jid) end
-  return (c.policy == 'ff' and failed_early == '1') and 0 or need - early
+  local failures = tonumber(failed_early) or 0
+  return after_failures(c.policy, need - early + failures, failures)
 end
 
 -- The oldest signal of the name that came before the job waited for it. Of at most a hundred.
@@ -193,7 +194,7 @@ local function commit(jid, c)
   for i, blob in ipairs(c.entries) do entries[i] = stamped(blob) end
   -- What this turn itself spawned is unknown to the caller's record; nobody will wait for it.
   if c.final and j[10] ~= '0' then c.drops[#c.drops + 1] = j[15] .. '|' .. j[16] end
-  local need = settle_mailbox(jid, c, j[10], j[12])
+  local need, policy = settle_mailbox(jid, c, j[10], j[12])
   local came = c.signal ~= '' and not cancelling and take_signal(jid, c.signal)
   if came then
     call('RPUSH', T .. 'i:' .. jid, came)
@@ -208,7 +209,7 @@ local function commit(jid, c)
   note_all(jid, entries)
   local begun = c.started or #claimed > 0
   call('HSET', job, 'v', tonumber(c.version) + 1, 'tl', '', 'lc', c.token, 'st', c.status, 's', c.state, 'ctx', c.ctx,
-    'pol', c.policy, 'wv', c.wave, 'nt', c.next_task, 'cur', c.current, 'ut', now, 'tf', 0, 'sw', 0, 'spn', 0,
+    'pol', policy, 'wv', c.wave, 'nt', c.next_task, 'cur', c.current, 'ut', now, 'tf', 0, 'sw', 0, 'spn', 0,
     'pg', '', 'pm', '', 'need', need, 'ef', '', 'tmr', timer, 'nl', tonumber(j[13]) + #claimed,
     'sa', begun and j[7] == '' and now or j[7], 'cx', c.clear_cancel and '0' or j[6],
     'ch', c.child and not cancelling and c.child.id or '', 'ws', c.signal)

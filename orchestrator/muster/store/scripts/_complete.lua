@@ -89,12 +89,13 @@ local function complete(c, decided)
   if number ~= j[11] then call('SREM', T .. 'jt:' .. jid, number) end
   if t[5] == j[2] then
     call('RPUSH', T .. 'i:' .. jid, c.item)
-    need = need - 1
-    if c.failed and j[4] == 'ff' and need > 0 then need = 0 end
+    local policy
+    if c.failed then need, policy = after_failures(j[4], need, 1) else need = need - 1 end
+    if policy and policy ~= j[4] then call('HSET', job, 'pol', policy) end
     due = need <= 0
   elseif t[5] == j[6] and j[3] ~= '' then
     call('RPUSH', T .. 'e:' .. jid, c.item)
-    if c.failed then call('HSET', job, 'ef', '1') end
+    if c.failed then call('HSET', job, 'ef', (tonumber(call('HGET', job, 'ef')) or 0) + 1) end
   end
   if cancelling then due = leased <= 0 and (j[14] or '') == '' end   -- with a child, its end makes the turn due
   local flag = cancelling and 'cancel' or ''

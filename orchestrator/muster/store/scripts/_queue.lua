@@ -201,10 +201,10 @@ local function lease_end(le, hard, sign_at, heartbeat)
   return heartbeat and math.min(till, sign_at + heartbeat) or till
 end
 
--- Forget a live task whatever its state. Its job is not told.
+-- Forget a live task whatever its state. Its job is not told. Returns the worker and the attempt it takes it from, if any.
 local function drop_task(jid, number)
   local tid = jid .. '.' .. number
-  local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl', 'ca', 'pr')
+  local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl', 'ca', 'pr', 'w', 'at')
   if t[1] then
     if t[1] == 'R' then
       leave_flow(tid, t[2], t[3])
@@ -219,6 +219,7 @@ local function drop_task(jid, number)
     call('UNLINK', T .. 't:' .. tid)
   end
   call('SREM', T .. 'jt:' .. jid, number)
+  if t[1] == 'L' and t[6] ~= '' then return t[6], t[7] end
 end
 
 -- A claim's arguments: replica, history flag, register flag, classes, seats (worker, nonce, lease ms, patient, price).
@@ -329,6 +330,19 @@ local function take(claim, first_seat)
     end
   end
   return out
+end
+
+-- What a wait needs after so many ends that are no success, and its policy then. ff: a failure decides; t:<left>: all
+-- must end; k:<left>: only successes count. More failures than are left decide either.
+local function after_failures(policy, need, failures)
+  if failures == 0 then return need, policy end
+  if policy == 'ff' then return math.min(need - failures, 0), policy end
+  local kind, left = string.match(policy or '', '^([kt]):(%d+)$')
+  if not kind then return need - failures, policy end
+  left = tonumber(left) - failures
+  if kind == 't' then need = need - failures end
+  if left < 0 then return math.min(need, 0), kind .. ':0' end
+  return need, kind .. ':' .. left
 end
 
 local HEADER = { 'ten', 'bp', 'bv', 'st', 's', 'v', 'wv', 'nt', 'sub', 'ctx', 'ct', 'ut', 'sa', 'ft', 'res', 'err', 'det',

@@ -3,7 +3,7 @@
 commit: write what a turn decided, make its tasks ready, and claim for seats that wait here.
 
 KEYS  1 the partition's tag
-ARGV  job, version, turn token, turn ttl ms, next turn's token, final (0|1), status, state, context, need, policy ('' | ff),
+ARGV  job, version, turn token, turn ttl ms, next turn's token, final (0|1), status, state, context, need, policy ('' | ff | t:left | k:left),
       wave, next task number, current task or '', started (0|1), clear cancel (0|1), replica, result, error, details,
       retention ms, day of the index, its ttl ms, deadline ms or '',
       #history, entry..., #tasks, (number, class, type, body, policy, timeout ms, band, limits)...,

@@ -5,7 +5,8 @@ tick: fire what is due. Ended leases and messages are handed to the caller, who 
 KEYS  1 the partition's tag
 ARGV  leases max, timers max, turns max, turn token prefix, turn ttl ms, hold ms (before an ended lease, message
       or batch to cancel comes again), first turns of batches' jobs max
-OUT   {next due ms from now or '', leases, messages, turns, first turns, whether there are more, batches to cancel,
+OUT   {next due ms from now or '', leases, messages, turns, dropped (task, worker)..., first turns,
+      whether there are more, batches to cancel,
       jobs to cancel with their tenants}
       lease: {task, attempt, fence, worker or '', patient, limit that passed or '', losses, failures, policy, claimed ms
       ago, counts by code, first failure ms ago, ms until schedule_to_close or ''}
@@ -15,7 +16,7 @@ TWICE what the first call handed out is held back, the rest is as at first
 ]]
 -- @include _queue
 local leases_max, timers_max, turns_max, prefix, ttl, hold, first_max = int(), int(), int(), arg(), int(), int(), int()
-local leases, messages, turns, ready, cancels, replaced = {}, {}, {}, {}, {}, {}
+local leases, messages, turns, ready, dropped, cancels, replaced = {}, {}, {}, {}, {}, {}, {}
 
 local fire = {
   t = function(member, tid)
@@ -66,7 +67,15 @@ local fire = {
     call('ZREM', T .. 'tm', member)
     local jid, from, to = string.match(rest, '^([^|]+)|(%d+)|(%d+)$')
     local last = math.min(tonumber(from) + 100, tonumber(to))
-    for number = tonumber(from), last - 1 do drop_task(jid, tostring(number)) end
+    local tells = call('HGET', T .. 'j:' .. jid, 'fin') == '0' and call('EXISTS', T .. 'h:' .. jid) == 1
+    for number = tonumber(from), last - 1 do
+      local worker, attempt = drop_task(jid, tostring(number))
+      if worker then
+        dropped[#dropped + 1] = jid .. '.' .. number
+        dropped[#dropped + 1] = worker
+        if tells then note(jid, '{"e":"task_dropped","n":' .. number .. ',"a":' .. attempt .. ',"w":"' .. worker .. '"}') end
+      end
+    end
     if last < tonumber(to) then call('ZADD', T .. 'tm', now, 'd|' .. jid .. '|' .. last .. '|' .. to) end
   end,
   r = function(member, jid)   -- another job took its unique key: it is to be cancelled
@@ -164,5 +173,5 @@ for _, name in ipairs({ 'L', 'tm', 'D' }) do
   local head = call('ZRANGE', T .. name, 0, 0, 'WITHSCORES')
   if head[2] and (not next_due or tonumber(head[2]) < next_due) then next_due = tonumber(head[2]) end
 end
-return { next_due and tostring(math.max(0, next_due - now)) or '', leases, messages, turns,
+return { next_due and tostring(math.max(0, next_due - now)) or '', leases, messages, turns, dropped,
   first, call('EXISTS', T .. 'bl'), cancels, replaced }
