@@ -90,6 +90,8 @@ Processes of the SDK and the client read these instead:
 | `MUSTER_WORKER_ID` | host, process and a random part | The worker's name. Two processes must never share one. |
 | `MUSTER_WORKER_SLOTS` | `10` | Tasks at a time. |
 | `MUSTER_WORKER_PRICE_PER_SECOND` | `0` | What a second of a running task costs, in EUR. |
+| `MUSTER_WORKER_LABELS` | | What tasks may need, such as `gpu=a100,region=eu`. |
+| `MUSTER_WORKER_RESOURCES` | | What the machine has, such as `cpu=4,memory=8GB,gpu=1,vram=24GB`. |
 | `MUSTER_COMMANDS_FILE` | - | What a worker with `--commands` may run: [commands.md](commands.md). |
 """
 

@@ -7,7 +7,8 @@ if TYPE_CHECKING:
     from muster_worker.contracts import task
     from muster_worker.retry_policy import AT_ONCE, NEVER, RetryPolicy
 
-    from muster.blueprint.answers import Decision, TaskError
+    from muster.blueprint.answers import Answer, Decision, TaskError
+    from muster.blueprint.asking import Escalate
     from muster.blueprint.definition import Blueprint
     from muster.blueprint.job import Job
     from muster.blueprint.planned import cron, every
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 __all__ = [
     "AT_ONCE",
     "NEVER",
+    "Answer",
     "Blueprint",
     "Decision",
+    "Escalate",
     "Job",
     "Join",
     "Next",
@@ -34,11 +37,13 @@ __all__ = [
 ]
 
 _HOMES: Final = {
+    "Answer": ("muster.blueprint.answers", "Answer"),
     "AT_ONCE": ("muster_worker.retry_policy", "AT_ONCE"),
     "NEVER": ("muster_worker.retry_policy", "NEVER"),
     "RetryPolicy": ("muster_worker.retry_policy", "RetryPolicy"),
     "Blueprint": ("muster.blueprint.definition", "Blueprint"),
     "Decision": ("muster.blueprint.answers", "Decision"),
+    "Escalate": ("muster.blueprint.asking", "Escalate"),
     "Job": ("muster.blueprint.job", "Job"),
     "Join": ("muster.core.join", "Join"),
     "Next": ("muster.core.decisions", "Decision"),

@@ -31,8 +31,14 @@ class ErrorCode(StrEnum):
     TASK_NOT_HELD = "task_not_held"
     JOB_FINAL = "job_final"
     JOB_RUNNING = "job_running"
+    JOB_CANCELLING = "job_cancelling"
+    JOB_NOT_PAUSED = "job_not_paused"
     NOT_WAITING_FOR_DECISION = "not_waiting_for_decision"
     UNKNOWN_DECISION = "unknown_decision"
+    FORM_INVALID = "form_invalid"
+    NOT_AN_APPROVER = "not_an_approver"
+    ALREADY_ANSWERED = "already_answered"
+    DELEGATION_REFUSED = "delegation_refused"
     SIGNALS_FULL = "signals_full"
     IDEMPOTENCY_CONFLICT = "idempotency_conflict"
     CLIENT_LIMIT_REACHED = "client_limit_reached"
@@ -89,8 +95,14 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.TASK_NOT_HELD: 409,
     ErrorCode.JOB_FINAL: 409,
     ErrorCode.JOB_RUNNING: 409,
+    ErrorCode.JOB_CANCELLING: 409,
+    ErrorCode.JOB_NOT_PAUSED: 409,
     ErrorCode.NOT_WAITING_FOR_DECISION: 409,
     ErrorCode.UNKNOWN_DECISION: 400,
+    ErrorCode.FORM_INVALID: 400,
+    ErrorCode.NOT_AN_APPROVER: 403,
+    ErrorCode.ALREADY_ANSWERED: 409,
+    ErrorCode.DELEGATION_REFUSED: 409,
     ErrorCode.SIGNALS_FULL: 409,
     ErrorCode.IDEMPOTENCY_CONFLICT: 409,
     ErrorCode.CLIENT_LIMIT_REACHED: 429,

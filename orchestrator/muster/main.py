@@ -35,6 +35,8 @@ log = logging.getLogger("muster.main")
 
 KEEP_ALIVE_S: Final = 75.0
 SHUTDOWN_S: Final = 5.0
+GARBAGE_LOOK_AFTER: Final = 20_000
+"""New objects before cycles are looked for; Python's 700 are one large request."""
 VERSION_FLOOR: Final = {"redis": (7, 0), "valkey": (8, 0)}
 
 
@@ -82,7 +84,7 @@ async def serve(
         if settings.stepflow_ws_port is not None and sockets:
             apart = create_app(engine, settings, credentials, operations=sockets)
             await stack.enter_async_context(_listening(apart, settings.stepflow_ws_host, settings.stepflow_ws_port))
-        gc.freeze()  # what start-up made stays: later collections need not walk it
+        _spare_the_collector()
         if settings.reload:
             stack.enter_context(_cancelled_at_exit(_reload_on_change(engine, settings)))
         if ready is not None:
@@ -91,6 +93,12 @@ async def serve(
         await stop.wait()
         log.info("server_stopping")
         engine.drain()
+
+
+def _spare_the_collector() -> None:
+    """What start-up made stays, and what a request makes is mostly gone with it, by its count of references."""
+    gc.freeze()
+    gc.set_threshold(GARBAGE_LOOK_AFTER, 20, 20)
 
 
 def run(settings: Settings) -> None:
@@ -167,6 +175,14 @@ class _Wiring:
             self.engine.on_reconnect()
 
 
+def base_url_of(settings: Settings) -> str:
+    """Where this deployment is reached, as far as that is known without a request; empty where it is not."""
+    if settings.public_url is not None or settings.is_production or not settings.port:
+        return settings.public_url or ""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{settings.port}"
+
+
 def engine_settings(settings: Settings, replica: str) -> EngineSettings:
     def ms(seconds: float) -> int:
         return int(seconds * 1000)
@@ -186,6 +202,7 @@ def engine_settings(settings: Settings, replica: str) -> EngineSettings:
         history=settings.history_enabled,
         approvals_need_token=settings.approval_token_required,
         webhooks_allow_private=settings.private_webhooks_allowed,
+        public_url=base_url_of(settings),
         log_bytes_max=settings.log_max_bytes,
         files=FileSettings(
             folder=settings.files_folder,

@@ -11,8 +11,11 @@ from typing import Any, cast
 from muster.blueprint.registry import Registry
 from muster.core.graph import Edge, Graph
 from muster.core.ids import JobId, UnixMs, new_job_id, split_task_id, task_id
+from muster.core.matching import Offer
 from muster.core.record import Context, JobRecord, Submission, Wait
 from muster.core.status import JobStatus
+from muster.engine.approval_tokens import ApprovalTokens
+from muster.engine.approvals import Caller, Given, Look, Standing
 from muster.engine.bulk import Bulk
 from muster.engine.connections import Connections
 from muster.engine.demand import TaskDemand
@@ -22,6 +25,10 @@ from muster.engine.jobs import Jobs
 from muster.engine.journal import EventsReply, EventsReport, LogEntry, LogPage, Steps, StepView
 from muster.engine.live import CaughtUp, JobChanged, Page
 from muster.engine.live_events import JobEnded, LiveEvent
+from muster.engine.migrations import Order as MigrationOrder
+from muster.engine.migrations import Page as MigrationPage
+from muster.engine.operations import Operations
+from muster.engine.pausing import Pausing
 from muster.engine.planning import Planning
 from muster.engine.reasons import Code, Explanation, Reason
 from muster.engine.settings import EngineSettings, FileSettings
@@ -112,8 +119,43 @@ def blueprints() -> FakeBlueprints:
     )
 
 
+def _no_hint(_job: JobId, _delay_ms: int) -> None:
+    """Nobody ticks here."""
+
+
 async def _nothing_to_prune() -> int:
     return 0
+
+
+class FakeApprovals:
+    def __init__(self, engine: "FakeEngine") -> None:
+        self._engine = engine
+        self.tokens = ApprovalTokens(b"fake")
+
+    async def decide(self, job_id: str, given: Given, caller: Caller) -> Standing:
+        engine = self._engine
+        engine._check()
+        record = engine.records.get(job_id)
+        if record is None or caller.token == "wrong" or caller.tenant not in (None, record.tenant):
+            raise MusterError(ErrorCode.JOB_NOT_FOUND, "Job not found")
+        if record.status is not JobStatus.WAITING_FOR_HUMAN:
+            raise MusterError(ErrorCode.NOT_WAITING_FOR_DECISION, "not waiting")
+        if given.decision not in {"approved", "rejected"}:
+            raise MusterError(ErrorCode.UNKNOWN_DECISION, "unknown", extra={"allowed": ["approved", "rejected"]})
+        told = {"decision": given.decision, "by": given.by, "note": given.note}
+        engine.decisions.append({**told, "token": caller.token, "tenant": caller.tenant})
+        engine.end(job_id, JobStatus.FINISHED)
+        return Standing(given.decision, 1, ())
+
+    async def delegate(self, job_id: str, approver: str, to: str, note: str, caller: Caller) -> None:
+        raise NotImplementedError
+
+    async def look(self, job_id: str, token: str) -> Look:
+        raise MusterError(ErrorCode.JOB_NOT_FOUND, "Job not found")
+
+    async def inbox(self, tenant: str, *, approver: str | None, limit: int, cursor: str | None) -> JobPage:
+        asking = [record for record in self._engine.records.values() if record.tenant == tenant]
+        return JobPage(tuple(r for r in asking if r.status is JobStatus.WAITING_FOR_HUMAN), None)
 
 
 class FakeEngine:
@@ -125,6 +167,9 @@ class FakeEngine:
         self.files = Files(store, FileSettings(Path("/nonexistent")), b"secret")
         self.figures = Figures(store, _nothing_to_prune, asyncio.ensure_future)
         self.connections = Connections(store, Registry(), (), self.submit, self.tagged)
+        pausing = Pausing(store, cast("Any", self), cast("Any", None), cast("Any", None), _no_hint, history=False)
+        self.operations = Operations(pausing)  # of a store without jobs; tests/operations ask it of one with
+        self.approvals = FakeApprovals(self)
         self.bulk = Bulk(store, cast("Jobs", None), EngineSettings("fake"), lambda _job, _delay_ms: None)
         self.planning = Planning(store, self.connections, lambda: NOW)
         self.records: dict[str, JobRecord] = {}
@@ -132,6 +177,7 @@ class FakeEngine:
         self.keys: dict[tuple[str, str], JobId] = {}
         self.fleet: dict[str, WorkerView] = {}
         self.descriptions: list[WorkerDescription] = []
+        self.worker_orders: list[tuple[str, str, int | None]] = []
         self.patches: list[WorkerPatch] = []
         self.signs: list[LeaseSign] = []
         self.queue: list[Lease] = []
@@ -304,7 +350,13 @@ class FakeEngine:
         reason = Reason(Code.CHILD, "it waits", since=NOW, details={"child_id": "c"}, reasons=(below,))
         return Explanation(await self.job(tenant, job_id), NOW, (reason,))
 
-    async def wanted(self) -> tuple[TaskDemand, ...]:
+    async def order(self, worker_id: str, order: str, slots: int | None = None) -> WorkerView:
+        if worker_id not in self.fleet:
+            raise MusterError(ErrorCode.WORKER_NOT_FOUND, "it is not registered")
+        self.worker_orders.append((worker_id, order, slots))
+        return replace(self.fleet[worker_id], order="" if order == "resume" else order, ordered_slots=slots)
+
+    async def wanted(self, having: Offer | None = None) -> tuple[TaskDemand, ...]:
         self._check()
         return (TaskDemand("image.resize", queued=5, running=2, workers=2, slots=6, wanted_workers=3),)
 
@@ -317,28 +369,11 @@ class FakeEngine:
         self.records[job_id] = replace(record, cancel_requested=True)
         return socket is not None and await socket.send_cancel(job_id, task_id(record.id, 0))
 
-    async def decide(
-        self, job_id: str, decision: str, *, by: str, note: str, token: str | None, tenant: str | None
-    ) -> None:
-        self._check()
-        record = self.records.get(job_id)
-        if record is None or (tenant is not None and record.tenant != tenant) or token == "wrong":
-            raise MusterError(ErrorCode.JOB_NOT_FOUND, "Job not found")
-        if record.status is not JobStatus.WAITING_FOR_HUMAN:
-            raise MusterError(ErrorCode.NOT_WAITING_FOR_DECISION, "not waiting")
-        if decision not in {"approved", "rejected"}:
-            raise MusterError(ErrorCode.UNKNOWN_DECISION, "unknown", extra={"allowed": ["approved", "rejected"]})
-        self.decisions.append({"decision": decision, "by": by, "note": note, "token": token, "tenant": tenant})
-        self.end(job_id, JobStatus.FINISHED)
-
     async def signal(self, tenant: str, job_id: str, name: str, data: Mapping[str, Any]) -> None:
         record = await self.job(tenant, job_id)
         if record.status.is_final:
             raise MusterError(ErrorCode.JOB_FINAL, "over")
         self.signals.append({"job": job_id, "name": name, "data": data})
-
-    async def approval_token(self, record: JobRecord) -> str | None:
-        return f"approve-{record.id}"
 
     # fleet
 
@@ -562,6 +597,9 @@ class FakeEngine:
     async def detach_socket(self, worker_id: str, socket: CommandSocket) -> None:
         if self.sockets.get(worker_id) is socket:
             del self.sockets[worker_id]
+
+    async def migrate(self, name: str, order: MigrationOrder, cursor: str | None = None) -> MigrationPage:
+        raise NotImplementedError
 
     async def ready(self) -> bool:
         self._check()

@@ -7,13 +7,14 @@ from typing import Any
 import orjson
 import pytest
 from muster.api import models
+from muster.core.ids import JobId
 from muster.core.status import JobStatus
 from muster.engine.views import JobOrder
 from muster.errors import ErrorCode, MusterError
 from muster.store.base import StoreFull, StoreUnavailable
 
 from tests.api.conftest import ALICE, ANY_WORKER, BOB, Http, Serve
-from tests.api.fake_engine import FakeEngine
+from tests.api.fake_engine import FakeApprovals, FakeEngine
 
 UNKNOWN = "018f0000-0000-7000-8000-0000000000ff"
 MIB = 1024 * 1024
@@ -25,6 +26,7 @@ def a_job(engine: FakeEngine, blueprint: str = "simple_flow", tenant: str = "ali
 
 async def test_a_job_is_accepted_and_can_be_read_at_once(http: Http, engine: FakeEngine) -> None:
     body = {"initial_data": {"text": "a"}, "webhook_url": "https://callback.example/webhook", "unknown": 1}
+    body |= {"deadline_seconds": 90}
     answer = await http.post("/api/v1/jobs/simple_flow", json=body, headers=ALICE)
     document = await answer.json()
     assert answer.status == 202
@@ -36,7 +38,7 @@ async def test_a_job_is_accepted_and_can_be_read_at_once(http: Http, engine: Fak
     assert job["webhook_url"] == "https://callback.example/webhook"
     assert job["current_task_id"] == f"{document['job_id']}.0"
     assert job["created_at"] == "2024-01-15T10:30:00.123Z"
-    assert engine.orders[0].tenant == "alice"
+    assert (engine.orders[0].tenant, engine.orders[0].deadline_ms) == ("alice", 90_000)
 
 
 async def test_no_body_means_an_empty_one_and_no_content_type_is_asked_for(http: Http, engine: FakeEngine) -> None:
@@ -66,6 +68,10 @@ BAD_BODIES: list[tuple[bytes, str]] = [
     (b'{"initial_data": null}', "invalid_body"),
     (b'{"initial_data": "x"}', "invalid_body"),
     (b'{"webhook_url": 1}', "invalid_body"),
+    (b'{"deadline_seconds": 0}', "invalid_body"),
+    (b'{"deadline_seconds": -1}', "invalid_body"),
+    (b'{"deadline_seconds": "1h"}', "invalid_body"),
+    (b'{"deadline_seconds": 99999999}', "invalid_body"),
     (b'{"webhook_url": ""}', "invalid_body"),
     (b'{"webhook_url": "/relative"}', "invalid_body"),
     (b'{"webhook_url": "ftp://example.org/x"}', "invalid_body"),
@@ -177,14 +183,24 @@ async def test_the_owner_of_a_waiting_job_sees_the_question_and_its_token(http: 
     job = a_job(engine, "approval_flow")
     document = await (await http.get(f"/api/v1/jobs/{job}", headers=ALICE)).json()
     assert document["status"] == "waiting_for_human"
-    assert document["waiting_for"] == {
+    waiting = document["waiting_for"]
+    models.Waiting.model_validate(waiting)
+    token = FakeApprovals(engine).tokens.of(JobId(job), 1)
+    assert waiting.pop("link").endswith(f"/_public/approvals/{job}?token={token}")
+    assert waiting == {
         "kind": "human",
         "message": "Really?",
         "decisions": ["approved", "rejected"],
         "deadline_at": None,
-        "approval_token": f"approve-{job}",
+        "approval_token": token,
         "child_id": None,
         "signal": None,
+        "quorum": {"approved": 1, "rejected": 1},
+        "forms": {},
+        "approvers": [],
+        "answers": [],
+        "escalations": [],
+        "escalates_at": None,
     }
 
 

@@ -8,7 +8,7 @@ from muster.blueprint import Blueprint, BlueprintError, InputInvalid, Registry
 from muster.blueprint.data.expressions import EXPRESSION_CHARACTERS_MAX
 from muster.blueprint.data.yaml_text import YamlRefused, read_yaml
 from muster.testing import TestMuster
-from muster_worker import Failed, Permanent
+from muster_worker import Failed, Permanent, Retry
 
 END: dict[str, Any] = {"done": "${argument}"}
 
@@ -103,6 +103,17 @@ async def test_tasks_may_run_together_and_results_come_in_order(muster: TestMust
     muster.on("b", {"b": 2})
     start = {"together": [{"run": "a", "params": {"x": "${input.x}"}, "timeout": "9s"}, {"run": "b"}], "ok": "end"}
     assert await result_of(muster, start, {"x": 1}, end=END) == [{"a": 1}, {"b": 2}]
+
+
+async def test_a_fan_has_a_join_and_a_task_a_policy(muster: TestMuster) -> None:
+    muster.on("pack", lambda n: Permanent("broken") if n == 2 else [Retry("busy"), n][1])
+    policy = {"retries": 1, "first": "1s", "on": {"BUSY": "never"}}
+    start: dict[str, Any] = {
+        "map": "pack", "over": "${input.n}", "join": "settled:1", "ok": "end", "retry": policy, "heartbeat": "20s",
+        "schedule_to_start": "1h", "schedule_to_close": "2h",
+    }  # fmt: skip
+    made = await result_of(muster, start, {"n": [1, 2]}, end={"done": "${argument[].code || argument}"})
+    assert made == ["PERMANENT_ERROR"]
 
 
 @pytest.mark.parametrize(
@@ -207,6 +218,9 @@ async def test_an_expression_that_makes_much_of_little_is_stopped(muster: TestMu
         ({"run": "t", "ok": "finished", "retries": True}, "/states/start/retries", "a whole number"),
         ({"run": "${input.t}", "ok": "finished"}, "/states/start/run", "without expressions"),
         ({"map": "t", "over": {"a": 1}, "ok": "finished"}, "/states/start/over", "a list"),
+        ({"map": "t", "over": [1], "ok": "finished", "join": "most"}, "/states/start/join", "no join"),
+        ({"run": "t", "ok": "finished", "retry": {"tries": 3}}, "/states/start/retry", "no 'tries'"),
+        ({"run": "t", "ok": "finished", "retry": 3}, "/states/start/retry", "is an object"),
         ({"together": [], "ok": "finished"}, "/states/start/together", "a list of tasks"),
         ({"together": [{"params": 1}], "ok": "finished"}, "/states/start/together/0", "with `run`"),
         ({"ask": "?", "choices": {}}, "/states/start/choices", "words and states"),

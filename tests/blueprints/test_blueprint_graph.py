@@ -149,7 +149,7 @@ def test_a_state_kept_in_a_variable_is_labelled_where_the_variable_is_used() -> 
             target = finished if job.input else second
             choices = {"yes": finished, "no": second}
             if job.input:
-                return job.ask("?", **choices)  # type: ignore[arg-type]
+                return job.ask("?", **choices)  # type: ignore[call-overload, no-any-return]
             decision = job.run("x", {}, ok=target, error=failed)
             job.data["n"] = 1
             return decision
@@ -180,7 +180,7 @@ def test_lambdas_comprehensions_modules_and_helpers_are_looked_into() -> None:
             pick = lambda: second  # noqa: E731
             if job.input:
                 return by_helper(job)
-            return job.ask("?", a=pick(), **{str(n): state for n, state in enumerate([third])})  # type: ignore[arg-type, no-untyped-call]
+            return job.ask("?", a=pick(), **{str(n): state for n, state in enumerate([third])})  # type: ignore[call-overload, no-untyped-call, no-any-return]
 
         @b.state
         async def second(job: Job) -> Next:

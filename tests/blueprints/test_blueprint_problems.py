@@ -198,3 +198,56 @@ def test_a_problem_in_one_file_of_a_folder_registers_none_of_them(tmp_path: Path
         registry.load(tmp_path)
     assert {Path(problem.file).name for problem in caught.value.problems} == {"bad.py", "broken.py"}
     assert registry.names() == ()
+
+
+ASK = """from muster import Escalate
+from pydantic import BaseModel
+NAMES = ["ada"]
+
+class Form(BaseModel):
+    n: int
+
+b = Blueprint("a")
+@b.start
+def first(job):
+    return job.ask("?", yes=then, {})
+@b.state
+def then(job, answer{}):
+    return job.done()
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("approvers=['ada', 'bob'], quorum=3", "only 2 are ever asked"),
+        ("approvers=[]", "lets nobody answer"),
+        ("quorum=2", "needs approvers="),
+        ("approvers=['ada', 'ada']", "named twice"),
+        ("within='-2d'", "'-2d' is not a duration"),
+        ("within=-5", "-5 is not a duration"),
+        ("within='1h', escalate=Escalate(after='2h')", "not before the deadline"),
+        ("escalate=[Escalate(after='2h'), Escalate(after='1h')]", "does not come after the step before it"),
+        ("escalate=Escalate(after='1h', to=['bob'])", "anybody may answer already"),
+        ("approvers=['ada'], quorum={'no': 1}", "no such choice"),
+        ("approvers=['ada'], quorum=0", "1 or more"),
+    ],
+)
+def test_a_question_that_can_never_be_decided_is_told_when_it_is_loaded(told: Told, words: str, message: str) -> None:
+    text = told(ASK.format(words, ""))
+    assert "line 12" in text
+    assert message in text
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["approvers=NAMES, quorum=2", "approvers=['a', 'b'], quorum=2", "approvers=job.input, quorum=9", "form=Form"],
+)
+def test_what_only_running_tells_is_not_refused_when_it_is_loaded(tmp_path: Path, words: str) -> None:
+    path = tmp_path / "shop.py"
+    path.write_text(HEAD + ASK.format(words, ": Decision[Form]" if "form" in words else ": Decision"))
+    Registry().load(path)
+
+
+def test_a_state_that_takes_another_form_than_the_question_has_is_told(told: Told) -> None:
+    assert "'then' takes muster.blueprint.answers.Decision[int]" in told(ASK.format("form=Form", ": Decision[int]"))

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from muster.core.record import JobRecord
 from muster.core.status import JobStatus
+from muster.engine.approvals import Caller, Given
 from muster.engine.engine import Engine
 from muster.engine.views import JobOrder, Lease, LeaseSign, ReportReply, TaskReport, WorkerDescription, WorkerPatch
 from muster.errors import ErrorCode, MusterError
@@ -108,7 +109,7 @@ async def nobody(world: World, job: str) -> None:
 async def approve(world: World, job: str) -> None:
     await _is(world, job, lambda record: record.status is JobStatus.WAITING_FOR_HUMAN)
     try:
-        await world.ask(lambda engine: engine.decide(job, "approved", by="ann", note="", token=None, tenant=TENANT))
+        await world.ask(lambda engine: engine.approvals.decide(job, Given("approved", "ann"), Caller(tenant=TENANT)))
     except MusterError as error:
         if error.code is not ErrorCode.NOT_WAITING_FOR_DECISION:  # the answer to the first try was lost
             raise

@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import math
 import random
 import sys
 import tempfile
@@ -179,16 +180,25 @@ def _chosen(count: int, *, every: bool) -> Iterable[int]:
     return sorted({1 + round(step * i) for i in range(SAME_MAX)})
 
 
-async def sweep(server: Server, scenario: Scenario, *, every: bool = False, pairs: int = 0) -> list[Outcome]:
-    """The outcome without any death, one for each point, and *pairs* where the second replica dies too."""
+async def sweep(
+    server: Server, scenario: Scenario, *, every: bool = False, pairs: int = 0, points_max: int | None = None
+) -> list[Outcome]:
+    """The outcome without any death, one for each point, and *pairs* where the second replica dies too.
+
+    *points_max*: so many of the points at most, spread evenly.
+    """
     with patch.object(snapshots, "SNAPSHOTS_MAX", snapshots.SNAPSHOTS_MAX if scenario.remembers else 0):
-        return await _swept(server, scenario, every=every, pairs=pairs)
+        return await _swept(server, scenario, every=every, pairs=pairs, points_max=points_max)
 
 
-async def _swept(server: Server, scenario: Scenario, *, every: bool, pairs: int) -> list[Outcome]:
+async def _swept(
+    server: Server, scenario: Scenario, *, every: bool, pairs: int, points_max: int | None
+) -> list[Outcome]:
     flows = load_flows()
     plain = await live_through(server, flows, scenario)
     points = points_of(plain.calls, every=every)
+    if points_max is not None:
+        points = points[:: math.ceil(len(points) / points_max)]
     fatal = [point for point in points if point.how.is_fatal]
     rng = random.Random(scenario.name)
     deaths = [*((point,) for point in points), *((rng.choice(fatal), rng.choice(points)) for _ in range(pairs))]

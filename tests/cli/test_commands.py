@@ -17,7 +17,17 @@ from muster.cli.ports import first_free_port
 COMMANDS = ["dev", "server", "worker run", "worker ls", "job start", "job ls", "job show", "job watch", "job cancel"]
 COMMANDS += ["job logs", "job list", "job delete", "cost"]
 COMMANDS += ["batch start", "batch status", "batch cancel"]
-COMMANDS += ["approve", "reject", "blueprint ls", "blueprint check", "blueprint graph", "config show", "token new"]
+COMMANDS += [
+    "approval ls",
+    "approval delegate",
+    "approve",
+    "reject",
+    "blueprint ls",
+    "blueprint check",
+    "blueprint graph",
+    "config show",
+    "token new",
+]
 NOBODY = "http://127.0.0.1:9"
 
 
@@ -208,6 +218,11 @@ def test_a_new_token_comes_with_the_lines_that_let_a_server_know_it(
     assert len(token) >= 32
     assert tomllib.loads(lines)[name]["token_sha256"] == hashlib.sha256(token.encode()).hexdigest()
     assert token not in printed.err
+
+
+def test_the_token_of_an_operator_comes_with_the_line_that_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["token", "new", "--client", "ops", "--operator", "-o", "json"]) == 0
+    assert tomllib.loads(json.loads(capsys.readouterr().out)["toml"])["ops"]["operator"] is True
 
 
 def test_two_new_tokens_differ(capsys: pytest.CaptureFixture[str]) -> None:

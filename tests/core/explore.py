@@ -14,7 +14,8 @@ from muster.core.decisions import Ask, Child, Decision, Done, Fail, Fan, Go, Qua
 from muster.core.ids import UnixMs
 from muster.core.join import Join
 from muster.core.limits import FAN_WIDTH_MAX, UPLOADS_LOOK_MS
-from muster.core.record import ChildItem, DecisionItem, Item, JobRecord, SignalItem, TaskItem, TimerItem, Wait
+from muster.core.pause import held, let_go
+from muster.core.record import ChildItem, DecisionItem, Item, JobRecord, Pause, SignalItem, TaskItem, TimerItem, Wait
 from muster.core.status import JobStatus
 from muster.core.transitions import JobEvent
 
@@ -176,9 +177,10 @@ def turns_of(record: JobRecord, answers: tuple[Decision, ...]) -> Iterator[Step]
     for items in mailboxes(record.context.wait):
         entered = isinstance(advance(record, items), Enter)
         yield from (turn(record, items, answer) for answer in (answers if entered else answers[:1]))
-    asked = replace(record, cancel_requested=True)
-    entered = isinstance(advance(asked, ()), Enter)
-    yield from (turn(asked, (), answer) for answer in (answers if entered else answers[:1]))
+    for passed in (False, True):
+        asked = replace(record, cancel_requested=True, deadline_passed=passed)
+        entered = isinstance(advance(asked, ()), Enter)
+        yield from (turn(asked, (), answer) for answer in (answers if entered else answers[:1]))
     yield given_up(record)
 
 
@@ -205,6 +207,7 @@ def explore() -> Explored:
     seen, queue, answers = {_shape(first): first}, [first], decisions()
     while queue:
         record = queue.pop()
+        arrows |= set(_pauses(record))
         for step in turns_of(record, answers):
             arrows.add((record.status, step.event, step.rest.status))
             reached = committed(record, step.rest)
@@ -213,4 +216,18 @@ def explore() -> Explored:
                 seen[shape] = reached
                 if not reached.status.is_final:
                     queue.append(reached)
-    return Explored(frozenset(arrows), tuple(seen.values()))
+    paused = [held(record, _pause(record)) for record in seen.values() if not record.status.is_final]
+    return Explored(frozenset(arrows), (*seen.values(), *paused))
+
+
+def _pause(record: JobRecord) -> Pause:
+    return Pause(NOW, "ann", "", record.status)
+
+
+def _pauses(record: JobRecord) -> Iterator[Arrow]:
+    """Any live job may be held, and stands again where it stood."""
+    paused = held(record, _pause(record))
+    yield record.status, JobEvent.PAUSED, paused.status
+    resumed = let_go(paused)
+    assert resumed == record
+    yield paused.status, JobEvent.RESUMED, resumed.status

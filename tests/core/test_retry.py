@@ -261,12 +261,12 @@ def test_a_failed_attempt_leads_exactly_where_the_table_of_task_moves_says() -> 
 
 
 def test_a_task_that_has_ended_never_moves_again() -> None:
-    live = {TaskStatus.GATED, TaskStatus.READY, TaskStatus.LEASED}
+    live = {TaskStatus.GATED, TaskStatus.READY, TaskStatus.LEASED, TaskStatus.PARKED}
     assert {before for before, _ in TASK_MOVES} == live
 
 
 def test_every_live_task_can_be_abandoned() -> None:
     assert all(
         TASK_MOVES[status, TaskEvent.ABANDONED] == {TaskStatus.CANCELLED}
-        for status in (TaskStatus.GATED, TaskStatus.READY, TaskStatus.LEASED)
+        for status in (TaskStatus.GATED, TaskStatus.READY, TaskStatus.LEASED, TaskStatus.PARKED)
     )

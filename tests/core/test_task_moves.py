@@ -3,7 +3,6 @@
 The store is the model that `tests/store` holds against real servers, on a clock of our own.
 """
 
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -15,7 +14,7 @@ from muster.store.base import Claimed, Committed, Completed, Completion, Mode, R
 from muster.store.keys import short_hash
 from muster.store.memory import MemoryState, MemoryStore
 from muster.store.memory.model import WaitLimit
-from muster.store.memory.ticks import fire
+from muster.store.memory.timers import Found, fire
 
 from tests.support.samples import claim_of, commit_of, end_of, first_turn, fresh, item_of, new_tasks
 
@@ -40,7 +39,9 @@ class Bench:
         self.job = turn.record.id
         tasks = (*new_tasks(0, 1), *new_tasks(1, 1, type="other"))
         assert isinstance(await self.store.commit(commit_of(turn, tasks, failures_left=0)), Committed)
-        if status is not TaskStatus.READY:
+        if status is TaskStatus.PARKED:
+            await self.park()
+        elif status is not TaskStatus.READY:
             await self.claim()
         if status is TaskStatus.GATED:
             await self.end(Mode.RETRY, "failure", delay_ms=DELAY_MS)
@@ -64,6 +65,14 @@ class Bench:
             return await self.store.complete(unasked)
         return await self.store.complete(end_of(self.lease, worker=by, mode=mode, item=item, delay_ms=delay_ms))
 
+    async def park(self) -> None:
+        """Pause the job; somebody who would take the task finds it."""
+        assert await self.store.operations.pause(self.job, "ann", "", "") is None
+        await self.store.claim(0, claim_of())
+
+    async def unpark(self) -> None:
+        await self.store.operations.resume(self.job, fresh(), "")
+
     async def release(self) -> None:
         lease = self.lease or Claimed(0, task_id(self.job, 0), 1, b"", 0)
         fence = "made-up" if self.lease is None else self.fence_of_the_lease()
@@ -80,9 +89,10 @@ class Bench:
         """The limit itself, apart from the rest of its tick: what is due with it would move the task as well."""
         part = self.state.partitions[0]
         part.timers[WaitLimit(task_id(self.job, 0))] = self.clock_ms
-        fire(part, WaitLimit(task_id(self.job, 0)), part.next_order(), Counter(), [], [])
+        fire(part, WaitLimit(task_id(self.job, 0)), Found(part.next_order()))
 
     async def abandon(self) -> None:
+        await self.unpark()
         other = await self.store.claim(0, claim_of(classes=(OTHER,)))
         failed = await self.store.complete(end_of(other[0], failed=True, item=item_of(1, "failure")))
         assert isinstance(failed, Completed)
@@ -124,11 +134,13 @@ OPERATIONS: dict[str, tuple[TaskEvent, TaskStatus, Operation]] = {
     "a last lost worker": (TaskEvent.LEASE_ENDED, TaskStatus.LOST, lambda b: b.end(Mode.DELIVER, "failure", by="")),
     "a release": (TaskEvent.RELEASED, TaskStatus.READY, lambda b: b.release()),
     "time": (TaskEvent.DELAY_PASSED, TaskStatus.READY, lambda b: b.let_time_pass()),
+    "a claim while its job is paused": (TaskEvent.PARKED, TaskStatus.PARKED, lambda b: b.park()),
+    "the end of the pause": (TaskEvent.UNPARKED, TaskStatus.READY, lambda b: b.unpark()),
     "being abandoned": (TaskEvent.ABANDONED, TaskStatus.CANCELLED, lambda b: b.abandon()),
 }  # fmt: skip
 """What happens, the event it is in the table, and where it leads if the task is open to it."""
 
-LIVE = (TaskStatus.READY, TaskStatus.GATED, TaskStatus.LEASED)
+LIVE = (TaskStatus.READY, TaskStatus.GATED, TaskStatus.LEASED, TaskStatus.PARKED)
 
 
 @pytest.mark.parametrize("before", LIVE)

@@ -138,12 +138,16 @@ def test_the_widest_fan_fits() -> None:
 
 def test_an_answer_goes_where_its_word_leads_and_says_who_gave_it() -> None:
     move = advance(for_person(), [DecisionItem("approved", "ada", "looks right")])
-    assert move == Enter("ship", {"decision": "approved", "by": "ada", "note": "looks right"})
+    assert move == Enter(
+        "ship", {"decision": "approved", "by": "ada", "note": "looks right", "form": None, "answers": []}
+    )
 
 
 def test_a_question_that_is_not_answered_in_time_goes_to_late() -> None:
     move = advance(for_person(late="remind"), [TimerItem()])
-    assert move == Enter("remind", {"decision": "late", "by": "", "note": "nobody answered in time"})
+    assert move == Enter(
+        "remind", {"decision": "late", "by": "", "note": "nobody answered in time", "form": None, "answers": []}
+    )
 
 
 def test_a_question_that_is_not_answered_in_time_fails_a_job_without_a_way_for_it() -> None:

@@ -260,3 +260,29 @@ def test_a_second_dev_in_one_folder_is_refused(machine: Machine) -> None:
     assert second.returncode == 1
     assert "in use by another engine" in second.stderr
     stop(running)
+
+
+def test_a_blueprint_that_is_data_goes_through_its_whole_life(dev: Dev) -> None:
+    file = dev.folder / "letters.yaml"
+    first = "name: letters\nstart: a\nstates:\n  a: {wait_for: go, ok: b}\n  b: {done: first}\n"
+    file.write_text(first)
+    assert dev.muster("blueprint", "apply", "letters.yaml").stdout.startswith("letters  1:")
+    assert "as it was" in dev.muster("blueprint", "apply", "letters.yaml").stdout
+    job = dev.json("job", "start", "letters")["job_id"]
+    (dev.folder / "new.yaml").write_text(first.replace("done: first", "done: second"))
+    assert dev.muster("blueprint", "diff", "letters@1", "new.yaml").stdout.splitlines()[1:] == [
+        "state   ~ b", "jobs in a  go on", "jobs in b  go on",
+    ]  # fmt: skip
+    assert dev.json("blueprint", "apply", "new.yaml", "--share", "50")["rollout"]["share"] == 50
+    assert "50 % begin with 2:" in dev.muster("blueprint", "show", "letters").stderr
+    assert "new jobs begin with 2:" in dev.muster("blueprint", "promote", "letters").stdout
+    assert dev.json("blueprint", "migrate", "letters", "--to", "2", "--dry-run")["states"]["a"]["moved"] == 1
+    moved = dev.muster("blueprint", "migrate", "letters", "--to", "2")
+    assert moved.stdout.splitlines()[1].split()[:3] == ["a", "1", "0"]
+    dev.muster("job", "signal", job, "go", "{}")
+    assert dev.json("job", "watch", job)["result"] == "second"
+    file.write_text(first.replace("ok: b", "ok: bee"))
+    refused = dev.muster("blueprint", "apply", "letters.yaml")
+    assert refused.returncode == 2
+    assert "line 4   /states/a/ok: there is no state 'bee'" in refused.stderr
+    assert "out of service" in dev.muster("blueprint", "rm", "letters").stdout

@@ -1,18 +1,24 @@
 """Each reason why a job is not running, from the facts it follows from."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from muster.core.approvals import NO_CHANGES, Answer, Escalation, Question, with_answer, with_escalation
 from muster.core.ids import JobId, UnixMs, new_job_id
+from muster.core.matching import Requirement
 from muster.core.record import Context, JobRecord, Submission, Wait
+from muster.core.retry import TaskRules
 from muster.core.status import JobStatus, TaskStatus
 from muster.engine.demand import TaskDemand, demand_of
+from muster.engine.offers import offer_of
 from muster.engine.reasons import Code, Facts, Reason
 from muster.engine.speeds import RUNS_KEPT, TYPES_MAX, UNDER_WAY_MAX, Speeds
 from muster.engine.views import WorkerView
 from muster.engine.why import reasons_of
 from muster.store.standing import Held, Standing, StandingTask
+from muster_worker.needs import Needs
+from muster_worker.retry_policy import RetryPolicy
 
 NOW = UnixMs(1_705_314_600_000)
 JOB = new_job_id(NOW, 0, 1)
@@ -37,7 +43,8 @@ def facts(wait: Wait | None = None, *tasks: StandingTask, **changes: Any) -> Fac
     standing = {name: changes.pop(name) for name in ("turn_at", "turn_held", "timer_at", "grace_until", "live_tasks")
                 if name in changes}  # fmt: skip
     of_record = {name: changes.pop(name) for name in ("status", "cancel_requested", "turn_failures", "error", "details",
-                 "finished_at", "progress", "progress_message", "id") if name in changes}  # fmt: skip
+                 "deadline_at", "deadline_passed", "tally", "finished_at", "progress", "progress_message", "id")
+                 if name in changes}  # fmt: skip
     return Facts(Standing(record(wait=wait, **of_record), NOW, tasks=tasks, **standing), **changes)
 
 
@@ -136,6 +143,19 @@ def test_a_question_says_who_can_answer_it_with_what_until_when() -> None:
     assert found.details["decisions"] == ["approved", "rejected"]
     assert found.details["answer"] == f"POST /api/v1/jobs/{JOB}/decision"
     assert only(facts(wait)).until is None
+
+
+def test_a_question_to_named_people_says_who_answered_who_is_missing_and_when_others_are_asked() -> None:
+    steps = (Escalation(1, ("chief",), at(60)), Escalation(2, (), at(7200)))
+    question = Question(("ada", "bob"), quorum=2, escalations=steps)
+    wait = Wait("human", {"approved": "a", "rejected": "b"}, message="Ship it?", question=question)
+    tally = with_answer(NO_CHANGES, Answer("ada", "approved"))
+    found = only(facts(wait, tally=tally))
+    assert found.text.endswith("; answered: ada approved; missing: bob; escalates in 1m00s: chief")
+    assert (found.details["missing"], found.details["escalates_at"]) == (["bob"], "2024-01-15T10:31:00.000Z")
+    assert found.details["answers"] == [{"by": "ada", "decision": "approved", "at": "1970-01-01T00:00:00.000Z"}]
+    later = only(facts(wait, tally=with_escalation(tally)))
+    assert later.text.endswith("; missing: bob, chief; escalates in 2h00m: nobody new, a reminder")
 
 
 def test_a_sleep_says_until_when_and_whether_it_should_be_over() -> None:
@@ -242,6 +262,42 @@ def test_a_back_off_says_until_when_and_the_last_error() -> None:
     assert "as of 2s ago, and no server has noticed" in late.text
 
 
+def test_a_back_off_says_what_its_policy_allows() -> None:
+    rules = TaskRules(3, RetryPolicy(first="4s")).dump("resize")
+    reason = only(facts(RUN, replace(GATED, rules=rules, put_back="retry")))
+    assert "failure 1, 3 retries are allowed" in reason.text
+    assert (reason.details["retries"], reason.details["policy"]) == (3, {"first": 4.0})
+
+
+def test_a_task_that_was_put_back_says_why_and_when_it_comes_again() -> None:
+    put_back = StandingTask(0, TaskStatus.GATED, "resize", 1, until=at(30), put_back="requeue", requeues=2)
+    reason = only(facts(RUN, put_back, errors={0: "no licence is free"}))
+    assert (reason.code, reason.until, reason.details["requeues"]) == (Code.TASK_REQUEUED, at(30), 2)
+    assert "no failure; it is handed out again in 30s: no licence is free" in reason.text
+
+
+def test_a_ready_task_with_a_limit_says_when_it_fails() -> None:
+    reason = only(facts(RUN, replace(READY, fails_at=at(48), close_at=at(300))))
+    assert (reason.code, reason.until) == (Code.NO_WORKER, at(48))
+    assert "if nobody fetches it within 48s, it has failed" in reason.text
+    (told,) = cast("list[dict[str, Any]]", reason.details["tasks"])
+    assert (told["fails_in_ms"], told["closes_in_ms"]) == (48_000, 300_000)
+
+
+def test_a_task_that_waited_too_long_is_no_workers() -> None:
+    taken = replace(LEASED, worker="", attempt=0)
+    assert only(facts(RUN, taken)).code is Code.MOVING
+
+
+def test_a_deadline_is_told_last_and_one_that_passed_is_why_it_ends() -> None:
+    *_, last = reasons_of(facts(RUN, READY, deadline_at=at(90)))
+    assert (last.code, last.until, last.details["left_ms"]) == (Code.DEADLINE, at(90), 90_000)
+    assert "it has 1m30s left" in last.text
+    passed = facts(RUN, LEASED, deadline_at=at(-1), deadline_passed=True, cancel_requested=True)
+    assert [reason.code for reason in reasons_of(passed)] == [Code.CANCEL_ASKED, Code.TASK_RUNNING]
+    assert "its deadline passed" in reasons_of(passed)[0].text
+
+
 def test_a_fan_has_a_reason_for_each_type_and_standing_what_blocks_first() -> None:
     tasks = [
         *(replace(LEASED, number=n, worker=f"w{n}") for n in range(20)),
@@ -282,7 +338,63 @@ def test_a_parent_to_be_cancelled_waits_for_its_child() -> None:
     assert child.code is Code.CHILD
 
 
+# Needs, preferences, and workers that are slowed
+
+
+def has(name: str, gpu: str, **changes: Any) -> WorkerView:
+    offer = offer_of(name, ["resize"], 0.0, {"labels": {"gpu": gpu}}, {})
+    return replace(worker(name), offer=offer, **changes)
+
+
+NEEDS = Requirement("resize", Needs(labels={"gpu": "a100"}, models=["llama-3"]).rules())
+NEEDY = replace(READY, cls="abc")
+
+
+def test_needs_that_nobody_meets_name_the_best_worker_and_what_it_lacks() -> None:
+    found = only(facts(RUN, NEEDY, workers=(has("w1", "t4"), has("w2", "a100")), requirements={"abc": NEEDS}))
+    assert found.code is Code.NEEDS_UNMET
+    assert found.details["worker"] == "w2"
+    assert found.details["lacks"] == ["model llama-3 is not there"]
+    assert "'w2': model llama-3 is not there" in found.text
+
+
+def test_only_workers_that_meet_the_needs_are_counted() -> None:
+    needs = Requirement("resize", Needs(labels={"gpu": "a100"}).rules())
+    workers = (has("w1", "t4"), has("w2", "a100"), has("w3", "a100", status="draining"))
+    found = only(facts(RUN, NEEDY, workers=workers, held={"w2": 1}, requirements={"abc": needs}))
+    assert found.code is Code.WORKERS_BUSY
+    assert (found.details["workers"], found.details["draining"]) == (1, 1)
+
+
+def test_a_task_that_prefers_somebody_says_whom_and_until_when() -> None:
+    mine = Requirement("resize", Needs(worker="w1").rules())
+    task = replace(NEEDY, prefers_until=at(6))
+    found = only(
+        facts(RUN, task, workers=(has("w1", "t4"), has("w2", "t4")), held={"w1": 1}, requirements={"abc": mine})
+    )
+    assert (found.code, found.until) == (Code.PREFERRED_WORKER, at(6))
+    assert found.text == "the task 'resize' prefers w1, which is busy; in 6s anybody may take it who can"
+
+
+def test_a_task_that_only_slowed_workers_could_take_says_so() -> None:
+    slow = replace(worker("w1"), slowed={"resize": [3, None]})
+    found = only(facts(RUN, READY, workers=(slow,)))
+    assert found.code is Code.WORKERS_SLOWED
+    assert found.details["delays_ms"] == {"w1": 2000}
+    assert only(facts(RUN, READY, workers=(slow, worker("w2")))).code is Code.WORKER_FREE
+
+
 # What autoscalers ask
+
+
+def test_tasks_that_need_the_same_are_counted_by_themselves() -> None:
+    needs = Requirement("resize", Needs(labels={"gpu": "a100"}).rules())
+    held = [Held(JobId("t") + "1", "resize", "w2", "abc")]  # type: ignore[arg-type]
+    workers = [has("w1", "t4"), has("w2", "a100", max_concurrent_tasks=2)]
+    assert demand_of({"resize": 1, "abc": 4}, held, workers, {"abc": needs}) == (
+        TaskDemand("resize", 1, 0, 2, 3, 1),
+        TaskDemand("resize", 4, 1, 1, 2, 3, needs.rules),
+    )
 
 
 def test_wanted_workers_are_work_by_the_slots_of_a_worker_rounded_up() -> None:

@@ -17,9 +17,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from muster.core import approvals as core
+from muster.core.approvals import Answer
 from muster.core.ids import JobId, UnixMs, new_job_id
 from muster.core.record import JobRecord, Parent, Submission
 from muster.core.status import FINAL, JobStatus
+from muster.store.approvals import QuestionChange
 from muster.store.base import (
     Claim,
     Claimed,
@@ -39,6 +42,7 @@ from muster.store.base import (
     Tick,
     Turn,
 )
+from muster.store.blueprint_records import Migration
 from muster.store.journal import Entry, Known, Line, Meta, Progress, Step, TaskEvents
 from muster.store.keys import short_hash
 
@@ -63,6 +67,11 @@ LIMITS: dict[int, tuple[int | None, int | None, int | None]] = defaultdict(
     },
 )
 """Schedule to start, schedule to close and heartbeat; by chance, and often none."""
+MINE = short_hash("prefers somebody")
+PREFERRED: dict[int, tuple[str, tuple[str, int] | None]] = defaultdict(
+    lambda: ("", None), {3: (MINE, (short_hash("work"), 0)), 5: (MINE, (short_hash("work"), HOUR_MS))}
+)
+"""Class and fallback of tasks, by chance."""
 DELAYS = st.sampled_from([0, HOUR_MS])
 WORKERS = ("w1", "w2")
 FIRST_MS = UnixMs(1_700_000_000_000)
@@ -197,14 +206,18 @@ class StoreMachine(RuleBasedStateMachine):
             store.queue(0),
             self.found(store),
             *(store.jobs(tenant, None, 50) for tenant in "ab"),
+            *(self.asking(store, tenant) for tenant in "ab"),
             store.publish("r1", mark),
         )
         records, histories, live, logs, steps, stories, queue, lists, *listed = found
         await until(lambda: mark in side.texts)
         counts = {status: count for status, count in queue.jobs.items() if count}
         blobs = [[event.blob for event in events] for events in histories]
-        ids = [sorted(record.id for record in page) for page in listed[:2]]
+        ids = [*(sorted(record.id for record in page) for page in listed[:2]), *listed[2:4]]
         return records, blobs, live, logs, steps, stories, queue.ready, queue.leased, counts, ids, lists
+
+    async def asking(self, store: Store, tenant: str) -> list[JobId]:
+        return sorted(record.id for record in (await store.approvals.asking(tenant, None, 50))[0])
 
     async def found(self, store: Store) -> Any:
         """By tag and by status; jobs of one millisecond may be in either order."""
@@ -214,8 +227,16 @@ class StoreMachine(RuleBasedStateMachine):
         )
         glances = [sorted((glance.job, glance.status) for glance in search) for search in searches]
         days = [datetime.now(UTC).date() - timedelta(days=back) for back in (-1, 0, 1)]
+        versions = ("1", "1:v", "2:v", "3:v")
+        live = [await store.blueprints.live("orders", version) for version in versions]
         counted = Counter({cost.meter: cost.jobs for cost in await store.day_costs("a", days)})
-        return sorted(record.id for record in page.items), glances, counted, len(await store.durations("a", "orders"))
+        return (
+            sorted(record.id for record in page.items),
+            glances,
+            counted,
+            live,
+            len(await store.durations("a", "orders")),
+        )
 
     def check_wakes(self) -> None:
         model, real = [sorted(text for text in side.texts if text.startswith("c|")) for side in self.sides]
@@ -240,12 +261,20 @@ class StoreMachine(RuleBasedStateMachine):
             for i in range(seats)
         )
         classes = tuple(short_hash(kind) for kind in (reversed(TYPES) if swap else TYPES))
+        classes = (MINE, *classes) if seats % 2 else classes
         return Claim("r1", classes, self.last_seats, register=register, history=swap)
 
     def some_tasks(self, first: int, count: int, pick: int) -> tuple[NewTask, ...]:
         return tuple(
             NewTask(
-                first + i, TYPES[(pick + i) % 7 == 0], b"body", b"rules", HOUR_MS, (pick + i) % 3 - 1, *LIMITS[pick % 9]
+                first + i,
+                TYPES[(pick + i) % 7 == 0],
+                b"body",
+                b"rules",
+                HOUR_MS,
+                (pick + i) % 3 - 1,
+                *LIMITS[pick % 9],
+                *PREFERRED[pick % 8],
             )
             for i in range(count)
         )
@@ -277,6 +306,7 @@ class StoreMachine(RuleBasedStateMachine):
                     fields |= {"need": 1, "needs_successes": left is not None}
             case "human":
                 fields |= {"status": JobStatus.WAITING_FOR_HUMAN, "need": 1, "deadline_ms": delay_ms}
+                fields |= {"asks": True, "escalate_ms": (None, 0, HOUR_MS)[pick % 3]}
             case "sleep":
                 fields |= {"status": JobStatus.WAITING, "need": 1, "deadline_ms": delay_ms}
             case "child":
@@ -318,6 +348,7 @@ class StoreMachine(RuleBasedStateMachine):
             idempotency_key=key,
             fingerprint=f"f{key}",
             submission=Submission({}, tags=(TAG, key) if key else ()),
+            deadline_ms={"k1": HOUR_MS, "k2": 0}.get(key),
         )
         token = self.fresh("turn")
         self.jobs.append(new.id)
@@ -341,6 +372,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.serial += 1
         submission = Submission({}, tags=(TAG,) * (pick % 4 < 2))
         new = new_job(id=new_job_id(FIRST_MS, 0, self.serial), tenant="ab"[pick % 2], submission=submission)
+        if pick % 5 == 0:
+            new = replace(new, deadline_ms=HOUR_MS * (pick % 2))
         record = replace(_pending(new.id), tenant=new.tenant)
         token = self.fresh("turn")
         claim = self.a_claim(seats) if seats else None
@@ -403,6 +436,35 @@ class StoreMachine(RuleBasedStateMachine):
         self.both("signal", lambda s, _: s.signal(job, record.wave - back, decision(token), entry, token), twice)
 
     @precondition(lambda self: self.jobs)
+    @rule(
+        which=st.integers(0, 99),
+        back=st.sampled_from([0, 0, 0, 1]),
+        what=st.sampled_from(["answer", "answer", "decide", "escalate"]),
+        following=st.sampled_from([None, 0, HOUR_MS]),
+        twice=st.booleans(),
+    )
+    def change_question(self, which: int, back: int, what: str, following: int | None, twice: bool) -> None:
+        asking = [job for job in self.jobs if self.is_asking(job)]
+        job = asking[which % len(asking)] if asking and which % 6 else self.jobs[which % len(self.jobs)]
+        record = self.runner.run(_awaited(self.sides[0].store.read(job)))
+        tally = replace(record.tally, changes=max(record.tally.changes - back, 0))
+        answered = core.with_answer(tally, Answer(f"p{which}", "approved", note="x" * back))
+        token, entry = self.fresh("change"), self.fresh("changed")
+        change = QuestionChange(
+            job,
+            record.wave,
+            core.with_escalation(tally) if what == "escalate" else answered,
+            entry,
+            token,
+            decision(token) if what == "decide" else "",
+            what == "escalate",
+            following if what == "escalate" else None,
+            (Message(self.fresh("m"), b"hello"),) if which % 3 == 0 else (),
+        )
+        reply = self.both("question", lambda s, _: s.approvals.change(change), twice)[0]
+        self.succeeded[f"question: {what}"] += not isinstance(reply, Refused)
+
+    @precondition(lambda self: self.jobs)
     @rule(which=st.integers(0, 99), name=st.sampled_from("xy"), most=st.sampled_from([1, 3]), twice=st.booleans())
     def send(self, which: int, name: str, most: int, twice: bool) -> None:
         waiting = [job for job in self.jobs if self.partition.jobs[job].awaited]
@@ -423,12 +485,28 @@ class StoreMachine(RuleBasedStateMachine):
         return record is not None and record.status is JobStatus.WAITING_FOR_HUMAN
 
     @precondition(lambda self: self.jobs)
-    @rule(which=st.integers(0, 99), grace_ms=DELAYS, twice=st.booleans())
-    def cancel(self, which: int, grace_ms: int, twice: bool) -> None:
+    @rule(which=st.integers(0, 99), late=st.booleans(), number=st.integers(1, 3), twice=st.booleans())
+    def migrate(self, which: int, late: bool, number: int, twice: bool) -> None:
+        """To another version of the blueprint; or *late*, for a job that has gone on since."""
+        job = self.jobs[which % len(self.jobs)]
+        record = self.runner.run(_awaited(self.sides[0].store.read(job)))
+        if record is None:
+            return
+        record = replace(record, version=record.version - late)
+        moving = Migration(record, f"{number}:v", f"state{number}", record.context if number == 3 else None, "migrated")
+
+        async def call(store: Store, _: int) -> str:
+            return await store.blueprints.migrate(moving) or "moved"
+
+        self.succeeded[f"migrate: {self.both('migrate', call, twice)[0]}"] += 1
+
+    @precondition(lambda self: self.jobs)
+    @rule(which=st.integers(0, 99), grace_ms=DELAYS, overdue=st.booleans(), twice=st.booleans())
+    def cancel(self, which: int, grace_ms: int, overdue: bool, twice: bool) -> None:
         job, token = self.jobs[which % len(self.jobs)], self.fresh("cancel")
 
         async def call(store: Store, _: int) -> Any:
-            reply = await store.cancel(job, token, grace_ms, "cancel asked", "cancel passed down")
+            reply = await store.cancel(job, token, grace_ms, "asked", "passed down", overdue=overdue)
             return {"asked": sorted(reply)} if isinstance(reply, tuple) else reply
 
         self.both("cancel", call, twice)
@@ -456,6 +534,30 @@ class StoreMachine(RuleBasedStateMachine):
             self.both("commit", lambda store, i: store.commit(replace(commit, token=held.tokens[i])))
         end = end_of(task.claimed, worker=task.worker, token=self.fresh("turn"))
         self.both("complete", lambda store, _: store.complete(end), progress)
+
+    @precondition(lambda self: self.jobs)
+    @rule(which=st.integers(0, 99), luck=st.integers(0, 2), twice=st.booleans())
+    def pause(self, which: int, luck: int, twice: bool) -> None:
+        if luck:
+            return
+        job, words = self.jobs[which % len(self.jobs)], self.fresh("because")
+
+        async def call(store: Store, _: int) -> Any:
+            return await store.operations.pause(job, "ann", words, "paused", "paused above") or "paused"
+
+        self.both("pause", call, twice)
+
+    @precondition(lambda self: self.jobs)
+    @rule(which=st.integers(0, 99), twice=st.booleans())
+    def resume(self, which: int, twice: bool) -> None:
+        paused = [job for job in self.jobs if self.partition.jobs[job].record.pause is not None]
+        job = paused[which % len(paused)] if paused and which % 6 else self.jobs[which % len(self.jobs)]
+        token = self.fresh("resume")
+
+        async def call(store: Store, _: int) -> Any:
+            return await store.operations.resume(job, token, "resumed", "resumed above") or "resumed"
+
+        self.both("resume", call, twice)
 
     @precondition(lambda self: len(self.jobs) > 2)
     @rule(which=st.integers(0, 99), luck=st.integers(0, 3), twice=st.booleans())
@@ -607,7 +709,9 @@ class StoreMachine(RuleBasedStateMachine):
         for _ in range(1 + twice):
             prefix = self.fresh("tick")
             tick = self.both("tick", partial(_tick, prefix))[0]
-            self.succeeded.update(kind for kind in ("leases", "messages", "turns") if getattr(tick, kind))
+            kinds = ("leases", "messages", "turns", "escalations")
+            self.succeeded.update(kind for kind in kinds if getattr(tick, kind))
+            self.succeeded["overdue"] += len(tick.overdue)
             self.succeeded.update(str(lease.timeout) for lease in tick.leases if lease.timeout is not None)
 
     @precondition(lambda self: self.jobs)
@@ -726,6 +830,35 @@ def steps_on_the_way(machine: StoreMachine) -> None:
     step("tasks")
 
 
+def pauses_on_the_way(machine: StoreMachine) -> None:
+    """A job whose ready tasks are parked while one is running; a parent with its child; one that gets its signal."""
+    machine.submit_decided("tasks", 3, 1, 1, twice=False)
+    last = len(machine.jobs) - 1
+    machine.pause(last, 0, twice=True)
+    machine.claim(4, 0, swap=False, register=True, twice=False)
+    machine.complete(-1, Mode.DELIVER, "worker", fenced=True, failed=False, delay_ms=0, seats=0, twice=False)
+    machine.resume(1, twice=True)
+    machine.resume(1, twice=False)  # it is not paused any more
+    machine.claim(4, 0, swap=False, register=True, twice=False)
+    machine.submit_decided("child", 0, 1, 0, twice=False)
+    parent = len(machine.jobs) - 2
+    machine.pause(parent, 0, twice=False)
+    machine.tick(twice=False)
+    machine.resume(1, twice=True)
+    machine.pause(parent, 0, twice=False)
+    machine.cancel(parent, 0, overdue=False, twice=True)
+    machine.submit_decided("signal", 0, 1, 0, twice=True)
+    machine.pause(len(machine.jobs) - 1, 0, twice=True)
+    machine.send(-1, "y", 3, twice=True)
+    machine.resume(1, twice=True)
+    machine.submit_decided("tasks", 1, 1, 1, twice=False)
+    working = len(machine.jobs) - 1
+    machine.cancel(working, HOUR_MS, overdue=False, twice=False)
+    machine.pause(working, 0, twice=False)
+    machine.submit_decided("final", 0, 1, 0, twice=False)
+    machine.pause(len(machine.jobs) - 1, 0, twice=False)
+
+
 def tour(machine: StoreMachine) -> None:  # noqa: C901 - a walk has many steps
     """One fixed walk past every operation: what random steps reach is a matter of luck."""
     machine.connect()
@@ -748,8 +881,14 @@ def tour(machine: StoreMachine) -> None:  # noqa: C901 - a walk has many steps
         machine.complete(which, Mode.DELIVER, "worker", fenced=False, failed=False, delay_ms=0, seats=0, twice=False)
         machine.extend(which, 1, 1, HOUR_MS)
     machine.submit_decided("human", 0, 1, 0, twice=True)
+    for late in (True, False):
+        machine.migrate(-1, late, 3, twice=True)
     for _ in range(2):  # the second answer loses
         machine.signal(1, 0, twice=True)
+    machine.submit_decided("human", 0, 1, 0, twice=True)
+    for what, back in (("answer", 0), ("answer", 1), ("escalate", 0), ("decide", 0), ("answer", 0)):
+        machine.tick(twice=False)
+        machine.change_question(3, back, what, 0, twice=True)
     machine.spawn(3, 2, 1, twice=True)
     for _ in range(2):  # the same turn with another plan: what was written first stays
         machine.commit(3, "tasks", 1, 1, 0, 0, twice=True)
@@ -758,12 +897,13 @@ def tour(machine: StoreMachine) -> None:  # noqa: C901 - a walk has many steps
     machine.submit_decided("tasks", 2, 1, 2, twice=False)
     for which in (-1, -2):
         machine.a_job_is_cancelled_under_its_worker(which, "final", progress=False)
-    machine.cancel(len(machine.jobs) - 1, 0, twice=True)
+    machine.cancel(len(machine.jobs) - 1, 0, overdue=False, twice=True)
     steps_on_the_way(machine)
     machine.submit_decided("signal", 0, 1, 0, twice=True)
     for name in "xxyyx":  # the first one of y is awaited; the last one is one too many
         machine.send(-1, name, 3, twice=True)
     machine.submit_decided("final", 0, 1, 0, twice=False)
+    machine.migrate(-1, False, 2, twice=True)
     machine.send(-1, "x", 3, twice=False)
     machine.submit_decided("child", 0, 1, 0, twice=True)
     machine.tick(twice=False)
@@ -771,7 +911,8 @@ def tour(machine: StoreMachine) -> None:  # noqa: C901 - a walk has many steps
         machine.commit(3, kind, 1, 3, 0, 0, twice=True)
         machine.tick(twice=False)
     machine.submit_decided("child", 0, 1, 0, twice=False)
-    machine.cancel(len(machine.jobs) - 2, 0, twice=True)
+    machine.cancel(len(machine.jobs) - 2, 0, overdue=True, twice=True)
+    pauses_on_the_way(machine)
     for which in range(1, 5):  # zombies
         machine.commit(which, "final", 1, 1, 0, 0, twice=False)
     for _ in range(2):
@@ -779,18 +920,24 @@ def tour(machine: StoreMachine) -> None:  # noqa: C901 - a walk has many steps
     machine.commit(-1, "tasks", 1, 1, 0, 0, twice=True)
     for what in ("register", "beat", "touch", "ask_cancel", "forget_cancel"):
         machine.worker_lives("w1", what, twice=True)
+    machine.submit_decided("tasks", 1, 3, 1, twice=False)
+    machine.tick(twice=False)  # its handler gave no sign
     machine.teardown()
 
 
 MUST_HAPPEN = (
     "submit", "existing", "submit with first", "commit", "spawn", "defer", "signal", "cancel", "claim", "complete",
     "join", "noted", "retry", "extend: ok", "extend: lost", "extend: cancel", "release", "tick", "leases", "messages",
-    "turns", "settle", "register", "beat", "touch", "ask_cancel", "forget_cancel", "complete refused: gone",
+    "turns", "escalations", "question: answer", "question: decide", "question: escalate", "question refused: changed",
+    "question refused: conflict", "settle", "register", "beat", "touch", "ask_cancel", "forget_cancel",
+    "complete refused: gone",
     "complete refused: stale", "complete refused: foreign", "complete refused: final", "commit refused: stale",
     "signal refused: conflict", "cancel refused: final", "append", "append refused: stale", "append refused: foreign",
+    "pause", "pause refused: final", "pause refused: cancelling", "resume", "resume refused: not_paused",
     "delete", "child", "send", "kept", "signalled", "send refused: full", "send refused: final", "stepped on",
     "stepped and again", "step only completes: turn", "step refused: gone",
-    "step refused: foreign",
+    "step refused: foreign", "overdue", "schedule_to_start", "schedule_to_close", "heartbeat",
+    "migrate: moved", "migrate: stale", "migrate: final",
 )  # fmt: skip
 
 

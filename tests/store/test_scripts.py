@@ -140,8 +140,16 @@ async def everything(deployment: Deployment) -> None:
     await store.read(asking.record.id, "r1", changes=True)
     await store.jobs("a", None, 10)
     await tags_and_deletion(store)
+    await the_fleet_too(store)
     await store.workers()
     await store.claim(0, claim_of(1, replica="r1", classes=("idle",), register=True))
+
+
+async def the_fleet_too(store: Store) -> None:
+    await store.fleet.define("odd", "{}", 0, 10)
+    await store.fleet.idle()
+    await store.fleet.retire("odd")
+    await store.fleet.instruct("w1", {"order": "drain"})
 
 
 async def tags_and_deletion(store: Store) -> None:

@@ -15,6 +15,7 @@ from tests.conftest import MakeDeployment
 from tests.support.deployment import Backend
 from tests.support.samples import (
     HOUR_MS,
+    WORK,
     asking_job,
     claim_of,
     commit_of,
@@ -147,7 +148,7 @@ async def test_what_the_fleet_holds_is_told_by_task_and_worker(store: Store, mon
     monkeypatch.setattr(redis_standing, "HELD_PER_CALL", 2)
     await waiting_job(store, 5)
     claimed = await store.claim(0, claim_of([replace(seat("w1"), lease_ms=1000 + i // 3) for i in range(5)]))
-    assert set(await store.standing.held(0)) == {Held(got.task, "work", "w1") for got in claimed}
+    assert set(await store.standing.held(0)) == {Held(got.task, "work", "w1", WORK) for got in claimed}
     await store.complete(end_of(claimed[0]))
     assert {held.task for held in await store.standing.held(0)} == {got.task for got in claimed[1:]}
     assert await store.standing.queued(0) == {}

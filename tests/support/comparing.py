@@ -12,6 +12,7 @@ CLOCK_FIELDS: Final = {
     "created_at",
     "updated_at",
     "started_at",
+    "deadline_at",
     "finished_at",
     "waited_ms",
     "ran_ms",
@@ -29,7 +30,9 @@ def normal(value: Any) -> Any:
             return {
                 "due": _soon(value.next_due_ms),
                 "leases": sorted((normal(lease) for lease in value.leases), key=str),
+                "overdue": sorted(value.overdue),
                 "messages": sorted((normal(message) for message in value.messages), key=str),
+                "escalations": sorted((normal(due) for due in value.escalations), key=str),
                 # Turns that are due together may be numbered either way.
                 "turns": sorted((normal(turn) | {"token": ""} for turn in value.turns), key=str),
                 "dropped": sorted(value.dropped),

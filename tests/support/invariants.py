@@ -25,11 +25,13 @@ def violations(dump: Dump) -> list[str]:
         *scan.unexplained_keys(),
         *scan.jobs_in_the_wrong_place(),
         *scan.stuck_jobs(),
+        *scan.deadlines_without_a_timer(),
         *scan.lost_children(),
         *scan.tasks_in_the_wrong_place(),
         *scan.dangling_members(),
         *scan.wrong_versions(),
         *scan.wrong_counts(),
+        *scan.wrong_questions(),
         *scan.wrong_lifetimes(),
         *wrong_batches(scan.jobs, dump),
         *wrong_admissions(scan.jobs, dump),
@@ -72,6 +74,9 @@ class Scan:
     def leases(self) -> dict[str, float]:
         return dict(self.dump.value("L"))
 
+    def is_paused(self, job: str) -> bool:
+        return "pz" in self.jobs.get(job, {})
+
     def is_final(self, job: str) -> bool:
         return self.jobs.get(job, {}).get("fin") == "1"
 
@@ -86,7 +91,12 @@ class Scan:
     def jobs_in_the_wrong_place(self) -> Iterator[str]:
         for job, fields in self.jobs.items():
             decided_upon = job in self.turns
-            if self.is_final(job):
+            if self.is_paused(job) != (fields["st"] == "paused") or self.is_paused(job) != (fields["tl"] == "~paused"):
+                yield f"job {job} is {fields['st']}, its turn held by {fields['tl']!r}, its pause {fields.get('pz')!r}"
+            elif self.is_paused(job):
+                if decided_upon or self.is_final(job):
+                    yield f"paused job {job} is decided upon, or over"
+            elif self.is_final(job):
                 if decided_upon or fields["tl"]:
                     yield f"final job {job} still has a turn"
                 if not JobStatus(fields["st"]).is_final:
@@ -96,10 +106,19 @@ class Scan:
             elif int(fields["need"]) <= 0 and not decided_upon and fields["cx"] != "1":
                 yield f"job {job} needs nothing more, yet no turn is due"
 
+    def deadlines_without_a_timer(self) -> Iterator[str]:
+        """Until its deadline has made somebody ask for its end, a live job's timer is there."""
+        for job, fields in self.jobs.items():
+            timed = f"e|{job}" in self.timers
+            if not self.is_final(job) and timed != ("dl" in fields) and fields["cx"] != "1":
+                yield f"job {job} has a deadline: {'dl' in fields}, and a timer of it: {timed}"
+
     def stuck_jobs(self) -> Iterator[str]:
-        """A waiting job has something to wait for."""
+        """A waiting job has something to wait for; a paused one waits to be resumed."""
         for job, fields in self.jobs.items():
             if self.is_final(job) or job in self.turns:
+                continue
+            if self.is_paused(job):
                 continue
             if self.live_child(job):
                 continue
@@ -137,14 +156,17 @@ class Scan:
                 *("G" for _ in [0] if f"t|{task}" in self.timers),
                 *("L" for _ in [0] if task in self.leases),
                 *("R" for tasks in self.flows.values() if task in tasks),
+                *("P" for _ in [0] if number in self.dump.value(f"pk:{job}") or self.drop_of_parked(task)),
             ]
             if places != [fields["st"]]:
                 yield f"task {task} is {fields['st']}, but found in {places}"
-            limited = "ce" in fields or ("ss" in fields and fields["st"] == "R")
+            limited = "ce" in fields or ("ss" in fields and fields["st"] in "RP")
             if (f"x|{task}" in self.timers) != (limited and fields["st"] != "L"):
                 yield f"task {task} is {fields['st']}, and the timer of its limits is {f'x|{task}' in self.timers}"
             if fields["st"] == "R" and task not in self.flows.get((fields["q"], fields["fl"]), {}):
                 yield f"ready task {task} is in another flow than its own"
+            if fields["st"] == "R" and "gq" in fields and f"p|{task}" not in self.timers:
+                yield f"ready task {task} would wait for ever for whom it prefers"
             listed = number in self.dump.value(f"jt:{job}") or number == self.jobs.get(job, {}).get("cur")
             if not listed and not self.drop_is_due(task):
                 yield f"task {task} is not listed by its job"
@@ -152,6 +174,10 @@ class Scan:
                 yield f"task {task} has no job"
             elif self.is_final(job) and not self.drop_is_due(task):
                 yield f"task {task} outlives its job"
+
+    def drop_of_parked(self, task: str) -> bool:
+        """A parked task of a job that is over waits for nothing but its end."""
+        return self.tasks[task]["st"] == "P" and self.is_final(task.partition(".")[0]) and self.drop_is_due(task)
 
     def dangling_members(self) -> Iterator[str]:
         yield from (f"lease of {task}, which is none" for task in self.leases if task not in self.tasks)
@@ -164,6 +190,11 @@ class Scan:
             yield from (f"flow {flow} of {cls} is empty" for flow in entry.value if (cls, flow) not in self.flows)
         for timer in self.timers:
             yield from self._dangling_timer(timer)
+        for job, entry in self.dump.of("pk:"):
+            parked = (self.tasks.get(f"{job}.{number}", {}).get("st") for number in entry.value)
+            yield from (f"job {job} parks a task that is {status}" for status in parked if status != "P")
+            if not self.is_paused(job) and f"u|{job}" not in self.timers:
+                yield f"job {job} is not paused, and its parked tasks never come back"
         for message, _ in self.dump.of("ob:"):
             if f"o|{message}" not in self.timers:
                 yield f"message {message} would never be sent"
@@ -190,8 +221,29 @@ class Scan:
             yield f"timer {timer} is of no task"
         if kind == "o" and f"ob:{about}" not in self.dump.entries:
             yield f"timer {timer} sends no message"
-        if kind in "jc" and self._is_over(about[:36]):
+        if kind in "jce" and self._is_over(about[:36]):
             yield f"timer {timer} is of no live job"
+
+    def wrong_questions(self) -> Iterator[str]:
+        """A job that asks people is listed, and nothing else is; its escalation comes, and no other."""
+        listed = [(job, flow) for flow, entry in self.dump.of("xa:") for job in entry.value]
+        for job, flow in listed:
+            fields = self.jobs.get(job, {})
+            if self._is_over(job) or not fields.get("ask") or fields["fl"] != flow:
+                yield f"{job} is listed among the open questions of {flow}, and asks nothing there"
+        for job, fields in self.jobs.items():
+            mark = fields.get("ask", "")
+            if mark and (job, fields["fl"]) not in listed:
+                yield f"the question of job {job} is not listed"
+            if mark and mark not in {"-", f"q|{job}|{fields['wv']}"}:
+                yield f"job {job} escalates another question than its own: {mark}"
+            if "qs" in fields and not mark:
+                yield f"job {job} keeps answers to no question"
+            if mark not in {"", "-"} and mark not in self.timers and int(fields["need"]) > 0:
+                yield f"the question of job {job} never escalates"
+        for timer in self.timers:
+            if timer.startswith("q|") and self.jobs.get(timer[2:38], {}).get("ask") != timer:
+                yield f"timer {timer} escalates nothing"
 
     # What is counted twice agrees
 
@@ -226,10 +278,10 @@ class Scan:
 
     def wrong_lifetimes(self) -> Iterator[str]:
         """Nothing of a live job expires, everything of a final one does."""
-        for prefix in ("j:", "i:", "e:", "h:", "jt:", "fa:", "lg:", "sp:", "md:", "sb:"):
+        for prefix in ("j:", "i:", "e:", "h:", "jt:", "fa:", "lg:", "sp:", "md:", "sb:", "pk:"):
             for job, entry in self.dump.of(prefix):
                 yield from self._wrong_lifetime(prefix, job, entry)
-        for prefix in ("t:", "q:", "f:", "ob:", "xr:", "xl:", "bj:"):
+        for prefix in ("t:", "q:", "f:", "ob:", "xr:", "xl:", "bj:", "xa:"):
             for name, entry in self.dump.of(prefix):
                 if entry.ttl_ms is not None:
                     yield f"{prefix}{name} expires"

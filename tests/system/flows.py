@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from muster import Blueprint, Decision, Job, Next, TaskError, failed, finished
+from muster_worker import Needs
 
 one = Blueprint("one", description="One task.")
 
@@ -84,6 +85,14 @@ async def after_cancel(job: Job) -> Next:
 @careful.state
 async def review(job: Job, result: Any) -> Next:
     return job.ask("Is this right?", approved=finished, rejected=failed)
+
+
+choosy = Blueprint("choosy", description="A task that needs something of its worker.")
+
+
+@choosy.start
+async def choose_worker(job: Job) -> Next:
+    return job.run(job.input["type"], {}, ok=finished, needs=Needs(**job.input["needs"]))
 
 
 tidy = Blueprint("tidy", description="Cleans up by another task when it is cancelled.")

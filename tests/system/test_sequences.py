@@ -37,28 +37,3 @@ async def test_members_run_one_after_another_and_one_that_fails_does_not_stop_th
         },
     }
     assert [(await b.job(child))["parent_id"] for child in ran] == [job_id] * 3
-
-
-async def test_a_cancelled_sequence_cancels_the_member_that_runs_and_starts_no_other(
-    a: Api, on_a: PlainWorker, name: str
-) -> None:
-    await on_a.register(name)
-    job_id = await a.start("sequence", members=[member("first", name), member("second", name)])
-    task = await on_a.take()
-    await a.cancel(job_id)
-    await on_a.report(task, "cancelled")
-    assert (await a.end_of(job_id))["status"] == "cancelled"
-    assert (await a.job(task["job_id"]))["status"] == "cancelled"
-    assert await on_a.poll(0.2) is None
-
-
-async def test_a_member_that_is_cancelled_by_itself_does_not_stop_the_next(
-    a: Api, on_a: PlainWorker, name: str
-) -> None:
-    job_id = await a.start("sequence", members=[member("first", f"{name}-none"), member("second", name)])
-    waiting = await a.is_(job_id, "waiting")
-    await a.cancel(waiting["waiting_for"]["child_id"])
-    await on_a.register(name)
-    await on_a.report(await on_a.take())
-    job = await a.end_of(job_id)
-    assert (job["status"], job["result"]["failed"]) == ("finished", {"first": "CHILD_CANCELLED: cancelled"})

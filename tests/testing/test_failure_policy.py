@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from muster import AT_ONCE, NEVER, Blueprint, Job, Next, RetryPolicy, TaskError, finished, task
-from muster.testing import TestMuster, hangs, later, lost
+from muster.engine.reasons import Code, Reason
+from muster.testing import TestJob, TestMuster, hangs, later, lost
 from muster_worker import Failed, Permanent, Requeue, Retry, Worker
 from muster_worker.contracts import TaskContract
 
@@ -246,6 +247,35 @@ async def test_a_task_that_costs_three_workers_is_put_aside_as_poison(muster: Te
     job = await muster.run(wide, {"width": 3})
     assert (job.status, job.error_details and job.error_details["code"]) == ("quarantined", "POISON_TASK")
     assert "3 workers lost" in str(job.error)
+
+
+# Why
+
+
+async def test_why_tells_the_policy_the_limits_and_the_deadline(muster: TestMuster) -> None:
+    async def reasons(job: TestJob) -> list[Reason]:
+        return list((await muster.machine.ask(lambda engine: engine.why("test", job.record.id))).reasons)
+
+    contract = task("work", retry=EXACT, schedule_to_start="5m", schedule_to_close="1h")
+    muster.on("work", [Retry("busy"), Requeue("closed", after="9m")])
+    job = await muster.start(a_blueprint(contract), deadline="2h")
+    backing_off, deadline = await reasons(job)
+    assert (backing_off.code, backing_off.details["failures"], backing_off.details["retries"]) == (
+        Code.TASK_BACKOFF,
+        1,
+        3,
+    )
+    assert "busy" in backing_off.text
+    assert (deadline.code, deadline.details["left_ms"]) == (Code.DEADLINE, 7_200_000)
+    await muster.advance("10s")
+    put_back, _ = await reasons(job)
+    assert (put_back.code, put_back.details["requeues"]) == (Code.TASK_REQUEUED, 1)
+    assert "is handed out again in 9m00s: closed" in put_back.text
+    muster.nobody("work")
+    await muster.advance("9m")
+    nobody, _ = await reasons(job)
+    assert nobody.code is Code.WORKER_FREE, "the kit's worker is still registered"
+    assert "if nobody fetches it within 5m00s, it has failed" in nobody.text
 
 
 # Bad input

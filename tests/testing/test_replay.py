@@ -5,8 +5,10 @@ from typing import Any
 import orjson
 import pytest
 from muster import Blueprint, Job, Next, finished
-from muster.testing import KitError, TestMuster, hangs, later, lost
-from muster_worker import Retry
+from muster.api.call import plain
+from muster.api.wire import event_object, job_object
+from muster.testing import KitError, TestJob, TestMuster, hangs, later, lost
+from muster_worker import Permanent, Retry
 
 from tests.testing.flows import Count, Text, asker, count_words, counter, parent, payer, sleeper, wide
 
@@ -79,3 +81,42 @@ def changed() -> Blueprint[Any, Any]:
         return job.run(count_words, Text(words=job.input.words + 1), ok=finished)
 
     return blueprint
+
+
+# Histories of a real server
+
+
+def told(job: TestJob) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """As the API gives them."""
+    shown, history = job_object(job.record, None), [event_object(event) for event in job.history()]
+    return orjson.loads(orjson.dumps(shown, default=plain)), orjson.loads(orjson.dumps(history, default=plain))
+
+
+async def test_a_production_job_is_told_to_todays_code_with_its_failures_and_answers(muster: TestMuster) -> None:
+    muster.on(count_words, [Retry("busy"), Permanent("no words")])
+    failed = await muster.run(counter, Text(words=3))
+    asked = await muster.start(asker)
+    await asked.decide("yes", by="ann")
+    paid = await muster.start(payer)
+    await paid.signal("paid", {"cents": 5})
+    cancelled = await muster.start(sleeper)
+    await cancelled.cancel()
+    for job in (failed, asked, paid, cancelled):
+        assert await muster.replay_history(*told(job), signals={"paid": {"cents": 5}}) is None, job
+
+
+async def test_what_a_task_returned_is_said_by_a_mock_and_a_change_is_found(muster: TestMuster) -> None:
+    muster.on(count_words, [Retry("busy"), Count(total=3)])
+    job, history = told(await muster.run(counter, Text(words=3)))
+    async with TestMuster(counter) as today:
+        with pytest.raises(KitError, match=r"does not hold what task 'text\.count' returned"):
+            await today.replay_history(job, history)
+        today.on(count_words, Count(total=3))
+        assert await today.replay_history(job, history) is None
+    async with TestMuster(changed()) as other:
+        other.on(count_words, Count(total=3))
+        difference = await other.replay_history(job, history)
+    assert difference is not None
+    assert difference.step == 3
+    with pytest.raises(KitError, match="no job with its history"):
+        await muster.replay_history({}, [])

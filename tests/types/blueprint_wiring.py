@@ -23,6 +23,10 @@ class Charge(BaseModel):
     order_id: str
 
 
+class Signature(BaseModel):
+    ticket: str
+
+
 class Receipt(BaseModel):
     ref: str
 
@@ -189,6 +193,38 @@ async def error_to_a_result_state(job: Job[Order, Kept]) -> Next:
 @orders.state
 async def answer_to_a_result_state(job: Job[Order, Kept]) -> Next:
     return job.ask("Ship?", approved=takes_parcel)  # WRONG
+
+
+@orders.state
+async def asks_with_a_form(job: Job[Order, Kept]) -> Next:
+    if job.input.id:
+        return job.ask("Ship?", form=Signature, approved=signed, rejected=on_invoice, approvers=["ada"], quorum=1)
+    return job.ask("Ship?", form={"approved": Signature}, approved=signed, rejected=on_invoice, quorum={"approved": 1})
+
+
+@orders.state
+async def signed(job: Job[Order, Kept], answer: Decision[Signature]) -> Next:
+    return job.done({"ticket": answer.form.ticket, "by": [given.by for given in answer.answers]})
+
+
+@orders.state
+async def misreads_the_form(job: Job[Order, Kept], answer: Decision[Signature]) -> Next:
+    return job.done(answer.form.tickets)  # WRONG
+
+
+@orders.state
+async def asks_with_another_form(job: Job[Order, Kept]) -> Next:
+    return job.ask("Ship?", form=Charge, approved=signed)  # WRONG
+
+
+@orders.state
+async def asks_without_the_form(job: Job[Order, Kept]) -> Next:
+    return job.ask("Ship?", approved=signed)  # WRONG
+
+
+@orders.state
+async def late_has_no_form(job: Job[Order, Kept]) -> Next:
+    return job.ask("Ship?", form=Signature, approved=signed, within="1h", late=signed)  # WRONG
 
 
 @orders.state

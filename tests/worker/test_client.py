@@ -111,11 +111,11 @@ async def client(jobs: FakeJobs) -> AsyncIterator[Client]:
 
 async def test_starting_a_job_returns_its_id(jobs: FakeJobs, client: Client) -> None:
     assert await client.start("orders", Order(sku="s"), webhook_url="http://x/y", idempotency_key="k") == "j1"
-    assert await client.start("flows/special", {"a": 1}) == "j1"
+    assert await client.start("flows/special", {"a": 1}, deadline="90m") == "j1"
     (path, body, headers), (other_path, other_body, other_headers) = jobs.posted
     assert (path, other_path) == ("/api/v1/jobs/orders", "/api/v1/flows/special")
     assert body == {"initial_data": {"sku": "s"}, "webhook_url": "http://x/y"}
-    assert other_body == {"initial_data": {"a": 1}}
+    assert other_body == {"initial_data": {"a": 1}, "deadline_seconds": 5_400}
     assert headers["Idempotency-Key"] == "k"
     assert other_headers["Idempotency-Key"]
 

@@ -2,7 +2,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from muster_worker import Cancelled, Failed, Outcome, Permanent, Retry, outcome, task
+from muster_worker import Cancelled, Failed, Outcome, Permanent, Requeue, Retry, Worker, outcome, task
 from pydantic import BaseModel
 
 
@@ -51,6 +51,32 @@ def test_retry_is_transient_and_may_say_when() -> None:
         "retry_after_seconds": 5.0,
     }
     assert "retry_after_seconds" not in of_error(Retry("busy"))["error"]
+
+
+def test_a_task_that_is_put_back_has_not_failed() -> None:
+    assert of_error(Requeue("closed", after="1h")) == {
+        "status": "requeue",
+        "error": {"code": "", "message": "closed", "retry_after_seconds": 3600.0},
+    }
+    assert "retry_after_seconds" not in of_error(Requeue())["error"]
+
+
+def test_exceptions_stand_for_codes_and_the_first_that_fits_counts() -> None:
+    codes: dict[type[BaseException], str] = {ConnectionError: "DOWN", OSError: "DISK"}
+    told = [outcome.of_exception(error, None, 30, codes)["error"] for error in (ConnectionResetError(), OSError())]
+    assert [(error["code"], error["type"]) for error in told] == [("DOWN", "ConnectionResetError"), ("DISK", "OSError")]
+    assert outcome.of_exception(ValueError("odd"), None, 30, codes)["error"]["code"] == "TRANSIENT_ERROR"
+    assert outcome.of_exception(Retry("busy"), None, 30, {Exception: "X"})["error"]["code"] == "TRANSIENT_ERROR"
+
+
+def test_a_timeout_has_the_code_that_its_lease_says() -> None:
+    assert outcome.of_stop("timeout", 30, "SCHEDULE_TO_CLOSE_TIMEOUT")["error"]["code"] == "SCHEDULE_TO_CLOSE_TIMEOUT"
+
+
+@pytest.mark.parametrize("errors", [{"ValueError": "X"}, {KeyboardInterrupt: "X"}, {ValueError: ""}, {ValueError: 7}])
+def test_codes_of_what_is_no_exception_are_refused(errors: Any) -> None:
+    with pytest.raises(TypeError, match="errors"):
+        Worker().task("work", errors=errors)(lambda value: value)
 
 
 def test_permanent_is_permanent() -> None:

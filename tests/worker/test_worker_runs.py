@@ -244,6 +244,40 @@ async def test_progress_travels_with_the_next_heartbeat(fake: FakeOrchestrator, 
     assert told == [(0.25, "labelling")]  # once: what was told need not be told again
 
 
+async def test_a_task_with_a_heartbeat_limit_tells_how_long_its_own_handler_was_silent(
+    fake: FakeOrchestrator, serving: Serving
+) -> None:
+    worker = Worker()
+    go = asyncio.Event()
+
+    @worker.task("steps")
+    async def steps(ctx: Ctx, total: int) -> int:
+        while not go.is_set():
+            ctx.heartbeat()
+            await asyncio.sleep(0)
+        return total
+
+    @worker.task("hang")
+    async def hang(ctx: Ctx, total: int) -> int:
+        await go.wait()
+        return total
+
+    def silences(task_id: str) -> list[float]:
+        leases = [lease for beat in fake.heartbeats for lease in beat["leases"] if lease["task_id"] == task_id]
+        return [lease["silent_seconds"] for lease in leases]
+
+    async with serving(worker, fake):
+        ids = [fake.give(name, 4, heartbeat_seconds=10) for name in ("steps", "hang")]
+        await until(lambda: all(len(silences(task_id)) >= 4 for task_id in ids))
+        go.set()
+        for task_id in ids:
+            await fake.result(task_id)
+    signed, hung = (silences(task_id) for task_id in ids)
+    assert hung == sorted(hung)
+    assert hung[3] > hung[0]
+    assert max(signed) < hung[3]
+
+
 @pytest.mark.parametrize("way", ["heartbeat", "socket"])
 async def test_a_cancelled_async_handler_stops(fake: FakeOrchestrator, serving: Serving, way: str) -> None:
     worker = Worker()

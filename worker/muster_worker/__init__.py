@@ -23,6 +23,7 @@ from muster_worker.errors import (
 from muster_worker.files import Artifact, TaskFiles, UploadedFile
 from muster_worker.loading import load_worker
 from muster_worker.log_stream import JobStep, JobSteps, LogLine, LogPage
+from muster_worker.needs import Choose, InvalidNeeds, Needs, Prefer
 from muster_worker.outcome import Outcome
 from muster_worker.reasons import Reason, TaskDemand, Why
 from muster_worker.retry_policy import AT_ONCE, NEVER, RetryPolicy
@@ -40,11 +41,13 @@ __all__ = [
     "Artifact",
     "Call",
     "Cancelled",
+    "Choose",
     "Client",
     "ClientError",
     "Conflict",
     "Ctx",
     "Failed",
+    "InvalidNeeds",
     "JobList",
     "JobState",
     "JobStep",
@@ -52,10 +55,12 @@ __all__ = [
     "LiveEvent",
     "LogLine",
     "LogPage",
+    "Needs",
     "NotAllowed",
     "NotFound",
     "Outcome",
     "Permanent",
+    "Prefer",
     "Reason",
     "Requeue",
     "Retry",

@@ -15,18 +15,23 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from muster_worker.answers import read_answer
+from muster_worker.approvals import ApprovalCalls
 from muster_worker.backoff import Backoff
 from muster_worker.batch_client import BatchCalls
 from muster_worker.client_blueprints import BlueprintCalls
+from muster_worker.client_fleet import FleetCalls
 from muster_worker.codec import encode
+from muster_worker.durations import Duration
 from muster_worker.errors import Unreachable
 from muster_worker.file_transfer import fetch_file, send_file
 from muster_worker.files import Artifact, UploadedFile
+from muster_worker.job_operations import JobOperations, Paused
 from muster_worker.live_stream import follow_events
 from muster_worker.log_stream import JobStep, JobSteps, LogLine, LogPage, follow
 from muster_worker.reasons import TaskDemand, Wanted, Why
 from muster_worker.schedule_client import ScheduleCalls
 from muster_worker.settings import addresses, token_from
+from muster_worker.time_limits import deadline_ms_of
 from muster_worker.transport import Answer, Transport
 
 WAIT_S_MAX: Final = 30.0
@@ -72,6 +77,7 @@ class JobState(BaseModel):
     progress: float | None = None
     progress_message: str | None = None
     waiting_for: WaitingFor | None = None
+    paused: Paused | None = None
     cancel_requested: bool = False
     retry_count: int = 0
     version: int = 0
@@ -82,6 +88,7 @@ class JobState(BaseModel):
     tags: list[str] = []
     parent_id: str | None = None
     cost_micros: int = 0
+    deadline_at: datetime | None = None
     created_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -232,7 +239,7 @@ _STATUS: Final = TypeAdapter(_Status)
 _ITEMS: Final = TypeAdapter(_Items)
 
 
-class Client(BatchCalls, BlueprintCalls, ScheduleCalls):
+class Client(ApprovalCalls, BatchCalls, BlueprintCalls, FleetCalls, JobOperations[JobState], ScheduleCalls):
     """Use it with `async with`. All methods raise ClientError or one of its subclasses.
 
     Args:
@@ -241,6 +248,7 @@ class Client(BatchCalls, BlueprintCalls, ScheduleCalls):
     """
 
     def __init__(self, url: str | Sequence[str] | None = None, token: str | None = None) -> None:
+        JobOperations.__init__(self, _JOB)
         headers = {
             "X-Client-Token": token_from(token, "MUSTER_CLIENT_TOKEN"),
             "Content-Type": "application/json",
@@ -266,6 +274,7 @@ class Client(BatchCalls, BlueprintCalls, ScheduleCalls):
         tags: Sequence[str] = (),
         unique: Mapping[str, Any] | None = None,
         debounce: Mapping[str, Any] | None = None,
+        deadline: Duration | None = None,
     ) -> str:
         """Start a job and return its id.
 
@@ -277,9 +286,13 @@ class Client(BatchCalls, BlueprintCalls, ScheduleCalls):
             tags: words by which the job can be found, 8 at most.
             unique: `key`, and `while`, `on_conflict`: one live job at most has the key.
             debounce: `key`, `seconds`, and `max_seconds`: a later submit puts it off and gives it its input.
+            deadline: it fails where it has not ended so long from now; None: as its blueprint says.
         """
+        deadline_ms = None if deadline is None else deadline_ms_of(deadline)
         wishes = {"unique": unique, "debounce": debounce}
-        answer = await self._post_job(blueprint, input, webhook_url, idempotency_key, tags, wait_s=0, wishes=wishes)
+        answer = await self._post_job(
+            blueprint, input, webhook_url, idempotency_key, tags, deadline_ms, wait_s=0, wishes=wishes
+        )
         return read_answer(_STARTED, answer.body).job_id
 
     async def run(
@@ -433,11 +446,6 @@ class Client(BatchCalls, BlueprintCalls, ScheduleCalls):
         path = f"/api/v1/files/{quote(file_id, safe='')}/signed-url"
         return read_answer(_DOWNLOAD, (await self._transport.request("POST", path)).body).download_url
 
-    async def decide(self, job_id: str, decision: str, *, note: str = "", by: str = "") -> None:
-        """Answer a job that waits for a person. Conflict: it does not, or someone was faster."""
-        body = encode({"decision": decision, "note": note, "by": by})
-        await self._transport.request("POST", f"{_job_path(job_id)}/decision", body=body)
-
     async def start_batch(self, jobs: Sequence[Mapping[str, Any]], *, batch_id: str | None = None) -> StartedBatch:
         """Start up to 1000 jobs, or none where one of them is not valid.
 
@@ -504,11 +512,6 @@ class Client(BatchCalls, BlueprintCalls, ScheduleCalls):
         answer = await self._transport.request("POST", f"{_connection_path(name)}/run", headers=headers)
         return read_answer(_STARTED, answer.body).job_id
 
-    async def graph(self, name: str, format: str = "dot") -> str:  # noqa: A002 - as the route calls it
-        """`dot`, `mermaid` or `json`."""
-        path = f"/api/v1/blueprints/{quote(name, safe='')}/graph?{urlencode({'format': format})}"
-        return (await self._get(path)).body.decode()
-
     async def _post_job(
         self,
         blueprint: str,
@@ -516,6 +519,7 @@ class Client(BatchCalls, BlueprintCalls, ScheduleCalls):
         webhook_url: str | None,
         key: str | None,
         tags: Sequence[str],
+        deadline_ms: int | None = None,
         *,
         wait_s: float,
         wishes: Mapping[str, Mapping[str, Any] | None] | None = None,
@@ -530,6 +534,8 @@ class Client(BatchCalls, BlueprintCalls, ScheduleCalls):
         if tags:
             order["tags"] = list(tags)
         order |= {name: dict(wish) for name, wish in (wishes or {}).items() if wish is not None}
+        if deadline_ms is not None:
+            order["deadline_seconds"] = deadline_ms / 1000
         endpoint = quote(blueprint.strip("/")) if "/" in blueprint else f"jobs/{quote(blueprint, safe='')}"
         return await self._transport.request(
             "POST",

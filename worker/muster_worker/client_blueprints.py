@@ -1,6 +1,6 @@
 """What a client may do with blueprints: read them, save those that are data, say where new jobs begin."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -23,6 +23,11 @@ class BlueprintCalls:
         """A blueprint as it is now, with its versions; `spec` is what was saved, where it is data."""
         query = "" if version is None else f"?{urlencode({'version': version})}"
         return await self._blueprint_call("GET", name, query)
+
+    async def graph(self, name: str, format: str = "dot", *, version: str | None = None) -> str:  # noqa: A002 - as the route calls it
+        """`dot`, `mermaid` or `json`."""
+        query = {"format": format, **({} if version is None else {"version": version})}
+        return (await self._transport.request("GET", f"{_path(name)}/graph?{urlencode(query)}")).body.decode()
 
     async def put_blueprint(
         self,
@@ -64,6 +69,27 @@ class BlueprintCalls:
         """Let no new job begin with the rollout's version; returns what they begin with."""
         version: str | None = (await self._blueprint_call("DELETE", name, "/rollout"))["version"]
         return version
+
+    async def migrate(
+        self,
+        name: str,
+        to: str,
+        *,
+        source: str | None = None,
+        names: Mapping[str, str] | None = None,
+        dry_run: bool = True,
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """Move running jobs to version *to*, or say what would become of them: page by page, until all were looked at.
+
+        *names* says what states are called in the new version. A page has `states`, with `moved` and `stayed` for
+        each, and `stayed`, some of those jobs with the reason.
+        """
+        order: dict[str, Any] = {"to": to, "from": source, "map": dict(names or {}), "dry_run": dry_run}
+        cursor: str | None = ""
+        while cursor is not None:
+            page = await self._blueprint_call("POST", name, "/migrate", encode({**order, "cursor": cursor or None}))
+            yield page
+            cursor = page["next"]
 
     async def _blueprint_call(
         self, method: str, name: str, rest: str, body: bytes | None = None, headers: Mapping[str, str] | None = None

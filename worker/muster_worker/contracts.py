@@ -7,8 +7,10 @@ from pydantic import TypeAdapter
 
 from muster_worker.codec import JsonValue
 from muster_worker.durations import Duration
+from muster_worker.needs import Where, checked_where
 from muster_worker.retry_policy import RetryPolicy
-from muster_worker.time_limits import Limits, TimeLimits
+from muster_worker.task_options import TaskOptions
+from muster_worker.time_limits import TimeLimits
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -26,6 +28,7 @@ class TaskContract(Generic[In, Out]):
         retries: further attempts after a transient error; None: the server's default.
         retry: when and for which errors; `retries` wins over its number.
         schedule_to_start_ms, schedule_to_close_ms, heartbeat_ms: further limits, see docs/guides/failures.md.
+        where: what it needs of a worker, and who of several gets it; see `Where`.
     """
 
     name: str
@@ -37,6 +40,7 @@ class TaskContract(Generic[In, Out]):
     schedule_to_start_ms: int | None = None
     schedule_to_close_ms: int | None = None
     heartbeat_ms: int | None = None
+    where: Where = field(default_factory=Where, repr=False, compare=False)
     input_adapter: TypeAdapter[In] = field(init=False, repr=False, compare=False)
     output_adapter: TypeAdapter[Out] = field(init=False, repr=False, compare=False)
 
@@ -96,7 +100,7 @@ def task(
     *,
     timeout: Duration | None = None,
     retries: int | None = None,
-    **limits: Unpack[Limits],
+    **options: Unpack[TaskOptions],
 ) -> TaskContract[In, Out]: ...
 @overload
 def task(
@@ -105,7 +109,7 @@ def task(
     *,
     timeout: Duration | None = None,
     retries: int | None = None,
-    **limits: Unpack[Limits],
+    **options: Unpack[TaskOptions],
 ) -> TaskContract[In, Any]: ...
 @overload
 def task(
@@ -115,7 +119,7 @@ def task(
     *,
     timeout: Duration | None = None,
     retries: int | None = None,
-    **limits: Unpack[Limits],
+    **options: Unpack[TaskOptions],
 ) -> TaskContract[Any, Any]: ...
 def task(
     name: str,
@@ -128,12 +132,13 @@ def task(
     schedule_to_start: Duration | None = None,
     schedule_to_close: Duration | None = None,
     heartbeat: Duration | None = None,
+    **where: Unpack[Where],
 ) -> TaskContract[Any, Any]:
     """Make the contract of a task, for example `task("payments.charge", Charge, Receipt, timeout="30s")`.
 
-    Without types it takes and returns JSON as it comes. *timeout* is the longest run of one attempt; `Limits` tells of
-    the others. Raises ValueError for a name, limit or number of retries that cannot be, and pydantic's error for a type
-    it cannot handle.
+    Without types it takes and returns JSON as it comes. *timeout* is the longest run of one attempt; `TaskOptions` has
+    the other limits, and which workers may do it. Raises ValueError for a name, limit, need or number of retries that
+    cannot be, and pydantic's error for a type it cannot handle.
     """
     try:
         times = TimeLimits.of(timeout, schedule_to_start, schedule_to_close, heartbeat)
@@ -149,6 +154,7 @@ def task(
         times.schedule_to_start_ms,
         times.schedule_to_close_ms,
         times.heartbeat_ms,
+        checked_where(where),
     )
 
 

@@ -41,6 +41,10 @@ class Pulse:
         self._running = running
         self._stop_task = stop_task
         self._draining = False
+        self._paused = False
+        self._slots = settings.slots
+        self.on_order: Callable[[str | None, int | None], None] = lambda _order, _slots: None
+        """Told on this thread what is ordered of the worker now."""
         self._last_beat_s = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._nudge: asyncio.Event | None = None
@@ -54,6 +58,11 @@ class Pulse:
     def drain(self) -> None:
         """Tell the orchestrator, without waiting for the next heartbeat, to send nothing more."""
         self._draining = True
+        self._wake()
+
+    def tell(self, *, paused: bool, slots: int) -> None:
+        """How an order was obeyed."""
+        self._paused, self._slots = paused, slots
         self._wake()
 
     async def close(self) -> None:
@@ -105,9 +114,11 @@ class Pulse:
         idle_for_s = time.monotonic() - self._last_beat_s
         if not running and not nudged and idle_for_s < IDLE_HEARTBEAT_S:
             return
-        status = "draining" if self._draining else "busy" if running else "idle"
-        answer = await api.heartbeat(status, self._settings.slots, running)
+        status = "draining" if self._draining or self._paused else "busy" if running else "idle"
+        resized = None if self._slots == self._settings.slots else self._slots
+        answer = await api.heartbeat(status, self._slots, running, resized)
         self._last_beat_s = time.monotonic()
+        self.on_order(answer.order, answer.ordered_slots)
         for task_id in answer.cancel_task_ids:
             if (cancelled := self._running.get(task_id)) is not None:
                 self._stop_task(cancelled, "command")

@@ -43,6 +43,7 @@ class TaskDemand(BaseModel):
     workers: int
     slots: int
     wanted_workers: int
+    needs: list[Any] = []
 
 
 class Wanted(BaseModel):

@@ -1,6 +1,6 @@
 """How a handler function becomes a task of a worker, typed so that a wrong function is found before it runs."""
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Generic, TypeVar, overload
 
 from muster_worker.context import Ctx
@@ -57,3 +57,10 @@ class NamedDecorator:
     def __call__(self, function: AnyHandler, /) -> AnyHandler:
         self._add(function)
         return function
+
+
+def installed(models: Mapping[str, Any] | Sequence[str]) -> list[dict[str, Any]]:
+    """Models as a registration tells them."""
+    if isinstance(models, Mapping):
+        return [{"name": name, "version": version} for name, version in models.items()]
+    return [{"name": name} for name in models]

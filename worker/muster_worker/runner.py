@@ -5,7 +5,7 @@ import contextlib
 import functools
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
 from muster_worker import outcome
@@ -37,6 +37,8 @@ class Runner:
 
     def __init__(self, api: WorkerApi, worker_id: str, slots: int, handlers: Mapping[str, Handler]) -> None:
         self.running = RunningTasks()
+        self.on_order: Callable[[dict[str, Any]], None] = lambda _command: None
+        """Commands of the socket that concern the worker, not a task."""
         self._api = api
         self._worker_id = worker_id
         self._handlers = handlers
@@ -46,13 +48,20 @@ class Runner:
         self._loop = asyncio.get_running_loop()
         self._emptied = asyncio.Event()
         self._poll: asyncio.Task[None] | None = None
+        self._changing: asyncio.Task[None] | None = None
+        """A pause or its end, under way; they follow one another."""
         self._telling: set[asyncio.Task[None]] = set()
         """Ended tasks whose last events are on their way."""
         self._reporter = Reporter(
             api, self._slots, start_tasks=self._start_all, settled=self._settled, refuse=self._refuse
         )
         self._stream = Stream(
-            api, worker_id, self._slots, start_tasks=self._start_all, cancel_task=self._cancel_by_command
+            api,
+            worker_id,
+            self._slots,
+            start_tasks=self._start_all,
+            cancel_task=self._cancel_by_command,
+            ordered=lambda command: self.on_order(command),
         )
 
     def start(self) -> None:
@@ -66,6 +75,31 @@ class Runner:
             self._poll.cancel()
             await asyncio.gather(self._poll, return_exceptions=True)
         await self._stream.withdraw()
+
+    def pause(self) -> None:
+        """Take no new tasks until `go_on`."""
+        self._changing = self._loop.create_task(self._after(self._changing, self.take_no_more()))
+
+    def go_on(self) -> None:
+        self._changing = self._loop.create_task(self._after(self._changing, self._take_again()))
+
+    def resize(self, slots: int) -> None:
+        """Take so many at a time. What was granted above that is taken back, what runs may finish."""
+        self._slots.resize(slots)
+        self._threads.grow(slots)
+        if self._slots.free < 0 and self._reporter.takes_next:
+            self.pause()
+            self.go_on()
+
+    async def _after(self, before: "asyncio.Task[None] | None", then: Coroutine[Any, Any, None]) -> None:
+        if before is not None:
+            await asyncio.gather(before, return_exceptions=True)
+        await then
+
+    async def _take_again(self) -> None:
+        self._reporter.takes_next = True
+        self._stream.take_again()
+        self._poll = self._loop.create_task(self._poll_forever())
 
     async def wait_empty(self) -> None:
         """Until every task here has run and its result is taken."""

@@ -5,12 +5,13 @@ import re
 import secrets
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from muster_worker.durations import Duration, parse_duration_ms
+from muster_worker.needs import labels_from_text, resources_from_text
 
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 DEFAULT_SLOTS: Final = 10
@@ -37,6 +38,8 @@ class WorkerSettings:
     slots: int
     drain_timeout_s: float
     price_per_second: float = 0.0
+    labels: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    resources: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 def worker_settings(
@@ -47,9 +50,11 @@ def worker_settings(
     slots: int | None = None,
     drain_timeout: Duration | None = None,
     price_per_second: float | None = None,
+    labels: str | None = None,
+    resources: str | None = None,
     env: Environment = os.environ,
 ) -> WorkerSettings:
-    """Arguments win over MUSTER_URL and MUSTER_WORKER_TOKEN, _ID, _SLOTS, _PRICE_PER_SECOND.
+    """Arguments win over MUSTER_URL and MUSTER_WORKER_TOKEN, _ID, _SLOTS, _PRICE_PER_SECOND, _LABELS, _RESOURCES.
 
     Raises ValueError naming the setting and what it should be.
     """
@@ -62,6 +67,8 @@ def worker_settings(
         price_per_second=_price(
             price_per_second if price_per_second is not None else env.get("MUSTER_WORKER_PRICE_PER_SECOND") or 0
         ),
+        labels=labels_from_text(labels if labels is not None else env.get("MUSTER_WORKER_LABELS", "")),
+        resources=resources_from_text(resources if resources is not None else env.get("MUSTER_WORKER_RESOURCES", "")),
     )
 
 

@@ -21,6 +21,11 @@ class Slots:
     def free(self) -> int:
         return self.total - self.held - self.promised
 
+    def resize(self, total: int) -> None:
+        """Fewer than are held or promised: those are kept, and none is free until they are back."""
+        self.total = total
+        self._free_more()
+
     def take(self, count: int) -> None:
         self.held += count
 

@@ -37,6 +37,7 @@ class Stream:
     Args:
         start_tasks: called with tasks that came.
         cancel_task: called with the id of a task to cancel.
+        ordered: called with any other command.
     """
 
     def __init__(
@@ -47,12 +48,14 @@ class Stream:
         *,
         start_tasks: Callable[[list[dict[str, Any]]], None],
         cancel_task: Callable[[str], None],
+        ordered: Callable[[dict[str, Any]], None] = lambda _command: None,
     ) -> None:
         self._api = api
         self._worker_id = worker_id
         self._slots = slots
         self._start_tasks = start_tasks
         self._cancel_task = cancel_task
+        self._ordered = ordered
         self._granted = 0
         """Tasks that may still come."""
         self._received = 0
@@ -93,6 +96,11 @@ class Stream:
                 await asyncio.wait_for(self._withdrawn.wait(), WITHDRAW_S)
         self._is_draining = True
         self._forget_grant()
+
+    def take_again(self) -> None:
+        """After `withdraw`."""
+        self._is_draining = False
+        self._changed.set()
 
     async def close(self) -> None:
         if self._following is not None:
@@ -172,7 +180,7 @@ class Stream:
             case {"command": "tasks", "tasks": [*tasks]}:
                 self._take(tasks)
             case _:
-                pass  # a newer orchestrator may send what this worker does not know
+                self._ordered(command)
 
     def _take(self, tasks: list[dict[str, Any]]) -> None:
         granted = min(len(tasks), self._granted)

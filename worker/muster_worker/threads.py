@@ -19,6 +19,10 @@ class HandlerThreads:
         self._threads: list[threading.Thread] = []
         self._idle = threading.Semaphore(0)
 
+    def grow(self, count: int) -> None:
+        """Threads that are there stay."""
+        self._count = max(self._count, count)
+
     def submit(self, call: Callable[[], Any]) -> Future[Any]:
         """Run `call` with the caller's context variables."""
         future: Future[Any] = Future()

@@ -80,5 +80,13 @@ class TimeLimits:
         )
 
 
+def deadline_ms_of(deadline: Duration) -> int:
+    """A job's deadline in ms from its start. Raises ValueError for one that is not more than 0 and at most a year."""
+    ms = parse_duration_ms(deadline)
+    if not 0 < ms <= PAUSE_MS_MAX:
+        raise ValueError(f"deadline must be more than 0 and at most a year, not {deadline!r}")
+    return ms
+
+
 def _ms(value: Duration | None) -> int | None:
     return None if value is None else parse_duration_ms(value)

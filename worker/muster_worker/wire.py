@@ -5,7 +5,9 @@ The documented routes need nothing of the second half. A worker that registers w
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
+
+from muster_worker.needs import VALUES_MAX, checked_labels
 
 PROTOCOL: Final = 1
 
@@ -33,6 +35,9 @@ class Registration(Wire):
     installed_software: dict[str, Any] = {}
     installed_models: list[Any] = []
     runtimes: list[StrictStr] = []
+    labels: Annotated[dict[str, Any], AfterValidator(checked_labels)] = {}
+    hot_cache: Annotated[list[StrictStr], Field(max_length=VALUES_MAX)] = []
+    hot_skills: Annotated[list[StrictStr], Field(max_length=VALUES_MAX)] = []
     max_concurrent_tasks: Annotated[int, Field(ge=1, le=10_000, strict=True)] = 1
     cost_per_second: Annotated[Number, Field(ge=0)] = 0
     protocol: Annotated[int, Field(ge=0, strict=True)] = 0
@@ -76,6 +81,8 @@ class Heartbeat(Wire):
     max_concurrent_tasks: Annotated[int, Field(ge=1, le=10_000, strict=True)] | None = None
     cost_per_second: Annotated[Number, Field(ge=0)] | None = None
     resources: dict[str, Any] | None = None
+    labels: Annotated[dict[str, Any], AfterValidator(checked_labels)] | None = None
+    hot_cache: Annotated[list[StrictStr], Field(max_length=VALUES_MAX)] | None = None
     leases: Annotated[list[LeaseReport], Field(max_length=1000)] | None = None
 
 
@@ -85,6 +92,9 @@ class HeartbeatAnswer(Wire):
     cancel_task_ids: list[str] = []
     lost_task_ids: list[str] = []
     """Leases this worker no longer holds: stop the work, drop its result."""
+    order: str | None = None
+    """`drain`, `disconnect` or nothing; None where the server gives no orders."""
+    ordered_slots: int | None = None
 
 
 class LeasedTask(Wire):

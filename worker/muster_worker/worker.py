@@ -14,9 +14,11 @@ from muster_worker.contracts import In, Out, TaskContract
 from muster_worker.durations import Duration
 from muster_worker.errors import ClientError, Unreachable
 from muster_worker.handlers import Handler, handler_for
+from muster_worker.needs import checked_labels
+from muster_worker.orders import DISCONNECTED, orders_for
 from muster_worker.outcome import NO_CODES, ErrorCodes
 from muster_worker.pulse import Pulse, worker_headers
-from muster_worker.registration import Decorator, NamedDecorator
+from muster_worker.registration import Decorator, NamedDecorator, installed
 from muster_worker.runner import Runner
 from muster_worker.settings import WorkerSettings, worker_settings
 from muster_worker.transport import Transport
@@ -52,7 +54,10 @@ class Worker:
         slots: tasks at a time (default MUSTER_WORKER_SLOTS, else 10). Plain handlers get as many threads.
         drain_timeout: what running tasks get after SIGTERM.
         cost_per_second: in EUR, for accounts (default MUSTER_WORKER_PRICE_PER_SECOND, else 0).
-        worker_type, resources, capabilities: shown in the list of workers.
+        labels: what tasks may need or prefer, such as `{"gpu": "a100", "region": "eu"}` (and MUSTER_WORKER_LABELS).
+        resources: `{"memory": "8GB", "cpu": 4, "gpu": 1, "vram": "24GB"}` (and MUSTER_WORKER_RESOURCES).
+        software, models: what is installed, `{"ffmpeg": "6.1"}` and `{"llama-3": "2"}` or names.
+        worker_type, capabilities: shown in the list of workers.
     """
 
     def __init__(
@@ -67,6 +72,9 @@ class Worker:
         worker_type: str | None = None,
         resources: Mapping[str, Any] = MappingProxyType({}),
         capabilities: Mapping[str, Any] = MappingProxyType({}),
+        labels: Mapping[str, Any] = MappingProxyType({}),
+        software: Mapping[str, Any] = MappingProxyType({}),
+        models: Mapping[str, Any] | Sequence[str] = (),
     ) -> None:
         self._url = url
         self._token = token
@@ -77,9 +85,12 @@ class Worker:
         self._runtimes: tuple[str, ...] = ()
         self._description = {
             "worker_type": worker_type,
-            "resources": dict(resources),
+            "installed_software": dict(software),
+            "installed_models": installed(models),
             "capabilities": {"websockets": True, **capabilities},
         }
+        self._labels = checked_labels(labels)
+        self._resources = dict(resources)
         self._handlers: dict[str, Handler] = {}
 
     @property
@@ -151,6 +162,8 @@ class Worker:
         slots: int | None = None,
         drain_timeout: Duration | None = None,
         price_per_second: float | None = None,
+        labels: str | None = None,
+        resources: str | None = None,
     ) -> WorkerSettings:
         """What the worker would run with: these arguments, then the constructor's, then the environment.
 
@@ -163,30 +176,36 @@ class Worker:
             slots=slots if slots is not None else self._slots,
             drain_timeout=drain_timeout if drain_timeout is not None else self._drain_timeout,
             price_per_second=price_per_second if price_per_second is not None else self._cost_per_second,
+            labels=labels,
+            resources=resources,
         )
 
     def run(self, settings: WorkerSettings | None = None) -> None:
         """Run until SIGTERM or SIGINT. Raises ClientError when the orchestrator refuses this worker.
 
+        Raises SystemExit(86) when an operator ordered it to disconnect: its supervisor need not start it again.
+
         A program that has not set up logging gets the worker's messages on stderr.
         """
         if not logging.getLogger().handlers:
             logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-        asyncio.run(self._run_with_signals(settings or self.settings()))
+        if asyncio.run(self._run_with_signals(settings or self.settings())):
+            raise SystemExit(DISCONNECTED)
 
     async def serve(self, stop: asyncio.Event | None = None, settings: WorkerSettings | None = None) -> None:
         """Run inside a program of yours until `stop` is set (then drain) or this is cancelled (then stop at once)."""
         await self._serve(settings or self.settings(), _Stop(drain=stop or asyncio.Event()))
 
-    async def _run_with_signals(self, settings: WorkerSettings) -> None:
+    async def _run_with_signals(self, settings: WorkerSettings) -> bool:
         stop = _Stop()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C stops at once
                 loop.add_signal_handler(number, stop.signalled)
-        await self._serve(settings, stop)
+        return await self._serve(settings, stop)
 
-    async def _serve(self, settings: WorkerSettings, stop: _Stop) -> None:
+    async def _serve(self, settings: WorkerSettings, stop: _Stop) -> bool:
+        """True: an operator ended it."""
         if not self._handlers:
             raise ValueError("this worker has no tasks; add one with @worker.task(...)")
         registration = {
@@ -195,19 +214,22 @@ class Worker:
             "max_concurrent_tasks": settings.slots,
             "cost_per_second": settings.price_per_second,
             "runtimes": list(self._runtimes),
+            "labels": {**self._labels, **settings.labels},
+            "resources": {**self._resources, **settings.resources},
         }
         async with Transport(settings.addresses, worker_headers(settings.token)) as transport:
             api = WorkerApi(transport, settings.worker_id, registration)
             if not await _unless(stop.drain, _register(api)):
-                return
+                return False
             _log.info(
                 "worker %s takes %s from %s", settings.worker_id, ", ".join(sorted(self._handlers)), transport.address
             )
-            await self._work(api, settings, registration, stop)
+            return await self._work(api, settings, registration, stop)
 
-    async def _work(self, api: WorkerApi, settings: WorkerSettings, registration: dict[str, Any], stop: _Stop) -> None:
+    async def _work(self, api: WorkerApi, settings: WorkerSettings, registration: dict[str, Any], stop: _Stop) -> bool:
         runner = Runner(api, settings.worker_id, settings.slots, self._handlers)
         pulse = Pulse(settings, registration, api.timing, runner.running, runner.stop_task)
+        orders = orders_for(runner, pulse, settings.slots, stop.drain.set)
         pulse.start()
         runner.start()
         try:
@@ -219,6 +241,7 @@ class Worker:
         finally:
             await runner.close()
             await pulse.close()
+        return orders.is_ended
 
 
 async def _register(api: WorkerApi) -> None:

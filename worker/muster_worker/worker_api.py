@@ -106,30 +106,41 @@ class WorkerApi:
         answer = await self.transport.request("POST", path, body=body, timeout_s=REPORT_TIMEOUT_S)
         return read_answer(_EVENTS, answer.body)
 
-    async def heartbeat(self, status: str, slots: int, running: Sequence[Running]) -> HeartbeatAnswer:
-        """Report every running task. Keeps the leases, carries progress, brings cancellations."""
+    async def heartbeat(
+        self, status: str, slots: int, running: Sequence[Running], resized: int | None = None
+    ) -> HeartbeatAnswer:
+        """Report every running task. Keeps the leases, carries progress, brings cancellations and orders.
+
+        *resized* are the slots, where they are not those of the registration.
+        """
+        answer = HeartbeatAnswer()
         cancel: list[str] = []
         lost: list[str] = []
         step = LEASES_PER_HEARTBEAT_MAX
         chunks = [running[i : i + step] for i in range(0, len(running), step)] or [running]
         load = min(1.0, len(running) / slots)
         for chunk in chunks:
-            answer = await self._beat(status, load, [r.task_id for r in running], chunk)
+            answer = await self._beat(status, load, [r.task_id for r in running], chunk, resized)
             cancel += answer.cancel_task_ids
             lost += answer.lost_task_ids
-        return HeartbeatAnswer(cancel_task_ids=cancel, lost_task_ids=lost)
+        return HeartbeatAnswer(
+            cancel_task_ids=cancel, lost_task_ids=lost, order=answer.order, ordered_slots=answer.ordered_slots
+        )
 
     async def register_again(self) -> None:
         _log.warning("the orchestrator at %s does not know this worker; registering again", self.transport.address)
         await self.register()
 
-    async def _beat(self, status: str, load: float, task_ids: list[str], running: Sequence[Running]) -> HeartbeatAnswer:
+    async def _beat(
+        self, status: str, load: float, task_ids: list[str], running: Sequence[Running], resized: int | None
+    ) -> HeartbeatAnswer:
         signs = [(r, (r.progress, r.message)) for r in running]
         body = encode(
             {
                 "status": status,
                 "load": load,
                 "current_tasks": task_ids,
+                **({} if resized is None else {"max_concurrent_tasks": resized}),
                 "leases": [_lease(r, sign) for r, sign in signs if r.fence is not None],
             }
         )

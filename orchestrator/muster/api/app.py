@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
+from muster.api.approval_page import PREFIX, page_of_error
 from muster.api.auth import Credentials, authenticate_caller, authenticate_worker, authorize_operator, authorize_worker
 from muster.api.body import parse_object, read_bytes, validated
 from muster.api.call import EDGE, Call, Edge, Envelope
@@ -47,7 +48,7 @@ def create_app(
         metrics=engine.counters,
         router=router,
         reference=Reference(shown, engine.blueprints, settings.api_key_header),
-        envelopes=envelopes or {},
+        envelopes={PREFIX: page_of_error, **(envelopes or {})},
     )
     for path in dict.fromkeys(row.path for row in shown if "{" not in row.path):
         app.router.add_route("*", path, _dispatch)  # found faster than by the pattern below

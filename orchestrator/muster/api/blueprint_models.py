@@ -54,3 +54,44 @@ class SavedBlueprint(Answer):
     url: str
     is_new: Annotated[bool, Field(description="False: the same was saved before.")]
     rollout: RolloutState | None
+
+
+class Migrate(BaseModel):
+    """Which running jobs go on with which version."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    to: Annotated[Version, Field(description="The whole version, or its number.")]
+    source: Annotated[Version | None, Field(alias="from", description="Only jobs of this version or number.")] = None
+    map: Annotated[
+        dict[str, str], Field(max_length=500, description="What states of the old version are called in the new one.")
+    ] = {}
+    dry_run: Annotated[bool, Field(strict=True, description="Only say what would become of them.")] = True
+    limit: Annotated[int, Field(ge=1, le=200, strict=True, description="Jobs looked at in this request.")] = 100
+    cursor: Annotated[str | None, Field(max_length=256, description="`next` of the answer before.")] = None
+
+
+class StateMigration(Answer):
+    state: str
+    moved: Annotated[int, Field(description="Jobs that were moved; of a dry run, that would be.")]
+    stayed: Annotated[dict[str, int], Field(description="Jobs that were not, by the code of the reason.")]
+
+
+class StayedJob(Answer):
+    job_id: str
+    state: str
+    code: Annotated[
+        Literal[
+            "state_missing", "edge_missing", "task_changed", "argument_misfit", "input_misfit", "data_misfit", "busy"
+        ],
+        Field(description="Why."),
+    ]
+    detail: str
+
+
+class Migrated(Answer):
+    to: Version
+    dry_run: bool
+    states: list[StateMigration]
+    stayed: Annotated[list[StayedJob], Field(description="50 at most.")]
+    next: Annotated[str | None, Field(description="Pass it as `cursor` for the rest; null: that was all.")]

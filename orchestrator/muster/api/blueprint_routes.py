@@ -47,5 +47,10 @@ BLUEPRINT_OPERATIONS: Final[tuple[Operation, ...]] = (
     Operation("DELETE", "/api/v1/blueprints/{blueprint_name}/rollout", blueprints.abort_rollout,
               "Let no new job begin with its version", Tag.BLUEPRINTS,
               (Answer(200, "None does.", bm.CurrentVersion),), Auth.OPERATOR, errors=(E.ROLLOUT_NOT_FOUND, *_CHANGE)),
+    Operation("POST", "/api/v1/blueprints/{blueprint_name}/migrate", blueprints.migrate_jobs,
+              "Move running jobs to another version", Tag.BLUEPRINTS,
+              (Answer(200, "What became, or would become, of a page of them.", bm.Migrated),), Auth.OPERATOR,
+              body=bm.Migrate, body_bytes_max=64 * KIBIBYTE,
+              errors=(E.BLUEPRINT_NOT_FOUND, E.VERSION_NOT_FOUND, E.INVALID_PARAMETER, E.FORBIDDEN, *_STORE)),
 )
 # fmt: on

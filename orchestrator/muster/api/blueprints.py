@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from muster.api.blueprint_models import PutRollout
+from muster.api.blueprint_models import Migrate, PutRollout
 from muster.api.body import parse_json, read_bytes
 from muster.api.call import Call, json_answer
 from muster.api.operations import JSON, KIBIBYTE
@@ -16,6 +16,7 @@ from muster.blueprint.data.definition import DataBlueprint
 from muster.blueprint.data.yaml_text import YamlRefused, read_yaml
 from muster.blueprint.problems import Problem
 from muster.core.blueprint_head import BlueprintHead
+from muster.engine.migrations import Order
 from muster.engine.versions import Condition, Known, invalid
 from muster.errors import ErrorCode, MusterError
 
@@ -109,6 +110,28 @@ async def abort_rollout(call: Call) -> web.Response:
 async def _after_rollout(call: Call) -> web.Response:
     known = call.engine.versions.known(call.path["blueprint_name"])
     return json_answer({"version": None if known.blueprint is None else known.blueprint.version})
+
+
+async def migrate_jobs(call: Call) -> web.Response:
+    """Move running jobs to another version, or say what would become of them; a page a request."""
+    body = call.body(Migrate)
+    order = Order(body.to, body.source, body.map, body.dry_run, body.limit)
+    page = await call.engine.migrate(call.path["blueprint_name"], order, body.cursor)
+    states = sorted({*page.moved, *page.stayed})
+    return json_answer(
+        {
+            "to": page.to,
+            "dry_run": body.dry_run,
+            "states": [
+                {"state": state, "moved": page.moved[state], "stayed": dict(page.stayed.get(state, {}))}
+                for state in states
+            ],
+            "stayed": [
+                {"job_id": one.job, "state": one.state, "code": one.code, "detail": one.detail} for one in page.refused
+            ],
+            "next": page.next,
+        }
+    )
 
 
 def rollout_object(head: BlueprintHead) -> dict[str, Any] | None:

@@ -5,8 +5,9 @@ from typing import Final
 
 from aiohttp import web
 
+from muster.api.approvals import view_of
 from muster.api.call import Call, json_answer
-from muster.api.models import CreateJob, Decide, SignalData
+from muster.api.models import CreateJob, SignalData
 from muster.api.parameters import refused, seconds, whole
 from muster.api.ports import Blueprint
 from muster.api.wire import dashboard_object, event_object, job_object, worker_object
@@ -55,6 +56,7 @@ async def create_job(call: Call) -> web.Response:
             trace=_trace(call.request),
             idempotency_key=_idempotency_key(call.request),
             tags=tuple(body.tags),
+            deadline_ms=None if body.deadline_seconds is None else round(body.deadline_seconds * 1000),
             wait_ms=wait_seconds * 1000,
             unique=None if body.unique is None else body.unique.value(),
             debounce=None if body.debounce is None else body.debounce.value(),
@@ -65,7 +67,7 @@ async def create_job(call: Call) -> web.Response:
     if wait_seconds:
         headers["Preference-Applied"] = f"wait={wait_seconds}"
     if submitted.record is not None and submitted.record.status.is_final:
-        return json_answer(await _shown(call, submitted.record), headers=headers)
+        return json_answer(await shown_job(call, submitted.record), headers=headers)
     return json_answer({"status": "accepted", "job_id": submitted.job_id}, status=202, headers=headers)
 
 
@@ -78,7 +80,7 @@ async def get_job(call: Call) -> web.Response:
     else:
         timeout_ms = round(seconds("wait", wait, maximum=WAIT_SECONDS_MAX) * 1000)
         record = await call.engine.wait(call.tenant, job_id, timeout_ms=timeout_ms, since=since_version)
-    return json_answer(await _shown(call, record))
+    return json_answer(await shown_job(call, record))
 
 
 async def list_jobs(call: Call) -> web.Response:
@@ -94,7 +96,7 @@ async def list_jobs(call: Call) -> web.Response:
         page = await call.engine.tagged(call.tenant, tag, limit=size, cursor=cursor)
     else:
         page = await call.engine.jobs(call.tenant, limit=size, cursor=cursor, statuses=statuses, blueprint=blueprint)
-    return json_answer({"items": [await _shown(call, record) for record in page.items], "next": page.next})
+    return json_answer({"items": [await shown_job(call, record) for record in page.items], "next": page.next})
 
 
 async def delete_job(call: Call) -> web.Response:
@@ -111,15 +113,6 @@ async def cancel_job(call: Call) -> web.Response:
 async def get_history(call: Call) -> web.Response:
     events = await call.engine.history(call.tenant, call.path["job_id"])
     return json_answer([event_object(event) for event in events])
-
-
-async def decide(call: Call) -> web.Response:
-    """The owner answers a job's question; its client token stands in for the approval token."""
-    body = call.body(Decide)
-    job_id = call.path["job_id"]
-    by = body.by or call.tenant
-    await call.engine.decide(job_id, body.decision, by=by, note=body.note, token=None, tenant=call.tenant)
-    return json_answer({"status": "approval_received", "job_id": job_id})
 
 
 async def send_signal(call: Call) -> web.Response:
@@ -167,9 +160,12 @@ def _blueprint_at(call: Call) -> Blueprint | None:
     return call.engine.blueprints.by_endpoint(call.path["api_version"], call.path["endpoint"])
 
 
-async def _shown(call: Call, record: JobRecord) -> dict[str, object]:
-    asks = record.status is JobStatus.WAITING_FOR_HUMAN
-    return job_object(record, await call.engine.approval_token(record) if asks else None)
+async def shown_job(call: Call, record: JobRecord) -> dict[str, object]:
+    wait = record.context.wait
+    if record.resting is not JobStatus.WAITING_FOR_HUMAN or wait is None or wait.kind != "human":
+        return job_object(record)
+    view = view_of(call, record)
+    return job_object(record, {"approval_token": view.token, **view.members()})
 
 
 def _summary(blueprint: Blueprint) -> dict[str, object]:

@@ -6,7 +6,7 @@ Requests are checked by these models. Answers are written by `wire.py`; tests ho
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from muster_worker.wire import LeasedTask, Result, Wire
+from muster_worker.wire import LeasedTask, Number, Result, Wire
 from pydantic import (
     AfterValidator,
     AwareDatetime,
@@ -20,12 +20,14 @@ from pydantic import (
     model_validator,
 )
 
+from muster.api.approval_models import Approver, GivenAnswer, Step
 from muster.core.admission import Debounce, Unique
 from muster.core.limits import TAG_CHARACTERS_MAX, TAGS_MAX
 
 URL_CHARACTERS_MAX: Final = 2048
 BATCH_ID_CHARACTERS_MAX: Final = 128
 BATCH_JOBS_MAX: Final = 1000
+DEADLINE_SECONDS_MAX: Final = 366 * 86_400
 _FLAT: Final = ("status", "data", "error")
 
 
@@ -43,7 +45,6 @@ def _absolute_http_url(text: str) -> str:
 HttpUrlText = Annotated[StrictStr, Field(max_length=URL_CHARACTERS_MAX), AfterValidator(_absolute_http_url)]
 TagText = Annotated[StrictStr, Field(min_length=1, max_length=TAG_CHARACTERS_MAX)]
 KeyText = Annotated[StrictStr, Field(min_length=1, max_length=200)]
-DecisionText = Annotated[StrictStr, Field(min_length=1, max_length=256)]
 
 
 class Request(BaseModel):
@@ -103,6 +104,12 @@ class CreateJob(Request):
     tags: Annotated[list[TagText], Field(max_length=TAGS_MAX, description="Words by which the job can be found.")] = []
     unique: UniqueKey | None = None
     debounce: DebounceKey | None = None
+    deadline_seconds: Annotated[
+        Annotated[Number, Field(ge=0.001, le=DEADLINE_SECONDS_MAX)] | None,
+        Field(
+            description="The job fails where it has not ended by then; null: as its blueprint says.", examples=[3600]
+        ),
+    ] = None
 
 
 class BatchJob(Request):
@@ -129,23 +136,8 @@ class StartBatch(Request):
     jobs: Annotated[list[BatchJob], Field(min_length=1, max_length=BATCH_JOBS_MAX)]
 
 
-class Decide(Request):
-    """The owner's answer to a question of the job."""
-
-    decision: Annotated[DecisionText, Field(examples=["approved"])]
-    note: Annotated[StrictStr, Field(max_length=2000)] = ""
-    by: Annotated[StrictStr, Field(max_length=256)] = ""
-
-
 class SignalData(RootModel[dict[str, JsonValue]]):
     """What the signal tells; any object. No body at all means `{}`."""
-
-
-class Approve(Request):
-    """An outside system's answer to a question of the job."""
-
-    decision: Annotated[DecisionText, Field(examples=["approved"])]
-    comment: Annotated[StrictStr, Field(max_length=2000)] | None = None
 
 
 class PlanUpload(Request):
@@ -212,6 +204,25 @@ class Waiting(Answer):
     approval_token: Annotated[str | None, Field(description="For one answer to this question.")]
     child_id: Annotated[str | None, Field(description="The job whose end it waits for.")]
     signal: Annotated[str | None, Field(description="The name of the signal it waits for.")]
+    link: Annotated[str | None, Field(description="The page on which the question is answered.")] = None
+    quorum: Annotated[dict[str, int] | None, Field(description="How many people must give which choice.")] = None
+    forms: Annotated[
+        dict[str, dict[str, JsonValue]] | None, Field(description="JSON Schema of the form, by choice.")
+    ] = None
+    approvers: Annotated[list[Approver] | None, Field(description="Who has a say; none: anybody.")] = None
+    answers: list[GivenAnswer] | None = None
+    escalations: list[Step] | None = None
+    escalates_at: Annotated[AwareDatetime | None, Field(description="When the next ones are asked.")] = None
+
+
+class Held(Answer):
+    """Who paused the job, since when and why; `by_job`: the job above it that was meant."""
+
+    at: AwareDatetime
+    by: str
+    reason: str
+    status: Annotated[str, Field(description="Where it stood, and stands again when it is resumed.")]
+    by_job: str | None
 
 
 class Job(Answer):
@@ -249,7 +260,9 @@ class Job(Answer):
     progress: float | None
     progress_message: str | None
     cancel_requested: bool
+    deadline_at: Annotated[AwareDatetime | None, Field(description="Where it has not ended by then it fails.")]
     waiting_for: Waiting | None
+    paused: Held | None
     created_at: AwareDatetime
     started_at: AwareDatetime | None
     finished_at: AwareDatetime | None
@@ -403,6 +416,9 @@ class TaskDemand(Answer):
     workers: int
     slots: int
     wanted_workers: int
+    needs: Annotated[
+        list[tuple[str, str, list[str]]], Field(description="Where these tasks ask more than their type.")
+    ] = []
 
 
 class Wanted(Answer):

@@ -22,6 +22,7 @@ OPENAPI_3_0: Final = "3.0.3"
 _TAGS: Final[Mapping[Tag, str]] = {
     Tag.PUBLIC: "No credentials.",
     Tag.JOBS: "Start jobs, follow them, end them. Needs a client token.",
+    Tag.APPROVALS: "Questions to people: what is open, answers, delegations. Needs a client token.",
     Tag.BLUEPRINTS: "What can be started. Needs a client token.",
     Tag.FILES: "Uploads, and what tasks kept. Needs a client token, or a signed URL.",
     Tag.BATCHES: "Many jobs together. Needs a client token.",

@@ -52,6 +52,7 @@ class Tag(StrEnum):
 
     PUBLIC = "public"
     JOBS = "jobs"
+    APPROVALS = "approvals"
     BLUEPRINTS = "blueprints"
     FILES = "files"
     BATCHES = "batches"

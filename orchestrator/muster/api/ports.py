@@ -4,8 +4,10 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, Protocol
 
+from muster.api.approval_ports import Approvals
 from muster.core.graph import Graph
 from muster.core.ids import JobId, UnixMs
+from muster.core.matching import Offer
 from muster.core.record import JobRecord
 from muster.core.status import JobStatus
 from muster.engine.bulk import Bulk
@@ -16,6 +18,9 @@ from muster.engine.files import Files
 from muster.engine.journal import EventsReply, EventsReport, LogPage, Steps
 from muster.engine.live import CaughtUp, Page
 from muster.engine.live_events import LiveEvent
+from muster.engine.migrations import Order as MigrationOrder
+from muster.engine.migrations import Page as MigrationPage
+from muster.engine.operations import Operations
 from muster.engine.planning import Planning
 from muster.engine.reasons import Explanation
 from muster.engine.versions import Versions
@@ -94,6 +99,12 @@ class Engine(Protocol):
     def figures(self) -> Figures: ...
 
     @property
+    def operations(self) -> Operations: ...
+
+    @property
+    def approvals(self) -> Approvals: ...
+
+    @property
     def connections(self) -> Connections: ...
 
     @property
@@ -101,6 +112,8 @@ class Engine(Protocol):
 
     @property
     def versions(self) -> Versions: ...
+
+    async def migrate(self, name: str, order: MigrationOrder, cursor: str | None = None) -> MigrationPage: ...
 
     @property
     def planning(self) -> Planning: ...
@@ -158,25 +171,23 @@ class Engine(Protocol):
 
     async def why(self, tenant: str, job_id: str) -> Explanation: ...
 
-    async def wanted(self) -> tuple[TaskDemand, ...]: ...
+    async def wanted(self, having: Offer | None = None) -> tuple[TaskDemand, ...]: ...
 
     async def cancel(self, tenant: str, job_id: str, *, queued: bool = False) -> bool:
         """True: a live socket took the command. With *queued* only if no worker has a task of it."""
         ...
 
-    async def decide(
-        self, job_id: str, decision: str, *, by: str, note: str, token: str | None, tenant: str | None
-    ) -> None: ...
-
     async def signal(self, tenant: str, job_id: str, name: str, data: Mapping[str, Any]) -> None: ...
-
-    async def approval_token(self, record: JobRecord) -> str | None: ...
 
     def webhook_secret(self, tenant: str) -> str: ...
 
     async def dashboard(self) -> Dashboard: ...
 
     async def workers(self) -> list[WorkerView]: ...
+
+    async def order(self, worker_id: str, order: str, slots: int | None = None) -> WorkerView:
+        """`drain`, `resume`, `disconnect`, or `resize` to *slots*."""
+        ...
 
     async def register(self, worker: WorkerDescription) -> object: ...
 

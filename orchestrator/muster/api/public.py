@@ -7,10 +7,11 @@ from urllib.parse import urlsplit
 import structlog
 from aiohttp import web
 
+from muster.api.approval_models import Approve
 from muster.api.auth import APPROVAL_HEADER
 from muster.api.call import Call, json_answer
-from muster.api.models import Approve
 from muster.api.nearby import host_name
+from muster.engine.approvals import Caller, Given
 from muster.errors import ErrorCode, MusterError
 from muster.observe import names
 from muster.observe.metrics import CONTENT_TYPE, FleetCounts
@@ -36,7 +37,8 @@ async def approve(call: Call) -> web.Response:
     body = call.body(Approve)
     job_id = call.path["job_id"]
     token = call.request.headers.get(APPROVAL_HEADER) or call.query("token")
-    await call.engine.decide(job_id, body.decision, by="", note=body.comment or "", token=token, tenant=None)
+    given = Given(body.decision, body.by, body.comment or "", body.form)
+    await call.engine.approvals.decide(job_id, given, Caller(token=token))
     return json_answer({"status": "approval_received", "job_id": job_id})
 
 

@@ -8,7 +8,10 @@ from typing import Final
 
 from muster_worker import event_wire, wire
 
+from muster.api import approval_models as am
 from muster.api import (
+    approval_page,
+    approvals,
     batch_stream,
     batches,
     client,
@@ -19,6 +22,7 @@ from muster.api import (
     events,
     files,
     health,
+    job_operations,
     live,
     log_socket,
     logs,
@@ -31,8 +35,10 @@ from muster.api import (
 )
 from muster.api import connection_models as cm
 from muster.api import models as m
+from muster.api import operation_models as om
 from muster.api import schedule_models as sm
 from muster.api.blueprint_routes import BLUEPRINT_OPERATIONS
+from muster.api.fleet_routes import FLEET_OPERATIONS
 from muster.api.operations import KIBIBYTE, NDJSON, Answer, Auth, Operation, Tag
 from muster.api.parameters import seconds_parameter, text_parameter, whole_parameter
 from muster.errors import ErrorCode as E
@@ -41,7 +47,8 @@ _STORE: Final = (E.STORE_UNAVAILABLE,)
 _JOB: Final = (E.JOB_NOT_FOUND, *_STORE)
 _BATCH: Final = (E.BATCH_NOT_FOUND, *_STORE)
 _WORKER: Final = (E.WORKER_NOT_FOUND, *_STORE)
-_DECISION: Final = (E.UNKNOWN_DECISION, E.NOT_WAITING_FOR_DECISION, *_JOB)
+_QUESTION: Final = (E.NOT_WAITING_FOR_DECISION, E.NOT_AN_APPROVER, E.ALREADY_ANSWERED, *_JOB)
+_DECISION: Final = (E.UNKNOWN_DECISION, E.FORM_INVALID, *_QUESTION)
 _START: Final = (
     E.INVALID_INPUT,
     E.INVALID_PARAMETER,
@@ -68,6 +75,7 @@ _HOLDER: Final = (
 _BYTES: Final = Answer(200, "The bytes, with `Repr-Digest`.", media_type="application/octet-stream", example="")
 _AN_EVENT: Final = 'id: 1\ndata: {"type":"log","job_id":"018f…","line":{"seq":1,"text":"hello"},"step_index":0}\n\n'
 _NEXT: Final = whole_parameter("next", "Take up to so many new tasks along; never waits for any.")
+_LINK: Final = text_parameter("token", "Part of the link.")
 _FORMAT: Final = text_parameter("format", "`dot` (default), `mermaid` or `json`.")
 
 # fmt: off
@@ -79,10 +87,17 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
               (Answer(200, "Counters of this process, counts of the fleet.", media_type="text/plain",
                       example="# TYPE muster_jobs_total counter\n"),)),
     Operation("POST", "/_public/webhooks/approval/{job_id}", public.approve, "Answer a job's question", Tag.PUBLIC,
-              (Answer(200, "Taken.", m.ApprovalReceived),), body=m.Approve, body_bytes_max=16 * KIBIBYTE,
+              (Answer(200, "Taken.", m.ApprovalReceived),), body=am.Approve, body_bytes_max=16 * KIBIBYTE,
               parameters=(text_parameter("token", "One-time approval token, where a header is not possible."),
                           text_parameter("X-Approval-Token", "One-time approval token.", header=True)),
               guard=public.refuse_other_sites, errors=(E.FORBIDDEN, *_DECISION)),
+    Operation("GET", "/_public/approvals/{job_id}", approval_page.approval_page, "The page of a question", Tag.PUBLIC,
+              (Answer(200, "The question with a form; or who decided it. Looking decides nothing.",
+                      media_type="text/html", example="<!doctype html>"),), errors=_JOB, parameters=(_LINK,)),
+    Operation("POST", "/_public/approvals/{job_id}", approval_page.answer_on_page, "What that page sends", Tag.PUBLIC,
+              (Answer(303, "Taken: back to the page.", media_type="text/html", example=""),), parameters=(_LINK,),
+              guard=approval_page.refuse_pages_of_other_sites,
+              errors=(E.FORBIDDEN, E.INVALID_BODY, E.BODY_TOO_LARGE, E.DELEGATION_REFUSED, *_DECISION)),
     Operation("POST", "/_public/debug/flush_db", public.flush_db, "Delete everything (development only)", Tag.PUBLIC,
               (Answer(200, "All of this deployment's data is gone.", m.Flushed),),
               guard=public.refuse_far_callers, errors=(E.FORBIDDEN, *_STORE), development_only=True),
@@ -124,9 +139,24 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
               (Answer(204, "Gone: the job, its logs, steps, history and artifacts."),), Auth.CLIENT, errors=_JOB),
     Operation("POST", "/api/v1/jobs/{job_id}/cancel", client.cancel_job, "Cancel a job", Tag.JOBS,
               (Answer(200, "On its way.", m.CancelAnswer),), Auth.CLIENT, errors=(E.JOB_FINAL, *_JOB)),
-    Operation("POST", "/api/v1/jobs/{job_id}/decision", client.decide, "Answer one's job's question", Tag.JOBS,
-              (Answer(200, "Taken.", m.ApprovalReceived),), Auth.CLIENT, body=m.Decide,
-              body_bytes_max=16 * KIBIBYTE, errors=_DECISION),
+    Operation("POST", "/api/v1/jobs/{job_id}/pause", job_operations.pause_job, "Pause a job", Tag.JOBS,
+              (Answer(200, "Paused, with the jobs below it that it waits for.", m.Job),), Auth.CLIENT,
+              body=om.PauseJob, body_bytes_max=16 * KIBIBYTE, errors=(E.JOB_FINAL, E.JOB_CANCELLING, *_JOB)),
+    Operation("POST", "/api/v1/jobs/{job_id}/resume", job_operations.resume_job, "Resume a paused job", Tag.JOBS,
+              (Answer(200, "It goes on.", m.Job),), Auth.CLIENT, body=om.ResumeJob, body_bytes_max=16 * KIBIBYTE,
+              errors=(E.JOB_FINAL, E.JOB_NOT_PAUSED, *_JOB)),
+    Operation("POST", "/api/v1/jobs/{job_id}/decision", approvals.decide, "Answer a job's question, as its owner",
+              Tag.APPROVALS, (Answer(200, "Taken.", am.Decided),), Auth.CLIENT, body=am.Decide,
+              body_bytes_max=64 * KIBIBYTE, errors=_DECISION),
+    Operation("POST", "/api/v1/jobs/{job_id}/decision/delegate", approvals.delegate, "Hand an approver's say on",
+              Tag.APPROVALS, (Answer(200, "Handed on.", am.Delegated),), Auth.CLIENT, body=am.Delegate,
+              body_bytes_max=16 * KIBIBYTE, errors=(E.DELEGATION_REFUSED, *_QUESTION)),
+    Operation("GET", "/api/v1/approvals", approvals.list_approvals, "Questions that wait for people", Tag.APPROVALS,
+              (Answer(200, "Open questions of one's jobs, newest first, with forms and links.", am.Inbox),),
+              Auth.CLIENT, errors=(E.INVALID_PARAMETER, *_STORE),
+              parameters=(whole_parameter("limit", "Questions per page, 50 if not given, 200 at most.", minimum=1),
+                          text_parameter("cursor", "`next` of the page before. A page may be short before the end."),
+                          text_parameter("approver", "Only those that wait for this approver's answer."))),
     Operation("POST", "/api/v1/jobs/{job_id}/signals/{name}", client.send_signal, "Give one's job a signal", Tag.JOBS,
               (Answer(200, "Taken, or kept until the job waits for it.", m.SignalReceived),), Auth.CLIENT,
               body=m.SignalData, body_bytes_max=64 * KIBIBYTE,
@@ -204,6 +234,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
               Auth.CLIENT, parameters=(_FORMAT, text_parameter("version", "Of this version, or number.")),
               errors=(E.BLUEPRINT_NOT_FOUND, E.VERSION_NOT_FOUND, E.INVALID_PARAMETER)),
     *BLUEPRINT_OPERATIONS,
+    *FLEET_OPERATIONS,
     Operation("GET", "/api/v1/webhooks/secret", client.get_webhook_secret, "The secret of one's webhooks", Tag.JOBS,
               (Answer(200, "Verify the `webhook-signature` of deliveries with it.", m.WebhookSecret,
                       example={"secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}),), Auth.CLIENT),
@@ -216,7 +247,10 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
               (Answer(200, "All active workers.", list[m.Worker]),), Auth.CLIENT, errors=_STORE),
     Operation("GET", "/api/v1/fleet/wanted", why.get_wanted, "How many workers there should be, by task", Tag.FLEET,
               (Answer(200, "All task types; with `task` only `{\"value\": n}` of that one.", m.Wanted),), Auth.CLIENT,
-              errors=_STORE, parameters=(text_parameter("task", "Only the wanted workers of this task type."),)),
+              errors=(E.INVALID_PARAMETER, *_STORE),
+              parameters=(text_parameter("task", "Only the wanted workers of this task type."),
+                          text_parameter("labels", "Only for tasks with needs that a worker of these labels meets."),
+                          text_parameter("resources", "As labels: what such a worker has, `memory=8GB,gpu=1`."))),
     Operation("GET", "/api/v1/dashboard", client.get_dashboard, "Counts of the fleet", Tag.FLEET,
               (Answer(200, "Counts, no names.", m.DashboardAnswer),), Auth.CLIENT, errors=_STORE),
 

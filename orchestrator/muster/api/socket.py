@@ -58,7 +58,13 @@ class WorkerSocket:
 
     async def send_cancel(self, job_id: str, task_id: str) -> bool:
         """Send `cancel_task`; False when the connection is gone."""
-        frame = {"command": "cancel_task", "task_id": task_id, "job_id": job_id}
+        return await self._command({"command": "cancel_task", "task_id": task_id, "job_id": job_id})
+
+    async def send_order(self, order: str, slots: int | None) -> bool:
+        """Send `drain`, `resume`, `disconnect` or `resize`; False when the connection is gone."""
+        return await self._command({"command": order, **({} if slots is None else {"slots": slots})})
+
+    async def _command(self, frame: Mapping[str, Any]) -> bool:
         if self._closing is not None:
             return False
         if self._early is not None:

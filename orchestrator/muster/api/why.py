@@ -3,10 +3,14 @@
 from typing import Any
 
 from aiohttp import web
+from muster_worker.needs import InvalidNeeds, labels_from_text, resources_from_text
 
 from muster.api.call import Call, json_answer
 from muster.api.wire import time_text
+from muster.core.matching import Offer
+from muster.engine.offers import offer_of
 from muster.engine.reasons import Reason
+from muster.errors import ErrorCode, MusterError
 
 
 async def get_why(call: Call) -> web.Response:
@@ -26,11 +30,12 @@ async def get_why(call: Call) -> web.Response:
 
 
 async def get_wanted(call: Call) -> web.Response:
-    """Work and workers by task type; with `task` the wanted workers of that one alone, 0 where nobody knows it."""
-    demands = await call.engine.wanted()
-    task = call.query("task")
-    if task is not None:
-        return json_answer({"value": sum(demand.wanted_workers for demand in demands if demand.task == task)})
+    """Work and workers by task type and needs; to a question the sum of the wanted workers."""
+    task, having = call.query("task"), _having(call)
+    demands = await call.engine.wanted(having)
+    if task is not None or having is not None:
+        asked = [demand for demand in demands if task in {None, demand.task}]
+        return json_answer({"value": sum(demand.wanted_workers for demand in asked)})
     items = [
         {
             "task": demand.task,
@@ -39,10 +44,23 @@ async def get_wanted(call: Call) -> web.Response:
             "workers": demand.workers,
             "slots": demand.slots,
             "wanted_workers": demand.wanted_workers,
+            "needs": demand.needs,
         }
         for demand in demands
     ]
     return json_answer({"items": items})
+
+
+def _having(call: Call) -> Offer | None:
+    """A worker of a group that is to be scaled, by what it has."""
+    labels, resources = call.query("labels"), call.query("resources")
+    if labels is None and resources is None:
+        return None
+    try:
+        facts = {"labels": labels_from_text(labels or "")}
+        return offer_of("", (), 0.0, facts, resources_from_text(resources or ""))
+    except InvalidNeeds as error:
+        raise MusterError(ErrorCode.INVALID_PARAMETER, f"{error}.") from error
 
 
 def _reason_object(reason: Reason) -> dict[str, Any]:

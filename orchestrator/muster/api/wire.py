@@ -1,17 +1,21 @@
 """Values of the engine as JSON of the documented shapes, and worker messages as values of the engine."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
+from muster_worker.needs import InvalidNeeds
 from muster_worker.wire import ErrorReport, Heartbeat, Registration, Result
 
-from muster.core.decisions import CANCELLED, FAILURE, LATE, REQUEUE
+from muster.core.approvals import choices_of
+from muster.core.decisions import FAILURE, REQUEUE
 from muster.core.file_record import FileRecord, job_of_artifact
-from muster.core.ids import UnixMs, task_id
-from muster.core.record import JobRecord, Wait
+from muster.core.ids import task_id
+from muster.core.moments import time_text as time_text
+from muster.core.record import JobRecord, Pause, Wait
+from muster.core.reputation import delay_ms
 from muster.core.status import JobStatus
 from muster.core.tags import batch_of
+from muster.engine.offers import check_offer
 from muster.engine.views import (
     Dashboard,
     HistoryEvent,
@@ -23,6 +27,7 @@ from muster.engine.views import (
     WorkerPatch,
     WorkerView,
 )
+from muster.errors import ErrorCode, MusterError
 
 IGNORED: Final = "ignored"
 DEFAULT_ERROR_CODE: Final = "TRANSIENT_ERROR"
@@ -34,19 +39,10 @@ _FACTS: Final = (
     "installed_software",
     "installed_models",
     "runtimes",
+    "labels",
+    "hot_cache",
+    "hot_skills",
 )
-
-
-def time_text(moment: UnixMs | None) -> str | None:
-    """RFC 3339 in UTC with milliseconds.
-
-    >>> time_text(UnixMs(1_705_314_600_000))
-    '2024-01-15T10:30:00.000Z'
-    """
-    if moment is None:
-        return None
-    text = datetime.fromtimestamp(moment / 1000, UTC).isoformat(timespec="milliseconds")
-    return text.removesuffix("+00:00") + "Z"
 
 
 def upload_object(record: FileRecord) -> dict[str, Any]:
@@ -73,8 +69,8 @@ def artifact_object(record: FileRecord) -> dict[str, Any]:
     }
 
 
-def job_object(record: JobRecord, approval_token: str | None = None) -> dict[str, Any]:
-    """A job as its owner sees it. Nothing of another client and no credential but the owner's approval token."""
+def job_object(record: JobRecord, question: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A job as its owner sees it. Nothing of another client and no credential but those of its *question*."""
     wait = None if record.status.is_final else record.context.wait
     return {
         "id": record.id,
@@ -99,7 +95,9 @@ def job_object(record: JobRecord, approval_token: str | None = None) -> dict[str
         "progress": record.progress,
         "progress_message": record.progress_message,
         "cancel_requested": record.cancel_requested,
-        "waiting_for": None if wait is None else _waiting(wait, approval_token),
+        "deadline_at": time_text(record.deadline_at),
+        "waiting_for": None if wait is None else _waiting(wait, question),
+        "paused": None if record.pause is None else _held(record.pause),
         "created_at": time_text(record.created_at),
         "started_at": time_text(record.started_at),
         "finished_at": time_text(record.finished_at),
@@ -139,6 +137,10 @@ def worker_object(worker: WorkerView) -> dict[str, Any]:
         "registered_at": time_text(worker.registered_at),
         "last_seen_at": time_text(worker.last_seen_at),
         "protocol": worker.protocol,
+        "labels": worker.labels,
+        "order": worker.order,
+        "ordered_slots": worker.ordered_slots,
+        "slowed_tasks": {kind: delay_ms(int(record[0])) / 1000 for kind, record in worker.slowed.items()},
     }
 
 
@@ -202,6 +204,7 @@ def task_report(message: Result) -> TaskReport:
 def description(message: Registration) -> WorkerDescription:
     sent = message.model_fields_set
     facts: Mapping[str, Any] = {name: getattr(message, name) for name in _FACTS if name in sent}
+    _check(facts, message.resources)
     return WorkerDescription(
         worker_id=message.worker_id,
         supported_tasks=tuple(dict.fromkeys(message.supported_tasks)),
@@ -212,7 +215,17 @@ def description(message: Registration) -> WorkerDescription:
     )
 
 
+def _check(facts: Mapping[str, Any], resources: Mapping[str, Any]) -> None:
+    try:
+        check_offer(facts, resources)
+    except InvalidNeeds as error:
+        raise MusterError(
+            ErrorCode.INVALID_BODY, f"{error}.", hint="docs/guides/fleet.md lists what is read."
+        ) from error
+
+
 def worker_patch(message: Heartbeat) -> WorkerPatch:
+    _check({}, message.resources or {})
     return WorkerPatch(
         status=message.status,
         load=None if message.load is None else float(message.load),
@@ -221,6 +234,8 @@ def worker_patch(message: Heartbeat) -> WorkerPatch:
         max_concurrent_tasks=message.max_concurrent_tasks,
         cost_per_second=None if message.cost_per_second is None else float(message.cost_per_second),
         resources=message.resources,
+        labels=message.labels,
+        hot_cache=None if message.hot_cache is None else tuple(message.hot_cache),
     )
 
 
@@ -238,14 +253,24 @@ def lease_signs(message: Heartbeat) -> tuple[LeaseSign, ...]:
     )
 
 
-def _waiting(wait: Wait, approval_token: str | None) -> dict[str, Any]:
-    asks = wait.kind == "human"
+def _held(pause: Pause) -> dict[str, Any]:
+    return {
+        "at": time_text(pause.at),
+        "by": pause.by,
+        "reason": pause.reason,
+        "status": pause.status.value,
+        "by_job": pause.above or None,
+    }
+
+
+def _waiting(wait: Wait, question: Mapping[str, Any] | None) -> dict[str, Any]:
     return {
         "kind": wait.kind,
         "message": wait.message,
-        "decisions": [word for word in wait.edges if word not in {LATE, CANCELLED}] if asks else [],
+        "decisions": choices_of(wait.edges) if wait.kind == "human" else [],
         "deadline_at": time_text(wait.deadline_at),
-        "approval_token": approval_token if asks else None,
+        "approval_token": None,
         "child_id": wait.child or None,
         "signal": wait.signal or None,
+        **(question or {}),
     }

@@ -65,6 +65,10 @@ def _address(blueprint: AnyBlueprint) -> Iterator[Problem]:
         yield _at(blueprint, fault, "give Blueprint(...) another endpoint=")
     if blueprint.version_number < 1:
         yield _at(blueprint, f"version {blueprint.version_number} is not 1 or more", "count up from 1")
+    try:
+        _ = blueprint.deadline_ms
+    except ValueError as error:
+        yield _at(blueprint, f"deadline={blueprint.deadline!r} cannot be used: {error}", "give a duration such as '1h'")
 
 
 def _starts(blueprint: AnyBlueprint) -> Iterator[Problem]:

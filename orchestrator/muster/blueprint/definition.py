@@ -6,7 +6,9 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Generic, TypeAlias, TypeVar, cast, overload
 
+from muster_worker.durations import Duration
 from muster_worker.outcome import type_name
+from muster_worker.time_limits import deadline_ms_of
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
@@ -53,6 +55,7 @@ class Blueprint(Generic[InT, DataT]):
         data: what `job.data` is, likewise; every member needs a default. None: a dict.
         endpoint: path below `/api/<api_version>/`; None: `jobs/<name>`.
         version: raise it when running jobs must not go on with the new code.
+        deadline: a job that has not ended so long after its start fails, where its order says nothing else.
         schedule: `cron(...)` or `every(...)`: a connection of the blueprint's name runs it by itself.
     """
 
@@ -66,6 +69,7 @@ class Blueprint(Generic[InT, DataT]):
         api_version: str = "v1",
         version: int = 1,
         description: str = "",
+        deadline: Duration | None = None,
         schedule: Planned | None = None,
     ) -> None:
         self.name = name
@@ -75,6 +79,7 @@ class Blueprint(Generic[InT, DataT]):
         self.api_version = api_version
         self.version_number = version
         self.description = description
+        self.deadline = deadline
         self.schedule = schedule
         self.file, self.line = _caller()
         self.written: list[State[Any]] = []
@@ -120,6 +125,11 @@ class Blueprint(Generic[InT, DataT]):
         state. States written further down are given by name.
         """
         return self._add_state(function, to) if function else Decorator[InT, DataT](self._add_state, to)
+
+    @cached_property
+    def deadline_ms(self) -> int | None:
+        """Raises ValueError for one that cannot be."""
+        return None if self.deadline is None else deadline_ms_of(self.deadline)
 
     @property
     def states(self) -> Mapping[str, State[Any]]:
@@ -180,6 +190,15 @@ class Blueprint(Generic[InT, DataT]):
             assert function is not None
             shape = self._shapes[state] = shape_of(function)
         return shape
+
+    def check_argument(self, state: str, argument: JsonValue) -> None:
+        """Raises InputInvalid where the state's function could not take *argument*."""
+        adapter = self.shape(state).adapter
+        try:
+            if adapter is not None:
+                adapter.validate_python(argument)
+        except ValidationError as error:
+            raise InputInvalid(pointers(error)) from error
 
     async def enter(self, state: str, facts: JobFacts, argument: JsonValue = None) -> Entered:
         """Run a state's function and check what it decides.
@@ -259,6 +278,10 @@ class Blueprint(Generic[InT, DataT]):
         if self.data_type is None:
             return to_jsonable_python(stored) if stored else {}
         return self.data_adapter.validate_python({} if stored is None else stored)
+
+    def read_data(self, stored: JsonValue) -> Any:
+        """`job.data` as it was stored. Raises ValueError where it does not fit."""
+        return self._read_data(stored)
 
     def _dump_data(self, data: Any) -> JsonValue:
         if self.data_type is None:

@@ -8,13 +8,17 @@ from typing import Any, Final, Generic, Protocol, Unpack, cast, overload
 
 from muster_worker.contracts import Call, TaskContract
 from muster_worker.durations import Duration, parse_duration_ms
+from muster_worker.needs import Where
 from muster_worker.retry_policy import RetryPolicy
-from muster_worker.time_limits import Limits, TimeLimits
+from muster_worker.task_options import TaskOptions
+from muster_worker.time_limits import TimeLimits
 from pydantic_core import to_jsonable_python
 from typing_extensions import TypeVar
 
 from muster.blueprint.answers import Decision, TaskError
+from muster.blueprint.asking import Escalate, Form, question_of
 from muster.blueprint.facts import JobFacts
+from muster.blueprint.placement import placement_of
 from muster.blueprint.state import Owner, State
 from muster.core.decisions import (
     CANCELLED,
@@ -45,6 +49,7 @@ DataT = TypeVar("DataT", default=dict[str, Any])
 ArgT = TypeVar("ArgT")
 In = TypeVar("In")
 Out = TypeVar("Out")
+FormT = TypeVar("FormT")
 A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
@@ -129,7 +134,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next:
         """Have a worker do one task; *ok* gets its result.
 
@@ -137,10 +142,10 @@ class Job(Generic[InT, DataT]):
         quarantined, by the error's code. *cancelled* is entered when the task was cancelled; without it the job ends as
         cancelled. *on* maps further outcomes that the worker may report to their states. *timeout* and
         *retries* are the contract's where not given, then the server's. *priority* is -31 to 32, higher goes first.
-        *limits* are `retry`, `schedule_to_start`, `schedule_to_close` and `heartbeat` (docs/guides/failures.md), the
-        contract's where not given.
+        *options* are `retry`, `schedule_to_start`, `schedule_to_close` and `heartbeat` (docs/guides/failures.md), and
+        `needs`, `max_cost`, `prefer` and `choose` (docs/guides/fleet.md): the contract's where not given.
         """
-        spec = _spec(contract, value, timeout, retries, priority, **limits)
+        spec = _spec(contract, value, timeout, retries, priority, **options)
         return Run(spec, self._edges(ok, error, cancelled, on))
 
     @overload
@@ -156,7 +161,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def map(
@@ -171,7 +176,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def map(
@@ -186,7 +191,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     def map(
         self,
@@ -200,7 +205,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next:
         """Have workers do the same task on every value at once; *ok* gets the list of results in that order.
 
@@ -208,7 +213,7 @@ class Job(Generic[InT, DataT]):
         and `Join.tolerate(n)` a list in which a TaskError stands for each task that failed. At most 10,000 values.
         """
         some = islice(values, FAN_WIDTH_MAX + 1)  # a million of them would block the server before they are refused
-        specs = tuple(_spec(contract, value, timeout, retries, priority, **limits) for value in some)
+        specs = tuple(_spec(contract, value, timeout, retries, priority, **options) for value in some)
         return self._fan(specs, ok, error, cancelled, join)
 
     @overload
@@ -222,7 +227,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -236,7 +241,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -251,7 +256,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -267,7 +272,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -281,7 +286,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -296,7 +301,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -312,7 +317,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -329,7 +334,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -340,7 +345,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -351,7 +356,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next: ...
     def together(
         self,
@@ -361,41 +366,100 @@ class Job(Generic[InT, DataT]):
         cancelled: State[None] | None = None,
         join: JoinPolicy = ALL,
         priority: int = 0,
-        **limits: Unpack[Limits],
+        **options: Unpack[TaskOptions],
     ) -> Next:
         """Have workers do different tasks at once (`contract.call(value)` each); *ok* gets the tuple of results.
 
         *join* is as in `map`; `Join.any()` and `Join.first(k)` are for tasks with the same type of result. Where it
         depends on which of them is first how the job goes on, that is `race`.
         """
-        specs = tuple(_spec(call.contract, call.value, None, None, priority, **limits) for call in calls)
+        specs = tuple(_spec(call.contract, call.value, None, None, priority, **options) for call in calls)
         return self._fan(specs, ok, error, cancelled, join)
 
+    @overload
     def ask(
         self,
         message: str,
         /,
         *,
+        form: type[FormT],
         within: Duration | None = None,
-        late: State[Decision] | None = None,
+        late: State[Decision[None]] | None = None,
         cancelled: State[None] | None = None,
-        **choices: State[Decision],
+        approvers: Sequence[str] | None = None,
+        quorum: int | Mapping[str, int] = 1,
+        escalate: Escalate | Sequence[Escalate] = (),
+        **choices: State[Decision[FormT]],
+    ) -> Next: ...
+    @overload
+    def ask(
+        self,
+        message: str,
+        /,
+        *,
+        form: Mapping[str, type[Any]],
+        within: Duration | None = None,
+        late: State[Decision[None]] | None = None,
+        cancelled: State[None] | None = None,
+        approvers: Sequence[str] | None = None,
+        quorum: int | Mapping[str, int] = 1,
+        escalate: Escalate | Sequence[Escalate] = (),
+        **choices: State[Decision[Any]],
+    ) -> Next: ...
+    @overload
+    def ask(
+        self,
+        message: str,
+        /,
+        *,
+        form: None = None,
+        within: Duration | None = None,
+        late: State[Decision[None]] | None = None,
+        cancelled: State[None] | None = None,
+        approvers: Sequence[str] | None = None,
+        quorum: int | Mapping[str, int] = 1,
+        escalate: Escalate | Sequence[Escalate] = (),
+        **choices: State[Decision[None]],
+    ) -> Next: ...
+    def ask(
+        self,
+        message: str,
+        /,
+        *,
+        form: Form | None = None,
+        within: Duration | None = None,
+        late: State[Any] | None = None,
+        cancelled: State[None] | None = None,
+        approvers: Sequence[str] | None = None,
+        quorum: int | Mapping[str, int] = 1,
+        escalate: Escalate | Sequence[Escalate] = (),
+        **choices: State[Any],
     ) -> Next:
-        """Wait for a person, who answers with one of the words: `job.ask("Ship?", approved=ship, rejected=stop)`.
+        """Wait for people, who answer with one of the words: `job.ask("Ship?", approved=ship, rejected=stop)`.
 
-        The chosen state gets the Decision. *late* gets one with the word `late` when *within* has passed.
+        The chosen state gets the Decision. *late* gets one with the word `late` when *within* has passed, or `split`
+        where the approvers disagree so that no choice can win any more; without it the job fails then.
         *cancelled* is entered when the job's owner cancels it meanwhile; without it the job ends as cancelled.
+
+        *form* is a pydantic model that every answer fills in, or one for some of the words.
+        *approvers* are names, `"group:…"` among them; each has one say. Without them anybody with the link may answer.
+        *quorum* is how many of them must give the same word, or how many for which word: the first with enough wins.
+        *escalate* asks further people when nobody has decided after some time. See docs/guides/approvals.md.
         """
         if not choices:
             raise ValueError("job.ask needs at least one choice, for example approved=finished")
         if late is not None and within is None:
             raise ValueError("job.ask(late=...) needs within=..., a duration such as '2d'")
+        within_ms = None if within is None else parse_duration_ms(within)
+        question = question_of(
+            choices, form=form, approvers=approvers, quorum=quorum, escalate=escalate, within_ms=within_ms
+        )
         edges = {word: self._name(state) for word, state in choices.items()}
         if late is not None:
             edges[LATE] = self._name(late)
         if cancelled is not None:
             edges[CANCELLED] = self._name(cancelled)
-        return Ask(message, edges, None if within is None else parse_duration_ms(within))
+        return Ask(message, edges, within_ms, question)
 
     def wait_for(
         self,
@@ -532,6 +596,7 @@ def _spec(
     schedule_to_start: Duration | None = None,
     schedule_to_close: Duration | None = None,
     heartbeat: Duration | None = None,
+    **where: Unpack[Where],
 ) -> TaskSpec:
     if not PRIORITY_MIN <= priority <= PRIORITY_MAX:
         raise ValueError(f"priority {priority} is not between {PRIORITY_MIN} and {PRIORITY_MAX}")
@@ -539,16 +604,16 @@ def _spec(
         raise ValueError(f"retries must be 0 or more, not {retries}")
     given = TimeLimits.of(timeout, schedule_to_start, schedule_to_close, heartbeat)
     if isinstance(contract, str):
-        name, dumped = contract, _json(value)
+        name, dumped, own = contract, _json(value), Where()
     else:
-        name, dumped = contract.name, contract.dump_input(value)
+        name, dumped, own = contract.name, contract.dump_input(value), contract.where
         given = given.over(contract.limits)
         if retries is None:
             retries = contract.retries if retry is None or retry.retries is None else retry.retries
         retry = contract.retry if retry is None else retry
     return TaskSpec(
         name, dumped, given.timeout_ms, retries, priority, retry, given.schedule_to_start_ms,
-        given.schedule_to_close_ms, given.heartbeat_ms,
+        given.schedule_to_close_ms, given.heartbeat_ms, placement_of({**own, **where}),
     )  # fmt: skip
 
 

@@ -12,7 +12,8 @@ from typing import Any, Final, Union, get_args
 
 from muster_worker.contracts import TaskContract
 
-from muster.blueprint.answers import Decision, TaskError
+from muster.blueprint.answers import TaskError
+from muster.blueprint.asking_read import ASKING_WORDS, asked_type, faults_of
 from muster.blueprint.scope import MISSING, UNKNOWN, Scope, plain_function
 from muster.blueprint.source import FunctionNode, global_names, node_of
 from muster.blueprint.state import State
@@ -31,9 +32,11 @@ _JOINS: Final[tuple[tuple[Any, JoinPolicy], ...]] = (
 )
 """Makers of policies, and one of the kind each makes."""
 _DECIDING: Final = frozenset({"run", "map", "together", "ask", "wait_for", "sleep", "child", "go"})
-_NO_TARGET: Final = frozenset(
-    {"on", "within", "argument", "timeout", "retries", "priority", "tags", "uploads", "join", "undo", "spread"}
-)
+_OF_WORKERS: Final = frozenset({"needs", "max_cost", "prefer", "choose"})
+_NO_TARGET: Final = _OF_WORKERS | {
+    "on", "within", "argument", "timeout", "retries", "priority", "tags", "uploads", "join", "undo", "spread",
+    *ASKING_WORDS,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +208,8 @@ class _Reader:
 
     def _typed(self, node: ast.Call, method: str, references: list[Reference]) -> list[Reference]:
         if method == "ask":
-            return [replace(r, given=type(None) if r.label == CANCELLED else Decision) for r in references]
+            self._found.faults += [Fault(node.lineno, *fault) for fault in faults_of(node)]
+            return [replace(r, given=asked_type(node, r.label, self._scope.value)) for r in references]
         if method == "wait_for":
             return [replace(r, given=type(None) if r.label == LATE else UNKNOWN) for r in references]
         given = {SUCCESS: self._result_type(node, method), FAILURE: TaskError, CANCELLED: type(None)}

@@ -28,6 +28,7 @@ _COMMANDS = {
     "file": ("muster.cli.file:app", "Send, fetch and list files."),
     "batch": ("muster.cli.batch:app", "Start many jobs together."),
     "cost": ("muster.cli.cost:cost", "Show what jobs cost."),
+    "approval": ("muster.cli.approval:app", "Questions to people: list them, hand a say on."),
     "approve": ("muster.cli.approval:approve", "Answer a waiting job with `approved`, or another decision."),
     "reject": ("muster.cli.approval:reject", "Answer a waiting job with `rejected`."),
     "blueprint": ("muster.cli.blueprint:app", "List, check and draw blueprints."),

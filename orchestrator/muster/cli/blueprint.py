@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 
 app = App(name="blueprint", help="List, check, draw, save and roll out blueprints.", help_format="plaintext")
 
+for _name, _help in {
+    "diff": "Hold two versions against each other: files, or name@version of a server.",
+    "migrate": "Move running jobs to another version, or say what would become of them.",
+    "rollout": "Let a share of new jobs begin with a version.",
+    "promote": "Let all new jobs begin with the rollout's version.",
+    "abort": "Let no new job begin with the rollout's version.",
+}.items():
+    app.command(f"muster.cli.blueprint_versions:{_name}", name=_name, help=_help)
+
 FOLDER: Final = "blueprints"
 
 

@@ -50,6 +50,9 @@ async def start(
     ] = "return",
     debounce_key: Annotated[str | None, Parameter(help="A later start puts off the job that has it.")] = None,
     debounce: Annotated[float, Parameter(help="It begins after so many seconds without a further start.")] = 5.0,
+    deadline: Annotated[
+        str | None, Parameter(help="It fails where it has not ended so long from now: 90s, 1h, 2d.")
+    ] = None,
     timeout: Timeout = None,
     output: Format = "table",
     server: Server = HERE,
@@ -60,7 +63,14 @@ async def start(
     later = {"key": debounce_key, "seconds": debounce} if debounce_key else None
     async with connect(server) as client:
         job_id = await client.start(
-            name, data, webhook_url=webhook_url, idempotency_key=key, tags=tag, unique=unique, debounce=later
+            name,
+            data,
+            webhook_url=webhook_url,
+            idempotency_key=key,
+            tags=tag,
+            unique=unique,
+            debounce=later,
+            deadline=deadline,
         )
         remember_job(job_id)
         if watch:
@@ -180,6 +190,8 @@ async def signal(
 
 
 app.command("muster.cli.why:why", name="why", help="Say why a job is not running now.")
+app.command("muster.cli.job_operations:pause", name="pause", help="Hold a job until it is resumed.")
+app.command("muster.cli.job_operations:resume", name="resume", help="Let go of a paused job.")
 
 
 def read_input(text: str) -> dict[str, Any]:

@@ -19,6 +19,9 @@ def new(
     client: Annotated[str | None, Parameter(help="For a client of this name.")] = None,
     worker: Annotated[str | None, Parameter(help="For the worker of this id.")] = None,
     tenant: Annotated[str | None, Parameter(help="Who owns the client's jobs; the client's name by default.")] = None,
+    operator: Annotated[
+        bool, Parameter(negative="", help="The client may do what concerns all tenants, such as save blueprints.")
+    ] = False,
     output: Format = "table",
 ) -> None:
     """Make a random token, shown this once, and the lines that let a server know it by its hash."""
@@ -33,6 +36,8 @@ def new(
     token = secrets.token_urlsafe(32)
     digest = hashlib.sha256(token.encode()).hexdigest()
     lines = client_lines(name, tenant or name, digest) if client else worker_lines(name, digest)
+    if client and operator:
+        lines += "\noperator = true"
     if output == "json":
         print_json({"token": token, "token_sha256": digest, "toml": lines})
         return

@@ -41,13 +41,26 @@ def run(
         float | None,
         Parameter(help="What a second of a running task costs in EUR, else MUSTER_WORKER_PRICE_PER_SECOND, else 0."),
     ] = None,
+    labels: Annotated[
+        str | None, Parameter(help="What tasks may need, `gpu=a100,region=eu`, else MUSTER_WORKER_LABELS.")
+    ] = None,
+    resources: Annotated[
+        str | None, Parameter(help="What it has, `cpu=4,memory=8GB,gpu=1,vram=24GB`, else MUSTER_WORKER_RESOURCES.")
+    ] = None,
 ) -> None:
     """Run a worker until it is told to stop; running tasks may finish first."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     runs_commands = commands or commands_file is not None
     worker = _worker(module, runs_commands=runs_commands)
     settings = _settings(
-        worker, url=url, token=token, worker_id=worker_id, slots=slots, price_per_second=price_per_second
+        worker,
+        url=url,
+        token=token,
+        worker_id=worker_id,
+        slots=slots,
+        price_per_second=price_per_second,
+        labels=labels,
+        resources=resources,
     )
     if runs_commands:
         _allow_commands(worker, commands_file, settings)
@@ -62,8 +75,55 @@ async def ls(*, output: Format = "table", server: Server = HERE) -> None:
     if output == "json":
         print_json(workers)
         return
-    columns = ["ID", "STATUS", "RUNNING", "SLOTS", "TASKS"]
+    columns = ["ID", "STATUS", "RUNNING", "SLOTS", "LABELS", "SLOWED", "TASKS"]
     print_table(columns, [_row(worker) for worker in workers])
+
+
+Id = Annotated[str, Parameter(help="The worker's id, as `muster worker ls` shows it.")]
+
+
+@app.command
+async def drain(worker_id: Id, /, *, server: Server = HERE) -> None:
+    """Give a worker no more tasks; what it has it may finish."""
+    async with connect(server) as client:
+        _tell(await client.drain_worker(worker_id))
+
+
+@app.command
+async def resume(worker_id: Id, /, *, server: Server = HERE) -> None:
+    """Give a drained worker tasks again."""
+    async with connect(server) as client:
+        _tell(await client.resume_worker(worker_id))
+
+
+@app.command
+async def resize(
+    worker_id: Id, slots: Annotated[int, Parameter(help="Tasks at a time.")], /, *, server: Server = HERE
+) -> None:
+    """Let a worker take more or fewer tasks at a time."""
+    async with connect(server) as client:
+        _tell(await client.resize_worker(worker_id, slots))
+
+
+@app.command
+async def disconnect(worker_id: Id, /, *, server: Server = HERE) -> None:
+    """Let a worker finish what it has and end, with exit code 86."""
+    async with connect(server) as client:
+        _tell(await client.disconnect_worker(worker_id))
+
+
+def _tell(worker: dict[str, Any]) -> None:
+    print_table(["ID", "STATUS", "ORDER", "SLOTS"], [_ordered(worker)])
+
+
+def _ordered(worker: dict[str, Any]) -> list[object]:
+    slots, ordered = worker.get("max_concurrent_tasks"), worker.get("ordered_slots")
+    return [worker["worker_id"], worker["status"], worker.get("order"), slots if ordered is None else ordered]
+
+
+def _labels(worker: dict[str, Any]) -> str:
+    labels = worker.get("labels") or {}
+    return ",".join(f"{name}={value if isinstance(value, str) else '|'.join(value)}" for name, value in labels.items())
 
 
 def _worker(module: str | None, *, runs_commands: bool) -> "Worker":
@@ -128,5 +188,7 @@ def _row(worker: dict[str, Any]) -> list[object]:
         worker["status"],
         running,
         worker.get("max_concurrent_tasks"),
+        _labels(worker),
+        sorted(worker.get("slowed_tasks") or ()),
         worker.get("supported_tasks"),
     ]

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, assert_never
 
-from muster.core.decisions import CANCELLED, FAILURE, LATE, SUCCESS
+from muster.core.approvals import told
+from muster.core.decisions import CANCELLED, FAILURE, LATE, SPLIT, SUCCESS
 from muster.core.graph import FAILED, FINISHED
 from muster.core.join import JoinAll, JoinAny, JoinFirst, JoinSettled
 from muster.core.json import JsonValue
@@ -241,8 +242,27 @@ def _answered(record: JobRecord, wait: Wait, items: Sequence[Item]) -> Move:
     """A person's answer or the deadline, whichever is first in the mailbox."""
     first = next(item for item in items if isinstance(item, DecisionItem | TimerItem))
     if isinstance(first, DecisionItem):
-        answer: dict[str, JsonValue] = {"decision": first.decision, "by": first.by, "note": first.note}
-        return go(record.state, wait.edges[first.decision], answer)
+        answer: dict[str, JsonValue] = {
+            "decision": first.decision, "by": first.by, "note": first.note, "form": first.form,
+            "answers": list[JsonValue](first.answers),
+        }  # fmt: skip
+        if first.decision != SPLIT:
+            return go(record.state, wait.edges[first.decision], answer)
+        return _split(record, wait, answer)
     if LATE in wait.edges:
-        return go(record.state, wait.edges[LATE], {"decision": LATE, "by": "", "note": "nobody answered in time"})
+        return go(record.state, wait.edges[LATE], _too_late(record))
     return End(JobStatus.FAILED, record.state, error="nobody answered in time", details={"code": "approval_late"})
+
+
+def _split(record: JobRecord, wait: Wait, answer: dict[str, JsonValue]) -> Move:
+    if LATE in wait.edges:
+        return go(record.state, wait.edges[LATE], answer)
+    error = "its approvers disagree: no choice can get enough answers any more"
+    return End(JobStatus.FAILED, record.state, error=error, details={"code": "approval_split"})
+
+
+def _too_late(record: JobRecord) -> dict[str, JsonValue]:
+    given = record.tally.answers
+    note = "too few answered in time" if given else "nobody answered in time"
+    answers: list[JsonValue] = [told(answer) for answer in given]
+    return {"decision": LATE, "by": "", "note": note, "form": None, "answers": answers}

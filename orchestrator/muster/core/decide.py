@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from muster.core import events as ev
 from muster.core.advance import NO_REASON, End, Enter, Move, go, without_child
+from muster.core.approvals import Question, choices_of
 from muster.core.decisions import (
-    CANCELLED,
-    LATE,
     SUCCESS,
     Ask,
     Child,
@@ -33,6 +32,9 @@ from muster.core.status import JobStatus
 from muster.core.transitions import JOB_MOVES, JobEvent
 from muster.core.values import changed, quick
 
+JOB_DEADLINE: Final = "job_deadline"
+"""The code of a job that was ended by its deadline."""
+
 
 @quick
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class Draft:
     state: str
     context: Context
     first_task: int
+    overdue: bool = False
+    """The job's deadline has passed: it may clean up, and then it has failed."""
     events: tuple[ev.Event, ...] = ()
 
 
@@ -52,6 +56,7 @@ class ChildStart:
     child: Child
     version: str
     state: str
+    deadline_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +87,15 @@ class Rest:
     events: tuple[ev.Event, ...] = field(default=())
 
 
-def begin(record: JobRecord) -> Draft:
-    """The draft a turn starts from. Numbers that a dead turn spawned are never used again."""
-    return Draft(record.state, record.context, max(record.next_task, record.spawned_to))
+def begin(record: JobRecord, worker: str = "") -> Draft:
+    """The draft a turn starts from. Numbers that a dead turn spawned are never used again.
+
+    *worker* did the task that led to it.
+    """
+    context = record.context
+    if worker not in {"", context.last_worker}:
+        context = changed(context, last_worker=worker)
+    return Draft(record.state, context, max(record.next_task, record.spawned_to), record.deadline_passed)
 
 
 def enter(draft: Draft, move: Enter) -> Draft:
@@ -106,11 +117,18 @@ def _merged(results: Mapping[str, JsonValue], more: Mapping[str, JsonValue]) -> 
 
 def finish(draft: Draft, end: End) -> Rest:
     """The job's last commit."""
+    if draft.overdue and end.status is not JobStatus.QUARANTINED:
+        end = _too_late(end)
     results = _merged(draft.context.results, end.merge)
     if isinstance(end.result, Mapping):
         results = _merged(results, end.result)
     context = Context(
-        wait=None, argument=None, data=draft.context.data, results=results, transitions=draft.context.transitions
+        wait=None,
+        argument=None,
+        data=draft.context.data,
+        results=results,
+        transitions=draft.context.transitions,
+        last_worker=draft.context.last_worker,
     )
     event = ev.event(f"job_{end.status}", state=end.state, details={"error": end.error} if end.error else None)
     return Rest(
@@ -120,6 +138,13 @@ def finish(draft: Draft, end: End) -> Rest:
         result=end.result,
         error=end.error,
         details=end.details,
+    )
+
+
+def _too_late(end: End) -> End:
+    said = f", and then: {end.error}" if end.status is JobStatus.FAILED and end.error else ""
+    return End(
+        JobStatus.FAILED, end.state, error=f"its deadline passed{said}", details={"code": JOB_DEADLINE}, merge=end.merge
     )
 
 
@@ -201,10 +226,18 @@ def _wait_for_tasks(draft: Draft, fan: Fan) -> Rest | Move:
 
 def _wait_for_person(draft: Draft, ask: Ask, now: UnixMs) -> Rest:
     deadline = None if ask.within_ms is None else UnixMs(now + ask.within_ms)
-    wait = Wait("human", ask.edges, message=ask.message, deadline_at=deadline)
-    choices = sorted(word for word in ask.edges if word not in {LATE, CANCELLED})
-    event = ev.event(ev.APPROVAL_REQUESTED, state=draft.state, details={"message": ask.message, "decisions": choices})
+    question = None if ask.question is None else ask.question.asked_at(now)
+    wait = Wait("human", ask.edges, message=ask.message, deadline_at=deadline, question=question)
+    details = {"message": ask.message, "decisions": sorted(choices_of(ask.edges)), **_asks_of(question)}
+    event = ev.event(ev.APPROVAL_REQUESTED, state=draft.state, details=details)
     return Rest(JobStatus.WAITING_FOR_HUMAN, _waiting(draft, wait, event), deadline_ms=ask.within_ms)
+
+
+def _asks_of(question: Question | None) -> dict[str, JsonValue]:
+    """What history tells of a question that not just anybody may answer."""
+    if question is None or not question.approvers:
+        return {}
+    return {"approvers": list[JsonValue](question.approvers), "quorum": question.quorum}
 
 
 def _wait_for_child(draft: Draft, child: Child, start: ChildStart | ChildRefused) -> Rest | Move:

@@ -2,14 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
+from muster_worker.needs import Rule
 from muster_worker.retry_policy import RetryPolicy
 
 from muster.core.ids import JobId
 from muster.core.join import ALL, JoinPolicy
 from muster.core.json import JsonObject, JsonValue
+from muster.core.matching import Choice
 from muster.core.values import quick
+
+if TYPE_CHECKING:
+    from muster.core.approvals import Question
 
 SUCCESS: Final = "success"
 FAILURE: Final = "failure"
@@ -18,9 +23,21 @@ REQUEUE: Final = "requeue"
 """A worker's word for: put it back, this was no failure. Never an outcome."""
 LATE: Final = "late"
 """The outcome of an `ask` or a `wait_for` whose deadline passed."""
+SPLIT: Final = "split"
+"""How a question ended whose approvers cannot agree any more; it leads where `late` does."""
 
 Edges: TypeAlias = Mapping[str, str]
 """Outcome to target state. `success`, `failure`, `cancelled` and `late` have meanings; other words are the user's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Who may do a task, who of those is chosen, and whom it waits for so many ms before that."""
+
+    rules: tuple[Rule, ...] = ()
+    choice: Choice | None = None
+    prefer: tuple[Rule, ...] = ()
+    prefer_ms: int = 0
 
 
 @quick
@@ -37,6 +54,8 @@ class TaskSpec:
     schedule_to_start_ms: int | None = None
     schedule_to_close_ms: int | None = None
     heartbeat_ms: int | None = None
+    placement: Placement | None = None
+    """None: whoever offers the type."""
 
 
 @quick
@@ -62,6 +81,8 @@ class Ask:
     message: str
     edges: Edges
     within_ms: int | None = None
+    question: "Question | None" = None
+    """Who may answer, how many must agree, with which form, and when others are asked. None: anybody, once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,9 @@ from muster.core.transitions import JOB_MOVES, TASK_MOVES, JobEvent
 Arrow = tuple[str, str, str]
 """From, why, to."""
 
+SHARED = (JobEvent.TURN_FAILED, JobEvent.CANCEL_ASKED, JobEvent.PAUSED, JobEvent.RESUMED)
+"""What may happen to every live job is told in words."""
+
 TURN = "turn"
 """In the picture, the point that all turns go through."""
 
@@ -24,14 +27,16 @@ _JOBS = """
 ## Jobs
 
 A job rests in a status until something makes a turn due; the turn asks the blueprint and leaves the job in the next
-status, with one commit. Not drawn, because every live job shares it: a wish to cancel also makes a turn due, and a
-state function that keeps failing quarantines its job.
+status, with one commit. Not drawn, because every live job shares it: a wish to cancel also makes a turn due, a state
+function that keeps failing quarantines its job, and any live job may be paused: no turn is decided then, and when it is
+resumed it stands where it stood.
 """
 _TASKS = """
 ## Tasks
 
-Only `ready`, `gated` and `leased` tasks exist in the store; the others are how a task went into its job's history.
-`tests/core/test_task_moves.py` tries every operation on a task in each of the three.
+Only `ready`, `gated`, `leased` and `parked` tasks exist in the store; the others are how a task went into its job's
+history.
+`tests/core/test_task_moves.py` tries every operation on a task in each of them.
 """
 
 
@@ -55,7 +60,7 @@ def lifecycle_markdown() -> str:
 
 def _through_the_turn(jobs: Iterable[Arrow]) -> list[Arrow]:
     """Every status into the turn and out of it: the product of the two would be a picture of nothing but lines."""
-    shared = {JobEvent.TURN_FAILED.value, JobEvent.CANCEL_ASKED.value}
+    shared = {event.value for event in SHARED}
     drawn = [(before, why, after) for before, why, after in jobs if why not in shared]
     into = [(before, why, TURN) for before, why, _ in drawn]
     return list(dict.fromkeys([*into, *((TURN, "", after) for _, _, after in sorted(drawn))]))

@@ -24,12 +24,14 @@ def problems(record: JobRecord) -> list[str]:
 
 
 def _of_the_wait(record: JobRecord) -> Iterator[str]:
-    wait, expected = record.context.wait, WAITS_OF.get(record.status, frozenset({None}))
+    wait, expected = record.context.wait, WAITS_OF.get(record.resting, frozenset({None}))
     kind = None if wait is None else wait.kind
     if kind not in expected:
-        yield f"is {record.status} and waits for {kind}, not {' or '.join(sorted(map(str, expected)))}"
-    if record.current_worker is not None and record.status is not JobStatus.WAITING_FOR_WORKER:
-        yield f"is {record.status}, and yet worker {record.current_worker!r} has its task"
+        yield f"is {record.resting} and waits for {kind}, not {' or '.join(sorted(map(str, expected)))}"
+    if record.current_worker is not None and record.resting is not JobStatus.WAITING_FOR_WORKER:
+        yield f"is {record.resting}, and yet worker {record.current_worker!r} has its task"
+    if (record.status is JobStatus.PAUSED) != (record.pause is not None):
+        yield f"is {record.status}, and its pause is {record.pause}"
     if wait is None:
         return
     yield from _of_the_edges(wait)
@@ -92,8 +94,8 @@ def _of_the_end(record: JobRecord) -> Iterator[str]:
 
 
 def _of_the_counters(record: JobRecord) -> Iterator[str]:
-    if (record.status is JobStatus.PENDING) != (record.version == 0):
-        yield f"is {record.status} after {record.version} commits"
+    if (record.resting is JobStatus.PENDING) != (record.version == 0):
+        yield f"is {record.resting} after {record.version} commits"
     if not record.version <= record.revision:
         yield f"revision {record.revision} is below version {record.version}"
     if not record.version <= record.wave:

@@ -33,12 +33,26 @@ TASK_TIMEOUT_MS: Final = 300_000
 """Start to close, where the task names no timeout."""
 CANCEL_GRACE_MS: Final = 30_000
 """How long a cancelled task's worker may take to answer before the job is cancelled without it."""
+UNPARKED_PER_CALL_MAX: Final = 100
+"""Tasks of a resumed job that go back to their queues by one script call; the rest follows tick by tick."""
 CHILD_DEPTH_MAX: Final = 8
 """Jobs above a job. A blueprint that starts itself is stopped here; a cancel walks the whole way down in one script."""
 SIGNALS_MAX: Final = 100
 """Signals that a job keeps until it waits for them."""
 SIGNAL_BYTES_MAX: Final = 65_536
 """Of one signal's data: all that a job may keep is below 7 MB."""
+APPROVERS_MAX: Final = 20
+"""Of one question, with all whom it escalates to: each may leave an answer with a form in the job's header."""
+DELEGATIONS_MAX: Final = 20
+"""Of one question."""
+ESCALATIONS_MAX: Final = 5
+"""Of one question."""
+FORM_BYTES_MAX: Final = 16_384
+"""Of one answer's form, as JSON."""
+FORM_SCHEMA_BYTES_MAX: Final = 65_536
+"""Of a question's forms: they lie in the job's context while it waits."""
+ASKING_JOBS_SCAN_MAX: Final = 1_000
+"""Open questions that a page of the inbox looks at before it returns what it has."""
 UPLOADS_LOOK_MS: Final = 30_000
 """A job that waits for uploads looks again after this time: a lost signal of theirs costs no more."""
 CONTEXT_BYTES_MAX: Final = 2_097_152
@@ -49,6 +63,8 @@ JSON_DEPTH_MAX: Final = 64
 """Deeper nesting is refused at the edge: some readers recurse."""
 WORKER_TASKS_MAX: Final = 256
 """Task types one worker may offer."""
+CLASSES_MAX: Final = 1_000
+"""Different needs of tasks (with type, and whom they prefer): every sweep looks at them all."""
 TAGS_MAX: Final = 8
 """Tags of one job: each is one more index to write."""
 TAG_CHARACTERS_MAX: Final = 200

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from muster.core.approvals import NO_CHANGES, Question, Tally
 from muster.core.ids import JobId, UnixMs
 from muster.core.join import ALL, JoinPolicy
 from muster.core.json import JsonObject, JsonValue
@@ -19,9 +20,9 @@ class Wait:
     """What a job waits for, and where each outcome leads.
 
     `first` and `count` are the numbers of its tasks; `target` and `argument` belong to a timer;
-    `message` and `deadline_at` to a question; `child` is the id of the job that was started; `signal` names what is
-    waited for until `deadline_at`. Where that is `uploads` the wait is cut into slices: `left_ms` come after this one.
-    `join` belongs to several tasks.
+    `message`, `deadline_at` and `question` to a question; `child` is the id of the job that was started; `signal`
+    names what is waited for until `deadline_at`. Where that is `uploads` the wait is cut into slices: `left_ms` come
+    after this one. `join` belongs to several tasks.
     """
 
     kind: WaitKind
@@ -37,6 +38,7 @@ class Wait:
     uploads: tuple[str, ...] = ()
     left_ms: int = 0
     join: JoinPolicy = ALL
+    question: Question | None = None
 
 
 @quick
@@ -52,6 +54,8 @@ class Context:
     results: JsonObject = field(default_factory=dict[str, JsonValue])
     """`state_history` on the wire: merged data of task results."""
     transitions: int = 0
+    last_worker: str = ""
+    """Who did the newest task: a task may prefer the same."""
 
 
 @quick
@@ -75,6 +79,20 @@ class Parent:
 
 
 @quick
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Who holds a job, since when and why. `status` is where it stood and will stand again.
+
+    `above` is the job whose pause was passed down to this one; empty where it was meant itself.
+    """
+
+    at: UnixMs
+    by: str
+    reason: str
+    status: JobStatus
+    above: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class JobRecord:
     id: JobId
@@ -103,19 +121,31 @@ class JobRecord:
     cost_micros: int = 0
     """Of all runs of its tasks so far."""
     cancel_requested: bool = False
+    deadline_at: UnixMs | None = None
+    deadline_passed: bool = False
+    """Its end was asked for by its deadline: however it ends now, it has failed."""
     turn_failures: int = 0
     spawn_wave: int = 0
     spawned_to: int = 0
     current_worker: str | None = None
     progress: float | None = None
     progress_message: str | None = None
+    pause: Pause | None = None
+    """While it is `paused`, and never else."""
+    tally: Tally = NO_CHANGES
+    """Of the question that it asks; empty where it asks none."""
+
+    @property
+    def resting(self) -> JobStatus:
+        """Its status, or the one it has when its pause ends."""
+        return self.status if self.pause is None else self.pause.status
 
     @property
     def has_begun(self) -> bool:
         """Some worker has fetched a task of it, or it waits for something else than that."""
-        if self.status is JobStatus.WAITING_FOR_WORKER:
+        if self.resting is JobStatus.WAITING_FOR_WORKER:
             return self.current_worker is not None
-        return self.status is not JobStatus.PENDING and self.started_at is not None
+        return self.resting is not JobStatus.PENDING and self.started_at is not None
 
     parent: Parent | None = None
 
@@ -146,6 +176,9 @@ class DecisionItem:
     decision: str
     by: str = ""
     note: str = ""
+    form: JsonValue = None
+    answers: tuple[JsonObject, ...] = ()
+    """All answers that were given to the question, the last one included; see `Answer` of the blueprints."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,11 +28,12 @@ FINAL: Final = frozenset({JobStatus.FINISHED, JobStatus.FAILED, JobStatus.CANCEL
 
 
 class TaskStatus(StrEnum):
-    """Where a task stands. The first three are live; the rest exist only in a job's history."""
+    """Where a task stands. The first four are live; the rest exist only in a job's history."""
 
     GATED = "gated"  # waits for its start time (a retry's back-off)
     READY = "ready"
     LEASED = "leased"
+    PARKED = "parked"  # ready, and its job is paused
     SUCCESS = "success"
     FAILURE = "failure"
     CANCELLED = "cancelled"

@@ -10,7 +10,7 @@ from muster.core.status import TaskStatus as T
 
 
 class JobEvent(StrEnum):
-    """Why a turn is due."""
+    """Why a turn is due, or what else moves a job."""
 
     BEGUN = "begun"  # submitted, or a saved `go` continues
     TASK_ENDED = "task ended"
@@ -19,8 +19,11 @@ class JobEvent(StrEnum):
     TIME_CAME = "time came"
     CHILD_ENDED = "child ended"
     SIGNALLED = "signalled"
-    CANCEL_ASKED = "cancel asked"
+    CANCEL_ASKED = "cancel asked"  # by somebody, or by the deadline
     TURN_FAILED = "turn failed for good"
+    # These make no turn due: somebody holds the job, and lets go of it.
+    PAUSED = "paused"
+    RESUMED = "resumed"
 
 
 RESTS: Final = frozenset(
@@ -37,14 +40,17 @@ RESTS: Final = frozenset(
 )
 """Where a state function's decision may leave the job."""
 
+LIVE: Final = frozenset(J) - FINAL - {J.PAUSED}
+"""Where a job stands that goes on by itself, or waits."""
+
 _ENDS: Final = frozenset({J.QUARANTINED})
 
 JOB_MOVES: Final[Mapping[tuple[J, JobEvent], frozenset[J]]] = {
     (J.PENDING, JobEvent.BEGUN): RESTS,
-    (J.PENDING, JobEvent.CANCEL_ASKED): frozenset({J.CANCELLED}),
+    (J.PENDING, JobEvent.CANCEL_ASKED): frozenset({J.CANCELLED, J.FAILED}),
     (J.PENDING, JobEvent.TURN_FAILED): _ENDS,
     (J.RUNNING, JobEvent.BEGUN): RESTS,
-    (J.RUNNING, JobEvent.CANCEL_ASKED): frozenset({J.CANCELLED}),
+    (J.RUNNING, JobEvent.CANCEL_ASKED): frozenset({J.CANCELLED, J.FAILED}),
     (J.RUNNING, JobEvent.TURN_FAILED): _ENDS,
     (J.WAITING_FOR_WORKER, JobEvent.TASK_ENDED): RESTS | {J.CANCELLED},
     (J.WAITING_FOR_WORKER, JobEvent.CANCEL_ASKED): RESTS | {J.CANCELLED},
@@ -61,6 +67,8 @@ JOB_MOVES: Final[Mapping[tuple[J, JobEvent], frozenset[J]]] = {
     (J.WAITING, JobEvent.CHILD_ENDED): RESTS | {J.CANCELLED},
     (J.WAITING, JobEvent.CANCEL_ASKED): RESTS | {J.CANCELLED},
     (J.WAITING, JobEvent.TURN_FAILED): _ENDS,
+    **{(status, JobEvent.PAUSED): frozenset({J.PAUSED}) for status in J if status in LIVE},
+    (J.PAUSED, JobEvent.RESUMED): LIVE,
 }
 
 
@@ -75,12 +83,17 @@ class TaskEvent(StrEnum):
     PUT_BACK = "put back"  # by its worker, who says that this is no failure
     WAITED_TOO_LONG = "waited too long"  # schedule to start, or schedule to close
     DELAY_PASSED = "delay passed"
+    PARKED = "found with its job paused"
+    UNPARKED = "job resumed"
     ABANDONED = "abandoned"  # its job ended, moved on or is being cancelled
 
 
 TASK_MOVES: Final[Mapping[tuple[T, TaskEvent], frozenset[T]]] = {
     (T.READY, TaskEvent.CLAIMED): frozenset({T.LEASED}),
+    (T.READY, TaskEvent.PARKED): frozenset({T.PARKED}),
     (T.READY, TaskEvent.ABANDONED): frozenset({T.CANCELLED}),
+    (T.PARKED, TaskEvent.UNPARKED): frozenset({T.READY}),
+    (T.PARKED, TaskEvent.ABANDONED): frozenset({T.CANCELLED}),
     (T.GATED, TaskEvent.DELAY_PASSED): frozenset({T.READY}),
     (T.GATED, TaskEvent.ABANDONED): frozenset({T.CANCELLED}),
     (T.LEASED, TaskEvent.SUCCEEDED): frozenset({T.SUCCESS}),
@@ -89,6 +102,7 @@ TASK_MOVES: Final[Mapping[tuple[T, TaskEvent], frozenset[T]]] = {
     (T.LEASED, TaskEvent.TIMED_OUT): frozenset({T.GATED, T.READY, T.TIMED_OUT}),
     (T.READY, TaskEvent.WAITED_TOO_LONG): frozenset({T.LEASED}),  # to the engine itself, which decides
     (T.GATED, TaskEvent.WAITED_TOO_LONG): frozenset({T.LEASED}),
+    (T.PARKED, TaskEvent.WAITED_TOO_LONG): frozenset({T.LEASED}),
     (T.LEASED, TaskEvent.LEASE_ENDED): frozenset({T.GATED, T.READY, T.LOST}),
     (T.LEASED, TaskEvent.PUT_BACK): frozenset({T.GATED, T.READY, T.FAILURE}),
     (T.LEASED, TaskEvent.RELEASED): frozenset({T.READY}),

@@ -3,6 +3,8 @@
 import traceback
 from collections.abc import Callable, Sequence
 
+from muster_worker.needs import InvalidNeeds
+
 from muster.blueprint.facts import JobFacts
 from muster.blueprint.problems import BlueprintError, InputInvalid
 from muster.blueprint.registry import Registry
@@ -11,7 +13,7 @@ from muster.core.advance import End, Enter, Move, advance, go
 from muster.core.decisions import SUCCESS, Child, WaitFor
 from muster.core.ids import UnixMs
 from muster.core.limits import CHILD_DEPTH_MAX, TRANSITIONS_MAX, TURN_HOPS_MAX, TURN_TIMEOUT_MS
-from muster.core.record import Item, JobRecord, SignalItem, TimerItem, Wait
+from muster.core.record import Item, JobRecord, SignalItem, TaskItem, TimerItem, Wait
 from muster.core.status import JobStatus
 from muster.core.values import changed
 from muster.engine.guard import TooLate, TurnBlocked, TurnGuard, within
@@ -26,9 +28,10 @@ class VersionMissing(Exception):
 class StateFailed(Exception):
     """A state function raised, hung or returned nonsense. The text is for the job's owner."""
 
-    def __init__(self, message: str, trace: str) -> None:
+    def __init__(self, message: str, trace: str, code: str = "state_failed") -> None:
         super().__init__(message)
         self.trace = trace
+        self.code = code
 
 
 class Decider:
@@ -48,7 +51,7 @@ class Decider:
             VersionMissing: this replica does not know the blueprint, its version or the state.
             StateFailed: the user's code failed.
         """
-        draft = core.begin(record)
+        draft = core.begin(record, next((item.worker for item in reversed(items) if isinstance(item, TaskItem)), ""))
         if record.context.wait is not None and record.context.wait.uploads and not record.cancel_requested:
             looked = await self._look_again(draft, record.context.wait, items)
             if isinstance(looked, core.Rest):
@@ -105,7 +108,7 @@ class Decider:
         except Exception as error:  # a state function may raise anything
             late = isinstance(error, TooLate)
             text = f"did not return within {TURN_TIMEOUT_MS // 1000} s" if late else f"raised {_said(error)}"
-            raise StateFailed(f"state {draft.state!r} {text}", _trace(error)) from error
+            raise StateFailed(f"state {draft.state!r} {text}", _trace(error), _code_of(error)) from error
         now = self._now()
         # `job.data` outlives the state also where the turn goes on to the next one.
         draft = changed(draft, context=changed(draft.context, data=entered.data))
@@ -131,11 +134,15 @@ class Decider:
         except InputInvalid as error:
             text = f"the input does not fit blueprint {child.blueprint!r}: {error}"
             return core.ChildRefused("INVALID_INPUT", text)
-        return core.ChildStart(child, blueprint.version, blueprint.graph.start)
+        return core.ChildStart(child, blueprint.version, blueprint.graph.start, blueprint.deadline_ms)
 
 
 def _said(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _code_of(error: Exception) -> str:
+    return error.code if isinstance(error, InvalidNeeds) else "state_failed"
 
 
 def _trace(error: BaseException) -> str:

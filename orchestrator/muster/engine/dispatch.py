@@ -2,17 +2,20 @@
 
 A poll stands in memory and costs no Redis command. A class of work is *registered* once a claim found too little of
 it: the store then wakes this replica when a task of that class becomes ready. Otherwise the class is *maybe*: the
-next waiting poll claims. One claim serves many polls at once, so a cancelled request never owns a write.
+next waiting poll claims. One claim serves many polls at once, so a cancelled request never owns a write: those of all
+lines whose *maybe* classes are the same. A class whose workers are chosen is claimed by itself (`choosing`).
 """
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from muster.core.limits import CLAIM_MAX
+from muster.engine.choosing import Choosing
+from muster.engine.lines import Classes, Lines, Waiter, oldest_first, seats
 from muster.engine.nonces import nonce
 from muster.store.base import Claim, Claimed, Seat, Store, StoreFull, StoreUnavailable
 
@@ -25,33 +28,8 @@ LAST_CLAIM_S: Final = 1.0
 """A poll whose time is over may still wait so long for the answer of a claim, so that a poll of 0 s finds work."""
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
-
-
-@dataclass(slots=True, eq=False)
-class Waiter:
-    """One poll, or the free slots of a worker that reports a result. `instant` ones never stand in line."""
-
-    worker: str
-    classes: tuple[str, ...]
-    wanted: int
-    lease_ms: int
-    patient: bool
-    price: int = 0
-    """Micros per second of the worker's time."""
-    future: "asyncio.Future[None] | None" = None
-    got: list[Claimed] = field(default_factory=list[Claimed])
-    fences: list[str] = field(default_factory=list[str])
-    held: int = 0
-    """Seats in claims under way; counted, so that no seat is given out twice."""
-    gone: bool = False
-    late: bool = False
-    """Its time is over: it goes home once no claim can bring it anything."""
-    recalled: bool = False
-    """Sent home before its time, because its worker may not be registered any more."""
-
-    @property
-    def free(self) -> int:
-        return 0 if self.gone else self.wanted - len(self.got) - self.held
+ClassesOf = Callable[[str], Classes | None]
+"""What a worker may take now; None where nothing is known of it."""
 
 
 @dataclass(slots=True)
@@ -63,16 +41,29 @@ class Reservation:
 
 
 class Dispatcher:
-    def __init__(self, store: Store, *, replica: str, partitions: int, spawn: Spawn, history: bool) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        replica: str,
+        partitions: int,
+        spawn: Spawn,
+        history: bool,
+        choosing: Choosing | None = None,
+        classes_of: ClassesOf = lambda _worker: None,
+    ) -> None:
         self._store = store
         self._replica = replica
         self._partitions = partitions
         self._spawn = spawn
         self._history = history
-        self._lines: dict[tuple[str, ...], deque[Waiter]] = {}
+        self._choosing = choosing
+        self._chosen = {} if choosing is None else choosing.classes
+        self._classes_of = classes_of
+        self._lines = Lines()
         self._registered: list[dict[str, float]] = [{} for _ in range(partitions)]
         self._wakes: list[dict[str, int]] = [{} for _ in range(partitions)]
-        self._claiming: set[tuple[int, tuple[str, ...]]] = set()
+        self._claiming: set[tuple[int, Classes]] = set()
         self._turn_of_class = 0
         self._pumping = False
         self._closed = False
@@ -84,7 +75,7 @@ class Dispatcher:
         loop = asyncio.get_running_loop()
         waiter.future = loop.create_future()
         if not self._closed:
-            self._lines.setdefault(waiter.classes, deque()).append(waiter)
+            self._lines.join(waiter)
             self._schedule()
             timer = loop.call_later(timeout_ms / 1000, self._out_of_time, waiter)
             try:
@@ -99,34 +90,37 @@ class Dispatcher:
         return waiter.got
 
     def _out_of_time(self, waiter: Waiter) -> None:
-        assert waiter.future is not None, waiter.worker
         if not self._may_find(waiter.classes):
-            _resolve(waiter.future)
+            waiter.go_home()
             return
         waiter.late = True
-        asyncio.get_running_loop().call_later(LAST_CLAIM_S, _resolve, waiter.future)
+        asyncio.get_running_loop().call_later(LAST_CLAIM_S, waiter.go_home)
 
-    def _may_find(self, classes: tuple[str, ...]) -> bool:
+    def _may_find(self, classes: Classes) -> bool:
         """Whether a claim for *classes* is under way, or about to be made."""
+        if any(not set(listed).isdisjoint(classes) for _, listed in self._claiming):
+            return True
         partitions = range(self._partitions)
-        return any((number, classes) in self._claiming or self._maybe(number, classes) for number in partitions)
+        return any(self._maybe(number, classes) or self._due(number, classes) for number in partitions)
 
-    def _send_late_home(self, classes: tuple[str, ...]) -> None:
+    def _due(self, partition: int, classes: Classes) -> bool:
+        """Whether one of *classes* whose workers are chosen is about to be claimed."""
+        return self._choosing is not None and any(
+            cls in self._chosen and self._is_maybe(partition, cls) and not self._choosing.is_held(partition, cls)
+            for cls in classes
+        )
+
+    def _send_late_home(self, listed: Classes) -> None:
         """After a claim: nothing is left to be found for those whose time is over."""
-        late = [waiter for waiter in self._lines.get(classes, ()) if waiter.late and not waiter.held]
-        if late and not self._may_find(classes):
-            for waiter in late:
-                if waiter.future is not None:
-                    _resolve(waiter.future)
+        for classes, line in self._lines:
+            late = [waiter for waiter in line if waiter.late and not waiter.held]
+            if late and not set(listed).isdisjoint(classes) and not self._may_find(classes):
+                for waiter in late:
+                    waiter.go_home()
 
     def _leave(self, waiter: Waiter) -> None:
         waiter.gone = True
-        line = self._lines.get(waiter.classes)
-        if line is not None:
-            if waiter in line:
-                line.remove(waiter)
-            if not line:
-                del self._lines[waiter.classes]
+        self._lines.leave(waiter)
 
     def give_back(self, waiter: Waiter) -> None:
         """Put tasks back that nobody will fetch."""
@@ -142,23 +136,25 @@ class Dispatcher:
 
     @property
     def waiting(self) -> int:
-        return sum(len(line) for line in self._lines.values())
+        return self._lines.waiting
 
     def close(self) -> None:
         """Send every waiting poll home; new ones are not kept."""
         self._closed = True
-        for line in list(self._lines.values()):
-            for waiter in line:
-                if waiter.future is not None:
-                    _resolve(waiter.future)
+        for waiter in self._lines.everybody():
+            waiter.go_home()
 
-    def recall(self) -> None:
-        """After a flush: send every waiting poll home, so that its worker learns that it must register again."""
-        for line in self._lines.values():
-            for waiter in line:
+    def recall(self, worker: str | None = None) -> None:
+        """Send home the waiting polls of a worker that may take nothing more; after a flush those of all workers."""
+        for waiter in self._lines.everybody():
+            if worker in {None, waiter.worker}:
                 waiter.recalled = True
-                if waiter.future is not None:
-                    _resolve(waiter.future)
+                waiter.go_home()
+
+    def reline(self, worker: str | None = None) -> None:
+        """What workers may take has changed, of one or of all: let their waiting polls stand where they belong."""
+        if self._lines.move(lambda name: self._classes_of(name) if worker in {None, name} else None):
+            self._schedule()
 
     # Waking
 
@@ -166,13 +162,13 @@ class Dispatcher:
         """The store says: a task of this class became ready, and the wake-up is ours."""
         self._registered[partition].pop(cls, None)
         self._wakes[partition][cls] = self._wakes[partition].get(cls, 0) + 1
-        if any(cls in classes for classes in self._lines):
+        if self._lines.serve(cls):
             self._schedule()
         elif not self._closed:
             self._spawn(self._pass_on(partition, cls))
 
     async def _pass_on(self, partition: int, cls: str) -> None:
-        """Nobody waits here any more: let the next registered replica have the wake-up."""
+        """Nobody waits here any more, or nobody good enough: let the next registered replica have the wake-up."""
         try:
             await self._store.claim(partition, Claim(self._replica, (cls,), (), register=True, history=self._history))
         except (StoreUnavailable, StoreFull):
@@ -190,9 +186,15 @@ class Dispatcher:
             self._registered[partition].pop(cls, None)
         self._schedule()
 
-    def _maybe(self, partition: int, classes: Sequence[str]) -> tuple[str, ...]:
+    def _is_maybe(self, partition: int, cls: str) -> bool:
+        return self._registered[partition].get(cls, 0.0) <= asyncio.get_running_loop().time()
+
+    def _maybe(self, partition: int, classes: Classes) -> Classes:
+        """Those to be claimed for whoever stands first in line."""
         registered, now = self._registered[partition], asyncio.get_running_loop().time()
-        return tuple(cls for cls in classes if registered.get(cls, 0.0) <= now)
+        if not self._chosen:
+            return tuple(cls for cls in classes if registered.get(cls, 0.0) <= now)
+        return tuple(cls for cls in classes if registered.get(cls, 0.0) <= now and cls not in self._chosen)
 
     # Claiming
 
@@ -203,30 +205,35 @@ class Dispatcher:
 
     def _pump(self) -> None:
         self._pumping = False
-        for classes, line in self._lines.items():
-            for partition in range(self._partitions):
-                key = (partition, classes)
-                if key in self._claiming or not any(waiter.free > 0 for waiter in line):
-                    continue
-                if self._maybe(partition, classes):
-                    self._claiming.add(key)
-                    self._spawn(self._claim(partition, classes))
+        for classes, line in self._lines:
+            if any(waiter.free > 0 for waiter in line):
+                for partition in range(self._partitions):
+                    self._claim_soon(partition, self._maybe(partition, classes))
+        if self._chosen:
+            self._pump_chosen()
 
-    async def _claim(self, partition: int, classes: tuple[str, ...]) -> None:
-        listed = self._rotated(self._maybe(partition, classes))
-        owners = self._seat_owners(classes, CLAIM_MAX)
+    def _claim_soon(self, partition: int, listed: Classes) -> None:
+        if listed and (partition, listed) not in self._claiming:
+            self._claiming.add((partition, listed))
+            self._spawn(self._claim(partition, listed))
+
+    async def _claim(self, partition: int, listed: Classes) -> None:
+        """For all lines that want the same."""
+        lines = [line for classes, line in self._lines if self._maybe(partition, classes) == listed]
+        waiters = lines[0] if len(lines) == 1 else oldest_first([waiter for line in lines for waiter in line])
+        owners = seats(waiters, CLAIM_MAX)
         try:
-            if owners and listed:
-                await self._claim_for(partition, listed, owners)
+            if owners:
+                await self._claim_for(partition, self._rotated(listed), owners)
         except (StoreUnavailable, StoreFull) as error:
             log.warning("claim_failed", extra={"error": str(error)})
             await asyncio.sleep(RETRY_CLAIM_S)
         finally:
-            self._claiming.discard((partition, classes))
-            self._send_late_home(classes)
+            self._claiming.discard((partition, listed))
+            self._send_late_home(listed)
             self._schedule()
 
-    async def _claim_for(self, partition: int, listed: tuple[str, ...], owners: list[Waiter]) -> None:
+    async def _claim_for(self, partition: int, listed: Classes, owners: list[Waiter]) -> Sequence[Claimed]:
         before = {cls: self._wakes[partition].get(cls, 0) for cls in listed}
         reservation = self._reserve(listed, owners, register=True)
         claimed: Sequence[Claimed] = ()
@@ -236,6 +243,7 @@ class Dispatcher:
             self.deliver(reservation, claimed)
         if len(claimed) < len(owners):
             self._note_registered(partition, listed, before)
+        return claimed
 
     def _note_registered(self, partition: int, classes: Iterable[str], before: dict[str, int]) -> None:
         """The claim registered us, unless a wake-up overtook its reply on the other connection."""
@@ -244,47 +252,84 @@ class Dispatcher:
             if self._wakes[partition].get(cls, 0) == before[cls]:
                 self._registered[partition][cls] = until
 
-    def _rotated(self, classes: tuple[str, ...]) -> tuple[str, ...]:
+    def _rotated(self, classes: Classes) -> Classes:
         """Start with another class each time, so that none starves behind a busy one."""
         if len(classes) < 2:
             return classes
         self._turn_of_class = (self._turn_of_class + 1) % len(classes)
         return classes[self._turn_of_class :] + classes[: self._turn_of_class]
 
-    def _seat_owners(self, classes: tuple[str, ...], count: int) -> list[Waiter]:
-        """One seat each for the oldest waiters, then second seats, up to *count*."""
-        waiters = [w for w in self._lines.get(classes, ()) if w.free > 0][:count]
-        owners, left = list(waiters), count - len(waiters)
-        for round_ in range(1, max((w.free for w in waiters), default=0)):
-            more = [w for w in waiters if w.free > round_][: max(left, 0)]
-            owners += more
-            left -= len(more)
-        return owners
+    # Choosing
 
-    def _reserve(self, classes: tuple[str, ...], owners: list[Waiter], *, register: bool) -> Reservation:
-        seats = tuple(Seat(w.worker, nonce(), w.lease_ms, w.patient, w.price) for w in owners)
+    def _pump_chosen(self) -> None:
+        served = {cls for classes, _ in self._lines for cls in classes if cls in self._chosen}
+        for cls in served:
+            for partition in range(self._partitions):
+                if self._is_maybe(partition, cls) and (partition, (cls,)) not in self._claiming:
+                    self._choose(partition, cls)
+
+    def _choose(self, partition: int, cls: str) -> None:
+        assert self._choosing is not None, cls
+        held = self._choosing.is_held(partition, cls)
+        waiters = [waiter for classes, line in self._lines if cls in classes for waiter in line if waiter.free > 0]
+        if not waiters:
+            return
+        chosen = self._choosing.choose(partition, cls, waiters, CLAIM_MAX)
+        if chosen.owners:
+            self._claiming.add((partition, (cls,)))
+            self._spawn(self._claim_chosen(partition, cls, chosen.owners))
+        elif not held:
+            self._spawn(self._pass_on(partition, cls))
+            asyncio.get_running_loop().call_later(chosen.wait_s, self._schedule)
+
+    async def _claim_chosen(self, partition: int, cls: str, owners: list[Waiter]) -> None:
+        assert self._choosing is not None, cls
+        try:
+            owners = _still_free(owners)
+            if owners:
+                claimed = await self._claim_for(partition, (cls,), owners)
+                newest = min((task.waited_ms for task in claimed), default=0)
+                self._choosing.served(partition, cls, newest if len(claimed) == len(owners) else None)
+        except (StoreUnavailable, StoreFull) as error:
+            log.warning("claim_failed", extra={"error": str(error)})
+            await asyncio.sleep(RETRY_CLAIM_S)
+        finally:
+            self._claiming.discard((partition, (cls,)))
+            self._send_late_home((cls,))
+            self._schedule()
+
+    # Seats
+
+    def _reserve(self, classes: Classes, owners: list[Waiter], *, register: bool) -> Reservation:
+        taken = tuple(Seat(w.worker, nonce(), w.lease_ms, w.patient, w.price) for w in owners)
         for owner in owners:
             owner.held += 1
-        return Reservation(Claim(self._replica, classes, seats, register, self._history), owners)
+        return Reservation(Claim(self._replica, classes, taken, register, self._history), owners)
 
-    def reserve_for(self, classes: tuple[str, ...], count: int, first: Waiter | None) -> Reservation | None:
+    def reserve_for(self, classes: Classes, count: int, first: Waiter | None) -> Reservation | None:
         """Seats for tasks about to become ready in *classes*; None where nobody here could take them.
 
-        They are those of *first*, who may take any class of its own, else of waiters standing in one line.
+        They are those of *first*, who may take any class of its own, else of waiters standing in one line. Classes
+        whose workers are chosen get none: they are woken for.
         """
         if first is not None and first.free > 0:
             mine = min(first.free, max(count, 1), CLAIM_MAX)
-            listed = self._rotated(tuple(dict.fromkeys((*(c for c in classes if c in first.classes), *first.classes))))
-            return self._reserve(listed, [first] * mine, register=False)
+            may = self._unchosen(self._classes_of(first.worker) or first.classes)
+            listed = self._rotated(tuple(dict.fromkeys((*(c for c in classes if c in may), *may))))
+            return self._reserve(listed, [first] * mine, register=False) if listed else None
+        classes = self._unchosen(classes)
         if count <= 0 or not classes:
             return None
-        for line in self._lines:
-            served = tuple(cls for cls in classes if cls in line)
+        for line_classes, line in self._lines:
+            served = tuple(cls for cls in classes if cls in line_classes)
             if served:
-                owners = self._seat_owners(line, min(count, CLAIM_MAX))
+                owners = seats(line, min(count, CLAIM_MAX))
                 if owners:
                     return self._reserve(served, owners, register=False)
         return None
+
+    def _unchosen(self, classes: Classes) -> Classes:
+        return tuple(cls for cls in classes if cls not in self._chosen) if self._chosen else classes
 
     def deliver(self, reservation: Reservation, claimed: Sequence[Claimed]) -> None:
         """Hand what a claim got to the seats' owners, or back where one has gone. Once for every reservation."""
@@ -297,10 +342,15 @@ class Dispatcher:
                 continue
             owner.got.append(task)
             owner.fences.append(fence)
-            if owner.future is not None:
-                _resolve(owner.future)
+            owner.go_home()
 
 
-def _resolve(future: "asyncio.Future[None]") -> None:
-    if not future.done():
-        future.set_result(None)
+def _still_free(owners: Sequence[Waiter]) -> list[Waiter]:
+    """Some may have got something else meanwhile."""
+    given = Counter[Waiter]()
+    kept: list[Waiter] = []
+    for owner in owners:
+        given[owner] += 1
+        if given[owner] <= owner.free:
+            kept.append(owner)
+    return kept

@@ -6,18 +6,24 @@ Its verbs are those of `jobs` (what clients do) and `work` (what workers do).
 import base64
 import hashlib
 import hmac
+import time
 from typing import Final
 
 from muster.blueprint.graphs import graph_json
 from muster.blueprint.registry import Registry
 from muster.core.ids import JobId, partition_of
 from muster.core.status import JobStatus
+from muster.engine.approval_tokens import ApprovalTokens
+from muster.engine.approvals import Approvals
 from muster.engine.background import Background
 from muster.engine.batches import Batches
 from muster.engine.bulk import Bulk
 from muster.engine.catalog import Catalog
+from muster.engine.choosing import Choosing
+from muster.engine.classes import Classes
 from muster.engine.connections import Connections
 from muster.engine.costs import Costs
+from muster.engine.deadlines import Deadlines
 from muster.engine.deletion import Deletion
 from muster.engine.demand import Demand
 from muster.engine.dispatch import Dispatcher
@@ -30,6 +36,10 @@ from muster.engine.inputs import Inputs
 from muster.engine.jobs import Jobs
 from muster.engine.journal import Journal
 from muster.engine.live import Live
+from muster.engine.migrations import Migrations
+from muster.engine.operations import Operations
+from muster.engine.pausing import Pausing
+from muster.engine.placing import Placing
 from muster.engine.planning import Planning
 from muster.engine.pruning import Pruning
 from muster.engine.schedules import Schedules
@@ -37,7 +47,7 @@ from muster.engine.settings import EngineSettings
 from muster.engine.signals import Signals
 from muster.engine.speeds import Speeds
 from muster.engine.ticker import Ticker
-from muster.engine.turns import ApprovalTokens, TurnRules, Turns
+from muster.engine.turns import TurnRules, Turns
 from muster.engine.versions import Versions
 from muster.engine.views import Dashboard, WorkerDescription
 from muster.engine.watchers import Watchers
@@ -61,7 +71,14 @@ class Engine:
         self._secret = secret.encode()
         self._background = background = Background()
         self._watchers = watchers = Watchers(store, settings.replica)
-        self._fleet = fleet = Fleet(store, replica=settings.replica, ttl_ms=settings.registration_ttl_ms)
+        self._classes = classes = Classes(store, background.spawn)
+        self._fleet = fleet = Fleet(
+            store,
+            classes,
+            replica=settings.replica,
+            ttl_ms=settings.registration_ttl_ms,
+            slowed=metrics.workers_slowed.inc,
+        )
         self._webhooks = WebhookSender(self.webhook_key, allow_private=settings.webhooks_allow_private)
         self._dispatcher = dispatcher = Dispatcher(
             store,
@@ -69,18 +86,30 @@ class Engine:
             partitions=settings.partitions,
             spawn=background.spawn,
             history=settings.history,
+            choosing=Choosing(classes.chosen, fleet, time.monotonic),
+            classes_of=fleet.open_classes,
         )
+        fleet.on_change, fleet.on_recall = dispatcher.reline, dispatcher.recall
+        classes.on_new, classes.on_gone = fleet.add_class, fleet.sort_again
         tokens = ApprovalTokens(self._secret)
         rules = TurnRules(
-            settings.task_retries, settings.task_timeout_ms, settings.retention_ms, settings.history, settings.now
-        )
-        self._turns = turns = Turns(store, blueprints, dispatcher, metrics, rules, tokens)
+            settings.task_retries, settings.task_timeout_ms, settings.retention_ms, settings.history, settings.now,
+            settings.public_url,
+        )  # fmt: skip
+        self._turns = turns = Turns(store, blueprints, dispatcher, metrics, rules, tokens, Placing(classes, fleet))
         turns.on_timer = self._hint
         turns.on_final = watchers.ended
-        self._tickers = [self._ticker(partition) for partition in range(settings.partitions)]
-        self._jobs = jobs = Jobs(
-            store, blueprints, turns, watchers, fleet, background, metrics, settings, tokens, self._hint
+        self.approvals = Approvals(store, blueprints, turns, background, settings, tokens, self._hint)
+        self._deadlines = Deadlines(
+            store,
+            turns,
+            fleet,
+            grace_ms=settings.cancel_grace_ms,
+            history=settings.history,
+            hint=self._hint,
         )
+        self._tickers = [self._ticker(partition) for partition in range(settings.partitions)]
+        self._jobs = jobs = Jobs(store, blueprints, turns, watchers, fleet, background, metrics, settings, self._hint)
         self._wire_jobs(jobs)
         self._wire_files(jobs)
         self._wire_workers()
@@ -90,9 +119,10 @@ class Engine:
         """What clients do with jobs, one by one and many at once."""
         store, settings = self._store, self.settings
         self.submit, self.job, self.jobs, self.wait = jobs.submit, jobs.job, jobs.jobs, jobs.wait
-        self.history, self.cancel, self.decide = jobs.history, jobs.cancel, jobs.decide
-        self.approval_token = jobs.approval_token
+        self.history, self.cancel = jobs.history, jobs.cancel
         self.signal = Signals(store, jobs, self._turns, self._background, history=settings.history).signal
+        pausing = Pausing(store, jobs, self._turns, self._background, self._hint, history=settings.history)
+        self.operations = Operations(pausing)
         catalog, costs, batches = Catalog(store), Costs(store), Batches(store, jobs)
         self.tagged, self.find = catalog.tagged, catalog.find
         self.costs, self.durations = costs.costs, costs.durations
@@ -100,7 +130,10 @@ class Engine:
         for ticker in self._tickers:
             ticker.on_cancel, ticker.on_replaced = bulk.cancel_some, bulk.cancel_replaced
         self.start_batch, self.batch, self.cancel_batch = batches.start_batch, batches.batch, batches.cancel_batch
-        self.versions = Versions(store, self.blueprints, settings.now, settings.retention_ms)
+        self.versions = versions = Versions(store, self.blueprints, settings.now, settings.retention_ms)
+        self.migrate = Migrations(
+            store, self.blueprints, versions, settings.partitions, self._hint, history=settings.history
+        ).migrate
         self.connections = Connections(store, self.blueprints, settings.connections, jobs.submit, catalog.tagged)
         firing = Firing(jobs.submit, catalog.tagged, jobs.cancel, settings.retention_ms)
         self.schedules = Schedules(store, self.connections, firing, settings.replica)
@@ -121,15 +154,16 @@ class Engine:
     def _wire_workers(self) -> None:
         """What workers do, and what is known of them."""
         store, settings, fleet = self._store, self.settings, self._fleet
-        speeds, demand = Speeds(), Demand(store, fleet, settings.partitions)
+        speeds, demand = Speeds(), Demand(store, fleet, self._classes, settings.partitions)
         self._work = work = Work(
-            store, self._turns, self._dispatcher, fleet, self._background, self.counters, settings, self._hint, speeds
-        )
+            store, self._turns, self._dispatcher, fleet, self._classes, self._background, self.counters, settings,
+            self._hint, speeds,
+        )  # fmt: skip
         self.poll, self.report, self.report_all = work.poll, work.report, work.report_all
         self.heartbeat, self.progress = work.heartbeat, work.progress
-        self.workers, self.wanted = fleet.workers, demand.wanted
+        self.workers, self.wanted, self.order = fleet.workers, demand.wanted, fleet.order
         self.attach_socket, self.detach_socket = fleet.attach, fleet.detach
-        self.why = Explaining(store, self.blueprints, fleet, demand, speeds).why
+        self.why = Explaining(store, self.blueprints, fleet, demand, speeds, self._classes).why
 
     def _wire_stories(self) -> None:
         """What tasks tell while they run, and who follows it."""
@@ -146,14 +180,17 @@ class Engine:
             self._store,
             self._turns,
             self._dispatcher,
+            self._classes,
             self._webhooks,
             self.counters,
+            escalate=self.approvals.escalate,
             replica=self.settings.replica,
             partition=partition,
             patient_lease_ms=self.settings.registration_ttl_ms,
             history=self.settings.history,
             spawn=self._background.spawn,
             stop=self._fleet.send_cancel,
+            overdue=self._deadlines.passed,
         )
 
     def _hint(self, job: JobId, delay_ms: int) -> None:
@@ -170,6 +207,7 @@ class Engine:
         for ticker in self._tickers:
             self._background.loop(ticker.run())
         self._background.loop(self._fleet.run())
+        self._background.loop(self._classes.run())
         self._background.loop(self._pruning.run())
         self._background.loop(self.schedules.run())
         self._background.loop(self.versions.run())
@@ -203,7 +241,8 @@ class Engine:
         """A message to this replica.
 
         `b`: a blueprint was changed; `c|class`: work is ready; `j|job`, `l|job`, `w|worker`: it, its log changed;
-        `t|…`: a job of a followed tenant did; `x|worker|task`: cancel.
+        `t|…`: a job of a followed tenant did; `x|worker|task`: cancel; `r|class`: there is a new one;
+        `o|worker|order|slots`: send it.
         """
         kind, _, rest = text.partition("|")
         self._live.hear(partition, text)
@@ -220,13 +259,22 @@ class Engine:
         elif kind == "x":
             worker, _, task = rest.partition("|")
             self._background.spawn(self._send_cancel_here(worker, task))
+        elif kind == "r":
+            self._background.spawn(self._classes.learn(rest))
+        elif kind == "o":
+            worker, order, slots = rest.split("|")
+            self._background.spawn(self._send_order_here(worker, order, int(slots) if slots else None))
 
     async def _send_cancel_here(self, worker: str, task: str) -> None:
         await self._fleet.send_cancel_here(worker, task)
 
+    async def _send_order_here(self, worker: str, order: str, slots: int | None) -> None:
+        await self._fleet.send_order_here(worker, order, slots)
+
     def on_reconnect(self) -> None:
         """Messages may have been lost: trust no registration, look at every watched job again."""
         self._dispatcher.forget_registrations()
+        self._background.spawn(self._classes.reload())
         self._watchers.announce_all()
         self._journal.announce_all()
         self._live.look_again()
@@ -238,6 +286,7 @@ class Engine:
     async def flush(self) -> None:
         await self._store.flush()
         self._fleet.forget()
+        self._classes.forget_all()
         self._dispatcher.forget_registrations()
         self._dispatcher.recall()
         self.versions.hear()

@@ -11,6 +11,7 @@ from muster.core import events as ev
 from muster.core.ids import JobId, UnixMs, is_job_id
 from muster.core.json import JsonObject
 from muster.core.status import TaskStatus
+from muster.engine.classes import Classes
 from muster.engine.demand import Demand
 from muster.engine.fleet import Fleet
 from muster.engine.jobs import job_not_found
@@ -28,12 +29,15 @@ UNKNOWN: Final = "?"
 
 
 class Explaining:
-    def __init__(self, store: Store, blueprints: Registry, fleet: Fleet, demand: Demand, speeds: Speeds) -> None:
+    def __init__(
+        self, store: Store, blueprints: Registry, fleet: Fleet, demand: Demand, speeds: Speeds, classes: Classes
+    ) -> None:
         self._store = store
         self._blueprints = blueprints
         self._fleet = fleet
         self._demand = demand
         self._speeds = speeds
+        self._classes = classes
 
     async def why(self, tenant: str, job_id: str) -> Explanation:
         """Why the job is not running now.
@@ -76,6 +80,10 @@ class Explaining:
             return {}
         ready = {task.type for task in standing.tasks if task.status is TaskStatus.READY}
         found: dict[str, Any] = {"workers": tuple(await self._fleet.workers())}
+        missed = {task.cls: task.type for task in standing.tasks if task.cls != short_hash(task.type)}
+        for cls in missed.keys() - self._classes.known.keys():
+            await self._classes.learn(cls)
+        found["requirements"] = {cls: r for cls in missed if (r := self._classes.requirement(cls)) is not None}
         if ready:
             typical = {kind: self._speeds.typical_ms(kind) for kind in ready}
             found["held"] = Counter(held.worker for held in await self._demand.held())
@@ -89,14 +97,14 @@ def _needs_history(standing: Standing) -> bool:
     return backing_off or standing.record.cancel_requested or bool(standing.signals)
 
 
-def _events(story: Sequence[RawEvent], kind: str) -> list[tuple[UnixMs, JsonObject]]:
+def _events(story: Sequence[RawEvent], *kinds: str) -> list[tuple[UnixMs, JsonObject]]:
     events = [(raw.at, orjson.loads(raw.blob)) for raw in story]
-    return [(at, event) for at, event in events if event.get("e") == kind]
+    return [(at, event) for at, event in events if event.get("e") in kinds]
 
 
 def _last_errors(story: Sequence[RawEvent]) -> Mapping[int, str]:
     errors: dict[int, str] = {}
-    for _, event in _events(story, ev.TASK_RETRIED):
+    for _, event in _events(story, ev.TASK_RETRIED, ev.TASK_REQUEUED):
         details: Any = event.get("d") or {}
         said = [details.get("code"), details.get("message") or f"at worker {event.get('w')}"]
         errors[int(str(event.get("n", -1)))] = ": ".join(str(word) for word in said if word)

@@ -2,15 +2,25 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+import math
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from typing import Final
 
-import orjson
-
-from muster.core.ids import UnixMs
+from muster.core.matching import Requirement, meets
 from muster.core.metering import price_micros
+from muster.engine.classes import Classes
+from muster.engine.reputation import Reputation
 from muster.engine.views import CommandSocket, WorkerDescription, WorkerPatch, WorkerView
+from muster.engine.worker_fields import (
+    DISCONNECT,
+    DRAINING,
+    fields_of,
+    patch_fields,
+    says_nothing_new,
+    worker_view,
+)
 from muster.errors import ErrorCode, MusterError
 from muster.store.base import Store, StoreFull, StoreUnavailable
 from muster.store.keys import short_hash
@@ -21,6 +31,8 @@ TOUCH_EVERY_S: Final = 5.0
 TOUCH_MAX: Final = 500
 FACTS_EVERY_S: Final = 10.0
 """How often a busy worker's unchanged description is written again."""
+RESUME: Final = "resume"
+RESIZE: Final = "resize"
 REMEMBERED: Final = "on:"
 """Begins the fields of a worker that name the replicas which remember it."""
 
@@ -43,8 +55,18 @@ class Known:
 
 
 class Fleet:
-    def __init__(self, store: Store, *, replica: str, ttl_ms: int) -> None:
+    def __init__(
+        self, store: Store, classes: Classes, *, replica: str, ttl_ms: int, slowed: Callable[[], None] = lambda: None
+    ) -> None:
         self._store = store
+        self._classes = classes
+        self.reputation = Reputation(self._change, slowed)
+        self.on_change: Callable[[str | None], None] = lambda _worker: None
+        """A worker, or any, may take other classes than before."""
+        self.on_recall: Callable[[str], None] = lambda _worker: None
+        """What is known of a worker has to be read again."""
+        self._around: list[WorkerView] = []
+        """The fleet as last looked at."""
         self._replica = replica
         self._ttl_ms = ttl_ms
         self._known: dict[str, Known] = {}
@@ -52,23 +74,17 @@ class Fleet:
         self._sockets: dict[str, CommandSocket] = {}
         self._here = {REMEMBERED + replica: "1"}
 
+    def _change(self, worker_id: str) -> None:
+        self.on_change(worker_id)
+
     # Registrations
 
     async def register(self, worker: WorkerDescription) -> None:
-        fields = {
-            "worker_id": worker.worker_id,
-            "supported_tasks": _json(list(worker.supported_tasks)),
-            "max_concurrent_tasks": str(worker.max_concurrent_tasks),
-            "cost_per_second": str(worker.cost_per_second),
-            "protocol": str(worker.protocol),
-            "facts": _json(dict(worker.facts)),
-            "status": "idle",
-            "load": "0",
-            "current_tasks": "[]",
-            **self._here,
-        }
+        fields = {**fields_of(worker), **self._here}
         before = await self._store.worker(worker.worker_id)
         await self._store.register(worker.worker_id, self._ttl_ms, fields)
+        if (before or {}).get("order") == DISCONNECT:  # it came back
+            await self._store.fleet.instruct(worker.worker_id, {"order": ""})
         await self._tell_others(worker.worker_id, before or {})
         stored = await self._store.worker(worker.worker_id)
         self._remember(worker.worker_id, stored or fields)
@@ -89,16 +105,57 @@ class Fleet:
 
     def _remember(self, worker_id: str, fields: Mapping[str, str]) -> Known:
         now = asyncio.get_running_loop().time()
-        view = worker_view(fields)
-        known = Known(
-            view,
-            tuple(sorted(short_hash(task) for task in view.supported_tasks)),
-            now,
-            now,
-            price_micros(view.cost_per_second),
-        )
+        view, before = worker_view(fields), self._known.get(worker_id)
+        known = Known(view, self._classes.of(view.offer, worker_id), now, now, price_micros(view.cost_per_second))
         self._known[worker_id] = known
+        if view.slowed:
+            self.reputation.hear(worker_id, fields["record"])
+        if before is not None and (before.view.status == DRAINING) != (view.status == DRAINING):
+            self.on_recall(worker_id)
+        elif before is not None and before.classes != known.classes:
+            self.on_change(worker_id)
         return known
+
+    def open_classes(self, worker_id: str) -> tuple[str, ...] | None:
+        """What the worker may take now: all of its classes, without those it is slowed at. None: it is not known."""
+        known = self._known.get(worker_id)
+        if known is None or known.view.status == DRAINING:
+            return None
+        closed = self.reputation.closed(worker_id)
+        if not closed:
+            return known.classes
+        return tuple(cls for cls in known.classes if self.type_of(known, cls) not in closed)
+
+    def type_of(self, known: Known, cls: str) -> str:
+        requirement = self._classes.requirement(cls)
+        if requirement is not None:
+            return requirement.type
+        return next((kind for kind in known.view.supported_tasks if short_hash(kind) == cls), "")
+
+    def add_class(self, cls: str, requirement: Requirement) -> None:
+        """A class is new here: workers who may do it stand in its line from now on."""
+        names = self._known if requirement.worker is None else {requirement.worker} & self._known.keys()
+        for name in list(names):
+            known = self._known[name]
+            if cls not in known.classes and meets(requirement, known.view.offer):
+                known.classes = tuple(sorted((*known.classes, cls)))
+                if requirement.worker is not None:
+                    self.on_change(name)
+        if requirement.worker is None:
+            self.on_change(None)
+
+    def sort_again(self) -> None:
+        """Classes are gone."""
+        for name, known in self._known.items():
+            known.classes = self._classes.of(known.view.offer, name)
+        self.on_change(None)
+
+    async def look_up(self, worker_id: str) -> WorkerView | None:
+        """A registered worker, known here or not."""
+        if (known := self._known.get(worker_id)) is not None:
+            return known.view
+        fields = await self._store.worker(worker_id)
+        return None if fields is None or "worker_id" not in fields else worker_view(fields)
 
     async def beat(self, worker_id: str, patch: WorkerPatch) -> tuple[Known, tuple[str, ...]]:
         """A heartbeat: the worker as it is now, and the tasks it should cancel.
@@ -108,14 +165,14 @@ class Fleet:
         known = self._known.get(worker_id)
         now = asyncio.get_running_loop().time()
         fresh = known is not None and now - known.written_at < FACTS_EVERY_S
-        if known is not None and fresh and not known.patient and _says_nothing_new(known.view, patch):
+        if known is not None and fresh and not known.patient and says_nothing_new(known.view, patch):
             self._seen.add(worker_id)
             return known, ()
-        answer = await self._store.beat(worker_id, self._ttl_ms, {**_patch_fields(patch), **self._here})
+        answer = await self._store.beat(worker_id, self._ttl_ms, {**patch_fields(patch), **self._here})
         if answer is None:
             self._known.pop(worker_id, None)
             raise worker_not_found(worker_id)
-        if known is None or not _says_nothing_new(known.view, patch):
+        if known is None or not says_nothing_new(known.view, patch):
             await self._tell_others(worker_id, answer[0])
         return self._remember(worker_id, answer[0]), answer[1]
 
@@ -126,11 +183,15 @@ class Fleet:
             await self._store.publish(replica, f"w|{worker_id}")
 
     def changed_elsewhere(self, worker_id: str) -> None:
-        """Another replica was told something new about the worker."""
-        self._known.pop(worker_id, None)
+        """Another replica was told something new about the worker. Its polls must go by that."""
+        if self._known.pop(worker_id, None) is not None:
+            self.on_recall(worker_id)
 
     async def workers(self) -> list[WorkerView]:
-        return [worker_view(fields) for fields in await self._store.workers()]
+        """All that are registered; how they did here is newer than what the store knows."""
+        views = [worker_view(fields) for fields in await self._store.workers() if "worker_id" in fields]
+        own = {view.worker_id: self.reputation.strikes(view.worker_id) for view in views}
+        return [replace(view, slowed=own[view.worker_id]) if own[view.worker_id] else view for view in views]
 
     def forget(self) -> None:
         """After a flush: nobody is registered any more."""
@@ -143,8 +204,20 @@ class Fleet:
             await asyncio.sleep(min(TOUCH_EVERY_S, self._ttl_ms / 8000))  # well within the shortest life
             try:
                 await self.touch_seen()
+                await self._tell_reputation()
+                if self._classes.chosen:
+                    await self.look_around()
             except (StoreUnavailable, StoreFull) as error:
                 log.warning("touch_failed", extra={"error": str(error)})
+
+    async def _tell_reputation(self) -> None:
+        told, self.reputation.to_tell = self.reputation.to_tell, set()
+        for worker_id in told:
+            await self._store.fleet.instruct(worker_id, {"record": self.reputation.record(worker_id)})
+
+    async def look_around(self) -> None:
+        """The whole fleet, for choosing among it."""
+        self._around = await self.workers()
 
     async def touch_seen(self) -> None:
         seen, self._seen = sorted(self._seen), set()
@@ -158,10 +231,66 @@ class Fleet:
                 elif worker_id in self._known:
                     self._known[worker_id].refreshed_at = now
 
+    # Orders
+
+    async def order(self, worker_id: str, order: str, slots: int | None = None) -> WorkerView:
+        """`drain`, `resume`, `disconnect` or `resize` to *slots*: kept, and sent to where its socket is.
+
+        Raises: MusterError WORKER_NOT_FOUND.
+        """
+        change = {"order_slots": str(slots)} if order == RESIZE else {"order": "" if order == RESUME else order}
+        fields = await self._store.fleet.instruct(worker_id, change)
+        if fields is None or "worker_id" not in fields:
+            raise worker_not_found(worker_id)
+        if worker_id in self._known:
+            self._remember(worker_id, fields)
+            self.on_recall(worker_id)
+        await self._tell_others(worker_id, fields)
+        if not await self.send_order_here(worker_id, order, slots):
+            replica = fields.get("socket", "")
+            if replica and replica != self._replica:
+                await self._store.publish(replica, f"o|{worker_id}|{order}|{slots or ''}")
+        return worker_view(fields)
+
+    async def send_order_here(self, worker_id: str, order: str, slots: int | None) -> bool:
+        socket = self._sockets.get(worker_id)
+        return socket is not None and await socket.send_order(order, slots)
+
+    # Choosing
+
+    def rank(self, cls: str, worker: str) -> float:
+        """Less is better."""
+        known = self._known.get(worker)
+        return math.inf if known is None else self._rank_of(cls, known.view)
+
+    def best_of_others(self, cls: str, here: AbstractSet[str]) -> float:
+        requirement = self._classes.requirement(cls)
+        if requirement is None:
+            return math.inf
+        views = {view.worker_id: view for view in self._around}
+        views |= {name: known.view for name, known in self._known.items()}
+        fit = (v for name, v in views.items() if name not in here and v.status != DRAINING and not v.slowed)
+        return min((self._rank_of(cls, view) for view in fit if meets(requirement, view.offer)), default=math.inf)
+
+    def _rank_of(self, cls: str, view: WorkerView) -> float:
+        requirement = self._classes.requirement(cls)
+        if requirement is None or requirement.choice is None:
+            return 0.0
+        usual_ms = self.reputation.usual_ms(view.worker_id, requirement.type)
+        match requirement.choice.policy:
+            case "cheapest":
+                return view.cost_per_second
+            case "fastest":
+                return 0.0 if usual_ms is None else usual_ms  # one of whom nothing is known gets its chance
+            case "best_value":
+                return view.cost_per_second * (0.0 if usual_ms is None else usual_ms)
+            case _:
+                return 0.0
+
     # Sockets
 
     async def attach(self, worker_id: str, socket: CommandSocket) -> None:
-        await self.known(worker_id)
+        known = await self.known(worker_id)
         previous = self._sockets.get(worker_id)
         self._sockets[worker_id] = socket
         if previous is not None:
@@ -169,6 +298,11 @@ class Fleet:
         await self._store.beat(worker_id, self._ttl_ms, {"socket": self._replica})
         for task in await self._store.cancels(worker_id):
             await socket.send_cancel(task.partition(".")[0], task)
+        view = known.view
+        if view.order:
+            await socket.send_order(view.order, None)
+        if view.ordered_slots not in {None, view.max_concurrent_tasks}:
+            await socket.send_order(RESIZE, view.ordered_slots)
 
     async def detach(self, worker_id: str, socket: CommandSocket) -> None:
         if self._sockets.get(worker_id) is socket:
@@ -197,48 +331,3 @@ def worker_not_found(worker_id: str) -> MusterError:
         f"worker {worker_id!r} is not registered",
         hint="POST /_worker/workers/register first; registrations end when no heartbeat or poll refreshes them",
     )
-
-
-def worker_view(fields: Mapping[str, str]) -> WorkerView:
-    facts: dict[str, Any] = orjson.loads(fields.get("facts", "{}"))
-    return WorkerView(
-        worker_id=fields["worker_id"],
-        worker_type=facts.get("worker_type"),
-        supported_tasks=tuple(orjson.loads(fields["supported_tasks"])),
-        status=fields["status"],
-        load=float(fields["load"]),
-        current_tasks=tuple(orjson.loads(fields["current_tasks"])),
-        max_concurrent_tasks=int(fields["max_concurrent_tasks"]),
-        cost_per_second=float(fields["cost_per_second"]),
-        resources=orjson.loads(fields["resources"]) if "resources" in fields else facts.get("resources", {}),
-        capabilities=facts.get("capabilities", {}),
-        registered_at=UnixMs(int(fields.get("registered_at", 0))),
-        last_seen_at=UnixMs(int(fields.get("last_seen_at", 0))),
-        protocol=int(fields["protocol"]),
-        runtimes=tuple(facts.get("runtimes", ())),
-    )
-
-
-def _patch_fields(patch: WorkerPatch) -> dict[str, str]:
-    fields: dict[str, str] = {}
-    if patch.status is not None:
-        fields["status"] = patch.status
-    for name in ("load", "max_concurrent_tasks", "cost_per_second"):
-        value = getattr(patch, name)
-        if value is not None:
-            fields[name] = str(value)
-    for name in ("supported_tasks", "current_tasks", "resources"):
-        value = getattr(patch, name)
-        if value is not None:
-            fields[name] = _json(value if isinstance(value, Mapping) else list(value))
-    return fields
-
-
-def _says_nothing_new(view: WorkerView, patch: WorkerPatch) -> bool:
-    """Apart from the list of running tasks, which changes all the time and may be some seconds old."""
-    names = ("status", "supported_tasks", "max_concurrent_tasks", "cost_per_second", "resources")
-    return all(getattr(patch, name) in (None, getattr(view, name)) for name in names)
-
-
-def _json(value: object) -> str:
-    return orjson.dumps(value).decode()

@@ -1,7 +1,6 @@
 """What clients do with jobs. Each verb is a short story over the store and the turns."""
 
 import hashlib
-import hmac
 import secrets
 from collections.abc import Callable
 from typing import Final
@@ -12,9 +11,8 @@ from muster.blueprint.definition import AnyBlueprint
 from muster.blueprint.problems import InputInvalid
 from muster.blueprint.registry import Registry
 from muster.core import events as ev
-from muster.core.decisions import CANCELLED, LATE
 from muster.core.ids import JobId, is_job_id, new_job_id
-from muster.core.record import Context, DecisionItem, JobRecord, Submission
+from muster.core.record import Context, JobRecord, Submission
 from muster.core.status import JobStatus
 from muster.engine.admission import admission_of, limit_reached, meeting_point, partition_for
 from muster.engine.background import Background
@@ -23,7 +21,7 @@ from muster.engine.fleet import Fleet
 from muster.engine.history import blob, history_event
 from muster.engine.nonces import nonce
 from muster.engine.settings import EngineSettings
-from muster.engine.turns import ApprovalTokens, Turns
+from muster.engine.turns import Turns
 from muster.engine.views import HistoryEvent, JobOrder, JobPage, Submitted
 from muster.engine.watchers import Watchers
 from muster.engine.webhooks import UrlRefused, check_url
@@ -31,7 +29,6 @@ from muster.errors import ErrorCode, MusterError
 from muster.observe.metrics import Metrics
 from muster.store.admission import Limited, PutOff, Taken
 from muster.store.base import Existing, NewJob, Position, Refusal, Refused, Store, Turn
-from muster.store.codec import dump_item
 
 SETTLE_S: Final = 0.1
 """An answer waits so long for the turn it caused, so that the caller finds the job moved on."""
@@ -50,7 +47,6 @@ class Jobs:
         background: Background,
         metrics: Metrics,
         settings: EngineSettings,
-        tokens: ApprovalTokens,
         hint: Callable[[JobId, int], None],
     ) -> None:
         self._store = store
@@ -61,7 +57,6 @@ class Jobs:
         self._background = background
         self._metrics = metrics
         self._settings = settings
-        self._tokens = tokens
         self._hint = hint
         self.draining = False
 
@@ -85,6 +80,8 @@ class Jobs:
             if order.unique is not None and order.unique.on_conflict == "replace":
                 self._hint(job, 0)  # the tick has the job that it replaces, if any
             self._metrics.jobs.labels(new.blueprint).inc()
+            if new.deadline_ms is not None:
+                self._hint(job, new.deadline_ms)
             if due is not None:
                 await self._background.settle(self._turns.run(due), SETTLE_S)
             if not order.wait_ms:
@@ -111,6 +108,7 @@ class Jobs:
             fingerprint=fingerprint_of(order) if order.idempotency_key else "",
             watcher=self._settings.replica if order.wait_ms else "",
             admission=admission_of(order),
+            deadline_ms=blueprint.deadline_ms if order.deadline_ms is None else order.deadline_ms,
         )
 
     def check(self, order: JobOrder) -> None:
@@ -249,59 +247,12 @@ class Jobs:
         sent = [await self._fleet.send_cancel(worker, task) for task, worker in reply]
         return any(sent)
 
-    async def decide(
-        self, job_id: str, decision: str, *, by: str, note: str, token: str | None, tenant: str | None
-    ) -> None:
-        """A person's answer. The first valid one wins.
-
-        Raises:
-            MusterError: JOB_NOT_FOUND (also for a wrong token), NOT_WAITING_FOR_DECISION, UNKNOWN_DECISION.
-        """
-        record = await self._store.read(JobId(job_id)) if is_job_id(job_id) else None
-        if record is None or not self._may_decide(record, token, tenant):
-            raise job_not_found()
-        wait = record.context.wait
-        if record.status is not JobStatus.WAITING_FOR_HUMAN or wait is None:
-            raise _not_waiting(record)
-        choices = sorted(word for word in wait.edges if word not in {LATE, CANCELLED})
-        if decision not in choices:
-            raise MusterError(
-                ErrorCode.UNKNOWN_DECISION,
-                f"decision {decision!r} is not one of {', '.join(choices)}",
-                extra={"allowed": choices},
-            )
-        entry = ev.event(
-            ev.APPROVAL_RECEIVED,
-            state=record.state,
-            next_state=wait.edges[decision],
-            details={"decision": decision, "by": by, "comment": note},
-        )
-        item = dump_item(DecisionItem(decision, by, note))
-        noted = blob(entry) if self._settings.history else ""
-        reply = await self._store.signal(record.id, record.wave, item, noted, nonce())
-        if isinstance(reply, Turn):
-            await self._background.settle(self._turns.run(reply), SETTLE_S)
-        elif reply.why is not Refusal.TAKEN:
-            raise _not_waiting(record)
-
-    def _may_decide(self, record: JobRecord, token: str | None, tenant: str | None) -> bool:
-        if tenant is not None:
-            return record.tenant == tenant
-        if token is not None:
-            return hmac.compare_digest(token.encode("utf-8", "surrogateescape"), self._token_of(record).encode())
-        return not self._settings.approvals_need_token
-
-    def _token_of(self, record: JobRecord) -> str:
-        return self._tokens.of(record.id, record.wave)
-
-    async def approval_token(self, record: JobRecord) -> str | None:
-        """What the owner may hand to whoever is to decide; one for each wait."""
-        return self._token_of(record) if record.status is JobStatus.WAITING_FOR_HUMAN else None
-
 
 def fingerprint_of(order: JobOrder) -> str:
     """The same for the same wish."""
     asked = [order.blueprint, order.initial_data, order.webhook_url, *([order.tags] if order.tags else [])]
+    if order.deadline_ms is not None:
+        asked.append({"deadline_ms": order.deadline_ms})
     body = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(body, digest_size=16).hexdigest()
 
@@ -335,11 +286,3 @@ def _not_cancelled(record: JobRecord, why: Refusal) -> MusterError:
 
 def _job_final(record: JobRecord) -> MusterError:
     return MusterError(ErrorCode.JOB_FINAL, f"job {record.id} is already {record.status}")
-
-
-def _not_waiting(record: JobRecord) -> MusterError:
-    return MusterError(
-        ErrorCode.NOT_WAITING_FOR_DECISION,
-        f"job {record.id} is not waiting for a decision",
-        hint="it was decided before, its deadline passed, or it has not asked yet",
-    )

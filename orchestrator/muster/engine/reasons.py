@@ -7,6 +7,7 @@ from typing import Union
 
 from muster.core.ids import UnixMs
 from muster.core.json import JsonObject, JsonValue
+from muster.core.matching import Requirement
 from muster.core.record import JobRecord
 from muster.engine.views import WorkerView
 from muster.store.standing import Standing
@@ -19,6 +20,7 @@ class Code(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     QUARANTINED = "quarantined"
+    PAUSED = "paused"
     CANCEL_ASKED = "cancel_asked"
     VERSION_MISSING = "version_missing"
     TURN_FAILED = "turn_failed"
@@ -31,11 +33,16 @@ class Code(StrEnum):
     UPLOADS = "uploads"
     CHILD = "child"
     NO_WORKER = "no_worker"
+    NEEDS_UNMET = "needs_unmet"
+    PREFERRED_WORKER = "preferred_worker"
+    WORKERS_SLOWED = "workers_slowed"
     WORKERS_DRAINING = "workers_draining"
     WORKERS_BUSY = "workers_busy"
     WORKER_FREE = "worker_free"
     TASK_BACKOFF = "task_backoff"
+    TASK_REQUEUED = "task_requeued"
     TASK_RUNNING = "task_running"
+    DEADLINE = "deadline"
     MOVING = "moving"
 
 
@@ -61,6 +68,8 @@ class Facts:
     """Leased tasks by worker."""
     queued: Mapping[str, int] = field(default_factory=dict[str, int])
     """Ready tasks by type, of all jobs."""
+    requirements: Mapping[str, Requirement] = field(default_factory=dict[str, Requirement])
+    """Of classes that ask more than a type, as far as this server knows them."""
     durations_ms: Mapping[str, int] = field(default_factory=dict[str, int])
     """How long a task of a type takes, where that was measured."""
     errors: Mapping[int, str] = field(default_factory=dict[int, str])

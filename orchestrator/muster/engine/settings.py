@@ -48,6 +48,8 @@ class EngineSettings:
     history: bool = True
     approvals_need_token: bool = False
     webhooks_allow_private: bool = True
+    public_url: str = ""
+    """Where clients reach this deployment: the beginning of links in webhooks, which have none without it."""
     log_bytes_max: int = 67_108_864
     """Of one job's log; its oldest lines go first."""
     connections: tuple[Connection, ...] = ()

@@ -23,16 +23,18 @@ class Speeds:
         if len(self._types) > UNDER_WAY_MAX:
             self._types.popitem(last=False)
 
-    def ended(self, task: str, ran_ms: int) -> None:
+    def ended(self, task: str, ran_ms: int) -> str | None:
+        """The task's type, where it was handed out here."""
         kind = self._types.pop(task, None)
         if kind is None:
-            return
+            return None
         runs = self._runs.get(kind)
         if runs is None:
             runs = self._runs[kind] = deque(maxlen=RUNS_KEPT)
             if len(self._runs) > TYPES_MAX:
                 self._runs.popitem(last=False)
         runs.append(ran_ms)
+        return kind
 
     def typical_ms(self, kind: str) -> int | None:
         """The median of the last runs; None where none was measured."""

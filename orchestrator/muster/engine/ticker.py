@@ -13,12 +13,14 @@ from muster.core.limits import FIRST_TURNS_MAX
 from muster.core.record import TaskItem
 from muster.core.retry import POISON_TASK, Again, Back, Deliver, TaskRules, Trials, after_failure, after_loss
 from muster.core.timeouts import CODE_OF, said
+from muster.engine.classes import Classes
 from muster.engine.dispatch import Dispatcher
 from muster.engine.history import blob
 from muster.engine.nonces import nonce
 from muster.engine.turns import Turns
 from muster.engine.webhooks import WebhookSender
 from muster.observe.metrics import Metrics
+from muster.store.approvals import DueEscalation
 from muster.store.base import (
     Completed,
     Completion,
@@ -58,27 +60,33 @@ class Ticker:
         store: Store,
         turns: Turns,
         dispatcher: Dispatcher,
+        classes: Classes,
         webhooks: WebhookSender,
         metrics: Metrics,
         *,
+        escalate: Callable[[DueEscalation], Coroutine[Any, Any, None]],
         replica: str,
         partition: int,
         patient_lease_ms: int,
         history: bool,
         spawn: Spawn,
         stop: Stop,
+        overdue: Callable[[JobId], Coroutine[Any, Any, None]],
     ) -> None:
         self._store = store
         self._turns = turns
         self._dispatcher = dispatcher
+        self._classes = classes
         self._webhooks = webhooks
         self._metrics = metrics
+        self._escalate = escalate
         self._replica = replica
         self._partition = partition
         self._patient_lease_ms = patient_lease_ms
         self._history = history
         self._spawn = spawn
         self._stop = stop
+        self._overdue = overdue
         self._ticks = 0
         self._first_turns = 0
         """Of jobs of batches, under way."""
@@ -150,6 +158,10 @@ class Ticker:
             self._spawn(self.on_cancel(self._partition, some))
         for lease in tick.leases:
             self._spawn(self._ended(lease))
+        for job in tick.overdue:
+            self._spawn(self._overdue(job))
+        for escalation in tick.escalations:
+            self._spawn(self._escalate(escalation))
         for message in tick.messages:
             self._spawn(self._deliver(message))
         if tick.dropped:
@@ -171,6 +183,7 @@ class Ticker:
 
     async def _sweep(self) -> None:
         state = await self._store.queue(self._partition)
+        self._classes.saw_ready(state.types)
         self._dispatcher.seen_ready(self._partition, state.ready)
 
     # Leases
@@ -182,6 +195,8 @@ class Ticker:
             return
         self._metrics.leases_expired.inc()
         code, then = _decided(lease)
+        if isinstance(then, Again):
+            await self._classes.still_used(lease.rules)
         log.warning("lease_ended", extra={"task_id": lease.task, "worker_id": lease.worker, "code": code})
         reply = await self._store.complete(self._completion(lease, code, then))
         if isinstance(reply, Completed) and lease.timeout is not None and lease.worker and not reply.retried:

@@ -1,12 +1,11 @@
 """One turn: load, decide, commit. The only caller of `Store.commit`."""
 
-import hmac
 import logging
 import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import orjson
 from muster_worker.retry_policy import RetryPolicy
@@ -22,16 +21,20 @@ from muster.core.limits import (
     TASKS_PER_COMMIT_MAX,
     TURN_FAILURES_MAX,
 )
+from muster.core.matching import requirement_json
 from muster.core.record import ChildItem, Context, Item, JobRecord, Parent, Submission, TaskItem, Wait
 from muster.core.retry import TaskRules
 from muster.core.status import JobStatus
 from muster.core.transitions import JobEvent
 from muster.core.values import changed
+from muster.engine.approval_tokens import ApprovalTokens
 from muster.engine.decider import Decider, StateFailed, VersionMissing
-from muster.engine.dispatch import Dispatcher, Reservation, Waiter
+from muster.engine.dispatch import Dispatcher, Reservation
 from muster.engine.guard import Begun, within
+from muster.engine.lines import Waiter
 from muster.engine.messages import approval_message, final_message
 from muster.engine.nonces import nonce
+from muster.engine.placing import ANYWHERE, Place, Placing
 from muster.engine.snapshots import Snapshot, Snapshots
 from muster.observe.metrics import Metrics
 from muster.store import codec
@@ -53,7 +56,6 @@ from muster.store.base import (
     Turn,
 )
 from muster.store.codec import dump_item
-from muster.store.keys import short_hash
 
 log = logging.getLogger("muster.turns")
 
@@ -76,6 +78,7 @@ class TurnRules:
     retention_ms: int
     history: bool
     now: Callable[[], UnixMs]
+    public_url: str = ""
 
 
 class Turns:
@@ -86,14 +89,16 @@ class Turns:
         dispatcher: Dispatcher,
         metrics: Metrics,
         rules: TurnRules,
-        approval_token: "ApprovalTokens",
+        approval_tokens: ApprovalTokens,
+        placing: Placing,
     ) -> None:
         self._store = store
         self._decider = Decider(blueprints, store.files, rules.now)
         self._dispatcher = dispatcher
+        self._placing = placing
         self._metrics = metrics
         self._rules = rules
-        self._approval_token = approval_token
+        self._approval_tokens = approval_tokens
         self._snapshots = Snapshots()
         self._slow: dict[tuple[str, str, str], float] = {}
         """Blueprint, version and state before: until when the turn from there is not tried ahead."""
@@ -116,12 +121,12 @@ class Turns:
         given = codec.load_submission(submission)  # what a state function does to its input stays its own
         record = changed(job.record(self._rules.now()), submission=given)
         is_put_off = job.admission is not None and bool(job.admission.debounce)
-        rest = None if is_put_off else await self._decided_soon(record, ())
-        if rest is None:
+        ahead = None if is_put_off else await self._decided_soon(record, ())
+        if ahead is None:
             stored = await self._store.submit(job, token)
             assert not isinstance(stored, Committed)
             return stored
-        tasks = self._new_tasks(record, rest)
+        rest, tasks = ahead
         reservation = self._reserve(tasks, None)
         reply: Turn | Existing | Committed | Limited | Taken | PutOff | None = None
         try:
@@ -146,11 +151,11 @@ class Turns:
             return None
         started = time.perf_counter()
         turn = Turn(completion.token, snapshot.read(), (codec.load_item(completion.item.encode()),))
-        rest = await self._decided_soon(turn.record, turn.items)
-        if rest is None:
+        ahead = await self._decided_soon(turn.record, turn.items)
+        if ahead is None:
             return None
         try:
-            reply = await self._step(completion, turn, rest, snapshot.submission, waiter)
+            reply = await self._step(completion, turn, ahead, snapshot.submission, waiter)
         except (ContextTooLarge, TypeError, StoreFull):
             return None  # a full store takes results, and the ends of jobs
         if isinstance(reply, Stepped):
@@ -162,10 +167,10 @@ class Turns:
         return reply
 
     async def _step(
-        self, completion: Completion, turn: Turn, rest: core.Rest, submission: bytes, waiter: Waiter | None
+        self, completion: Completion, turn: Turn, ahead: "_Ahead", submission: bytes, waiter: Waiter | None
     ) -> Stepped | Completed | Refused:
         record = turn.record
-        tasks = self._new_tasks(record, rest)
+        rest, tasks = ahead
         reservation = self._reserve(tasks, waiter)
         claimed: Sequence[Claimed] = ()
         try:
@@ -188,20 +193,24 @@ class Turns:
             self._committed(known, plan, left, reply.committed)
         return reply
 
-    async def _decided_soon(self, record: JobRecord, items: Sequence[Item]) -> core.Rest | None:
+    async def _decided_soon(self, record: JobRecord, items: Sequence[Item]) -> "_Ahead | None":
         """State functions may run twice, so one may run before what it is for is stored. Trouble is left for then."""
         place = (record.blueprint, record.blueprint_version, record.state)
         started = time.monotonic()
         if self._slow.get(place, 0.0) > started:
             return None
         try:
-            rest = await within(Begun(self._decider.decide(record, items)), AHEAD_S)
+            rest, tasks = await within(Begun(self._decided(record, items)), AHEAD_S)
             core.check_move(record.status, why(record, items), rest.status)
         except (VersionMissing, StateFailed, TimeoutError):
             if time.monotonic() - started >= AHEAD_S:
                 self._note_slow(place)
             return None
-        return rest if len(rest.tasks) <= TASKS_PER_COMMIT_MAX else None
+        return (rest, tasks) if len(tasks) <= TASKS_PER_COMMIT_MAX else None
+
+    async def _decided(self, record: JobRecord, items: Sequence[Item]) -> "_Ahead":
+        rest = await self._decider.decide(record, items)
+        return rest, await self._new_tasks(record, rest)
 
     def _note_slow(self, place: tuple[str, str, str]) -> None:
         if len(self._slow) >= SLOW_STATES_MAX:
@@ -229,14 +238,17 @@ class Turns:
             return await self._failed(turn, failure)
         try:
             core.check_move(record.status, event, rest.status)
-            return await self._commit(turn, rest, submission, waiter), "committed"
+            tasks = await self._new_tasks(record, rest)
+            return await self._commit(turn, rest, tasks, submission, waiter), "committed"
+        except StateFailed as failure:
+            return await self._failed(turn, failure)
         except (ContextTooLarge, TypeError) as error:
             return await self._failed(turn, StateFailed(f"what the job carries cannot be saved: {error}", ""))
 
     async def _failed(self, turn: Turn, failure: StateFailed) -> tuple[Turn | None, str]:
         """Try again later; after the third failure in a row quarantine the job with the traceback."""
         record = turn.record
-        details = {"code": "state_failed", "state": record.state, "traceback": failure.trace[-TRACEBACK_CHARS_MAX:]}
+        details = {"code": failure.code, "state": record.state, "traceback": failure.trace[-TRACEBACK_CHARS_MAX:]}
         log.warning(
             "turn_failed", extra={"job_id": record.id, "error": str(failure), "failures": record.turn_failures + 1}
         )
@@ -249,14 +261,15 @@ class Turns:
         end = End(JobStatus.QUARANTINED, record.state, error=str(failure), details=details)
         rest = core.finish(core.begin(record), end)
         core.check_move(record.status, JobEvent.TURN_FAILED, rest.status)
-        return await self._commit(turn, rest, b"", None), "quarantined"
+        return await self._commit(turn, rest, [], b"", None), "quarantined"
 
     # Committing
 
-    async def _commit(self, turn: Turn, rest: core.Rest, submission: bytes, waiter: Waiter | None) -> Turn | None:
+    async def _commit(
+        self, turn: Turn, rest: core.Rest, tasks: list[NewTask], submission: bytes, waiter: Waiter | None
+    ) -> Turn | None:
         record = turn.record
         wave = max(record.wave, record.spawn_wave) + 1
-        tasks = self._new_tasks(record, rest)
         kept = tasks[-TASKS_PER_COMMIT_MAX:]
         for start in range(0, len(tasks) - len(kept), TASKS_PER_COMMIT_MAX):
             chunk = tasks[start : min(start + TASKS_PER_COMMIT_MAX, len(tasks) - len(kept))]
@@ -276,7 +289,7 @@ class Turns:
         return None
 
     def _reserve(self, tasks: Sequence[NewTask], waiter: Waiter | None) -> Reservation | None:
-        classes = tuple(dict.fromkeys(short_hash(task.type) for task in tasks))
+        classes = tuple(dict.fromkeys(task.queue_class for task in tasks))
         return self._dispatcher.reserve_for(classes, len(tasks), waiter)
 
     def _hand_out(self, reservation: Reservation | None, claimed: Sequence[Claimed]) -> None:
@@ -294,6 +307,8 @@ class Turns:
                 self.on_timer(record.id, plan.deadline_ms)
             if plan.drops:
                 self.on_timer(record.id, 0)  # workers of tasks that nobody waits for are told soon
+            if plan.escalate_ms is not None:
+                self.on_timer(record.id, plan.escalate_ms)
             if plan.child is not None or (plan.status.is_final and record.parent is not None):
                 self.on_timer(record.id, 0)  # the child's first turn, the parent's next one: in this partition, due now
         if plan.child is not None and reply.turn is None:  # else a wish to cancel came first, and none was made
@@ -334,6 +349,8 @@ class Turns:
             messages=self._messages(record, rest, wave),
             drops=_leftovers(turn),
             signal="" if wait is None else wait.signal,
+            asks=wait is not None and wait.kind == "human",
+            escalate_ms=_first_escalation(wait),
             child=None if rest.child is None else self._new_child(record, rest.child, wave),
             parting=_parting(rest) if rest.status.is_final and record.parent is not None else "",
             claim=None if reservation is None else reservation.claim,
@@ -352,6 +369,7 @@ class Turns:
             context=Context(),
             history=orjson.dumps(created).decode() if self._rules.history else "",
             parent=Parent(record.id, wave, depth + 1),
+            deadline_ms=start.deadline_ms,
         )
 
     def _messages(self, record: JobRecord, rest: core.Rest, wave: int) -> tuple[Any, ...]:
@@ -361,14 +379,20 @@ class Turns:
         if rest.status.is_final:
             return (final_message(record, rest, wave),)
         if rest.status is JobStatus.WAITING_FOR_HUMAN:
-            return (approval_message(record, rest, wave, self._approval_token.of(record.id, wave)),)
+            return (approval_message(record, rest, wave, self._approval_tokens, self._rules.public_url),)
         return ()
 
-    def _new_tasks(self, record: JobRecord, rest: core.Rest) -> list[NewTask]:
-        first = rest.draft.first_task
-        return [self._new_task(record, first + i, spec) for i, spec in enumerate(rest.tasks)]
+    async def _new_tasks(self, record: JobRecord, rest: core.Rest) -> list[NewTask]:
+        """Raises StateFailed where one cannot be placed."""
+        first, places = rest.draft.first_task, [ANYWHERE] * len(rest.tasks)
+        if any(spec.placement is not None for spec in rest.tasks):
+            places = await self._placing.places(rest.tasks, rest.draft.context.last_worker)
+        return [
+            self._new_task(record, first + i, spec, place)
+            for i, (spec, place) in enumerate(zip(rest.tasks, places, strict=True))
+        ]
 
-    def _new_task(self, record: JobRecord, number: int, spec: TaskSpec) -> NewTask:
+    def _new_task(self, record: JobRecord, number: int, spec: TaskSpec, place: Place) -> NewTask:
         timeout_ms = spec.timeout_ms or self._rules.task_timeout_ms
         policy = spec.retry or RetryPolicy()
         retries = next(n for n in (spec.retries, policy.retries, self._rules.task_retries) if n is not None)
@@ -383,27 +407,26 @@ class Turns:
         }
         if spec.heartbeat_ms is not None:
             body["heartbeat_seconds"] = spec.heartbeat_ms / 1000
+        stored = TaskRules(retries, policy).dump(spec.type)
+        if place.requirement is not None:
+            stored = orjson.dumps({**orjson.loads(stored), "q": requirement_json(place.requirement)})
         return NewTask(
             number,
             spec.type,
             orjson.dumps(body),
-            TaskRules(retries, policy).dump(spec.type),
+            stored,
             timeout_ms,
             spec.priority,
             spec.schedule_to_start_ms,
             spec.schedule_to_close_ms,
             spec.heartbeat_ms,
+            place.cls,
+            place.fallback,
         )
 
 
-class ApprovalTokens:
-    """One unguessable token per wait, derived, so that it is stored nowhere."""
-
-    def __init__(self, secret: bytes) -> None:
-        self._secret = secret
-
-    def of(self, job: JobId, wave: int) -> str:
-        return "apr_" + hmac.new(self._secret, f"approval|{job}|{wave}".encode(), "sha256").hexdigest()
+_Ahead: TypeAlias = tuple[core.Rest, list[NewTask]]
+"""What was decided ahead, and the tasks it makes."""
 
 
 def _after(record: JobRecord, plan: Commit, at: UnixMs) -> JobRecord:
@@ -447,6 +470,11 @@ def _leftovers(turn: Turn) -> tuple[tuple[int, int], ...]:
     if record.spawned_to > record.next_task:
         drops.append((record.next_task, record.spawned_to))
     return tuple(drops)
+
+
+def _first_escalation(wait: Wait | None) -> int | None:
+    steps = () if wait is None or wait.question is None else wait.question.escalations
+    return steps[0].after_ms if steps else None
 
 
 def _parting(rest: core.Rest) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from muster.core.admission import Debounce, Quota, Unique
 from muster.core.ids import JobId, UnixMs
 from muster.core.json import JsonObject, JsonValue
+from muster.core.matching import NOTHING, Offer
 from muster.core.record import JobRecord
 from muster.core.status import JobStatus
 
@@ -23,6 +24,8 @@ class JobOrder:
     idempotency_key: str | None = None
     tags: tuple[str, ...] = ()
     """Words by which the job can be found, 8 at most."""
+    deadline_ms: int | None = None
+    """It fails where it has not ended by then; None: as its blueprint says."""
     wait_ms: int = 0
     """Wait so long for the end before answering (0: do not)."""
     quota: Quota | None = None
@@ -115,6 +118,8 @@ class WorkerPatch:
     max_concurrent_tasks: int | None = None
     cost_per_second: float | None = None
     resources: Mapping[str, Any] | None = None
+    labels: Mapping[str, Any] | None = None
+    hot_cache: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +138,14 @@ class WorkerView:
     last_seen_at: UnixMs
     protocol: int = 0
     runtimes: tuple[str, ...] = ()
+    labels: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    order: str = ""
+    """What an operator ordered: `drain` or `disconnect`; it is shown as draining then."""
+    ordered_slots: int | None = None
+    slowed: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """By type, where its quick failures slow it: strikes and the usual ms."""
+    offer: Offer = NOTHING
+    """What needs are held against."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +223,10 @@ class CommandSocket(Protocol):
 
     async def send_cancel(self, job_id: str, task_id: str) -> bool:
         """Send `cancel_task`; False when the socket is gone."""
+        ...
+
+    async def send_order(self, order: str, slots: int | None) -> bool:
+        """Send `drain`, `resume`, `disconnect` or `resize`; False when the socket is gone."""
         ...
 
     async def close_replaced(self) -> None:

@@ -2,11 +2,13 @@
 
 from typing import Final
 
-from muster.core.decisions import CANCELLED, LATE
+from muster.core.approvals import Question, choices_of, missing
 from muster.core.ids import UnixMs
 from muster.core.json import JsonObject, JsonValue
+from muster.core.moments import time_text
 from muster.core.record import Wait
 from muster.core.status import JobStatus
+from muster.engine.question_view import escalates_at
 from muster.engine.reasons import Code, Facts, Reason, span
 from muster.engine.why_tasks import task_reasons
 from muster.store.standing import Standing
@@ -24,12 +26,14 @@ def reasons_of(facts: Facts) -> tuple[Reason, ...]:
     standing = facts.standing
     if standing.record.status.is_final:
         return (_end(standing),)
+    if standing.record.pause is not None:
+        return (_paused(standing), *_wait(facts))
     found = [
         *_cancel(facts),
         *([_turn(facts, standing.turn_at)] if standing.turn_at is not None else _wait(facts)),
     ]
     if found:
-        return tuple(found)
+        return (*found, *_deadline(standing))
     return (Reason(Code.MOVING, "it was between two steps when this server looked: ask again"),)
 
 
@@ -43,12 +47,40 @@ def _end(standing: Standing) -> Reason:
     return Reason(code, text, since=record.finished_at, details=details)
 
 
+def _paused(standing: Standing) -> Reason:
+    record, pause = standing.record, standing.record.pause
+    assert pause is not None
+    what = f"job {pause.above}, which waits for it" if pause.above else "it"
+    text = f"{pause.by} paused {what}" + (f": {pause.reason}" if pause.reason else "")
+    job = pause.above or record.id
+    details: JsonObject = {
+        "by": pause.by,
+        "reason": pause.reason,
+        "status": pause.status.value,
+        "by_job": pause.above or None,
+        "resume": f"POST /api/v1/jobs/{job}/resume",
+        "command": f"muster job resume {job}",
+    }
+    return Reason(Code.PAUSED, text, since=pause.at, details=details)
+
+
+def _deadline(standing: Standing) -> list[Reason]:
+    at = standing.record.deadline_at
+    if at is None or standing.record.cancel_requested:
+        return []
+    if at <= standing.now:
+        text = f"its deadline passed {span(standing.now - at)} ago, and no server has noticed: the engine is behind"
+    else:
+        text = f"it has {span(at - standing.now)} left: where it has not ended then, it is stopped and has failed"
+    return [Reason(Code.DEADLINE, text, until=at, details={"left_ms": at - standing.now})]
+
+
 def _cancel(facts: Facts) -> list[Reason]:
     standing = facts.standing
     if not standing.record.cancel_requested:
         return []
     wait, until = standing.record.context.wait, standing.grace_until
-    text = "its end was asked for"
+    text = "its deadline passed" if standing.record.deadline_passed else "its end was asked for"
     if wait is not None and wait.child:
         text += f", and job {wait.child} that it started must end first"
     elif until is not None:
@@ -123,15 +155,38 @@ def _wait(facts: Facts) -> list[Reason]:
 def _person(facts: Facts, wait: Wait) -> Reason:
     standing = facts.standing
     job, until = standing.record.id, standing.timer_at
-    decisions = sorted(word for word in wait.edges if word not in {LATE, CANCELLED})
+    decisions = sorted(choices_of(wait.edges))
     text = f"it waits for a person to answer {wait.message!r} with {' or '.join(decisions)}" + _left(standing, until)
+    more_text, more = _say(standing, wait.question or Question())
     details: JsonObject = {
         "message": wait.message,
         "decisions": list[JsonValue](decisions),
         "answer": f"POST /api/v1/jobs/{job}/decision",
         "command": f"muster approve {job}",
+        **more,
     }
-    return Reason(Code.PERSON, text, since=standing.record.updated_at, until=until, details=details)
+    return Reason(Code.PERSON, text + more_text, since=standing.record.updated_at, until=until, details=details)
+
+
+def _say(standing: Standing, question: Question) -> tuple[str, JsonObject]:
+    """Who has answered, who has not, and when others are asked."""
+    tally, words = standing.record.tally, ""
+    left, following = missing(question, tally), escalates_at(question, tally)
+    if tally.answers:
+        words += f"; answered: {', '.join(f'{given.who} {given.decision}' for given in tally.answers)}"
+    if left:
+        words += f"; missing: {', '.join(left)}"
+    if following is not None:
+        asked = ", ".join(question.escalations[tally.escalated].approvers) or "nobody new, a reminder"
+        words += f"; escalates in {span(following - standing.now)}: {asked}"
+    details: JsonObject = {
+        "answers": [
+            {"by": given.who, "decision": given.decision, "at": time_text(given.at)} for given in tally.answers
+        ],
+        "missing": list[JsonValue](left),
+        "escalates_at": time_text(following),
+    }
+    return words, details if question.approvers or question.escalations else {}
 
 
 def _timer(facts: Facts, wait: Wait) -> Reason:

@@ -2,35 +2,48 @@
 
 import difflib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from muster.core.ids import UnixMs, task_id
 from muster.core.json import JsonObject, JsonValue
+from muster.core.retry import TaskRules
 from muster.core.status import TaskStatus
 from muster.engine.reasons import Code, Facts, Reason, span
 from muster.engine.views import WorkerView
+from muster.engine.why_needs import fitting, needs_unmet, preferred, slowed
 from muster.store.standing import StandingTask
 
 DRAINING: Final = "draining"
+REQUEUED: Final = "requeue"
 SHOWN_MAX: Final = 10
 """Tasks, workers and names in the details of one reason."""
 REASONS_MAX: Final = 30
-_ORDER: Final = (TaskStatus.READY, TaskStatus.GATED, TaskStatus.LEASED)
+_ORDER: Final = (TaskStatus.READY, TaskStatus.GATED, TaskStatus.LEASED, TaskStatus.PARKED)
 """What stands in the way comes before what is under way."""
 
 
 def task_reasons(facts: Facts) -> list[Reason]:
-    """Of a job to be cancelled only those that a worker still has: the others will not be handed out."""
-    cancelled = facts.standing.record.cancel_requested
-    groups: dict[tuple[int, str], list[StandingTask]] = {}
+    """Of a job to be cancelled only those that a worker still has: the others will not be handed out.
+
+    Of a paused one those that are ready wait for nothing but its end of the pause.
+    """
+    cancelled, paused = facts.standing.record.cancel_requested, facts.standing.record.pause is not None
+    groups: dict[tuple[int, str, bool, str], list[StandingTask]] = {}
     for task in facts.standing.tasks:
-        if not cancelled or task.status is TaskStatus.LEASED:
-            groups.setdefault((_ORDER.index(task.status), task.type), []).append(task)
+        if task.status is TaskStatus.LEASED and not task.worker:
+            continue  # it waited too long: a server is about to say so
+        held = paused and task.status in {TaskStatus.READY, TaskStatus.PARKED}
+        if not held and (not cancelled or task.status is TaskStatus.LEASED):
+            was_put_back = task.put_back == REQUEUED
+            groups.setdefault((_ORDER.index(task.status), task.type, was_put_back, task.cls), []).append(task)
     found: list[Reason] = []
-    for (place, kind), tasks in sorted(groups.items()):
+    for (place, kind, was_put_back, _), tasks in sorted(groups.items()):
         match _ORDER[place]:
             case TaskStatus.READY:
-                found.append(_ready(facts, kind, tasks))
+                found.append(_with_limit(facts, _ready(facts, kind, tasks), tasks))
+            case TaskStatus.GATED if was_put_back:
+                found.append(_put_back(facts, kind, tasks))
             case TaskStatus.GATED:
                 found.append(_backing_off(facts, kind, tasks))
             case _:
@@ -43,16 +56,23 @@ def task_reasons(facts: Facts) -> list[Reason]:
 
 def _ready(facts: Facts, kind: str, tasks: Sequence[StandingTask]) -> Reason:
     offering = [worker for worker in facts.workers if kind in worker.supported_tasks]
-    taking = [worker for worker in offering if worker.status != DRAINING]
+    requirement = facts.requirements.get(tasks[0].cls)
+    fit = fitting(requirement, offering)
+    taking = [worker for worker in fit if worker.status != DRAINING]
     since = min((task.since for task in tasks if task.since is not None), default=None)
     details = _details(facts, kind, tasks)
     if not offering:
         return _nobody(facts, kind, tasks, since, details)
+    if any(task.prefers_until is not None for task in tasks):
+        return preferred(_tasks(kind, tasks), tasks, taking, facts.held, facts.standing.now, details)
+    if not fit and requirement is not None:
+        return needs_unmet(_tasks(kind, tasks), requirement, offering, since, details)
     if not taking:
-        names = _names(worker.worker_id for worker in offering)
+        names = _names(worker.worker_id for worker in fit)
         text = f"all workers that offer {kind!r} are draining and take no more: {', '.join(names)}"
         return Reason(Code.WORKERS_DRAINING, text, since, details={**details, "workers": list[JsonValue](names)})
-    return _in_line(facts, kind, tasks, since, details, offering, taking)
+    is_slowed = slowed(_tasks(kind, tasks), kind, taking, since, details)
+    return is_slowed or _in_line(facts, kind, tasks, since, details, fit, taking)
 
 
 def _nobody(
@@ -105,7 +125,27 @@ def _in_line(
     return Reason(Code.WORKERS_BUSY, text, since, details=details)
 
 
+def _with_limit(facts: Facts, reason: Reason, tasks: Sequence[StandingTask]) -> Reason:
+    """What becomes of a task that nobody fetches, where it has a limit."""
+    fails_at = min((task.fails_at for task in tasks if task.fails_at is not None), default=None)
+    if fails_at is None:
+        return reason
+    text = f"{reason.text}; if nobody fetches it within {span(fails_at - facts.standing.now)}, it has failed"
+    return replace(reason, text=text, until=fails_at)
+
+
 # Backing off, and running
+
+
+def _put_back(facts: Facts, kind: str, tasks: Sequence[StandingTask]) -> Reason:
+    """Its worker had no use for it now."""
+    now = facts.standing.now
+    first = min(tasks, key=lambda task: (task.until or 0, task.number))
+    said, until = facts.errors.get(first.number), first.until
+    when = "some time" if until is None else span(until - now)
+    text = f"a worker put {_tasks(kind, tasks)} back, which is no failure; it is handed out again in {when}"
+    details = {**_details(facts, kind, tasks), "requeues": first.requeues, "error": said}
+    return Reason(Code.TASK_REQUEUED, f"{text}: {said}" if said else text, until=until, details=details)
 
 
 def _backing_off(facts: Facts, kind: str, tasks: Sequence[StandingTask]) -> Reason:
@@ -120,6 +160,10 @@ def _backing_off(facts: Facts, kind: str, tasks: Sequence[StandingTask]) -> Reas
     if error is not None:
         text += f"; the last error: {error}"
     details = {**_details(facts, kind, tasks), "failures": first.failures, "losses": first.losses, "error": error}
+    if first.rules:
+        rules = TaskRules.load(first.rules)
+        text += f" (failure {first.failures}, {rules.retries} retries are allowed)" if first.failures else ""
+        details = {**details, "retries": rules.retries, "policy": rules.policy.to_json()}
     return Reason(Code.TASK_BACKOFF, text, until=until, details=details)
 
 
@@ -169,6 +213,10 @@ def _detail(facts: Facts, task: StandingTask) -> JsonObject:
     detail: JsonObject = {"task_id": task_id(facts.standing.record.id, task.number), "attempt": task.attempt}
     since = None if task.since is None else now - task.since
     left = None if task.until is None else task.until - now
+    if task.fails_at is not None:
+        detail = {**detail, "fails_in_ms": task.fails_at - now}
+    if task.close_at is not None:
+        detail = {**detail, "closes_in_ms": task.close_at - now}
     match task.status:
         case TaskStatus.LEASED:
             return {**detail, "worker": task.worker, "running_ms": since, "lease_left_ms": left}

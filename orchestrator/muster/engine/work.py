@@ -16,14 +16,17 @@ from muster.core.retry import TOO_MANY_REQUEUES, Again, TaskRules, Trials, after
 from muster.core.status import JobStatus
 from muster.core.timeouts import CODE_OF, Timeout
 from muster.engine.background import Background
-from muster.engine.dispatch import Dispatcher, Waiter
+from muster.engine.classes import Classes
+from muster.engine.dispatch import Dispatcher
 from muster.engine.fleet import Fleet, Known
 from muster.engine.history import blob
+from muster.engine.lines import Waiter
 from muster.engine.nonces import nonce
 from muster.engine.settings import EngineSettings
 from muster.engine.speeds import Speeds
 from muster.engine.turns import Turns
 from muster.engine.views import HeartbeatReply, Lease, LeaseSign, ReportReply, TaskReport, WorkerPatch
+from muster.engine.worker_fields import DRAINING
 from muster.errors import ErrorCode, MusterError
 from muster.observe.metrics import Metrics
 from muster.store.base import (
@@ -41,6 +44,8 @@ from muster.store.base import (
 )
 from muster.store.codec import dump_item
 
+NOT_OF_THE_WORKER: Final = frozenset({"INVALID_INPUT_ERROR"})
+"""Codes of failures that say something of the job, and nothing of the worker."""
 SETTLE_S: Final = 0.1
 """A report's answer waits so long for the turn it caused, so that the next task can travel with it."""
 
@@ -65,6 +70,7 @@ class Work:
         turns: Turns,
         dispatcher: Dispatcher,
         fleet: Fleet,
+        classes: Classes,
         background: Background,
         metrics: Metrics,
         settings: EngineSettings,
@@ -75,6 +81,7 @@ class Work:
         self._turns = turns
         self._dispatcher = dispatcher
         self._fleet = fleet
+        self._classes = classes
         self._background = background
         self._metrics = metrics
         self._settings = settings
@@ -120,20 +127,27 @@ class Work:
             await self._store.extend(partition_of(parts[0]), worker_id, 0, (ref,))
 
     async def poll(self, worker_id: str, *, timeout_ms: int, max_tasks: int) -> tuple[Lease, ...]:
-        """Tasks for the worker, as soon as there are any; () after *timeout_ms*, and at once for a draining worker."""
-        known = await self._fleet.known(worker_id)
-        if known.view.status == "draining" or not known.classes:
-            await asyncio.sleep(min(timeout_ms, self._settings.heartbeat_ms) / 1000)
-            return ()
-        waiter = self._waiter(known, max_tasks)
-        claimed = await self._dispatcher.wait(waiter, timeout_ms)
-        if waiter.recalled and not claimed:
-            await self._fleet.known(worker_id)
-        return self._leases(waiter, claimed)
+        """Tasks for the worker, as soon as there are any; () after *timeout_ms*, and soon for a draining worker."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout_ms / 1000
+        while True:
+            known = await self._fleet.known(worker_id)
+            left_ms = max(0, round((until - loop.time()) * 1000))
+            if known.view.status == DRAINING or not known.classes:
+                await asyncio.sleep(min(left_ms, self._settings.heartbeat_ms) / 1000)
+                return ()
+            waiter = self._waiter(known, max_tasks)
+            claimed = await self._dispatcher.wait(waiter, left_ms)
+            if claimed or not waiter.recalled or loop.time() >= until:
+                return self._leases(waiter, claimed)
 
     def _waiter(self, known: Known, wanted: int) -> Waiter:
         lease_ms = self._settings.registration_ttl_ms if known.patient else self._settings.delivery_lease_ms
-        return Waiter(known.view.worker_id, known.classes, wanted, lease_ms, known.patient, known.price)
+        worker = known.view.worker_id
+        classes = self._fleet.open_classes(worker)
+        return Waiter(
+            worker, known.classes if classes is None else classes, wanted, lease_ms, known.patient, known.price
+        )
 
     def _leases(self, waiter: Waiter, claimed: list[Claimed]) -> tuple[Lease, ...]:
         lease_ms = self._settings.registration_ttl_ms if waiter.patient else self._settings.lease_ms
@@ -144,6 +158,7 @@ class Work:
             if task.left_ms is not None:
                 body |= {"timeout_seconds": task.left_ms / 1000, "timeout_code": CODE_OF[Timeout.SCHEDULE_TO_CLOSE]}
             self._speeds.handed_out(task.task, body["type"])
+            self._fleet.reputation.handed_out(waiter.worker, body["type"])
             leases.append(
                 Lease(body["job_id"], task.task, task.attempt, "" if waiter.patient else fence, lease_ms, body)
             )
@@ -206,13 +221,22 @@ class Work:
             return None
         self._metrics.tasks.labels(_outcome(report.status)).inc()
         self._metrics.task_run_seconds.observe(reply.ran_ms / 1000)
-        self._speeds.ended(report.task_id, reply.ran_ms)
+        self._judge(report, reply.ran_ms)
         if completion.delay_ms and reply.retried:
             self._hint(parts[0], completion.delay_ms)
         if reply.cancelling:
             await self._store.forget_cancel(report.worker_id, report.task_id)
         _answer(answer, ReportReply(CANCELLED if reply.cancelling else _outcome(report.status)))
         return reply.turn
+
+    def _judge(self, report: TaskReport, ran_ms: int) -> None:
+        """Only of tasks that were handed out here: of others the type is not known."""
+        kind = self._speeds.ended(report.task_id, ran_ms)
+        if kind is not None and report.status not in {CANCELLED, REQUEUE}:
+            own_fault = report.code not in NOT_OF_THE_WORKER and report.retry_after_ms is None
+            self._fleet.reputation.ended(
+                report.worker_id, kind, ran_ms, good=report.status != FAILURE, own_fault=own_fault
+            )
 
     async def _deliver(self, completion: Completion, waiter: Waiter | None) -> Completed | Refused:
         """The end by itself: nobody here knows what the job waits for, or a task is put back."""
@@ -233,7 +257,7 @@ class Work:
             known = await self._fleet.known(worker_id)
         except MusterError:
             return None  # its registration ran out; its results count all the same
-        return None if known.view.status == "draining" else self._waiter(known, next_tasks)
+        return None if known.view.status == DRAINING else self._waiter(known, next_tasks)
 
     def _collect(self, waiter: Waiter | None) -> tuple[Lease, ...]:
         if waiter is None:
@@ -288,6 +312,7 @@ class Work:
         rules, wish_ms = TaskRules.load(task.rules), report.retry_after_ms
         then = after_failure(report.code, trials, rules, random.random(), wish_ms, report.kind)
         if isinstance(then, Again):
+            await self._classes.still_used(task.rules)
             return _After(report, Mode.RETRY, then.delay_ms, trials.dump(then.counted))
         return _After(replace(report, message=f"{report.message} ({then.note})") if then.note else report)
 

@@ -78,6 +78,9 @@ class Metrics:
         self.task_run_seconds = self._histogram(
             "muster_task_run_seconds", "From handed out to reported.", _TASK_BUCKETS
         )
+        self.workers_slowed = self._counter(
+            "muster_workers_slowed", "Times that a worker was slowed for failing quickly where others do not."
+        )
         self.leases_expired = self._counter("muster_leases_expired", "Tasks whose worker went silent.")
         self.webhook_deliveries = self._counter(
             "muster_webhook_deliveries", "Attempts to deliver a webhook, by outcome.", ["outcome"]

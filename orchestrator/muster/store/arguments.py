@@ -25,7 +25,7 @@ def job_args(job: NewJob) -> list[Arg]:
         Value(job.id, codec.dump_submission(job.submission)), Value(job.id, codec.dump_context(job.context)),
         JobStatus.PENDING,
         codec.dump_parent(job.parent), job.history, ",".join(short_hash(tag) for tag in job.submission.tags),
-        job.meter,
+        job.meter, "" if job.deadline_ms is None else job.deadline_ms,
     ]  # fmt: skip
 
 
@@ -63,6 +63,7 @@ def commit_args(c: Commit, replica: str) -> list[Arg]:
     args += [
         short_hash(c.signal) if c.signal else "",
         c.parting,  # of the parent's mailbox: it may be there longer than this job, so it is no value of it
+        _question_arg(c),
         *([0] if c.child is None else [1, *job_args(c.child)]),
     ]
     args += [0] if c.claim is None else [1, *claim_args(c.claim)]
@@ -78,13 +79,22 @@ def policy_of(c: Commit) -> str:
     return f"t:{c.failures_left}" if c.failures_left else "ff"
 
 
+def _question_arg(c: Commit) -> str | int:
+    if not c.asks:
+        return ""
+    return "-" if c.escalate_ms is None else c.escalate_ms
+
+
 def task_args(job: JobId, tasks: Sequence[NewTask]) -> list[Arg]:
     args: list[Arg] = [len(tasks)]
     for task in tasks:
         band = BAND_OF_PRIORITY_0 - task.priority
         body = Value(job, task.body)
+        fallback = "" if task.fallback is None else "|".join(map(str, task.fallback))
         limits = "" if task.limits == NO_LIMITS else "|".join("" if ms is None else str(ms) for ms in task.limits)
-        args += (task.number, short_hash(task.type), task.type, body, task.rules, task.timeout_ms, band, limits)
+        args += (
+            task.number, task.queue_class, task.type, body, task.rules, task.timeout_ms, band, limits, fallback,
+        )  # fmt: skip
     return args
 
 

@@ -13,11 +13,15 @@ from muster.core.ids import JobId, TaskId, UnixMs
 from muster.core.metering import meter_of
 from muster.core.record import Context, Item, JobRecord, Parent, Submission
 from muster.core.status import JobStatus
-from muster.core.timeouts import Timeout
 from muster.core.values import quick
 from muster.store.admission import Admission, Limited, PutOff, Taken
+from muster.store.approvals import ApprovalStore, DueEscalation
+from muster.store.due import DueMessage as DueMessage
+from muster.store.due import EndedLease as EndedLease
+from muster.store.due import LeaseRef as LeaseRef
 from muster.store.index import IndexStore
 from muster.store.journal import JournalStore
+from muster.store.keys import short_hash
 
 if TYPE_CHECKING:
     from muster.store.batch_records import BatchRecords, BatchToCancel
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
     from muster.store.connection_records import ConnectionRecords
     from muster.store.figures import FigureRecords
     from muster.store.file_records import FileRecords
+    from muster.store.fleet import FleetRecords
+    from muster.store.operations import OperationRecords
     from muster.store.standing import StandingRecords
 
 
@@ -69,6 +75,8 @@ class NewJob:
     parent: Parent | None = None
     admission: Admission | None = None
     """What must be so for the job to be made."""
+    deadline_ms: int | None = None
+    """It fails where it has not ended by then; that of its parent holds as well."""
 
     @property
     def meter(self) -> str:
@@ -93,6 +101,7 @@ class NewJob:
             created_at=now,
             updated_at=now,
             parent=self.parent,
+            deadline_at=None if self.deadline_ms is None else UnixMs(now + self.deadline_ms),
         )
 
 
@@ -199,8 +208,13 @@ class Refusal(StrEnum):
     """The wait it was for has ended."""
     FULL = "full"
     """No room for another signal."""
+    CHANGED = "changed"
+    """It was changed meanwhile."""
     TAKEN = "taken"
     """Sent before and taken then."""
+    CANCELLING = "cancelling"
+    """Its end was asked for."""
+    NOT_PAUSED = "not_paused"
     HELD = "held"
     """A worker has a task of the job."""
 
@@ -238,11 +252,19 @@ class NewTask:
     schedule_to_start_ms: int | None = None
     schedule_to_close_ms: int | None = None
     heartbeat_ms: int | None = None
+    cls: str = ""
+    """The class it waits in; that of its type alone where empty."""
+    fallback: tuple[str, int] | None = None
+    """The class to which it moves after so many ms, where `cls` is only whom it prefers."""
 
     @property
     def limits(self) -> tuple[int | None, int | None, int | None]:
         """Those that not every task has."""
         return self.schedule_to_start_ms, self.schedule_to_close_ms, self.heartbeat_ms
+
+    @property
+    def queue_class(self) -> str:
+        return self.cls or short_hash(self.type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +314,10 @@ class Commit:
     parting: str = ""
     """With a final status: the mailbox item for the job that started this one."""
     claim: Claim | None = None
+    asks: bool = False
+    """The job asks people a question, which is listed until the next commit."""
+    escalate_ms: int | None = None
+    """With `asks`: when its first escalation is due."""
 
 
 @quick
@@ -319,38 +345,6 @@ class Stepped:
 
 
 @dataclass(frozen=True, slots=True)
-class EndedLease:
-    """A lease whose deadline passed. It stays with the worker until the engine has decided.
-
-    A task that waited too long without a worker comes as one too: nobody else gets it meanwhile. Its worker is "".
-    """
-
-    task: TaskId
-    attempt: int
-    fence: str
-    worker: str
-    patient: bool
-    timeout: Timeout | None
-    """Which of its limits has passed; None: the worker fell silent."""
-    losses: int
-    failures: int
-    rules: bytes
-    ran_ms: int
-    counts: str = ""
-    failing_ms: int = field(default=0, compare=False)
-    """Since its first failure."""
-    left_ms: int | None = field(default=None, compare=False)
-    """Until its schedule_to_close has passed, where it has one."""
-
-
-@dataclass(frozen=True, slots=True)
-class DueMessage:
-    id: str
-    body: bytes
-    tries: int
-
-
-@dataclass(frozen=True, slots=True)
 class Tick:
     next_due_ms: int | None
     leases: tuple[EndedLease, ...] = ()
@@ -358,25 +352,15 @@ class Tick:
     turns: tuple[Turn, ...] = ()
     dropped: tuple[tuple[TaskId, str], ...] = ()
     """Tasks nobody waits for any more that were taken from workers, with those."""
+    overdue: tuple[JobId, ...] = ()
+    """Jobs whose deadline has passed; they come again until somebody asks for their end."""
+    escalations: tuple[DueEscalation, ...] = ()
     first: tuple[Turn, ...] = ()
     more_first: bool = False
     """Further jobs of batches wait for their first turns."""
     cancels: "tuple[BatchToCancel, ...]" = ()
     replaced: tuple[tuple[JobId, str], ...] = ()
     """Jobs that are to be cancelled, as another took their unique key; with their tenants."""
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseRef:
-    """A lease to prolong. `attempt` and `fence` are None where the engine vouches for the worker."""
-
-    task: str
-    attempt: int | None = None
-    fence: str | None = None
-    progress: float | None = None
-    message: str = ""
-    silent_ms: int | None = None
-    """Since the handler's own last sign, where it is known. Told progress is such a sign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -399,6 +383,8 @@ class LiveTask:
 class QueueState:
     ready: Mapping[str, int] = field(default_factory=dict[str, int])
     """Ready tasks by class id (classes without any are left out)."""
+    types: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Task types of these classes."""
     leased: int = 0
     jobs: Mapping[str, int] = field(default_factory=dict[str, int])
 
@@ -424,8 +410,23 @@ class Store(JournalStore, IndexStore, Protocol):
         ...
 
     @property
+    def approvals(self) -> ApprovalStore:
+        """Open questions to people."""
+        ...
+
+    @property
     def standing(self) -> "StandingRecords":
         """How jobs and leases stand."""
+        ...
+
+    @property
+    def fleet(self) -> "FleetRecords":
+        """Classes of work, and orders to workers."""
+        ...
+
+    @property
+    def operations(self) -> "OperationRecords":
+        """What a person does to jobs."""
         ...
 
     @property
@@ -494,13 +495,21 @@ class Store(JournalStore, IndexStore, Protocol):
         ...
 
     async def cancel(
-        self, job: JobId, token: str, grace_ms: int, history: str, below: str = "", *, queued: bool = False
+        self,
+        job: JobId,
+        token: str,
+        grace_ms: int,
+        history: str,
+        below: str = "",
+        *,
+        queued: bool = False,
+        overdue: bool = False,
     ) -> Turn | Refused | tuple[tuple[TaskId, str], ...]:
         """Ask for the job's end, and for that of its child, its child's child and so on; no job ends before its child.
 
         The last of them acts: a turn is its turn; a tuple names its tasks still leased, with their workers. *history*
         is noted for the job itself, *below* for the others. Only a *queued* one is meant: Refused(HELD), and nothing
-        asked for, where a worker has a task.
+        asked for, where a worker has a task. An *overdue* one has passed its deadline: however it ends, it has failed.
         """
         ...
 

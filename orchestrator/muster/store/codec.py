@@ -15,6 +15,7 @@ from muster.core.record import (
     Item,
     JobRecord,
     Parent,
+    Pause,
     SignalItem,
     Submission,
     TaskItem,
@@ -22,6 +23,7 @@ from muster.core.record import (
     Wait,
 )
 from muster.core.status import JobStatus
+from muster.store.approval_codec import load_question, load_tally, question_fields
 
 UNREADABLE: Final = b"\0unreadable"
 """Stands for a large value that cannot be read now."""
@@ -52,6 +54,7 @@ def dump_context(context: Context) -> bytes:
             "d": context.data,
             "r": context.results,
             "n": context.transitions,
+            **({"p": context.last_worker} if context.last_worker else {}),
         }
     )
 
@@ -72,6 +75,7 @@ def _wait_fields(wait: Wait) -> dict[str, Any]:
         "s": wait.signal,
         "u": list(wait.uploads),
         "l": wait.left_ms,
+        **({} if wait.question is None else {"q": question_fields(wait.question)}),
     }
 
 
@@ -86,6 +90,7 @@ def load_context(blob: bytes) -> Context:
         data=raw["d"],
         results=raw["r"],
         transitions=raw["n"],
+        last_worker=raw.get("p", ""),
     )
 
 
@@ -95,6 +100,7 @@ def _load_wait(raw: Mapping[str, Any]) -> Wait:
         raw["k"], raw["e"], raw["f"], raw["c"], raw["m"], raw["d"], raw["t"], raw["a"],
         child=raw.get("j", ""), signal=raw.get("s", ""), uploads=tuple(raw.get("u", ())), left_ms=raw.get("l", 0),
         join=load_join(raw.get("o", "all")),
+        question=load_question(raw["q"]) if raw.get("q") else None,
     )  # fmt: skip
 
 
@@ -112,7 +118,14 @@ def dump_item(item: Item) -> str:
                 "a": item.attempt,
             }
         case DecisionItem():
-            fields = {"k": "decision", "d": item.decision, "b": item.by, "m": item.note}
+            fields = {
+                "k": "decision",
+                "d": item.decision,
+                "b": item.by,
+                "m": item.note,
+                "f": item.form,
+                "a": item.answers,
+            }
         case TimerItem():
             fields = {"k": "timer"}
         case ChildItem():
@@ -130,7 +143,7 @@ def load_item(blob: bytes) -> Item:
         case "task":
             return TaskItem(raw["n"], raw["s"], raw["d"], raw["c"], raw["m"], raw["w"], raw["a"])
         case "decision":
-            return DecisionItem(raw["d"], raw["b"], raw["m"])
+            return DecisionItem(raw["d"], raw["b"], raw["m"], raw.get("f"), tuple(raw.get("a", ())))
         case "timer":
             return TimerItem()
         case "child":
@@ -146,7 +159,7 @@ def load_record(job: JobId, header: Sequence[bytes | None], task: Sequence[bytes
     (
         tenant, blueprint, version_of, status, state, version, wave, next_task, submission, context, created, updated,
         started, ended, result, error, details, retries, cancel, failures, spawn_wave, spawned, progress, message, _,
-        extra_revisions, parent, cost,
+        extra_revisions, parent, cost, pause, deadline, passed, tally,
     ) = header  # fmt: skip
     leased = bool(task) and task[0] == b"L"
     return JobRecord(
@@ -172,6 +185,8 @@ def load_record(job: JobId, header: Sequence[bytes | None], task: Sequence[bytes
         retries=_int(retries),
         cost_micros=_int(cost),
         cancel_requested=cancel == b"1",
+        deadline_at=UnixMs(_int(deadline)) if deadline else None,
+        deadline_passed=passed == b"1",
         turn_failures=_int(failures),
         spawn_wave=_int(spawn_wave),
         spawned_to=_int(spawned),
@@ -179,6 +194,8 @@ def load_record(job: JobId, header: Sequence[bytes | None], task: Sequence[bytes
         progress=float(progress) if progress else None,
         progress_message=message.decode() if message else None,
         parent=_parent(parent),
+        pause=_pause(pause),
+        tally=load_tally(tally, _int(wave)),
     )
 
 
@@ -197,6 +214,15 @@ def _parent(stored: bytes | None) -> Parent | None:
         return None
     job, wave, depth = stored.decode().split("|")
     return Parent(JobId(job), int(wave), int(depth))
+
+
+def _pause(stored: bytes | None) -> Pause | None:
+    """As `hold` in scripts/_pause.lua spells it."""
+    if not stored:
+        return None
+    at, status, above, words = stored.decode().split("|", 3)
+    by, reason = orjson.loads(words)
+    return Pause(UnixMs(int(at)), by, reason, JobStatus(status), above)
 
 
 def _text(value: bytes | None) -> str:

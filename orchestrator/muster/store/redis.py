@@ -13,6 +13,7 @@ from muster.core.limits import CLAIM_MAX, TURN_LEASE_MS
 from muster.core.record import JobRecord
 from muster.store import codec
 from muster.store.admission import Limited, PutOff, Taken
+from muster.store.approvals import DueEscalation
 from muster.store.arguments import admission_args, claim_args, commit_args, completion_args, job_args, task_args
 from muster.store.base import (
     Claim,
@@ -41,13 +42,16 @@ from muster.store.base import (
 from muster.store.keys import EVERYBODY, global_tag, partition_tags, short_hash, wake_channel
 from muster.store.link import CONNECT_TIMEOUT_S, Address, Link, LinkDown, ServerError, Traffic
 from muster.store.payloads import CARRIERS, Arg, Offload, PayloadGone, Payloads, Value, holds_reference, plain
+from muster.store.redis_approvals import RedisApprovals
 from muster.store.redis_batches import RedisBatches, to_cancel_of
 from muster.store.redis_blueprints import RedisBlueprintRecords
 from muster.store.redis_connections import RedisConnectionRecords
 from muster.store.redis_figures import RedisFigures
 from muster.store.redis_files import RedisFileRecords
+from muster.store.redis_fleet import RedisFleet
 from muster.store.redis_index import IndexCalls
 from muster.store.redis_journal import JournalCalls
+from muster.store.redis_operations import RedisOperations
 from muster.store.redis_standing import RedisStanding
 from muster.store.replies import (
     LIVE_TASK,
@@ -111,6 +115,7 @@ class RedisStore(JournalCalls, IndexCalls):
         self._global = global_tag(namespace)
         self._partition_of_channel = {wake_channel(tag, replica).encode(): p for p, tag in enumerate(self._tags)}
         self._partition_of_channel[wake_channel(self._tags[0], EVERYBODY).encode()] = 0
+        self._partition_of_channel[wake_channel(self._global, EVERYBODY).encode()] = 0
         self._on_message = on_message
         self._on_reconnect = on_reconnect
         self._link: Link | None = None
@@ -123,6 +128,9 @@ class RedisStore(JournalCalls, IndexCalls):
         self.files = RedisFileRecords(self._call, self._run, self._tag_of, self._global, self._filled)
         self.figures = RedisFigures(self._call, self._run, self._tag_or_none)
         self.standing = RedisStanding(self._run, self._tag_or_none, self._tags)
+        self.fleet = RedisFleet(self._call, self._run, self._global, self._tags)
+        self.operations = RedisOperations(self._run, self._tag_or_none)
+        self.approvals = RedisApprovals(self._call, self._run, self._tag_or_none, self._tags, self._newest, self.read)
         self.batches = RedisBatches(self._call, self._run, self._tags)
         self.connections = RedisConnectionRecords(self._call, self._run, self._global)
         self.blueprints = RedisBlueprintRecords(self._call, self._run, self._tags, self._global)
@@ -348,9 +356,17 @@ class RedisStore(JournalCalls, IndexCalls):
         return None if reply[0] == b"kept" else Refused(Refusal(reply[0].decode()))
 
     async def cancel(
-        self, job: JobId, token: str, grace_ms: int, history: str, below: str = "", *, queued: bool = False
+        self,
+        job: JobId,
+        token: str,
+        grace_ms: int,
+        history: str,
+        below: str = "",
+        *,
+        queued: bool = False,
+        overdue: bool = False,
     ) -> Turn | Refused | tuple[tuple[TaskId, str], ...]:
-        args = (job, token, TURN_LEASE_MS, grace_ms, history, below, int(queued))
+        args = (job, token, TURN_LEASE_MS, grace_ms, history, below, int(queued), int(overdue))
         reply = await self._run("cancel", self._tag_of(job), *args)
         if reply[0] == b"turn":
             turn = turn_of(JobId(reply[1].decode()), token, reply[2], reply[3])
@@ -449,10 +465,11 @@ class RedisStore(JournalCalls, IndexCalls):
         return bool((await self._run("release", self._tag_of(parts[0]), task, attempt, fence))[0] == b"ok")
 
     async def tick(self, partition: int, token_prefix: str, first_turns: int = 0) -> Tick:
-        next_due, leases, messages, turns, dropped, first, more_first, cancels, replaced = await self._run(
+        reply = await self._run(
             "tick", self._tags[partition],
             TICK_LEASES, TICK_TIMERS, TICK_TURNS, token_prefix, TURN_LEASE_MS, TICK_HOLD_MS, first_turns,
         )  # fmt: skip
+        next_due, leases, messages, turns, dropped, overdue, escalations, first, more_first, cancels, replaced = reply
         return Tick(
             next_due_ms=int(next_due) if next_due else None,
             leases=tuple(ended_lease(lease) for lease in leases),
@@ -462,6 +479,8 @@ class RedisStore(JournalCalls, IndexCalls):
                 (TaskId(task.decode()), worker.decode())
                 for task, worker in zip(dropped[::2], dropped[1::2], strict=True)
             ),
+            overdue=tuple(JobId(job.decode()) for job in overdue),
+            escalations=tuple(DueEscalation(JobId(job.decode()), int(wave)) for job, wave in escalations),
             first=turns_of(first),
             more_first=more_first == 1,
             cancels=tuple(to_cancel_of(some) for some in cancels),
@@ -475,6 +494,7 @@ class RedisStore(JournalCalls, IndexCalls):
         classes, leased, counts = await self._run("sweep", self._tags[partition], SWEEP_CLASSES)
         return QueueState(
             ready={cls.decode(): int(count) for cls, _, count in classes},
+            types={cls.decode(): kind.decode() for cls, kind, _ in classes},
             leased=int(leased),
             jobs={status: int(count) for status, count in codec.text_fields(counts).items()},
         )

@@ -1,5 +1,6 @@
 """How jobs and leases stand, on Redis or Valkey."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from muster.store.standing import FLOWS_IN_LINE, HELD_MAX, KINDS_IN_LINE, TASKS_
 Run = Callable[..., Awaitable[Any]]
 HELD_PER_CALL: Final = 200
 CLASSES_MAX: Final = 1_000
-_STATUS: Final = {b"G": TaskStatus.GATED, b"R": TaskStatus.READY, b"L": TaskStatus.LEASED}
+_STATUS: Final = {b"G": TaskStatus.GATED, b"R": TaskStatus.READY, b"L": TaskStatus.LEASED, b"P": TaskStatus.PARKED}
 
 
 class RedisStanding:
@@ -49,8 +50,8 @@ class RedisStanding:
         score, offset = "-inf", 0
         while len(found) < HELD_MAX:
             page = await self._run("held", self._tags[partition], score, offset, HELD_PER_CALL)
-            for task, kind, worker, _ in page:
-                found[task.decode()] = Held(TaskId(task.decode()), kind.decode(), worker.decode())
+            for task, kind, worker, _, cls in page:
+                found[task.decode()] = Held(TaskId(task.decode()), kind.decode(), worker.decode(), cls.decode())
             if len(page) < HELD_PER_CALL:
                 break
             last = page[-1][3].decode()
@@ -61,14 +62,21 @@ class RedisStanding:
 
     async def queued(self, partition: int) -> Mapping[str, int]:
         classes, _, _ = await self._run("sweep", self._tags[partition], CLASSES_MAX)
-        return {kind.decode(): int(count) for _, kind, count in classes}
+        counts: Counter[str] = Counter()
+        for _, kind, count in classes:
+            counts[kind.decode()] += int(count)
+        return counts
 
 
 def _task(fields: Sequence[bytes]) -> StandingTask:
-    number, status, kind, attempt, worker, since, until, failures, losses, before = fields
+    (
+        number, status, kind, attempt, worker, since, until, failures, losses, before, cls, prefers, back, requeues,
+        fails, close, rules,
+    ) = fields  # fmt: skip
     return StandingTask(
         int(number), _STATUS[status], kind.decode(), int(attempt), worker.decode(), _moment(since), _moment(until),
-        int(failures), int(losses), int(before) if before else None,
+        int(failures), int(losses), int(before) if before else None, cls.decode(), _moment(prefers), back.decode(),
+        int(requeues), _moment(fails), _moment(close), rules,
     )  # fmt: skip
 
 

@@ -36,6 +36,19 @@ class StandingTask:
     failures: int = 0
     losses: int = 0
     before: int | None = None
+    cls: str = ""
+    """The class it waits in."""
+    prefers_until: UnixMs | None = None
+    """So long a ready task waits for whom it prefers."""
+    put_back: str = ""
+    """Why a gated task went back: `retry`, `lost` or `requeue`."""
+    requeues: int = 0
+    fails_at: UnixMs | None = None
+    """When a task that no worker has fails for having waited too long."""
+    close_at: UnixMs | None = None
+    """When its schedule_to_close is over."""
+    rules: bytes = b""
+    """Of a gated task: how it is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +80,7 @@ class Held:
     task: TaskId
     type: str
     worker: str
+    cls: str = ""
 
 
 class StandingRecords(Protocol):

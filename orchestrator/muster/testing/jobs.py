@@ -1,19 +1,21 @@
 """A job as a test sees it: what it is now, and what can be done to it."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from pydantic_core import to_jsonable_python
 
-from muster.core.decisions import CANCELLED, LATE
+from muster.core.approvals import Question, choices_of, missing
 from muster.core.events import APPROVAL_REQUESTED, CHILD_STARTED, SIGNAL_AWAITED, STATE_ENTERED, TASK_DISPATCHED
-from muster.core.ids import JobId
+from muster.core.ids import JobId, UnixMs
 from muster.core.json import JsonObject, JsonValue
 from muster.core.record import JobRecord
 from muster.core.status import JobStatus
+from muster.engine.approvals import Caller, Given
 from muster.engine.history import history_event
+from muster.engine.question_view import escalates_at
 from muster.engine.views import HistoryEvent
 from muster.store.memory.model import Job as StoredJob
 from muster.testing.answers import Mocks
@@ -29,7 +31,10 @@ class Waiting:
 
     Attributes:
         kind: `task`, `tasks`, `human`, `timer`, `child` or `signal`.
-        message, decisions: of the question to a person.
+        message, decisions: of the question to people.
+        missing: approvers who have not answered, where the question names any.
+        answers: what was answered so far, by who gave it.
+        escalates_at: when others are asked.
         signal: its name.
         tasks: types of the tasks that no worker has taken yet.
         child: the job that was started.
@@ -43,6 +48,9 @@ class Waiting:
     tasks: tuple[str, ...] = ()
     child: str = ""
     deadline_at: datetime | None = None
+    missing: tuple[str, ...] = ()
+    answers: Mapping[str, str] = field(default_factory=dict[str, str])
+    escalates_at: datetime | None = None
 
 
 class TestJob:
@@ -142,15 +150,18 @@ class TestJob:
         wait = self.record.context.wait
         if wait is None or self.is_over:
             return None
-        deadline_ms = wait.deadline_at
+        question, tally = wait.question or Question(), self.record.tally
         return Waiting(
             wait.kind,
             wait.message,
-            tuple(sorted(set(wait.edges) - {LATE, CANCELLED})) if wait.kind == "human" else (),
+            tuple(sorted(choices_of(wait.edges))) if wait.kind == "human" else (),
             wait.signal,
             self._waiting_tasks(),
             wait.child,
-            None if deadline_ms is None else datetime.fromtimestamp(deadline_ms / 1000, UTC),
+            _moment(wait.deadline_at),
+            missing(question, tally),
+            {answer.who: answer.decision for answer in tally.answers},
+            _moment(escalates_at(question, tally)),
         )
 
     def _waiting_tasks(self) -> tuple[str, ...]:
@@ -184,14 +195,38 @@ class TestJob:
             )
         return self
 
-    async def decide(self, decision: str, *, by: str = "", note: str = "") -> None:
-        """A person's answer. Raises MusterError as the server does: not waiting, or no such decision."""
+    async def decide(
+        self, decision: str, *, by: str = "", note: str = "", form: Any = None, approver: str = ""
+    ) -> None:
+        """A person's answer; *form* is an object or a model.
+
+        Where the question names approvers *by* is one of them, or gives the say of *approver*.
+
+        Raises MusterError as the server does: not waiting, no such decision, a form that does not fit, no approver,
+        answered already.
+        """
+        written = None if form is None else to_jsonable_python(form)
         await self._machine.settle()
-        act = self._act("decide", decision=decision, by=by, note=note)
-        tenant = self.record.tenant
-        await self._machine.ask(
-            lambda engine: engine.decide(self.id, decision, by=by, note=note, token=None, tenant=tenant)
-        )
+        act = self._act("decide", decision=decision, by=by, note=note, form=written, approver=approver)
+        given, caller = Given(decision, by, note, written, approver), Caller(tenant=self.record.tenant)
+        await self._machine.ask(lambda engine: engine.approvals.decide(self.id, given, caller))
+        self._machine.acts.append(act)
+        await self._machine.settle()
+
+    async def approve(self, *, by: str = "", note: str = "", form: Any = None, approver: str = "") -> None:
+        """Answer `approved`."""
+        await self.decide("approved", by=by, note=note, form=form, approver=approver)
+
+    async def reject(self, *, by: str = "", note: str = "", form: Any = None, approver: str = "") -> None:
+        """Answer `rejected`."""
+        await self.decide("rejected", by=by, note=note, form=form, approver=approver)
+
+    async def delegate(self, approver: str, to: str, *, note: str = "") -> None:
+        """*approver* hands their say to somebody who has none. Raises MusterError as the server does."""
+        await self._machine.settle()
+        act = self._act("delegate", approver=approver, to=to, note=note)
+        caller = Caller(tenant=self.record.tenant)
+        await self._machine.ask(lambda engine: engine.approvals.delegate(self.id, approver, to, note, caller))
         self._machine.acts.append(act)
         await self._machine.settle()
 
@@ -210,6 +245,19 @@ class TestJob:
         act = self._act("cancel")
         await self._machine.ask(lambda engine: engine.cancel(self.record.tenant, self.id))
         self._machine.acts.append(act)
+        await self._machine.settle()
+
+    async def pause(self, reason: str = "", *, by: str = "test") -> None:
+        """Hold it, and the jobs below it that it waits for. Raises MusterError where it is over or being cancelled."""
+        await self._machine.settle()
+        tenant = self.record.tenant
+        await self._machine.ask(lambda engine: engine.operations.pausing.pause(tenant, self.id, by=by, reason=reason))
+        await self._machine.settle()
+
+    async def resume(self, *, by: str = "test") -> None:
+        """Let go of it. Raises MusterError where it is not paused."""
+        await self._machine.settle()
+        await self._machine.ask(lambda engine: engine.operations.pausing.resume(self.record.tenant, self.id, by=by))
         await self._machine.settle()
 
     def _act(self, verb: str, **arguments: Any) -> Act:
@@ -238,7 +286,9 @@ class TestJob:
 
     def _reasons(self) -> Iterator[str]:
         waiting = self.waiting_for
-        if waiting is None:
+        if self.record.pause is not None:
+            yield "it is paused; await job.resume()"
+        elif waiting is None:
             yield f"it is {self.status} and nothing is due"
         elif waiting.kind == "human":
             words = " or ".join(f"job.decide({word!r})" for word in waiting.decisions)
@@ -252,3 +302,7 @@ class TestJob:
         else:
             tasks = ", ".join(waiting.tasks)
             yield f"nobody is to work on {tasks}" if tasks else f"for a {waiting.kind}, and nothing is due"
+
+
+def _moment(at: UnixMs | None) -> datetime | None:
+    return None if at is None else datetime.fromtimestamp(at / 1000, UTC)

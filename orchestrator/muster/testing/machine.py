@@ -101,6 +101,8 @@ class Machine:
         self._deaths = deaths
         self.asked: dict[tuple[JobId, int], Asked] = {}
         self.acts: list[Act] = []
+        self.deaf = False
+        """Its worker does not hear of cancels."""
         self.bodies: list[Mapping[str, Any]] = []
         """Tasks as workers got them, oldest first."""
         self._replica: _Replica | None = None
@@ -267,7 +269,8 @@ class Machine:
         (part,) = self.state.partitions
         gated = {timer.task for timer in part.timers if isinstance(timer, TaskStart)}
         ready = [task for task in part.tasks.values() if task.status is TaskStatus.READY and task.id not in gated]
-        return [task for task in ready if part.is_wanted(task)]
+        held = {job.id for job in part.jobs.values() if job.record.pause is not None}
+        return [task for task in ready if part.is_wanted(task) and task.job not in held]
 
     async def _work(self) -> bool:
         wanted = {type_of(task) for task in self.waiting_tasks()}
@@ -275,7 +278,7 @@ class Machine:
         if wanted.isdisjoint(offered):
             return False
         if offered != self._offered:
-            worker = WorkerDescription(WORKER, offered, max_concurrent_tasks=CLAIM_MAX, protocol=1)
+            worker = WorkerDescription(WORKER, offered, CLAIM_MAX, protocol=1, facts={"does_all": True})
             await self.ask(lambda engine: engine.register(worker))
             self._offered = offered
         leases = await self.ask(lambda engine: engine.poll(WORKER, timeout_ms=POLL_MS, max_tasks=CLAIM_MAX))
@@ -308,7 +311,7 @@ class Machine:
     async def _report_runs(self) -> bool:
         """Runs that are over now, or that somebody wants to end."""
         (part,) = self.state.partitions
-        cancelled = set(self.state.workers.cancels(WORKER))
+        cancelled = set() if self.deaf else set(self.state.workers.cancels(WORKER))
         for run in self._runs:
             task = part.tasks.get(TaskId(run.lease.task_id))
             if task is None or task.fence != run.lease.fence:

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from muster_worker.contracts import TaskContract
+from muster_worker.contracts import task
 
 from muster.blueprint.data.budget import Budget, BudgetSpent
 from muster.blueprint.data.expressions import ExpressionFailed, is_true, shown
-from muster.blueprint.data.outline import ITEM, VERBS, Call, Kind, Step
+from muster.blueprint.data.outline import CALL, ITEM, VERBS, Call, Kind, Step
 from muster.blueprint.data.reading import literal_fault
 from muster.blueprint.data.templates import Computed, Literal, Template, Text
 from muster.blueprint.job import Job
@@ -116,12 +116,12 @@ class _Deciding:
         return [self._call(call) for call in step.head if isinstance(call, Call)]
 
     def _call(self, call: Call) -> Any:
-        values = {name: self._fill(template) for name, template in call.members.items()}
-        for name, kind in (("timeout", Kind.DURATION), ("retries", Kind.WHOLE)):
-            if name in values and (fault := literal_fault(values[name], kind)):
-                raise ExpressionFailed(f"{call.pointer}/{name}", _written(call.members[name]), values[name], fault)
-        contract = task_of(call.task, values.get("timeout"), values.get("retries"))
-        return contract.call(values.get("params", {}))
+        values = {
+            name: self._checked(template, CALL.members[name], f"{call.pointer}/{name}")
+            for name, template in call.members.items()
+        }
+        params = values.pop("params", {})
+        return task(call.task, **values).call(params)
 
     def _head(self, step: Step) -> Any:
         assert not isinstance(step.head, str | tuple), step.verb
@@ -141,12 +141,6 @@ class _Deciding:
             return template.render(self._scope, self._budget)
         except BudgetSpent as error:  # pragma: no cover - expressions tell it themselves
             raise ExpressionFailed("", _written(template), None, "costs too much") from error
-
-
-def task_of(name: str, timeout: Any, retries: Any) -> TaskContract[Any, Any]:
-    from muster_worker.contracts import task
-
-    return task(name, timeout=timeout, retries=retries)
 
 
 def _written(head: Any) -> str:

@@ -32,6 +32,10 @@ class Kind(Enum):
     """A whole number."""
     NAME = auto()
     """A text without expressions: what is named can be checked, and drawn."""
+    RETRY = auto()
+    """A retry policy, without expressions."""
+    JOIN = auto()
+    """`all`, `any`, `first:2`, `settled` or `settled:3`, without expressions."""
     CALLS = auto()
     """Tasks, as in `together`."""
     BRANCHES = auto()
@@ -48,12 +52,16 @@ class Verb:
 
 
 _ENDS: Final = {"ok": Kind.TARGET, "error": Kind.TARGET, "cancelled": Kind.TARGET}
-_TASK: Final = {"params": Kind.VALUE, "timeout": Kind.DURATION, "retries": Kind.WHOLE}
+_TASK: Final = {
+    "params": Kind.VALUE, "timeout": Kind.DURATION, "retries": Kind.WHOLE, "retry": Kind.RETRY,
+    "schedule_to_start": Kind.DURATION, "schedule_to_close": Kind.DURATION, "heartbeat": Kind.DURATION,
+}  # fmt: skip
+_FAN: Final = {**_ENDS, "join": Kind.JOIN, "priority": Kind.WHOLE}
 
 VERBS: Final[Mapping[str, Verb]] = {
     "run": Verb(Kind.NAME, {**_TASK, **_ENDS, "on": Kind.TARGETS, "priority": Kind.WHOLE}, ("ok",)),
-    "map": Verb(Kind.NAME, {"over": Kind.LIST, **_TASK, **_ENDS, "priority": Kind.WHOLE}, ("over", "ok")),
-    "together": Verb(Kind.CALLS, {**_ENDS, "priority": Kind.WHOLE}, ("ok",)),
+    "map": Verb(Kind.NAME, {"over": Kind.LIST, **_TASK, **_FAN}, ("over", "ok")),
+    "together": Verb(Kind.CALLS, _FAN, ("ok",)),
     "ask": Verb(
         Kind.TEXT,
         {"choices": Kind.TARGETS, "within": Kind.DURATION, "late": Kind.TARGET, "cancelled": Kind.TARGET},

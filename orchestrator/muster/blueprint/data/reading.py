@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import orjson
 from muster_worker.durations import parse_duration_ms
+from muster_worker.retry_policy import RetryPolicy
 
 from muster.blueprint.data.findings import Findings, below
 from muster.blueprint.data.input_schema import check_schema
@@ -14,6 +15,7 @@ from muster.blueprint.data.templates import Literal, Template, template_of
 from muster.blueprint.problems import BlueprintError
 from muster.core.graph import BUILT_IN_STATES
 from muster.core.ids import is_signal_name
+from muster.core.join import JoinPolicy, load_join
 from muster.core.json import JsonObject
 
 SPEC_BYTES_MAX: Final = 262_144
@@ -177,6 +179,8 @@ class _Reader:
             place = below(pointer, member)
             if kind is Kind.TARGET:
                 targets[member] = self._name_of(body[member], member, kind, place)
+            elif kind in {Kind.RETRY, Kind.JOIN}:
+                members[member] = self._policy(body[member], kind, place)
             elif kind is Kind.TARGETS:
                 words = self._words(body[member], place)
             else:
@@ -226,6 +230,14 @@ class _Reader:
         if isinstance(template, Literal) and not isinstance(value, bool) and not self._is_told(pointer):
             self._found.add(pointer, f"the condition {value!r} is always the same", "write an expression: ${…}")
         return template
+
+    def _policy(self, value: Any, kind: Kind, pointer: str) -> Template:
+        """A value that says how, not what: it is the same for every job."""
+        try:
+            return Literal(_policy_of(value, kind))
+        except (ValueError, TypeError, AttributeError) as error:
+            self._found.add(pointer, str(error)[:300], _POLICIES[kind])
+            return Literal(None)
 
     def _changes(self, body: JsonObject, pointer: str) -> dict[str, Template]:
         if "set" not in body:
@@ -281,6 +293,23 @@ _WANTED: Final = {
     Kind.DURATION: "a duration such as 90s, 5m or 2d", Kind.WHOLE: "a whole number", Kind.TEXT: "a text",
     Kind.OBJECT: "an object", Kind.LIST: "a list",
 }  # fmt: skip
+
+
+_POLICIES: Final = {
+    Kind.RETRY: "write {retries: 3, first: 1s, factor: 2, cap: 1m}, or retries: 3 alone",
+    Kind.JOIN: "write all, any, first:2, settled, or settled:3 (so many may fail)",
+}
+
+
+def _policy_of(value: Any, kind: Kind) -> RetryPolicy | JoinPolicy:
+    """Raises ValueError, TypeError."""
+    if kind is Kind.RETRY:
+        if not isinstance(value, dict):
+            raise TypeError(f"a retry policy is an object, not {_named(value)}")
+        return RetryPolicy.from_json(value)
+    if not isinstance(value, str):
+        raise TypeError(f"a join is a word, not {_named(value)}")
+    return load_join(value)
 
 
 def literal_fault(value: Any, kind: Kind) -> str | None:

@@ -13,7 +13,7 @@ from muster.store.base import Position
 from muster.store.index import DayCost, Glance, TagPage
 from muster.store.keys import short_hash
 from muster.store.memory.batching import count
-from muster.store.memory.model import GraceEnd, Job, WaitEnd
+from muster.store.memory.model import Deadline, Escalation, GraceEnd, Job, WaitEnd
 from muster.store.memory.partition import Partition
 
 
@@ -99,6 +99,8 @@ def delete(part: Partition, job_id: JobId) -> None:
         count(part, job, before, JobStatus.CANCELLED)
         part.timers.pop(WaitEnd(job_id, job.record.wave), None)
         part.timers.pop(GraceEnd(job_id), None)
+        part.timers.pop(Deadline(job_id), None)
+        part.timers.pop(Escalation(job_id, job.record.wave), None)
         part.ledger.count(job, None)
         part.deliver_end(job, '{"k":"child","s":"cancelled","d":null,"c":"","m":"deleted"}')
         part.announce(job)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import orjson
 
+from muster.core.approvals import NO_CHANGES
 from muster.core.ids import JobId, TaskId, UnixMs
 from muster.core.limits import CONTEXT_BYTES_MAX, TURN_LEASE_MS
 from muster.core.record import Context
@@ -25,8 +26,10 @@ from muster.store.base import (
 )
 from muster.store.keys import short_hash
 from muster.store.memory.admission import admit, refused
+from muster.store.memory.approvals import close_question, open_question
 from muster.store.memory.batching import count
-from muster.store.memory.model import GraceEnd, Job, Outgoing, WaitEnd
+from muster.store.memory.model import PAUSED, Deadline, GraceEnd, Job, Outgoing, WaitEnd
+from muster.store.memory.operations import let_go
 from muster.store.memory.partition import Partition
 
 
@@ -70,8 +73,11 @@ def _known_by_key(part: Partition, new: NewJob) -> Existing | None:
     return None
 
 
-def make_job(part: Partition, new: NewJob, token: str, turn_at: int | None) -> Job:
+def make_job(part: Partition, new: NewJob, token: str, turn_at: int | None, latest: UnixMs | None = None) -> Job:
     record = new.record(UnixMs(part.now()))
+    if (deadline := min((at for at in (record.deadline_at, latest) if at is not None), default=None)) is not None:
+        record = replace(record, deadline_at=deadline)
+        part.timers[Deadline(new.id)] = deadline
     stored = replace(
         record,
         submission=codec.load_submission(codec.dump_submission(new.submission)),
@@ -130,7 +136,7 @@ def _wait_for(part: Partition, job: Job, c: Commit, *, cancelling: bool) -> None
     if c.signal and not cancelling:
         _take_signal(job)
     if c.child is not None and not cancelling:
-        child = make_job(part, c.child, "", part.now())
+        child = make_job(part, c.child, "", part.now(), job.record.deadline_at)
         part.announce_to_tenant(child, 0)
         job.child = child.id
 
@@ -144,6 +150,7 @@ def checked(context: Context) -> Context:
 
 def _start_wave(part: Partition, job: Job, c: Commit) -> None:
     """The mailbox of the past wave is consumed. Results that came early for the new one are its first items."""
+    close_question(part, job)
     part.timers.pop(WaitEnd(job.id, job.record.wave), None)
     early = job.early if job.record.spawn_wave == c.wave and not c.status.is_final else []
     failures = job.early_failures if early else 0
@@ -167,14 +174,17 @@ def _write(part: Partition, job: Job, c: Commit, context: Context) -> None:
         next_task=c.next_task, updated_at=now, turn_failures=0, spawn_wave=0, spawned_to=0,
         progress=None, progress_message=None,
         started_at=now if c.started and old.started_at is None else old.started_at,
-        cancel_requested=old.cancel_requested and not c.clear_cancel,
+        cancel_requested=old.cancel_requested and not c.clear_cancel, tally=NO_CHANGES,
     )  # fmt: skip
+    if c.asks:
+        open_question(part, job, c.escalate_ms)
     for entry in c.history:
         part.note(job, entry)
 
 
 def _finish(part: Partition, job: Job, c: Commit, replica: str) -> None:
     part.timers.pop(GraceEnd(job.id), None)
+    part.timers.pop(Deadline(job.id), None)
     part.deliver_end(job, c.parting)
     part.ledger.count(job, job.record.updated_at if c.status is JobStatus.FINISHED else None)
     part.announce_end(job, replica)
@@ -222,13 +232,14 @@ def signal(part: Partition, job_id: JobId, wave: int, item: str, history: str, t
         return Refused(Refusal.GONE)
     if job.signalled_by == token:
         return part.turn(job) if job.turn_token == token else Refused(Refusal.TAKEN)
-    answered = job.turn_token or job.need <= 0 or job.child is not None  # only its end answers for a child
+    held = job.turn_token not in {"", PAUSED}
+    answered = held or job.need <= 0 or job.child is not None  # only its end answers for a child
     if job.is_final or job.record.wave != wave or answered or job.record.cancel_requested:
         return Refused(Refusal.CONFLICT)
     job.signalled_by, job.need = token, 0
     job.mailbox.append(item)
     part.note(job, history)
-    return part.lease_turn(job, token)
+    return Refused(Refusal.TAKEN) if job.record.pause is not None else part.lease_turn(job, token)
 
 
 SENDERS_KEPT = 16
@@ -244,7 +255,8 @@ def send(
         return part.turn(job) if job.turn_token == token else None
     if job.is_final:
         return Refused(Refusal.FINAL)
-    awaited = job.awaited == name and job.need > 0 and not job.turn_token and not job.record.cancel_requested
+    free = job.turn_token in {"", PAUSED} and not job.record.cancel_requested
+    awaited = job.awaited == name and job.need > 0 and free
     if not awaited and len(job.signals) >= signals_max:
         return Refused(Refusal.FULL)
     job.sent_by = [token, *job.sent_by][:SENDERS_KEPT]
@@ -254,7 +266,7 @@ def send(
         return None
     job.need = 0
     job.mailbox.append(item)
-    return part.lease_turn(job, token)
+    return None if job.record.pause is not None else part.lease_turn(job, token)
 
 
 def _take_signal(job: Job) -> None:
@@ -266,14 +278,24 @@ def _take_signal(job: Job) -> None:
 
 
 def cancel(
-    part: Partition, job_id: JobId, token: str, grace_ms: int, history: str, below: str, *, queued: bool
+    part: Partition,
+    job_id: JobId,
+    token: str,
+    grace_ms: int,
+    history: str,
+    below: str,
+    *,
+    queued: bool,
+    overdue: bool,
 ) -> Turn | Refused | tuple[tuple[TaskId, str], ...]:
     job = part.job(job_id)
+    if overdue:
+        part.timers.pop(Deadline(job_id), None)
     if job is None:
         return Refused(Refusal.GONE)
     if job.is_final:
         return Refused(Refusal.FINAL)
-    chain = _chain(part, job)
+    chain = part.chain(job)
     job = chain[-1]
     if job.turn_token == token:
         return part.turn(job)
@@ -282,8 +304,11 @@ def cancel(
     if queued and leased and not asked_before:
         return Refused(Refusal.HELD)
     for link in chain:
+        if link.record.pause is not None:
+            let_go(part, link)
         if not link.record.cancel_requested:
-            link.record = replace(link.record, cancel_requested=True)
+            passed = link.record.deadline_passed or (overdue and link.id == job_id)
+            link.record = replace(link.record, cancel_requested=True, deadline_passed=passed)
             part.note(link, history if link.id == job_id else below)
             part.changed(link)
     if not asked_before:
@@ -293,11 +318,3 @@ def cancel(
             job.need = 0
             return part.lease_turn(job, token)
     return tuple((task.id, task.worker) for task in leased if task.worker)
-
-
-def _chain(part: Partition, job: Job) -> list[Job]:
-    """The job, its child, its child's child and so on, as far as they live."""
-    chain = [job]
-    while (child := chain[-1].child) is not None and (below := part.job(child)) is not None and not below.is_final:
-        chain.append(below)
-    return chain

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from muster.core.ids import JobId, TaskId, task_id
+from muster.core.ids import JobId, TaskId, UnixMs, task_id
 from muster.core.record import JobRecord
 from muster.core.status import TaskStatus
 from muster.store.base import RawEvent
@@ -11,6 +11,14 @@ from muster.store.keys import short_hash
 
 Order: TypeAlias = tuple[int, int]
 """Number of the call that made a task ready, and the task's place in it."""
+
+
+PAUSED = "~paused"
+"""Who holds the turn of a paused job."""
+
+
+HOLD_MS = 5_000
+"""What a tick handed out comes again after this time if nobody settled it."""
 
 
 @dataclass(slots=True)
@@ -38,8 +46,13 @@ class Job:
     """Name and item of those that nobody waits for yet, oldest first."""
     sent_by: list[str] = field(default_factory=list[str])
     """Tokens of the newest signals."""
+    asked_at: int | None = None
+    """Of the question that it asks people."""
+    changed_at: list[UnixMs] = field(default_factory=list[UnixMs])
+    """Times of that question's changes."""
     committed_by: str = ""
     signalled_by: str = ""
+    resumed_by: str = ""
     watchers: list[str] = field(default_factory=list[str])
     """Replicas told of the job's end; `followers` are told of every change."""
     followers: list[str] = field(default_factory=list[str])
@@ -124,6 +137,8 @@ class Task:
     """When its worker's silence is too long; the handler's own sign was at `sign_at`."""
     sign_at: int = 0
     past_workers: tuple[str, ...] = ()
+    fallback: str = ""
+    """The class to which it moves when it has waited long enough for whom it prefers."""
     events_attempt: int = 0
     next_event: int = 0
     """Of the attempt that told events last."""
@@ -162,6 +177,13 @@ class TaskStart:
 
 
 @dataclass(frozen=True, slots=True)
+class PreferenceEnd:
+    """The task has waited long enough for whom it prefers."""
+
+    task: TaskId
+
+
+@dataclass(frozen=True, slots=True)
 class WaitLimit:
     """A task without a worker has waited too long."""
 
@@ -179,6 +201,20 @@ class WaitEnd:
 @dataclass(frozen=True, slots=True)
 class GraceEnd:
     """A cancelled job's workers had their time."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class Unpark:
+    """Further tasks of a resumed job go back to their queues."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A job must have ended."""
 
     job: JobId
 
@@ -205,6 +241,14 @@ class Replaced:
 
 
 @dataclass(frozen=True, slots=True)
+class Escalation:
+    """The question of this wave has waited long enough for others to be asked."""
+
+    job: JobId
+    wave: int
+
+
+@dataclass(frozen=True, slots=True)
 class BatchCancel:
     """The jobs of a batch after this line are to be asked to end."""
 
@@ -212,4 +256,17 @@ class BatchCancel:
     after: int
 
 
-Timer: TypeAlias = TaskStart | WaitLimit | WaitEnd | GraceEnd | Drop | Delivery | BatchCancel | Replaced
+Timer: TypeAlias = (
+    TaskStart
+    | PreferenceEnd
+    | WaitLimit
+    | WaitEnd
+    | GraceEnd
+    | Unpark
+    | Deadline
+    | Drop
+    | Delivery
+    | Escalation
+    | BatchCancel
+    | Replaced
+)

@@ -11,9 +11,8 @@ from muster.core.metering import cost_of
 from muster.core.status import JobStatus, TaskStatus
 from muster.store.base import Claim, Claimed, NewTask, RawEvent, Turn
 from muster.store.codec import load_item
-from muster.store.keys import short_hash
 from muster.store.memory.ledger import Ledger
-from muster.store.memory.model import Delivery, Drop, Job, Outgoing, Task, TaskStart, Timer, WaitLimit
+from muster.store.memory.model import Delivery, Drop, Job, Outgoing, PreferenceEnd, Task, TaskStart, Timer, WaitLimit
 from muster.store.memory.queue import FairQueue
 
 if TYPE_CHECKING:
@@ -125,6 +124,13 @@ class Partition:
             if len(job.history) > HISTORY_KEPT + HISTORY_SLACK:
                 del job.history[:-HISTORY_KEPT]
 
+    def chain(self, job: Job) -> list[Job]:
+        """The job, its child, its child's child and so on, as far as they live."""
+        chain = [job]
+        while (child := chain[-1].child) is not None and (below := self.job(child)) is not None and not below.is_final:
+            chain.append(below)
+        return chain
+
     def leased_tasks(self, job: Job) -> list[Task]:
         return [task for task in self.tasks.values() if task.job == job.id and task.status is TaskStatus.LEASED]
 
@@ -168,8 +174,8 @@ class Partition:
         made: Counter[str] = Counter()
         claimed: list[Claimed] = []
         for place, new in enumerate(new_tasks):
-            cls = short_hash(new.type)
-            self.kinds[cls] = new.type
+            cls = new.queue_class
+            self.kinds.setdefault(cls, new.type)
             task = Task(
                 job.id, new.number, cls, job.flow, wave, BAND_OF_PRIORITY_0 - new.priority, new.timeout_ms,
                 new.body, new.rules, order=(self._calls, place), ready_at=self.now(),
@@ -179,11 +185,24 @@ class Partition:
             self.tasks[task.id] = task
             served = claim is not None and cls in claim.classes and len(claimed) < len(claim.seats)
             if claim is not None and served and not self.queues.get(cls):
+                self._may_go_to_anybody(task, new)
                 claimed.append(self.lease(task, claim, len(claimed)))
             else:
+                self._prefers(task, new)
                 self.enqueue(task)
                 made[cls] += 1
         return made, tuple(claimed)
+
+    def _may_go_to_anybody(self, task: Task, new: NewTask) -> None:
+        """It found whom it prefers; should it come back, it waits for nobody."""
+        if new.fallback is not None:
+            task.cls = new.fallback[0]
+            self.kinds.setdefault(task.cls, new.type)
+
+    def _prefers(self, task: Task, new: NewTask) -> None:
+        if new.fallback is not None:
+            task.fallback, wait_ms = new.fallback
+            self.timers[PreferenceEnd(task.id)] = self.now() + wait_ms
 
     def enqueue(self, task: Task) -> None:
         task.status = TaskStatus.READY
@@ -257,6 +276,9 @@ class Partition:
                     if not self.is_wanted(task):
                         self.timers.pop(WaitLimit(task.id), None)
                         del self.tasks[task.id]
+                        continue
+                    if self.jobs[task.job].record.pause is not None:
+                        task.status = TaskStatus.PARKED
                         continue
                     claimed.append(self.lease(task, claim, first_seat + len(claimed)))
                 queue.served(flow, len(claimed) - before)

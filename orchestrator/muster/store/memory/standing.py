@@ -8,7 +8,7 @@ from muster.core.ids import JobId, UnixMs, partition_of
 from muster.core.status import TaskStatus
 from muster.store.keys import short_hash
 from muster.store.memory.index import with_worker
-from muster.store.memory.model import GraceEnd, Job, Task, TaskStart, WaitEnd
+from muster.store.memory.model import GraceEnd, Job, PreferenceEnd, Task, TaskStart, WaitEnd, WaitLimit
 from muster.store.memory.partition import Partition
 from muster.store.standing import HELD_MAX, KINDS_IN_LINE, TASKS_LOOKED_AT, Held, Standing, StandingTask
 
@@ -27,12 +27,18 @@ class MemoryStanding:
         part = self._partitions[partition]
         leased = [task for task in part.tasks.values() if task.status is TaskStatus.LEASED][:HELD_MAX]
         return tuple(
-            sorted((Held(task.id, part.kinds[task.cls], task.worker) for task in leased), key=lambda h: h.task)
+            sorted(
+                (Held(task.id, part.kinds.get(task.cls, ""), task.worker, task.cls) for task in leased),
+                key=lambda h: h.task,
+            )
         )
 
     async def queued(self, partition: int) -> Mapping[str, int]:
         part = self._partitions[partition]
-        return {part.kinds[cls]: len(queue) for cls, queue in part.queues.items() if queue}
+        counts: Counter[str] = Counter()
+        for cls, queue in part.queues.items():
+            counts[part.kinds[cls]] += len(queue)
+        return {kind: count for kind, count in counts.items() if count}
 
 
 def _standing(part: Partition, job: Job) -> Standing:
@@ -76,9 +82,17 @@ def _shown(part: Partition, task: Task) -> StandingTask:
         since, until = task.claimed_at, task.lease_ends_at
     elif task.status is TaskStatus.GATED:
         since, until = None, part.timers.get(TaskStart(task.id))
+    prefers = part.timers.get(PreferenceEnd(task.id)) if task.status is TaskStatus.READY else None
     return StandingTask(
-        task.number, task.status, part.kinds[task.cls], task.attempt, task.worker, _moment(since), _moment(until),
-        task.failures, task.losses,
+        task.number, task.status, part.kinds.get(task.cls, ""), task.attempt, task.worker, _moment(since),
+        _moment(until), task.failures, task.losses,
+        cls=task.cls,
+        prefers_until=_moment(prefers),
+        put_back=task.put_back if task.status is TaskStatus.GATED else "",
+        requeues=task.requeues,
+        fails_at=_moment(part.timers.get(WaitLimit(task.id))),
+        close_at=_moment(task.close_at),
+        rules=task.rules if task.status is TaskStatus.GATED else b"",
     )  # fmt: skip
 
 

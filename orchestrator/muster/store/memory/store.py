@@ -37,12 +37,15 @@ from muster.store.index import DayCost, Glance, TagPage
 from muster.store.journal import Appended, Known, LiveRead, LogRead, NotedLine, StoredSteps, TaskEvents
 from muster.store.keys import short_hash
 from muster.store.memory import index, jobs, journal, steps, tasks, ticks
+from muster.store.memory.approvals import MemoryApprovals
 from muster.store.memory.batches import MemoryBatches
 from muster.store.memory.blueprints import MemoryBlueprintRecords
 from muster.store.memory.connections import MemoryConnectionRecords
 from muster.store.memory.figures import MemoryFigures
 from muster.store.memory.files import MemoryFileRecords
+from muster.store.memory.fleet import MemoryFleet
 from muster.store.memory.model import Delivery
+from muster.store.memory.operations import MemoryOperations
 from muster.store.memory.partition import Partition
 from muster.store.memory.standing import MemoryStanding
 from muster.store.memory.workers import Workers
@@ -74,7 +77,10 @@ class MemoryState:
         self.files = MemoryFileRecords(self.now, self.partition_with)
         self.figures = MemoryFigures(self.files, self.partitions)
         self.standing = MemoryStanding(self.partitions)
+        self.operations = MemoryOperations(self.partition_with)
+        self.approvals = MemoryApprovals(self.partitions)
         self.connections = MemoryConnectionRecords(self.now)
+        self.fleet = MemoryFleet(self.now, self.workers, self.partitions, self.tell_all)
         self.batches = MemoryBatches(self.partitions)
         self.blueprints = MemoryBlueprintRecords(self.now, self.partitions, self.tell_all)
         self.secret: str | None = None
@@ -132,6 +138,18 @@ class MemoryStore:
         return self._state.standing
 
     @property
+    def fleet(self) -> MemoryFleet:
+        return self._state.fleet
+
+    @property
+    def operations(self) -> MemoryOperations:
+        return self._state.operations
+
+    @property
+    def approvals(self) -> MemoryApprovals:
+        return self._state.approvals
+
+    @property
     def batches(self) -> MemoryBatches:
         return self._state.batches
 
@@ -179,9 +197,17 @@ class MemoryStore:
         return Refused(Refusal.GONE) if part is None else jobs.send(part, job, name, item, history, token, signals_max)
 
     async def cancel(
-        self, job: JobId, token: str, grace_ms: int, history: str, below: str = "", *, queued: bool = False
+        self,
+        job: JobId,
+        token: str,
+        grace_ms: int,
+        history: str,
+        below: str = "",
+        *,
+        queued: bool = False,
+        overdue: bool = False,
     ) -> Turn | Refused | tuple[tuple[TaskId, str], ...]:
-        return jobs.cancel(self._home(job), job, token, grace_ms, history, below, queued=queued)
+        return jobs.cancel(self._home(job), job, token, grace_ms, history, below, queued=queued, overdue=overdue)
 
     async def read(self, job: JobId, watcher: str = "", *, changes: bool = False) -> JobRecord | None:
         part = self._of(job)
@@ -296,6 +322,7 @@ class MemoryStore:
         part = self._state.partitions[partition]
         return QueueState(
             ready={cls: len(queue) for cls, queue in part.queues.items() if queue},
+            types={cls: part.kinds[cls] for cls, queue in part.queues.items() if queue},
             leased=Counter(task.status for task in part.tasks.values())[TaskStatus.LEASED],
             jobs={str(status): count for status, count in part.counts.items()},
         )

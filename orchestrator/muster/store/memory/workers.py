@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 NOTES_TTL_MS = 3_600_000
+KEPT = ("socket", "order", "order_slots", "record")
 
 
 class Workers:
@@ -18,12 +19,11 @@ class Workers:
         return self._fields.get(worker)
 
     def register(self, worker: str, ttl_ms: int, fields: Mapping[str, str]) -> None:
-        """Starts from a clean description; only where its socket is stays known."""
-        socket = (self.known(worker) or {}).get("socket")
+        """Starts from a clean description; where its socket is, what was ordered and how it did stay known."""
+        before = self.known(worker) or {}
         stamp = str(self._now())
         self._fields[worker] = {**fields, "registered_at": stamp, "last_seen_at": stamp}
-        if socket is not None:
-            self._fields[worker]["socket"] = socket
+        self._fields[worker].update({name: before[name] for name in KEPT if name in before})
         self._ends[worker] = self._now() + ttl_ms
 
     def beat(

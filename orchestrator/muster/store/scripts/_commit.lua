@@ -1,16 +1,24 @@
 -- What a turn decided, and how it is written. Included by commit, and by submit for a job's first turn.
 local function read_job()
   return { id = arg(), tenant = arg(), flow = arg(), blueprint = arg(), version = arg(), state = arg(), sub = arg(),
-    ctx = arg(), status = arg(), parent = arg(), entry = arg(), tags = arg(), meter = arg() }
+    ctx = arg(), status = arg(), parent = arg(), entry = arg(), tags = arg(), meter = arg(),
+    deadline = arg() }
 end
 
 -- Write a new job. Its first turn is due in `ttl` ms, held by `token` until then; nil: its first commit comes at once.
-local function make_job(new, token, ttl, watcher)
+-- `latest` is the deadline of the job that starts it, if that has one.
+local function make_job(new, token, ttl, watcher, latest)
   call('HSET', T .. 'j:' .. new.id, 'ten', new.tenant, 'fl', new.flow, 'bp', new.blueprint, 'bv', new.version,
     'st', new.status, 's', new.state, 'v', 0, 'wv', 0, 'nt', 0, 'sub', new.sub, 'ctx', new.ctx, 'ct', now, 'ut', now,
     'sa', '', 'fin', '0', 'need', 0, 'tl', token, 'cx', '0', 'tf', 0, 'nl', 0, 'sw', 0, 'spn', 0, 'rc', 0, 'aw', watcher)
   if new.parent ~= '' then call('HSET', T .. 'j:' .. new.id, 'pa', new.parent) end
   if new.meter ~= new.blueprint then call('HSET', T .. 'j:' .. new.id, 'mt', new.meter) end
+  local deadline = new.deadline ~= '' and now + tonumber(new.deadline) or nil
+  if latest then deadline = math.min(deadline or math.huge, tonumber(latest)) end
+  if deadline then
+    call('HSET', T .. 'j:' .. new.id, 'dl', deadline)
+    call('ZADD', T .. 'tm', deadline, 'e|' .. new.id)
+  end
   note(new.id, new.entry)
   call('ZADD', T .. 'xr:' .. new.flow, now, new.id)
   call('ZADD', version_index(new.blueprint, new.version), now, new.id)
@@ -26,7 +34,7 @@ local function read_tasks()
   local tasks = {}
   for i = 1, int() do
     tasks[i] = { number = arg(), cls = arg(), kind = arg(), body = arg(), rules = arg(), timeout = int(), band = int(),
-      limits = arg() }
+      limits = arg(), fallback = arg() }
   end
   return tasks
 end
@@ -40,10 +48,15 @@ local function read_commit()
   c.tasks = read_tasks()
   for i = 1, int() do c.messages[i] = { arg(), arg() } end
   for i = 1, int() do c.drops[i] = arg() .. '|' .. arg() end
-  c.signal, c.parting = arg(), arg()
+  c.signal, c.parting, c.ask = arg(), arg(), arg()
   c.child = arg() == '1' and read_job() or nil
   c.claim = arg() == '1' and read_claim() or nil
   return c
+end
+
+-- `<class>|<ms>`: the class to which a task moves when it has waited so long for whom it prefers.
+local function fallback_of(task)
+  return string.match(task.fallback, '^([^|]+)|(%d+)$')
 end
 
 -- Write the limits of time that not every task has. Returns when it must have ended, and its heartbeat.
@@ -62,6 +75,11 @@ local function make_ready(jid, flow, wave, task, place)
   call('HSET', T .. 't:' .. tid, 'st', 'R', 'q', task.cls, 'fl', flow, 'bd', task.band, 'wv', wave, 'at', 0, 'fx', 0,
     'ls', 0, 'to', task.timeout, 'pl', task.body, 'po', task.rules, 'rs', age + place, 'ra', now)
   call('HSETNX', T .. 'cls', task.cls, task.kind)
+  if task.fallback ~= '' then
+    local cls, ms = fallback_of(task)
+    call('HSET', T .. 't:' .. tid, 'gq', cls)
+    call('ZADD', T .. 'tm', now + tonumber(ms), 'p|' .. tid)
+  end
   if task.limits ~= '' then
     set_limits(tid, task.limits)
     limit_wait(tid, now)
@@ -78,11 +96,12 @@ local function make_leased(jid, flow, wave, task, place, seat)
     if close_at and close_at < hard then hard, left = close_at, tostring(close_at - now) end
     if heartbeat then call('HSET', T .. 't:' .. tid, 'sg', now, 'le', now + seat.lease) end
   end
-  call('HSET', T .. 't:' .. tid, 'st', 'L', 'q', task.cls, 'fl', flow, 'bd', task.band, 'wv', wave, 'at', 1, 'fx', 0,
+  local cls = fallback_of(task) or task.cls   -- should it come back, anybody may have it
+  call('HSET', T .. 't:' .. tid, 'st', 'L', 'q', cls, 'fl', flow, 'bd', task.band, 'wv', wave, 'at', 1, 'fx', 0,
     'ls', 0, 'to', task.timeout, 'pl', task.body, 'po', task.rules, 'rs', age + place, 'ra', now,
     'w', seat.worker, 'nz', seat.nonce, 'lg', seat.patient, 'hd', hard, 'ca', now)
   set_price(T .. 't:' .. tid, seat)
-  call('HSETNX', T .. 'cls', task.cls, task.kind)
+  call('HSETNX', T .. 'cls', cls, task.kind)
   call('ZADD', T .. 'L', lease_end(now + seat.lease, hard, now, heartbeat), tid)
   return { tid, '1', task.body, '0', left }
 end
@@ -115,7 +134,7 @@ end
 local function end_job(jid, job, flow, c, watchers, readers, parent)
   if parent and parent ~= '' then deliver_end(parent, c.parting) end
   call('HSET', job, 'fin', '1', 'ft', now, 'res', c.result, 'err', c.err, 'det', c.details)
-  call('ZREM', T .. 'tm', 'c|' .. jid)
+  call('ZREM', T .. 'tm', 'c|' .. jid, 'e|' .. jid)
   call('ZREM', T .. 'xr:' .. flow, jid)
   local of = call('HMGET', job, 'bp', 'bv')
   call('ZREM', version_index(of[1], of[2]), jid)
@@ -130,7 +149,7 @@ local function end_job(jid, job, flow, c, watchers, readers, parent)
   announce(jid, watchers, c.replica)   -- the caller tells its own watchers itself
   announce(jid, readers, nil, 'l')
   call('HDEL', job, 'aw', 'ac', 'al')
-  call('UNLINK', T .. 'sb:' .. jid)
+  call('UNLINK', T .. 'sb:' .. jid, T .. 'pk:' .. jid)
   call('PEXPIRE', job, c.retention)
   for _, kind in ipairs({ 'h:', 'jt:', 'lg:', 'sp:', 'md:', 'fa:' }) do call('PEXPIRE', T .. kind .. jid, c.retention) end
 end
@@ -166,10 +185,7 @@ end
 
 local function set_timers(jid, job, c, old)
   if old and old ~= '' then call('ZREM', T .. 'tm', old) end
-  for _, message in ipairs(c.messages) do
-    call('HSET', T .. 'ob:' .. message[1], 'b', message[2], 'n', 0)
-    call('ZADD', T .. 'tm', now, 'o|' .. message[1])
-  end
+  for _, message in ipairs(c.messages) do send_soon(message[1], message[2]) end
   for _, range in ipairs(c.drops) do call('ZADD', T .. 'tm', now, 'd|' .. jid .. '|' .. range) end
   if c.deadline == '' then return '' end
   local timer = 'j|' .. jid .. '|' .. c.wave
@@ -180,7 +196,7 @@ end
 local function commit(jid, c)
   local job = T .. 'j:' .. jid
   local j = call('HMGET', job, 'v', 'tl', 'lc', 'st', 'fl', 'cx', 'sa', 'tmr', 'ac', 'sw', 'fin', 'ef', 'nl', 'aw',
-    'nt', 'spn', 'al', 'pa', 'ba', 'ad')
+    'nt', 'spn', 'al', 'pa', 'dl', 'ask', 'ba', 'ad')
   if not j[1] then return { 'gone' } end
   if j[3] == c.token then
     if j[2] ~= c.next_token then return { 'ok', {}, tostring(now) } end
@@ -201,9 +217,11 @@ local function commit(jid, c)
     need = 0
   end
   local timer = set_timers(jid, job, c, j[8])
+  close_question(jid, flow, j[20])
+  if c.ask ~= '' then open_question(jid, flow, c.wave, c.ask) end
   local claimed, ready, order, seat = make_tasks(jid, flow, c, entries, cancelling)
   if c.child and not cancelling then
-    make_job(c.child, '', 0, '')
+    make_job(c.child, '', 0, '', j[19])
     announce_to_tenant(c.child.id, c.child.flow, 0)
   end
   note_all(jid, entries)
@@ -215,9 +233,9 @@ local function commit(jid, c)
     'ch', c.child and not cancelling and c.child.id or '', 'ws', c.signal)
   call('ZREM', T .. 'D', jid)
   count_status(j[4], c.status)
-  if j[19] then count_in_batch(jid, j[19], j[4], c.status, c.final) end
-  if j[20] and begun and j[7] == '' then leave_queue(j[20]) end
-  if j[20] and c.final then release_admission(jid, j[20], j[7] == '' and not begun) end
+  if j[21] then count_in_batch(jid, j[21], j[4], c.status, c.final) end
+  if j[22] and begun and j[7] == '' then leave_queue(j[22]) end
+  if j[22] and c.final then release_admission(jid, j[22], j[7] == '' and not begun) end
   if c.final then end_job(jid, job, flow, c, j[14], j[17], j[18]) end
   announce(jid, j[9])
   announce_to_tenant(jid, flow)

@@ -8,6 +8,7 @@ local TAG_JOBS_MAX = 10000    -- newest jobs that an index of a tag keeps
 local METER_FIELDS_MAX = 3000  -- of a tenant and day, three for each meter
 local DAY_MS = 86400000
 local POPS_MAX = 256          -- abandoned tasks a claim clears away before it gives up its turn
+local PAUSED = '~paused'     -- who holds the turn of a paused job; no caller's token is spelled so
 local cursor = 0
 
 local function arg()
@@ -215,6 +216,7 @@ local function drop_task(jid, number)
     else
       call('ZREM', T .. 'tm', 't|' .. tid)
     end
+    if t[1] == 'P' then call('SREM', T .. 'pk:' .. jid, number) end
     if t[1] ~= 'L' then call('ZREM', T .. 'tm', 'x|' .. tid) end
     call('UNLINK', T .. 't:' .. tid)
   end
@@ -247,17 +249,24 @@ local function leave_queue(ad)
   if client ~= '' then call('HINCRBY', T .. 'qu:' .. client, 'queued', -1) end
 end
 
--- Lease task `tid` to `seat`, or clear it away when its job no longer wants it. Returns the reply's entry or nil.
+-- Lease task `tid` to `seat`; or clear it away when its job no longer wants it, or park it while its job is paused.
+-- Returns the reply's entry or nil.
 local function lease_task(tid, seat, history)
   local key = T .. 't:' .. tid
   local t = call('HMGET', key, 'st', 'at', 'to', 'pl', 'wv', 'ra', 'pr', 'fl', 'ss', 'ce', 'hb')
   if t[1] ~= 'R' then return nil end
-  if t[9] or t[10] then call('ZREM', T .. 'tm', 'x|' .. tid) end
   local jid, number = string.sub(tid, 1, 36), string.sub(tid, 38)
   local job = T .. 'j:' .. jid
-  local j = call('HMGET', job, 'fin', 'cx', 'wv', 'sw', 'sa', 'ac', 'nl', 'ad')
+  local j = call('HMGET', job, 'fin', 'cx', 'wv', 'sw', 'sa', 'ac', 'nl', 'tl', 'ad')
   -- Tasks being spawned may belong to the clean-up after a cancel: only the commit clears the flag.
-  if j[1] ~= '0' or (j[2] == '1' and t[5] ~= j[4]) or (t[5] ~= j[3] and t[5] ~= j[4]) then
+  local unwanted = j[1] ~= '0' or (j[2] == '1' and t[5] ~= j[4]) or (t[5] ~= j[3] and t[5] ~= j[4])
+  if j[8] == PAUSED and not unwanted then
+    call('HSET', key, 'st', 'P')
+    call('SADD', T .. 'pk:' .. jid, number)
+    return nil
+  end
+  if t[9] or t[10] then call('ZREM', T .. 'tm', 'x|' .. tid) end
+  if unwanted then
     call('UNLINK', key)
     call('SREM', T .. 'jt:' .. jid, number)
     return nil
@@ -270,7 +279,7 @@ local function lease_task(tid, seat, history)
   set_price(key, seat, t[7])
   call('ZADD', T .. 'L', lease_end(now + seat.lease, hard, now, tonumber(t[11] or nil)), tid)
   call('HSET', job, 'nl', tonumber(j[7]) + 1, 'sa', j[5] == '' and now or j[5])
-  if j[8] and j[5] == '' then leave_queue(j[8]) end
+  if j[9] and j[5] == '' then leave_queue(j[9]) end
   if history then note(jid, started(number, attempt, seat.worker)) end
   if watchers_of_tenant(t[8]) or (j[6] and j[6] ~= '') then
     call('HINCRBY', job, 'pv', 1)
@@ -346,7 +355,7 @@ local function after_failures(policy, need, failures)
 end
 
 local HEADER = { 'ten', 'bp', 'bv', 'st', 's', 'v', 'wv', 'nt', 'sub', 'ctx', 'ct', 'ut', 'sa', 'ft', 'res', 'err', 'det',
-  'rc', 'cx', 'tf', 'sw', 'spn', 'pg', 'pm', 'cur', 'pv', 'pa', 'cm' }
+  'rc', 'cx', 'tf', 'sw', 'spn', 'pg', 'pm', 'cur', 'pv', 'pa', 'cm', 'pz', 'dl', 'dp', 'qs' }
 
 local function header(jid)
   return call('HMGET', T .. 'j:' .. jid, unpack(HEADER))

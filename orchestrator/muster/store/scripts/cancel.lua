@@ -1,17 +1,21 @@
 #!lua flags=allow-oom
 --[[
 cancel: ask for a job's end, and for that of its child and so on down: no job ends before its child. Where the last of
-them has nothing leased, the turn that ends it is leased at once; else its workers get a grace.
+them has nothing leased, the turn that ends it is leased at once; else its workers get a grace. What is paused goes on, to
+be cancelled.
 
 KEYS  1 the partition's tag
 ARGV  job, turn token, turn ttl ms, grace ms, history entry, history entry of the jobs below,
-      queued ('1': only where no worker has a task of it)
+      queued ('1': only where no worker has a task of it), overdue ('1': its deadline passed)
 OUT   {'turn', job, header, items} | {'asked', leased...} as (task, worker) pairs, at most 100 of them
       | {'final'} | {'gone'} | {'held'}
 TWICE {'asked', ...} again, or {'turn'} again while the caller holds the turn; the grace is not prolonged
 ]]
 -- @include _queue
+-- @include _pause
 local jid, token, ttl, grace, entry, entry_below, queued = arg(), arg(), int(), int(), arg(), arg(), arg() == '1'
+local overdue = arg() == '1'
+if overdue then call('ZREM', T .. 'tm', 'e|' .. jid) end
 local DEPTH_MAX = 16   -- more than there can be
 local chain, below = {}, jid
 while below ~= '' and #chain < DEPTH_MAX do
@@ -32,8 +36,13 @@ if j[3] == token then
 end
 if queued and j[2] ~= '1' and tonumber(j[4]) > 0 then return { 'held' } end
 for place, link in ipairs(chain) do
+  if link.j[3] == PAUSED then
+    let_go(link.id)
+    link.j[3] = ''
+  end
   if link.j[2] ~= '1' then
     call('HSET', T .. 'j:' .. link.id, 'cx', '1')
+    if overdue and place == 1 then call('HSET', T .. 'j:' .. jid, 'dp', '1') end
     call('HINCRBY', T .. 'j:' .. link.id, 'pv', 1)
     note(link.id, place == 1 and entry or entry_below)
     announce(link.id, link.j[5])

@@ -8,22 +8,26 @@ OUT   {'more', first task of the next chunk} | {'ok', artifact records} | {'gone
 TWICE a chunk: nothing more; afterwards {'gone'}
 ]]
 -- @include _queue
+-- @include _question
 local jid, from, count, ttl = arg(), int(), int(), int()
 local job = T .. 'j:' .. jid
-local KINDS = { 'j:', 'i:', 'e:', 'h:', 'jt:', 'lg:', 'sp:', 'md:', 'fa:', 'sb:' }
+local KINDS = { 'j:', 'i:', 'e:', 'h:', 'jt:', 'lg:', 'sp:', 'md:', 'fa:', 'sb:', 'pk:' }
 
-local j = call('HMGET', job, 'fin', 'st', 'fl', 'tmr', 'nt', 'spn', 'aw', 'ac', 'al', 'ft', 'tg', 'pa', 'ik', 'bp', 'bv', 'ba', 'ad', 'sa')
+local j = call('HMGET', job, 'fin', 'st', 'fl', 'tmr', 'nt', 'spn', 'aw', 'ac', 'al', 'ft', 'tg', 'pa', 'ik', 'bp', 'bv',
+  'ask', 'ba', 'ad', 'sa')
 if not j[1] then return { 'gone' } end
 local flow, ended = j[3], tonumber(j[10] or now)
 if j[1] == '0' then   -- from here on nobody may decide, claim, report or keep anything
   call('HSET', job, 'fin', '1', 'st', 'cancelled', 'tl', '', 'cx', '0', 'ft', now)
+  call('HDEL', job, 'pz')
   count_status(j[2], 'cancelled')
-  if j[17] then release_admission(jid, j[17], j[18] == '') end
-  if j[16] then count_in_batch(jid, j[16], j[2], 'cancelled', true) end
+  if j[18] then release_admission(jid, j[18], j[19] == '') end
+  if j[17] then count_in_batch(jid, j[17], j[2], 'cancelled', true) end
   call('ZREM', T .. 'D', jid)
-  call('ZREM', T .. 'tm', 'c|' .. jid, j[4] or '')
+  call('ZREM', T .. 'tm', 'c|' .. jid, 'e|' .. jid, j[4] or '')
   call('ZREM', T .. 'xr:' .. flow, jid)
   call('ZREM', version_index(j[14], j[15]), jid)
+  close_question(jid, flow, j[16])
   for tag in each_tag(j[11]) do call('ZREM', T .. 'xl:' .. flow .. ':' .. tag, jid) end
   count_job(jid, false)
   if j[12] then deliver_end(j[12], '{"k":"child","s":"cancelled","d":null,"c":"","m":"deleted"}') end

@@ -5,6 +5,7 @@ finish: the commit that ends a job. Allowed on a full server too: it frees the j
 KEYS, ARGV, OUT, TWICE  as commit
 ]]
 -- @include _queue
+-- @include _question
 -- @include _commit
 local jid = arg()
 return commit(jid, read_commit())

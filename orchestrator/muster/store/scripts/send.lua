@@ -20,7 +20,8 @@ if string.find(recent, token .. ',', 1, true) then
   return { 'turn', reply[1], reply[2] }
 end
 if j[1] == '1' then return { 'final' } end
-local awaited = j[3] == name and tonumber(j[4]) > 0 and j[2] == '' and j[5] ~= '1'
+local free = j[2] == '' or j[2] == PAUSED
+local awaited = j[3] == name and tonumber(j[4]) > 0 and free and j[5] ~= '1'
 if not awaited and call('HLEN', kept) >= most then return { 'full' } end
 
 call('HSET', job, 'sr', string.sub(token .. ',' .. recent, 1, RECENT_BYTES))
@@ -33,5 +34,6 @@ if not awaited then
 end
 call('HSET', job, 'need', 0)
 call('RPUSH', T .. 'i:' .. jid, item)
+if j[2] == PAUSED then return { 'kept' } end   -- it counts when the job is resumed
 local reply = lease_turn(jid, token, ttl)
 return { 'turn', reply[1], reply[2] }

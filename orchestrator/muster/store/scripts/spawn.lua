@@ -3,11 +3,12 @@
 spawn: make a chunk of a wide fan ready before the turn that decided it commits. Same turn, same wave, numbers in order.
 
 KEYS  1 the partition's tag
-ARGV  job, version, turn token, turn ttl ms, wave, #tasks, (number, class, type, body, policy, timeout ms, band, limits)...
+ARGV  job, version, turn token, turn ttl ms, wave, #tasks, (number, class, type, body, policy, timeout ms, band, limits, fallback)...
 OUT   {'ok'} | {'stale'}
 TWICE numbers up to the last one made are skipped
 ]]
 -- @include _queue
+-- @include _question
 -- @include _commit
 local jid, version, token, ttl, wave = arg(), arg(), arg(), int(), arg()
 local job = T .. 'j:' .. jid

@@ -7,7 +7,9 @@ KEYS  1 the partition's tag
 ARGV  job, tasks max, task types counted in line max, flows looked at for one place in line max
 OUT   {header, current task's {status, worker} or {}, now ms, turn's ms or '', turn held (0|1), items needed,
       timer's ms or '', grace's end ms or '', live tasks, tasks, (hash of a signal's name | order)...} | {}
-      task: {number, status, type, attempt, worker, since ms, until ms, failures, losses, tasks before it or ''}
+      task: {number, status, type, attempt, worker, since ms, until ms, failures, losses, tasks before it or '', class,
+      until when it waits for whom it prefers or '', how a gated one went back, requeues, ms when it has waited too long
+      or '', ms of its schedule_to_close or '', rules of a gated one}
 TWICE reads only
 ]]
 -- @include _queue
@@ -51,7 +53,8 @@ end
 local tasks, kinds, first = {}, {}, {}
 for _, number in ipairs(numbers) do
   local tid = jid .. '.' .. number
-  local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl', 'at', 'w', 'ca', 'ra', 'fx', 'ls', 'wv')
+  local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl', 'at', 'w', 'ca', 'ra', 'fx', 'ls', 'wv', 'pb', 'rq',
+    'ce', 'po')
   if t[1] and t[10] == j[6] then
     local cls, place = t[2], #tasks + 1
     if not kinds[cls] then kinds[cls] = call('HGET', T .. 'cls', cls) or '' end
@@ -67,7 +70,9 @@ for _, number in ipairs(numbers) do
         first[cls] = { score = score, tid = tid, flow = t[3], place = place }
       end
     end
-    tasks[place] = { number, t[1], kinds[cls], t[4], t[5] or '', since, till, t[8], t[9], '' }
+    tasks[place] = { number, t[1], kinds[cls], t[4], t[5] or '', since, till, t[8], t[9], '', cls,
+      t[1] == 'R' and score_of('tm', 'p|' .. tid) or '', t[1] == 'G' and t[11] or '', t[12] or '0',
+      score_of('tm', 'x|' .. tid), t[13] or '', t[1] == 'G' and t[14] or '' }
   end
 end
 local counted = 0

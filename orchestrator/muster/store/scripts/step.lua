@@ -10,6 +10,7 @@ TWICE the same token: {'step', 0, ...} with commit's second answer, or as comple
 ]]
 -- @include _queue
 -- @include _complete
+-- @include _question
 -- @include _commit
 local c = read_completion()
 local decided = read_commit()

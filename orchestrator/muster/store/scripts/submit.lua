@@ -4,7 +4,7 @@ submit: store a new job and lease its first turn to the caller, or write that tu
 
 KEYS  1 the partition's tag
 ARGV  job, tenant, tenant's hash, blueprint, version, state, submission, context, status, parent or '', history entry,
-      hashes of the tags separated by commas, name it is counted under,
+      hashes of the tags separated by commas, name it is counted under, deadline in ms or '',
       idempotency key's hash or '', its ttl ms, its fingerprint, turn token, turn ttl ms, watcher or '',
       with admission (0|1): client's hash or '', live jobs max, queued max, us between submits, burst, unique key's hash
       or '', ms it is taken (0: while the job lives), replaces (0|1), debounce key's hash or '', delay ms, most ms;
@@ -14,6 +14,7 @@ OUT   {'created'} | {'exists', job, fingerprint} | what commit answers | {'taken
 TWICE the same job id and token: {'created'} or the commit's second answer, nothing written
 ]]
 -- @include _queue
+-- @include _question
 -- @include _commit
 -- @include _admission
 local new = read_job()

@@ -5,18 +5,19 @@ tick: fire what is due. Ended leases and messages are handed to the caller, who 
 KEYS  1 the partition's tag
 ARGV  leases max, timers max, turns max, turn token prefix, turn ttl ms, hold ms (before an ended lease, message
       or batch to cancel comes again), first turns of batches' jobs max
-OUT   {next due ms from now or '', leases, messages, turns, dropped (task, worker)..., first turns,
-      whether there are more, batches to cancel,
+OUT   {next due ms from now or '', leases, messages, turns, dropped (task, worker)..., jobs whose deadline has passed,
+      escalations, first turns, whether there are more, batches to cancel,
       jobs to cancel with their tenants}
       lease: {task, attempt, fence, worker or '', patient, limit that passed or '', losses, failures, policy, claimed ms
       ago, counts by code, first failure ms ago, ms until schedule_to_close or ''}
+      message: {id, body, tries}; turn: {job, token, header, items}; escalation: {job, wave}
       batch: {key, tenant, line after which, flat jobs and lines}
-      message: {id, body, tries}; turn: {job, token, header, items}
 TWICE what the first call handed out is held back, the rest is as at first
 ]]
 -- @include _queue
+-- @include _pause
 local leases_max, timers_max, turns_max, prefix, ttl, hold, first_max = int(), int(), int(), arg(), int(), int(), int()
-local leases, messages, turns, ready, dropped, cancels, replaced = {}, {}, {}, {}, {}, {}, {}
+local leases, messages, turns, ready, dropped, overdue, escalations, cancels, replaced = {}, {}, {}, {}, {}, {}, {}, {}, {}
 
 local fire = {
   t = function(member, tid)
@@ -29,14 +30,28 @@ local fire = {
       ready[t[2]] = (ready[t[2]] or 0) + 1
     end
   end,
+  p = function(member, tid)   -- it has waited long enough for whom it prefers
+    call('ZREM', T .. 'tm', member)
+    local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl', 'bd', 'rs', 'gq')
+    if not t[6] then return end
+    call('HSET', T .. 't:' .. tid, 'q', t[6])
+    call('HDEL', T .. 't:' .. tid, 'gq')
+    call('HSETNX', T .. 'cls', t[6], call('HGET', T .. 'cls', t[2]) or '')
+    if t[1] ~= 'R' then return end
+    leave_flow(tid, t[2], t[3])
+    enqueue(tid, t[6], t[3], tonumber(t[4]), tonumber(t[5]))
+    ready[t[6]] = (ready[t[6]] or 0) + 1
+  end,
   -- It waited too long: nobody may claim it any more. It is leased to nobody, and that lease has ended already.
   x = function(member, tid)
     call('ZREM', T .. 'tm', member)
     local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl')
     local job = T .. 'j:' .. string.sub(tid, 1, 36)
-    if call('HGET', job, 'fin') ~= '0' or (t[1] ~= 'R' and t[1] ~= 'G') then return end   -- it is dropped anyway
+    if call('HGET', job, 'fin') ~= '0' or t[1] == 'L' or not t[1] then return end   -- it is dropped anyway
     if t[1] == 'R' then
       leave_flow(tid, t[2], t[3])
+    elseif t[1] == 'P' then
+      call('SREM', T .. 'pk:' .. string.sub(tid, 1, 36), string.sub(tid, 38))
     else
       call('ZREM', T .. 'tm', 't|' .. tid)
     end
@@ -53,6 +68,14 @@ local fire = {
       call('RPUSH', T .. 'i:' .. jid, '{"k":"timer"}')
       call('HSET', T .. 'j:' .. jid, 'need', 0)
       if j[3] == '' then call('ZADD', T .. 'D', now, jid) end
+    end
+  end,
+  e = function(member, jid)
+    if call('HGET', T .. 'j:' .. jid, 'fin') == '0' then
+      call('ZADD', T .. 'tm', now + hold, member)
+      overdue[#overdue + 1] = jid
+    else
+      call('ZREM', T .. 'tm', member)
     end
   end,
   c = function(member, jid)
@@ -85,6 +108,20 @@ local fire = {
     else
       call('ZADD', T .. 'tm', now + hold, member)
       replaced[#replaced + 1] = { jid, j[3] }
+    end
+  end,
+  u = function(member, jid)
+    call('ZREM', T .. 'tm', member)
+    if call('HGET', T .. 'j:' .. jid, 'tl') ~= PAUSED then unpark(jid) end
+  end,
+  q = function(member, rest)
+    local jid, wave = string.sub(rest, 1, 36), string.sub(rest, 38)
+    local j = call('HMGET', T .. 'j:' .. jid, 'fin', 'ask', 'need')
+    if j[1] == '0' and j[2] == member and tonumber(j[3]) > 0 then
+      call('ZADD', T .. 'tm', now + hold, member)
+      escalations[#escalations + 1] = { jid, wave }
+    else
+      call('ZREM', T .. 'tm', member)
     end
   end,
   b = function(member, rest)
@@ -151,8 +188,8 @@ while room > 0 do
   if not head then break end
   local waiting = T .. 'bq:' .. head
   for _, jid in ipairs(call('LPOP', waiting, math.min(room, 8)) or {}) do
-    local j = call('HMGET', T .. 'j:' .. jid, 'fin', 'tl')
-    if j[1] == '0' and j[2] == '' then
+    local j = call('HMGET', T .. 'j:' .. jid, 'fin', 'tl', 'v')
+    if j[1] == '0' and j[2] == '' and j[3] == '0' then
       local token = prefix .. 'b' .. room
       local reply = lease_turn(jid, token, ttl)
       first[#first + 1] = { jid, token, reply[1], reply[2] }
@@ -173,5 +210,5 @@ for _, name in ipairs({ 'L', 'tm', 'D' }) do
   local head = call('ZRANGE', T .. name, 0, 0, 'WITHSCORES')
   if head[2] and (not next_due or tonumber(head[2]) < next_due) then next_due = tonumber(head[2]) end
 end
-return { next_due and tostring(math.max(0, next_due - now)) or '', leases, messages, turns, dropped,
+return { next_due and tostring(math.max(0, next_due - now)) or '', leases, messages, turns, dropped, overdue, escalations,
   first, call('EXISTS', T .. 'bl'), cancels, replaced }

@@ -1,0 +1,54 @@
+"""A whole server over real sockets, on the store that needs no process; and the client that people use."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from muster.api.app import create_app
+from muster.blueprint.registry import Registry
+from muster.engine.engine import Engine
+from muster.engine.settings import EngineSettings
+from muster.observe.metrics import Metrics
+from muster.pytest_plugin import muster
+from muster.settings import Settings
+from muster.store.memory.store import MemoryState, MemoryStore
+from muster_worker import Client
+
+from tests.api.conftest import ALICE, credentials
+from tests.operations.flows import FLOWS
+
+__all__ = ["muster"]
+
+
+@dataclass
+class Site:
+    """A server, its client, and the bare HTTP beside it."""
+
+    engine: Engine
+    client: Client
+    http: TestClient[Any, Any]
+    url: str
+
+    async def ask(self, method: str, path: str, body: object = None, *, by: dict[str, str] = ALICE) -> tuple[int, Any]:
+        """Status and JSON of an answer."""
+        async with self.http.request(method, path, json=body, headers=by) as answer:
+            return answer.status, await answer.json()
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    store = MemoryStore(MemoryState(), replica="r1")
+    await store.open()
+    registry = Registry()
+    for blueprint in FLOWS:
+        registry.add(blueprint)
+    engine = Engine(store, registry, EngineSettings("r1"), Metrics(version="0"), "secret")
+    engine.start()
+    server = TestServer(create_app(engine, Settings(), credentials()))
+    await server.start_server()
+    url = str(server.make_url("")).rstrip("/")
+    async with TestClient(server) as http, Client(url, "alice-token") as client:
+        yield Site(engine, client, http, url)
+    await engine.stop()
