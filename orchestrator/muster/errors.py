@@ -57,6 +57,9 @@ class ErrorCode(StrEnum):
     CONNECTION_EXISTS = "connection_exists"
     CONNECTION_CONFIGURED = "connection_configured"
     TOO_MANY_CONNECTIONS = "too_many_connections"
+    INVALID_LIMIT = "invalid_limit"
+    LIMIT_NOT_FOUND = "limit_not_found"
+    TOO_MANY_LIMITS = "too_many_limits"
     RUN_FAILED = "run_failed"
     BLUEPRINT_INVALID = "blueprint_invalid"
     BLUEPRINT_IN_CODE = "blueprint_in_code"
@@ -121,6 +124,9 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.CONNECTION_EXISTS: 409,
     ErrorCode.CONNECTION_CONFIGURED: 409,
     ErrorCode.TOO_MANY_CONNECTIONS: 409,
+    ErrorCode.INVALID_LIMIT: 400,
+    ErrorCode.LIMIT_NOT_FOUND: 404,
+    ErrorCode.TOO_MANY_LIMITS: 409,
     ErrorCode.RUN_FAILED: 500,
     ErrorCode.BLUEPRINT_INVALID: 400,
     ErrorCode.BLUEPRINT_IN_CODE: 409,

@@ -23,6 +23,7 @@ from muster.engine.figures import Figures
 from muster.engine.files import Files
 from muster.engine.jobs import Jobs
 from muster.engine.journal import EventsReply, EventsReport, LogEntry, LogPage, Steps, StepView
+from muster.engine.limits import Limits
 from muster.engine.live import CaughtUp, JobChanged, Page
 from muster.engine.live_events import JobEnded, LiveEvent
 from muster.engine.migrations import Order as MigrationOrder
@@ -167,6 +168,7 @@ class FakeEngine:
         self.files = Files(store, FileSettings(Path("/nonexistent")), b"secret")
         self.figures = Figures(store, _nothing_to_prune, asyncio.ensure_future)
         self.connections = Connections(store, Registry(), (), self.submit, self.tagged)
+        self.limits = Limits(store, 1, Metrics())
         pausing = Pausing(store, cast("Any", self), cast("Any", None), cast("Any", None), _no_hint, history=False)
         self.operations = Operations(pausing)  # of a store without jobs; tests/operations ask it of one with
         self.approvals = FakeApprovals(self)

@@ -41,7 +41,17 @@ async def test_wanted_workers_come_for_all_tasks_or_as_one_number(http: Http) ->
     everything = await (await http.get("/api/v1/fleet/wanted", headers=ALICE)).json()
     models.Wanted.model_validate(everything)
     assert everything == {
-        "items": [{"task": "image.resize", "queued": 5, "running": 2, "workers": 2, "slots": 6, "wanted_workers": 3}]
+        "items": [
+            {
+                "task": "image.resize",
+                "queued": 5,
+                "running": 2,
+                "workers": 2,
+                "slots": 6,
+                "wanted_workers": 3,
+                "needs": [],
+            }
+        ]
     }
     one = await (await http.get("/api/v1/fleet/wanted?task=image.resize", headers=ALICE)).json()
     none = await (await http.get("/api/v1/fleet/wanted?task=unknown", headers=ALICE)).json()

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 from muster.api import models
+from muster.api.fleet_models import OrderedWorker
 from muster.engine.views import JobOrder
 from muster.store.base import StoreUnavailable
 from muster_worker import wire
 
-from tests.api.conftest import ANY_WORKER, OWN_WORKER, Http, until
+from tests.api.conftest import ALICE, ANY_WORKER, OWN_WORKER, Http, until
 from tests.api.fake_engine import FakeEngine
 
 UNKNOWN = "018f0000-0000-7000-8000-0000000000ff"
@@ -343,3 +344,32 @@ async def test_bodies_have_tighter_limits_where_nothing_large_is_sent(worker: Ht
     data = b'{"resources": {"x": "' + b"y" * 300_000 + b'"}}'
     assert (await worker.patch("/_worker/workers/w1", data=data, headers=ANY_WORKER)).status == 413
     assert (await worker.post("/_worker/workers/register", data=data, headers=ANY_WORKER)).status == 413
+
+
+async def test_an_operator_orders_workers(http: Http, engine: FakeEngine) -> None:
+    await http.post("/_worker/workers/register", json={"worker_id": "w1"}, headers=ANY_WORKER)
+    for order, body in (("drain", None), ("resume", None), ("disconnect", None), ("resize", {"slots": 4})):
+        answer = await http.post(f"/api/v1/workers/w1/{order}", json=body, headers=ALICE)
+        assert answer.status == 200, await answer.text()
+        OrderedWorker.model_validate(await answer.json())
+    assert [order for _, order, _ in engine.worker_orders] == ["drain", "resume", "disconnect", "resize"]
+    assert engine.worker_orders[-1] == ("w1", "resize", 4)
+    assert (await http.post("/api/v1/workers/w2/drain", headers=ALICE)).status == 404
+    assert (await http.post("/api/v1/workers/w1/resize", json={"slots": 0}, headers=ALICE)).status == 400
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        {"labels": {"a b": "c"}},
+        {"labels": {f"l{n}": "x" for n in range(65)}},
+        {"labels": {"a": {}}},
+        {"resources": {"memory": "8QB"}},
+        {"resources": {"cpu": -1}},
+        {"resources": {"gpu_info": {"vram_gb": -24}}},
+    ],
+)
+async def test_what_a_worker_cannot_have_is_refused(http: Http, member: dict[str, Any]) -> None:
+    body = {"worker_id": "w1", **member}
+    answer = await http.post("/_worker/workers/register", json=body, headers=ANY_WORKER)
+    assert (answer.status, (await answer.json())["code"]) == (400, "invalid_body")

@@ -199,7 +199,7 @@ async def test_a_requeue_is_neither_failure_nor_loss_and_says_so_while_it_waits(
 async def test_a_dropped_task_leaves_no_timer(store: Store) -> None:
     turn = await first_turn(store)
     tasks = new_tasks(0, 3, schedule_to_start_ms=HOUR_MS, schedule_to_close_ms=HOUR_MS)
-    await committed(store, commit_of(turn, tasks, fail_fast=True))
+    await committed(store, commit_of(turn, tasks, failures_left=0))
     gated, failed = await store.claim(0, claim_of(2))
     await store.complete(end_of(gated, mode=Mode.RETRY, delay_ms=HOUR_MS))
     completed = await store.complete(end_of(failed, failed=True))

@@ -39,6 +39,7 @@ from muster.api import operation_models as om
 from muster.api import schedule_models as sm
 from muster.api.blueprint_routes import BLUEPRINT_OPERATIONS
 from muster.api.fleet_routes import FLEET_OPERATIONS
+from muster.api.limit_routes import LIMIT_OPERATIONS
 from muster.api.operations import KIBIBYTE, NDJSON, Answer, Auth, Operation, Tag
 from muster.api.parameters import seconds_parameter, text_parameter, whole_parameter
 from muster.errors import ErrorCode as E
@@ -234,6 +235,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
               Auth.CLIENT, parameters=(_FORMAT, text_parameter("version", "Of this version, or number.")),
               errors=(E.BLUEPRINT_NOT_FOUND, E.VERSION_NOT_FOUND, E.INVALID_PARAMETER)),
     *BLUEPRINT_OPERATIONS,
+    *LIMIT_OPERATIONS,
     *FLEET_OPERATIONS,
     Operation("GET", "/api/v1/webhooks/secret", client.get_webhook_secret, "The secret of one's webhooks", Tag.JOBS,
               (Answer(200, "Verify the `webhook-signature` of deliveries with it.", m.WebhookSecret,

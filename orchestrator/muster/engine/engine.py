@@ -35,6 +35,7 @@ from muster.engine.fleet import Fleet
 from muster.engine.inputs import Inputs
 from muster.engine.jobs import Jobs
 from muster.engine.journal import Journal
+from muster.engine.limits import Limits
 from muster.engine.live import Live
 from muster.engine.migrations import Migrations
 from muster.engine.operations import Operations
@@ -108,6 +109,7 @@ class Engine:
             history=settings.history,
             hint=self._hint,
         )
+        self.limits = Limits(store, settings.partitions, metrics)
         self._tickers = [self._ticker(partition) for partition in range(settings.partitions)]
         self._jobs = jobs = Jobs(store, blueprints, turns, watchers, fleet, background, metrics, settings, self._hint)
         self._wire_jobs(jobs)
@@ -210,6 +212,7 @@ class Engine:
         self._background.loop(self._classes.run())
         self._background.loop(self._pruning.run())
         self._background.loop(self.schedules.run())
+        self._background.loop(self.limits.run())
         self._background.loop(self.versions.run())
 
     async def tick(self) -> None:
@@ -240,9 +243,9 @@ class Engine:
     def on_message(self, partition: int, text: str) -> None:
         """A message to this replica.
 
-        `b`: a blueprint was changed; `c|class`: work is ready; `j|job`, `l|job`, `w|worker`: it, its log changed;
-        `t|…`: a job of a followed tenant did; `x|worker|task`: cancel; `r|class`: there is a new one;
-        `o|worker|order|slots`: send it.
+        `b`: a blueprint was changed; `c|class`: work is ready; `d|ms`: something is due then; `j|job`, `l|job`,
+        `w|worker`: it, its log changed; `t|…`: a job of a followed tenant did; `x|worker|task`: cancel; `r|class`:
+        there is a new one; `o|worker|order|slots`: send it.
         """
         kind, _, rest = text.partition("|")
         self._live.hear(partition, text)
@@ -252,6 +255,8 @@ class Engine:
             self._watchers.announce(JobId(rest))
         elif kind == "l":
             self._journal.announce(JobId(rest))
+        elif kind == "d":
+            self._tickers[partition].hint(int(rest))
         elif kind == "w":
             self._fleet.changed_elsewhere(rest)
         elif kind == "b":

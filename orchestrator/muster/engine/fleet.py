@@ -106,7 +106,11 @@ class Fleet:
     def _remember(self, worker_id: str, fields: Mapping[str, str]) -> Known:
         now = asyncio.get_running_loop().time()
         view, before = worker_view(fields), self._known.get(worker_id)
-        known = Known(view, self._classes.of(view.offer, worker_id), now, now, price_micros(view.cost_per_second))
+        if before is not None and before.view.offer == view.offer:
+            classes = before.classes  # kept up to date as classes come and go: a match is not made at every beat
+        else:
+            classes = self._classes.of(view.offer, worker_id)
+        known = Known(view, classes, now, now, price_micros(view.cost_per_second))
         self._known[worker_id] = known
         if view.slowed:
             self.reputation.hear(worker_id, fields["record"])

@@ -83,15 +83,23 @@ class Lines:
     def move(self, classes_of: Callable[[str], Classes | None]) -> bool:
         """Let each stand where it belongs by now, not behind who came later. None: it stays. Whether any moved."""
         wishes = [(waiter, classes_of(waiter.worker)) for waiter in self.everybody()]
-        moved = [(waiter, classes) for waiter, classes in wishes if classes is not None and classes != waiter.classes]
-        for waiter, classes in moved:
-            self.leave(waiter)
-            waiter.classes = classes
-            line = self._lines.setdefault(classes, deque())
-            line.append(waiter)
-            if len(line) > 1 and line[-2].number > waiter.number:
-                self._lines[classes] = deque(sorted(line, key=_age))
+        moved = {waiter: new for waiter, new in wishes if new is not None and new != waiter.classes}
+        for classes in {waiter.classes for waiter in moved}:
+            self._stand(classes, [waiter for waiter in self._lines[classes] if waiter not in moved])
+        newcomers_of: dict[Classes, list[Waiter]] = {}
+        for waiter, new in moved.items():
+            newcomers_of.setdefault(new, []).append(waiter)
+        for classes, newcomers in newcomers_of.items():
+            self._stand(classes, oldest_first([*self._lines.get(classes, ()), *newcomers]))
+        for waiter, new in moved.items():
+            waiter.classes = new
         return bool(moved)
+
+    def _stand(self, classes: Classes, waiters: list[Waiter]) -> None:
+        if waiters:
+            self._lines[classes] = deque(waiters)
+        else:
+            self._lines.pop(classes, None)
 
 
 def seats(waiters: Sequence[Waiter], most: int) -> list[Waiter]:

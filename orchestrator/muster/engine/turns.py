@@ -56,6 +56,7 @@ from muster.store.base import (
     Turn,
 )
 from muster.store.codec import dump_item
+from muster.store.flow import Fan, flow_of
 
 log = logging.getLogger("muster.turns")
 
@@ -384,15 +385,16 @@ class Turns:
 
     async def _new_tasks(self, record: JobRecord, rest: core.Rest) -> list[NewTask]:
         """Raises StateFailed where one cannot be placed."""
+        wave = max(record.wave, record.spawn_wave) + 1
         first, places = rest.draft.first_task, [ANYWHERE] * len(rest.tasks)
         if any(spec.placement is not None for spec in rest.tasks):
             places = await self._placing.places(rest.tasks, rest.draft.context.last_worker)
         return [
-            self._new_task(record, first + i, spec, place)
+            self._new_task(record, first + i, spec, place, wave)
             for i, (spec, place) in enumerate(zip(rest.tasks, places, strict=True))
         ]
 
-    def _new_task(self, record: JobRecord, number: int, spec: TaskSpec, place: Place) -> NewTask:
+    def _new_task(self, record: JobRecord, number: int, spec: TaskSpec, place: Place, wave: int) -> NewTask:
         timeout_ms = spec.timeout_ms or self._rules.task_timeout_ms
         policy = spec.retry or RetryPolicy()
         retries = next(n for n in (spec.retries, policy.retries, self._rules.task_retries) if n is not None)
@@ -405,6 +407,8 @@ class Turns:
             "priority": spec.priority,
             "tracing_context": dict(record.submission.trace),
         }
+        fan = None if spec.at_once is None else Fan(record.id, wave, spec.at_once)
+        flow = flow_of(record.tenant, record.blueprint, spec.key, fan, spec.type if place.cls else "")
         if spec.heartbeat_ms is not None:
             body["heartbeat_seconds"] = spec.heartbeat_ms / 1000
         stored = TaskRules(retries, policy).dump(spec.type)
@@ -422,6 +426,7 @@ class Turns:
             spec.heartbeat_ms,
             place.cls,
             place.fallback,
+            flow,
         )
 
 

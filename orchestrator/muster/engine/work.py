@@ -135,7 +135,10 @@ class Work:
             left_ms = max(0, round((until - loop.time()) * 1000))
             if known.view.status == DRAINING or not known.classes:
                 await asyncio.sleep(min(left_ms, self._settings.heartbeat_ms) / 1000)
-                return ()
+                known = await self._fleet.known(worker_id)
+                if known.view.status == DRAINING or not known.classes or loop.time() >= until:
+                    return ()
+                continue  # it was resumed meanwhile: the grant of a stream must not end with an early answer
             waiter = self._waiter(known, max_tasks)
             claimed = await self._dispatcher.wait(waiter, left_ms)
             if claimed or not waiter.recalled or loop.time() >= until:

@@ -94,6 +94,7 @@ def task_args(job: JobId, tasks: Sequence[NewTask]) -> list[Arg]:
         limits = "" if task.limits == NO_LIMITS else "|".join("" if ms is None else str(ms) for ms in task.limits)
         args += (
             task.number, task.queue_class, task.type, body, task.rules, task.timeout_ms, band, limits, fallback,
+            task.flow,
         )  # fmt: skip
     return args
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from muster.store.figures import FigureRecords
     from muster.store.file_records import FileRecords
     from muster.store.fleet import FleetRecords
+    from muster.store.flow import FlowRecords
     from muster.store.operations import OperationRecords
     from muster.store.standing import StandingRecords
 
@@ -256,6 +257,8 @@ class NewTask:
     """The class it waits in; that of its type alone where empty."""
     fallback: tuple[str, int] | None = None
     """The class to which it moves after so many ms, where `cls` is only whom it prefers."""
+    flow: str = ""
+    """What its flow is besides its tenant's: see `flow.flow_of`."""
 
     @property
     def limits(self) -> tuple[int | None, int | None, int | None]:
@@ -417,6 +420,11 @@ class Store(JournalStore, IndexStore, Protocol):
     @property
     def standing(self) -> "StandingRecords":
         """How jobs and leases stand."""
+        ...
+
+    @property
+    def flow(self) -> "FlowRecords":
+        """Limits, and who holds their slots."""
         ...
 
     @property

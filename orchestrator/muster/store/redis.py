@@ -49,6 +49,7 @@ from muster.store.redis_connections import RedisConnectionRecords
 from muster.store.redis_figures import RedisFigures
 from muster.store.redis_files import RedisFileRecords
 from muster.store.redis_fleet import RedisFleet
+from muster.store.redis_flow import RedisFlow
 from muster.store.redis_index import IndexCalls
 from muster.store.redis_journal import JournalCalls
 from muster.store.redis_operations import RedisOperations
@@ -128,6 +129,7 @@ class RedisStore(JournalCalls, IndexCalls):
         self.files = RedisFileRecords(self._call, self._run, self._tag_of, self._global, self._filled)
         self.figures = RedisFigures(self._call, self._run, self._tag_or_none)
         self.standing = RedisStanding(self._run, self._tag_or_none, self._tags)
+        self.flow = RedisFlow(self._call, self._run, self._tags, self._global)
         self.fleet = RedisFleet(self._call, self._run, self._global, self._tags)
         self.operations = RedisOperations(self._run, self._tag_or_none)
         self.approvals = RedisApprovals(self._call, self._run, self._tag_or_none, self._tags, self._newest, self.read)

@@ -125,6 +125,7 @@ def commit(part: Partition, c: Commit, replica: str = "") -> Committed | Refused
         taken.update(part.tasks[got.task].cls for got in more if part.tasks[got.task].job == job.id)
         claimed += more
     part.wake_all(made - taken)
+    part.wake_opened(replica)
     if not c.status.is_final and (job.need <= 0 or cancelling):
         return Committed(job.record.updated_at, claimed, part.lease_turn(job, c.next_token))
     return Committed(job.record.updated_at, claimed)

@@ -83,8 +83,7 @@ def unpark(part: Partition, job: JobId) -> None:
     parked = [task for task in part.tasks.values() if task.job == job and task.status is TaskStatus.PARKED]
     ready: Counter[str] = Counter()
     for task in parked[:UNPARKED_PER_CALL_MAX]:
-        part.enqueue(task)
-        ready[task.cls] += 1
+        ready[task.cls] += part.enqueue(task)
     part.wake_all(ready)
     if len(parked) > UNPARKED_PER_CALL_MAX:
         part.timers[Unpark(job)] = part.now()

@@ -44,6 +44,7 @@ from muster.store.memory.connections import MemoryConnectionRecords
 from muster.store.memory.figures import MemoryFigures
 from muster.store.memory.files import MemoryFileRecords
 from muster.store.memory.fleet import MemoryFleet
+from muster.store.memory.flow import MemoryFlow
 from muster.store.memory.model import Delivery
 from muster.store.memory.operations import MemoryOperations
 from muster.store.memory.partition import Partition
@@ -77,6 +78,7 @@ class MemoryState:
         self.files = MemoryFileRecords(self.now, self.partition_with)
         self.figures = MemoryFigures(self.files, self.partitions)
         self.standing = MemoryStanding(self.partitions)
+        self.flow = MemoryFlow(self.partitions)
         self.operations = MemoryOperations(self.partition_with)
         self.approvals = MemoryApprovals(self.partitions)
         self.connections = MemoryConnectionRecords(self.now)
@@ -136,6 +138,10 @@ class MemoryStore:
     @property
     def standing(self) -> MemoryStanding:
         return self._state.standing
+
+    @property
+    def flow(self) -> MemoryFlow:
+        return self._state.flow
 
     @property
     def fleet(self) -> MemoryFleet:
@@ -253,6 +259,7 @@ class MemoryStore:
         if part is None:
             return ()
         index.delete(part, job)
+        part.wake_opened()
         return self.files.drop_artifacts(job)
 
     # Tasks
@@ -321,8 +328,8 @@ class MemoryStore:
     async def queue(self, partition: int) -> QueueState:
         part = self._state.partitions[partition]
         return QueueState(
-            ready={cls: len(queue) for cls, queue in part.queues.items() if queue},
-            types={cls: part.kinds[cls] for cls, queue in part.queues.items() if queue},
+            ready=part.ready(),
+            types={cls: part.kinds[cls] for cls in part.ready()},
             leased=Counter(task.status for task in part.tasks.values())[TaskStatus.LEASED],
             jobs={str(status): count for status, count in part.counts.items()},
         )

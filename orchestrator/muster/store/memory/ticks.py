@@ -20,6 +20,7 @@ def tick(part: Partition, token_prefix: str, first_turns: int) -> Tick:
     turns = _due_turns(part, token_prefix)
     first = _first_turns(part, f"{token_prefix}b", min(first_turns, TURNS_MAX - len(turns)))
     part.wake_all(found.made)
+    part.wake_opened()
     return Tick(
         _next_due_ms(part),
         leases,

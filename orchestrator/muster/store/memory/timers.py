@@ -19,6 +19,7 @@ from muster.store.memory.model import (
     Delivery,
     Drop,
     Escalation,
+    GateOpens,
     GraceEnd,
     Order,
     PreferenceEnd,
@@ -58,8 +59,7 @@ def fire(part: Partition, timer: Timer, found: Found) -> None:
 def _start(part: Partition, timer: TaskStart, found: Found) -> None:
     task = part.tasks[timer.task]
     task.order, task.ready_at = found.order, part.now()
-    part.enqueue(task)
-    found.made[task.cls] += 1
+    found.made[task.cls] += part.enqueue(task)
 
 
 def _prefers_nobody(part: Partition, timer: PreferenceEnd, found: Found) -> None:
@@ -68,12 +68,11 @@ def _prefers_nobody(part: Partition, timer: PreferenceEnd, found: Found) -> None
         return
     ready = task.status is TaskStatus.READY
     if ready:
-        part.queues[task.cls].remove(task)
+        part.leave_queue(task)
     part.kinds.setdefault(task.fallback, part.kinds.get(task.cls, ""))
     task.cls, task.fallback = task.fallback, ""
     if ready:
-        part.enqueue(task)
-        found.made[task.cls] += 1
+        found.made[task.cls] += part.enqueue(task)
 
 
 def _limit_passed(part: Partition, timer: WaitLimit, _: Found) -> None:
@@ -86,7 +85,7 @@ def _waited_too_long(part: Partition, task: Task) -> None:
     if job is None or job.is_final or task.status is TaskStatus.LEASED:
         return
     if task.status is TaskStatus.READY:
-        part.queues[task.cls].remove(task)
+        part.leave_queue(task)
     part.timers.pop(TaskStart(task.id), None)
     task.status, task.worker, task.fence, task.patient, task.price = TaskStatus.LEASED, "", "", False, 0
     task.claimed_at = task.must_end_at = task.lease_ends_at = part.now()
@@ -165,6 +164,10 @@ def _cancel_some(part: Partition, timer: BatchCancel, found: Found) -> None:
         found.cancels.append(chunk)
 
 
+def _gate_opens(part: Partition, timer: GateOpens, _: Found) -> None:
+    part.open_gate(timer.gate)
+
+
 _FIRE: Final[Mapping[type[Timer], Callable[[Partition, Any, Found], None]]] = {
     TaskStart: _start,
     PreferenceEnd: _prefers_nobody,
@@ -178,4 +181,5 @@ _FIRE: Final[Mapping[type[Timer], Callable[[Partition, Any, Found], None]]] = {
     Escalation: _escalate,
     BatchCancel: _cancel_some,
     Replaced: _replaced,
+    GateOpens: _gate_opens,
 }

@@ -34,7 +34,7 @@ local function read_tasks()
   local tasks = {}
   for i = 1, int() do
     tasks[i] = { number = arg(), cls = arg(), kind = arg(), body = arg(), rules = arg(), timeout = int(), band = int(),
-      limits = arg(), fallback = arg() }
+      limits = arg(), fallback = arg(), flow = arg() }
   end
   return tasks
 end
@@ -69,11 +69,12 @@ local function set_limits(tid, limits)
   return close_at, tonumber(heartbeat)
 end
 
--- Write a task's hash and make it ready. `age + place` keeps the order of tasks made by one script.
+-- Write a task's hash and make it ready. `age + place` keeps the order of tasks made by one script. False where nobody
+-- can find it now.
 local function make_ready(jid, flow, wave, task, place)
   local tid = jid .. '.' .. task.number
   call('HSET', T .. 't:' .. tid, 'st', 'R', 'q', task.cls, 'fl', flow, 'bd', task.band, 'wv', wave, 'at', 0, 'fx', 0,
-    'ls', 0, 'to', task.timeout, 'pl', task.body, 'po', task.rules, 'rs', age + place, 'ra', now)
+    'ls', 0, 'to', task.timeout, 'pl', task.body, 'po', task.rules, 'rs', age + place, 'ra', now, 'fw', task.flow)
   call('HSETNX', T .. 'cls', task.cls, task.kind)
   if task.fallback ~= '' then
     local cls, ms = fallback_of(task)
@@ -84,10 +85,10 @@ local function make_ready(jid, flow, wave, task, place)
     set_limits(tid, task.limits)
     limit_wait(tid, now)
   end
-  enqueue(tid, task.cls, flow, task.band, age + place)
+  return enqueue(tid, task.cls, flow .. task.flow, task.band, age + place)
 end
 
--- The short way from decided to leased, for a seat that waits while nobody is queued before the task.
+-- The short way from decided to leased, for a seat that waits while nobody is queued before the task or at its gates.
 local function make_leased(jid, flow, wave, task, place, seat)
   local tid, hard, left, heartbeat = jid .. '.' .. task.number, now + task.timeout, '', nil
   if task.limits ~= '' then
@@ -99,7 +100,12 @@ local function make_leased(jid, flow, wave, task, place, seat)
   local cls = fallback_of(task) or task.cls   -- should it come back, anybody may have it
   call('HSET', T .. 't:' .. tid, 'st', 'L', 'q', cls, 'fl', flow, 'bd', task.band, 'wv', wave, 'at', 1, 'fx', 0,
     'ls', 0, 'to', task.timeout, 'pl', task.body, 'po', task.rules, 'rs', age + place, 'ra', now,
-    'w', seat.worker, 'nz', seat.nonce, 'lg', seat.patient, 'hd', hard, 'ca', now)
+    'w', seat.worker, 'nz', seat.nonce, 'lg', seat.patient, 'hd', hard, 'ca', now, 'fw', task.flow)
+  local before_class, before_flow = class_gates(task.cls), flow_gates(flow .. task.flow)
+  local held = hold_all(tid, before_class, before_flow)
+  if held ~= '' then call('HSET', T .. 't:' .. tid, 'gs', held) end
+  pass_rates(before_class, 1)
+  pass_rates(before_flow, 1)
   set_price(T .. 't:' .. tid, seat)
   call('HSETNX', T .. 'cls', cls, task.kind)
   call('ZADD', T .. 'L', lease_end(now + seat.lease, hard, now, heartbeat), tid)
@@ -115,17 +121,18 @@ local function make_tasks(jid, flow, c, entries, cancelling)
   for place, task in ipairs(c.tasks) do
     local cls = task.cls
     if task.number ~= c.current then call('SADD', T .. 'jt:' .. jid, task.number) end
-    if idle[cls] == nil then idle[cls] = call('EXISTS', T .. 'q:' .. cls) == 0 end
-    if serves[cls] and seats[seat] and idle[cls] then
+    if idle[cls] == nil then idle[cls] = not is_ready(cls) end
+    local is_next = serves[cls] and seats[seat] and idle[cls]
+    if is_next and passes(class_gates(cls)) and passes(flow_gates(flow .. task.flow)) then
       local lease = make_leased(jid, flow, c.wave, task, place, seats[seat])
       claimed[#claimed + 1] = { tostring(seat), lease[1], lease[2], lease[3], lease[4], lease[5] }
       if c.claim.history then entries[#entries + 1] = stamped(started(task.number, 1, seats[seat].worker)) end
       seat = seat + 1
     else
-      make_ready(jid, flow, c.wave, task, place)
+      local is_found = make_ready(jid, flow, c.wave, task, place)
       idle[cls] = false
       if not ready[cls] then order[#order + 1] = cls end
-      ready[cls] = (ready[cls] or 0) + 1
+      ready[cls] = (ready[cls] or 0) + (is_found and 1 or 0)
     end
   end
   return claimed, ready, order, seat
@@ -252,6 +259,7 @@ local function commit(jid, c)
   for _, cls in ipairs(order) do
     if ready[cls] > 0 then wake(cls, ready[cls]) end
   end
+  wake_opened(c.replica)
 
   if not c.final and (need <= 0 or cancelling) then
     local reply = lease_turn(jid, c.next_token, c.ttl)

@@ -41,6 +41,7 @@ end
 local top = math.max(tonumber(j[5]), tonumber(j[6]))
 local last = math.min(from + count, top)
 for number = from, last - 1 do drop_task(jid, tostring(number)) end
+wake_opened()
 if last < top then return { 'more', tostring(last) } end
 
 for tag in each_tag(j[11]) do

@@ -22,34 +22,33 @@ local leases, messages, turns, ready, dropped, overdue, escalations, cancels, re
 local fire = {
   t = function(member, tid)
     call('ZREM', T .. 'tm', member)
-    local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl', 'bd')
+    local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl', 'bd', 'fw')
     if t[1] == 'G' then
       call('HSET', T .. 't:' .. tid, 'st', 'R', 'rs', age, 'ra', now)
       limit_wait(tid, now)
-      enqueue(tid, t[2], t[3], tonumber(t[4]), age)
-      ready[t[2]] = (ready[t[2]] or 0) + 1
+      if enqueue(tid, t[2], t[3] .. (t[5] or ''), tonumber(t[4]), age) then ready[t[2]] = (ready[t[2]] or 0) + 1 end
     end
   end,
   p = function(member, tid)   -- it has waited long enough for whom it prefers
     call('ZREM', T .. 'tm', member)
-    local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl', 'bd', 'rs', 'gq')
+    local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl', 'bd', 'rs', 'gq', 'fw')
     if not t[6] then return end
     call('HSET', T .. 't:' .. tid, 'q', t[6])
     call('HDEL', T .. 't:' .. tid, 'gq')
     call('HSETNX', T .. 'cls', t[6], call('HGET', T .. 'cls', t[2]) or '')
     if t[1] ~= 'R' then return end
-    leave_flow(tid, t[2], t[3])
-    enqueue(tid, t[6], t[3], tonumber(t[4]), tonumber(t[5]))
-    ready[t[6]] = (ready[t[6]] or 0) + 1
+    local flow = t[3] .. (t[7] or '')
+    leave_flow(tid, t[2], flow)
+    if enqueue(tid, t[6], flow, tonumber(t[4]), tonumber(t[5])) then ready[t[6]] = (ready[t[6]] or 0) + 1 end
   end,
   -- It waited too long: nobody may claim it any more. It is leased to nobody, and that lease has ended already.
   x = function(member, tid)
     call('ZREM', T .. 'tm', member)
-    local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl')
+    local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl', 'fw')
     local job = T .. 'j:' .. string.sub(tid, 1, 36)
     if call('HGET', job, 'fin') ~= '0' or t[1] == 'L' or not t[1] then return end   -- it is dropped anyway
     if t[1] == 'R' then
-      leave_flow(tid, t[2], t[3])
+      leave_flow(tid, t[2], t[3] .. (t[4] or ''))
     elseif t[1] == 'P' then
       call('SREM', T .. 'pk:' .. string.sub(tid, 1, 36), string.sub(tid, 38))
     else
@@ -109,6 +108,10 @@ local fire = {
       call('ZADD', T .. 'tm', now + hold, member)
       replaced[#replaced + 1] = { jid, j[3] }
     end
+  end,
+  g = function(member, gate)
+    call('ZREM', T .. 'tm', member)
+    open(gate)
   end,
   u = function(member, jid)
     call('ZREM', T .. 'tm', member)
@@ -204,6 +207,7 @@ while room > 0 do
 end
 
 for cls, count in pairs(ready) do wake(cls, count) end
+wake_opened()
 
 local next_due = nil
 for _, name in ipairs({ 'L', 'tm', 'D' }) do
