@@ -33,6 +33,10 @@ class ErrorCode(StrEnum):
     JOB_RUNNING = "job_running"
     JOB_CANCELLING = "job_cancelling"
     JOB_NOT_PAUSED = "job_not_paused"
+    JOB_NOT_OVER = "job_not_over"
+    JOB_FINISHED = "job_finished"
+    UNKNOWN_STATE = "unknown_state"
+    INVALID_ARGUMENT = "invalid_argument"
     NOT_WAITING_FOR_DECISION = "not_waiting_for_decision"
     UNKNOWN_DECISION = "unknown_decision"
     FORM_INVALID = "form_invalid"
@@ -100,6 +104,10 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.JOB_RUNNING: 409,
     ErrorCode.JOB_CANCELLING: 409,
     ErrorCode.JOB_NOT_PAUSED: 409,
+    ErrorCode.JOB_NOT_OVER: 409,
+    ErrorCode.JOB_FINISHED: 409,
+    ErrorCode.UNKNOWN_STATE: 400,
+    ErrorCode.INVALID_ARGUMENT: 400,
     ErrorCode.NOT_WAITING_FOR_DECISION: 409,
     ErrorCode.UNKNOWN_DECISION: 400,
     ErrorCode.FORM_INVALID: 400,

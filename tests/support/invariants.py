@@ -280,7 +280,7 @@ class Scan:
 
     def wrong_lifetimes(self) -> Iterator[str]:
         """Nothing of a live job expires, everything of a final one does."""
-        for prefix in ("j:", "i:", "e:", "h:", "jt:", "fa:", "lg:", "sp:", "md:", "sb:", "pk:"):
+        for prefix in ("j:", "i:", "e:", "h:", "jt:", "fa:", "lg:", "sp:", "md:", "sb:", "pk:", "en:"):
             for job, entry in self.dump.of(prefix):
                 yield from self._wrong_lifetime(prefix, job, entry)
         for prefix in ("t:", "q:", "f:", "ob:", "xr:", "xl:", "bj:", "xa:", "g:", "gf:", "gw:", "go:"):

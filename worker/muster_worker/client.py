@@ -25,7 +25,7 @@ from muster_worker.durations import Duration
 from muster_worker.errors import Unreachable
 from muster_worker.file_transfer import fetch_file, send_file
 from muster_worker.files import Artifact, UploadedFile
-from muster_worker.job_operations import JobOperations, Paused
+from muster_worker.job_operations import JobOperations, Paused, filter_query
 from muster_worker.live_stream import follow_events
 from muster_worker.log_stream import JobStep, JobSteps, LogLine, LogPage, follow
 from muster_worker.reasons import TaskDemand, Wanted, Why
@@ -78,6 +78,9 @@ class JobState(BaseModel):
     progress_message: str | None = None
     waiting_for: WaitingFor | None = None
     paused: Paused | None = None
+    error_fingerprint: str | None = None
+    retried_from: str | None = None
+    retried_as: list[str] = []
     cancel_requested: bool = False
     retry_count: int = 0
     version: int = 0
@@ -338,8 +341,12 @@ class Client(ApprovalCalls, BatchCalls, BlueprintCalls, FleetCalls, JobOperation
         limit: int = 50,
         cursor: str | None = None,
         tag: str | None = None,
+        **more: str | datetime,
     ) -> JobList:
-        """Newest first. A tag is asked for by itself, without status or blueprint."""
+        """Newest first; a page may be short, or empty, before the end: `next` decides.
+
+        *more* may be `error` (a fingerprint), `created_since`, `created_until`, `finished_since`, `finished_until`.
+        """
         query: dict[str, str | int] = {"limit": limit}
         if statuses := ",".join([status] if isinstance(status, str) else status):
             query["status"] = statuses
@@ -349,6 +356,7 @@ class Client(ApprovalCalls, BatchCalls, BlueprintCalls, FleetCalls, JobOperation
             query["tag"] = tag
         if cursor:
             query["cursor"] = cursor
+        query |= filter_query(more)
         return read_answer(_JOBS, (await self._get(f"/api/v1/jobs?{urlencode(query)}")).body)
 
     async def cancel(self, job_id: str) -> str:

@@ -263,6 +263,9 @@ class Job(Answer):
     deadline_at: Annotated[AwareDatetime | None, Field(description="Where it has not ended by then it fails.")]
     waiting_for: Waiting | None
     paused: Held | None
+    error_fingerprint: Annotated[str | None, Field(description="The same for errors of one kind.")]
+    retried_from: Annotated[str | None, Field(description="The job that this one was made of, to start it again.")]
+    retried_as: Annotated[list[str], Field(description="Jobs that were made of this one, to start it again.")]
     created_at: AwareDatetime
     started_at: AwareDatetime | None
     finished_at: AwareDatetime | None

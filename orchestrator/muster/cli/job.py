@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import orjson
 from cyclopts import App, Parameter
+from muster_worker.time_limits import deadline_ms_of
 
 from muster.cli.connection import HERE, Server, connect
 from muster.cli.exits import EXIT_OF_STATUS, CommandFailed, Exit
@@ -61,6 +62,10 @@ async def start(
     data = read_input(input)
     unique = {"key": unique_key, "on_conflict": on_conflict} if unique_key else None
     later = {"key": debounce_key, "seconds": debounce} if debounce_key else None
+    try:
+        _ = None if deadline is None else deadline_ms_of(deadline)
+    except ValueError as wrong:
+        raise CommandFailed(f"--deadline: {wrong}", way_out="--deadline 1h", code=Exit.USAGE) from None
     async with connect(server) as client:
         job_id = await client.start(
             name,
@@ -89,7 +94,10 @@ async def ls(
     *,
     status: Annotated[str, Parameter(help="Only these statuses, separated by commas.")] = "",
     blueprint: Annotated[str | None, Parameter(help="Only jobs of this blueprint.")] = None,
-    tag: Annotated[str | None, Parameter(help="Only jobs of this tag; by itself.")] = None,
+    tag: Annotated[str | None, Parameter(help="Only jobs of this tag.")] = None,
+    error: Annotated[str | None, Parameter(help="Only jobs with an error of this fingerprint.")] = None,
+    since: Annotated[str | None, Parameter(help="Only jobs made since, such as 2026-01-31T10:30:00Z.")] = None,
+    until: Annotated[str | None, Parameter(help="Only jobs made before.")] = None,
     limit: Annotated[int, Parameter(help="At most so many.")] = 20,
     cursor: Annotated[str | None, Parameter(help="Where the last page ended.")] = None,
     output: Format = "table",
@@ -97,8 +105,10 @@ async def ls(
 ) -> None:
     """List jobs, newest first."""
     statuses = tuple(word.strip() for word in status.split(",") if word.strip())
+    given = {"error": error, "created_since": since, "created_until": until}
+    more = {name: text for name, text in given.items() if text is not None}
     async with connect(server) as client:
-        page = await client.jobs(status=statuses, blueprint=blueprint, limit=limit, cursor=cursor, tag=tag)
+        page = await client.jobs(status=statuses, blueprint=blueprint, limit=limit, cursor=cursor, tag=tag, **more)
     if output == "json":
         print_json({"items": [as_json(job) for job in page.items], "next": page.next})
         return
@@ -165,7 +175,7 @@ async def cancel(job: JobName, /, *, output: Format = "table", server: Server = 
         print(f"{job_id}  {status}")
 
 
-@app.command
+@app.command(name=("delete", "rm"))
 async def delete(job: JobName, /, *, server: Server = HERE) -> None:
     """Forget a job and everything of it: log, steps, history, artifacts. An active one is cancelled first."""
     async with connect(server) as client:
@@ -191,6 +201,11 @@ async def signal(
 
 app.command("muster.cli.why:why", name="why", help="Say why a job is not running now.")
 app.command("muster.cli.job_operations:pause", name="pause", help="Hold a job until it is resumed.")
+app.command("muster.cli.job_operations:retry", name="retry", help="Start a job that is over again.")
+app.command("muster.cli.job_operations:bulk", name="bulk", help="One verb for many jobs.")
+app.command("muster.cli.job_operations:errors", name="errors", help="Show what fails most.")
+app.command("muster.cli.case_file:export", name="export", help="Print a job as a case file.")
+app.command("muster.cli.case_file:debug", name="debug", help="Run a state of a case file here.")
 app.command("muster.cli.job_operations:resume", name="resume", help="Let go of a paused job.")
 
 

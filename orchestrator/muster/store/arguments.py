@@ -66,6 +66,9 @@ def commit_args(c: Commit, replica: str) -> list[Arg]:
         _question_arg(c),
         *([0] if c.child is None else [1, *job_args(c.child)]),
     ]
+    args += (c.fingerprint, len(c.entered))
+    for state, blob in c.entered.items():
+        args += (state, Value(c.job, blob))
     args += [0] if c.claim is None else [1, *claim_args(c.claim)]
     return args
 

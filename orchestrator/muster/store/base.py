@@ -216,6 +216,8 @@ class Refusal(StrEnum):
     CANCELLING = "cancelling"
     """Its end was asked for."""
     NOT_PAUSED = "not_paused"
+    LIVE = "live"
+    """The job is not over."""
     HELD = "held"
     """A worker has a task of the job."""
 
@@ -314,6 +316,10 @@ class Commit:
     """A job to make, in the same partition, whose end this one waits for. None is made for a job to be cancelled."""
     signal: str = ""
     """The signal that ends the wait; one of that name that was kept is taken at once."""
+    entered: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    """What states were entered with on the way, by state; see `entered.dump_entered`."""
+    fingerprint: str = ""
+    """Of the error, where it ends with one."""
     parting: str = ""
     """With a final status: the mailbox item for the job that started this one."""
     claim: Claim | None = None

@@ -131,7 +131,7 @@ class RedisStore(JournalCalls, IndexCalls):
         self.standing = RedisStanding(self._run, self._tag_or_none, self._tags)
         self.flow = RedisFlow(self._call, self._run, self._tags, self._global)
         self.fleet = RedisFleet(self._call, self._run, self._global, self._tags)
-        self.operations = RedisOperations(self._run, self._tag_or_none)
+        self.operations = RedisOperations(self, self._run, self._filled_fields, self._tag_or_none)
         self.approvals = RedisApprovals(self._call, self._run, self._tag_or_none, self._tags, self._newest, self.read)
         self.batches = RedisBatches(self._call, self._run, self._tags)
         self.connections = RedisConnectionRecords(self._call, self._run, self._global)
@@ -285,6 +285,9 @@ class RedisStore(JournalCalls, IndexCalls):
 
     async def _filled(self, reply: Any) -> Any:
         return reply if self._offload is None else await self._offload.back(reply)
+
+    async def _filled_fields(self, key: str) -> list[Any]:
+        return list(await self._filled(await self._call("HGETALL", key)))
 
     async def _run_offloaded(self, offload: Offload, name: str, tag: str, args: Sequence[Arg]) -> Any:
         reply = await self._call("EVALSHA", script(name).sha, 1, tag, *await offload.out(args))

@@ -28,8 +28,8 @@ from muster.store.keys import short_hash
 from muster.store.memory.admission import admit, refused
 from muster.store.memory.approvals import close_question, open_question
 from muster.store.memory.batching import count
+from muster.store.memory.holding import let_go
 from muster.store.memory.model import PAUSED, Deadline, GraceEnd, Job, Outgoing, WaitEnd
-from muster.store.memory.operations import let_go
 from muster.store.memory.partition import Partition
 
 
@@ -169,6 +169,7 @@ def _write(part: Partition, job: Job, c: Commit, context: Context) -> None:
     count(part, job, before, c.status)
     old = job.record
     job.turn_token, job.turn_at, job.committed_by = "", None, c.token
+    job.entered |= c.entered
     job.record = replace(
         old,
         version=old.version + 1, revision=old.revision + 1, state=c.state, context=context, wave=c.wave,
@@ -196,6 +197,7 @@ def _finish(part: Partition, job: Job, c: Commit, replica: str) -> None:
         finished_at=job.record.updated_at,
         result=orjson.loads(codec.dump(c.result)),
         error=c.error or None,
+        fingerprint=c.fingerprint,
         details=None if c.details is None else orjson.loads(codec.dump(c.details)),
     )
 

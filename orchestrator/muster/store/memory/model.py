@@ -54,6 +54,9 @@ class Job:
     committed_by: str = ""
     signalled_by: str = ""
     resumed_by: str = ""
+    retried_by: str = ""
+    entered: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    """What states were entered with, by state."""
     watchers: list[str] = field(default_factory=list[str])
     """Replicas told of the job's end; `followers` are told of every change."""
     followers: list[str] = field(default_factory=list[str])

@@ -79,7 +79,7 @@ class MemoryState:
         self.figures = MemoryFigures(self.files, self.partitions)
         self.standing = MemoryStanding(self.partitions)
         self.flow = MemoryFlow(self.partitions)
-        self.operations = MemoryOperations(self.partition_with)
+        self.operations = MemoryOperations(self.partition_with, self.partitions)
         self.approvals = MemoryApprovals(self.partitions)
         self.connections = MemoryConnectionRecords(self.now)
         self.fleet = MemoryFleet(self.now, self.workers, self.partitions, self.tell_all)

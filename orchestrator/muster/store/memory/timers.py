@@ -12,6 +12,7 @@ from muster.store.base import DueMessage
 from muster.store.batch_records import BatchToCancel
 from muster.store.memory.admission import to_cancel
 from muster.store.memory.batching import cancel_chunk
+from muster.store.memory.holding import unpark
 from muster.store.memory.model import (
     HOLD_MS,
     BatchCancel,
@@ -31,7 +32,6 @@ from muster.store.memory.model import (
     WaitEnd,
     WaitLimit,
 )
-from muster.store.memory.operations import unpark
 from muster.store.memory.partition import Partition
 
 DROPS_MAX = 100

@@ -29,8 +29,6 @@ local function hold(jid, status, words, above)
   call('HSET', T .. 'j:' .. jid, 'st', 'paused', 'tl', PAUSED, 'pz', now .. '|' .. status .. '|' .. above .. '|' .. words)
   call('ZREM', T .. 'D', jid)
   count_status(status, 'paused')
-  local ba = call('HGET', T .. 'j:' .. jid, 'ba')
-  if ba then count_in_batch(jid, ba, status, 'paused', false) end
 end
 
 -- Let go of a paused job. Its turn is due at once where nothing more is needed. Returns whether it is.
@@ -41,8 +39,6 @@ local function let_go(jid)
   call('HSET', job, 'st', status, 'tl', '')
   call('HDEL', job, 'pz')
   count_status('paused', status)
-  local ba = call('HGET', job, 'ba')
-  if ba then count_in_batch(jid, ba, 'paused', status, false) end
   unpark(jid)
   local due = tonumber(j[2]) <= 0
   if due then call('ZADD', T .. 'D', now, jid) end

@@ -194,6 +194,18 @@ local function drop_task(jid, number)
   if t[1] == 'L' and t[8] ~= '' then return t[8], t[9] end
 end
 
+-- Take a job from where those that ended without a result are listed.
+local function unlist_failure(jid, flow)
+  local f = call('HMGET', T .. 'j:' .. jid, 'fp', 'fd')
+  if not f[1] then return end
+  local place = f[2] .. ':' .. flow
+  call('ZREM', T .. 'xb:' .. place, jid)
+  if call('ZREM', T .. 'xe:' .. place .. ':' .. f[1], jid) == 1 then
+    if call('HINCRBY', T .. 'er:' .. place, f[1], -1) <= 0 then call('HDEL', T .. 'er:' .. place, f[1]) end
+  end
+  call('HDEL', T .. 'j:' .. jid, 'fp', 'fd')
+end
+
 -- A claim's arguments: replica, history flag, register flag, classes, seats (worker, nonce, lease ms, patient, price).
 local function read_claim()
   local claim = { rid = arg(), history = arg() == '1', register = arg() == '1', classes = {}, seats = {} }
@@ -363,7 +375,7 @@ local function after_failures(policy, need, failures)
 end
 
 local HEADER = { 'ten', 'bp', 'bv', 'st', 's', 'v', 'wv', 'nt', 'sub', 'ctx', 'ct', 'ut', 'sa', 'ft', 'res', 'err', 'det',
-  'rc', 'cx', 'tf', 'sw', 'spn', 'pg', 'pm', 'cur', 'pv', 'pa', 'cm', 'pz', 'dl', 'dp', 'qs' }
+  'rc', 'cx', 'tf', 'sw', 'spn', 'pg', 'pm', 'cur', 'pv', 'pa', 'cm', 'pz', 'dl', 'dp', 'qs', 'rts', 'fp' }
 
 local function header(jid)
   return call('HMGET', T .. 'j:' .. jid, unpack(HEADER))
