@@ -13,7 +13,7 @@ from muster.blueprint.answers import Decision, TaskError
 from muster.blueprint.asking import Escalate, Form, question_of
 from muster.blueprint.facts import JobFacts
 from muster.blueprint.fans import FanOptions, apart, capped
-from muster.blueprint.specs import child_of, json_of, race_of, spec, undo_of
+from muster.blueprint.specs import check_fan, child_of, json_of, race_of, spec, undo_of
 from muster.blueprint.state import Owner, State
 from muster.core.decisions import (
     CANCELLED,
@@ -35,7 +35,7 @@ from muster.core.decisions import (
 )
 from muster.core.decisions import Decision as Next
 from muster.core.ids import JobId, is_signal_name
-from muster.core.join import ALL, JoinAll, JoinAny, JoinFirst, JoinPolicy, JoinSettled, dump_join, fits
+from muster.core.join import ALL, JoinAll, JoinAny, JoinFirst, JoinPolicy, JoinSettled
 from muster.core.json import JsonValue
 from muster.core.limits import FAN_WIDTH_MAX
 
@@ -571,14 +571,7 @@ class Job(Generic[InT, DataT]):
         join: JoinPolicy,
         undo: TaskSpec | None = None,
     ) -> Next:
-        if len(specs) > FAN_WIDTH_MAX:
-            raise ValueError(f"more than {FAN_WIDTH_MAX} tasks at once; give each task several items")
-        if not fits(join, len(specs)):
-            raise ValueError(
-                f"join={dump_join(join)} of {len(specs)} tasks can never succeed: give more, or wait for fewer"
-            )
-        if undo is not None and isinstance(join, JoinAny | JoinFirst):
-            raise ValueError(f"undo= does not go with join={dump_join(join)}: what loses may have succeeded unseen")
+        check_fan(len(specs), join, undo)
         return Fan(specs, self._edges(ok, error, cancelled, None), join, undo)
 
     def _edges(

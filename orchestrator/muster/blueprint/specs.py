@@ -18,8 +18,10 @@ from muster.blueprint.placement import placement_of
 from muster.core.decisions import Branch, Child, Edges, Race, Run, Sleep, TaskSpec, WaitFor
 from muster.core.flow import checked_key
 from muster.core.ids import JobId, UnixMs, new_job_id, partition_of
+from muster.core.join import JoinAny, JoinFirst, JoinPolicy, dump_join
+from muster.core.join import fits as can_succeed
 from muster.core.json import JsonValue
-from muster.core.limits import PRIORITY_MAX, PRIORITY_MIN, RACE_MAX, TAG_CHARACTERS_MAX, TAGS_MAX
+from muster.core.limits import FAN_WIDTH_MAX, PRIORITY_MAX, PRIORITY_MIN, RACE_MAX, TAG_CHARACTERS_MAX, TAGS_MAX
 
 
 def spec(
@@ -87,6 +89,16 @@ def undo_fault(contract: object, undo: object) -> str | None:
         return None
     gives, takes = type_name(contract.output), type_name(undo.input)
     return f"undo={undo.name!r} takes {takes}, and {contract.name!r} returns {gives}"
+
+
+def check_fan(width: int, join: JoinPolicy, undo: TaskSpec | None) -> None:
+    """Raises ValueError for a fan that cannot be."""
+    if width > FAN_WIDTH_MAX:
+        raise ValueError(f"more than {FAN_WIDTH_MAX} tasks at once; give each task several items")
+    if not can_succeed(join, width):
+        raise ValueError(f"join={dump_join(join)} of {width} tasks can never succeed: give more, or wait for fewer")
+    if undo is not None and isinstance(join, JoinAny | JoinFirst):
+        raise ValueError(f"undo= does not go with join={dump_join(join)}: what loses may have succeeded unseen")
 
 
 def child_of(
