@@ -33,6 +33,10 @@ class ErrorCode(StrEnum):
     JOB_RUNNING = "job_running"
     JOB_CANCELLING = "job_cancelling"
     JOB_NOT_PAUSED = "job_not_paused"
+    JOB_NOT_OVER = "job_not_over"
+    JOB_FINISHED = "job_finished"
+    UNKNOWN_STATE = "unknown_state"
+    INVALID_ARGUMENT = "invalid_argument"
     NOT_WAITING_FOR_DECISION = "not_waiting_for_decision"
     UNKNOWN_DECISION = "unknown_decision"
     FORM_INVALID = "form_invalid"
@@ -41,6 +45,8 @@ class ErrorCode(StrEnum):
     DELEGATION_REFUSED = "delegation_refused"
     SIGNALS_FULL = "signals_full"
     IDEMPOTENCY_CONFLICT = "idempotency_conflict"
+    CLIENT_LIMIT_REACHED = "client_limit_reached"
+    UNIQUE_CONFLICT = "unique_conflict"
     WEBHOOK_URL_REFUSED = "webhook_url_refused"
     STORE_UNAVAILABLE = "store_unavailable"
     STORE_FULL = "store_full"
@@ -98,6 +104,10 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.JOB_RUNNING: 409,
     ErrorCode.JOB_CANCELLING: 409,
     ErrorCode.JOB_NOT_PAUSED: 409,
+    ErrorCode.JOB_NOT_OVER: 409,
+    ErrorCode.JOB_FINISHED: 409,
+    ErrorCode.UNKNOWN_STATE: 400,
+    ErrorCode.INVALID_ARGUMENT: 400,
     ErrorCode.NOT_WAITING_FOR_DECISION: 409,
     ErrorCode.UNKNOWN_DECISION: 400,
     ErrorCode.FORM_INVALID: 400,
@@ -106,6 +116,8 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.DELEGATION_REFUSED: 409,
     ErrorCode.SIGNALS_FULL: 409,
     ErrorCode.IDEMPOTENCY_CONFLICT: 409,
+    ErrorCode.CLIENT_LIMIT_REACHED: 429,
+    ErrorCode.UNIQUE_CONFLICT: 409,
     ErrorCode.WEBHOOK_URL_REFUSED: 400,
     ErrorCode.STORE_UNAVAILABLE: 503,
     ErrorCode.STORE_FULL: 503,

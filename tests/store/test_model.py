@@ -21,7 +21,7 @@ from muster.core import approvals as core
 from muster.core.approvals import Answer
 from muster.core.flow import Policy
 from muster.core.ids import JobId, UnixMs, new_job_id
-from muster.core.record import JobRecord, Parent, Submission
+from muster.core.record import Context, JobRecord, Parent, Submission
 from muster.core.status import FINAL, JobStatus
 from muster.store.approvals import QuestionChange
 from muster.store.base import (
@@ -44,9 +44,11 @@ from muster.store.base import (
     Turn,
 )
 from muster.store.blueprint_records import Migration
+from muster.store.entered import dump_entered
 from muster.store.flow import Fan, flow_of
 from muster.store.journal import Entry, Known, Line, Meta, Progress, Step, TaskEvents
 from muster.store.keys import short_hash
+from muster.store.operations import Retry
 
 from tests.support.comparing import normal
 from tests.support.deployment import Deployment, Replica
@@ -216,7 +218,7 @@ class StoreMachine(RuleBasedStateMachine):
             asyncio.gather(*(store.history(job) for job in jobs)),
             asyncio.gather(*(store.live_task(job, number) for job in jobs for number in range(8))),
             asyncio.gather(*(store.read_log(job, start) for job in jobs for start in (1, 4))),
-            asyncio.gather(*(store.read_steps(job) for job in jobs)),
+            asyncio.gather(*(store.read_steps(job) for job in jobs), *(store.operations.entered(job) for job in jobs)),
             asyncio.gather(*(store.read_live(job, known) for job in jobs for known in (Known(), Known(3, 2)))),
             store.queue(0),
             asyncio.gather(self.found(store), self.gates(store), store.flow.policies(0)),
@@ -307,6 +309,7 @@ class StoreMachine(RuleBasedStateMachine):
             "next_token": self.fresh("next"),
             "claim": claim,
             "history": (self.fresh("decided"),),
+            "entered": {"ab"[pick % 2]: dump_entered(record.version, pick, self.fresh("argument"), None)},
             "clear_cancel": record.cancel_requested,
             "next_task": first,
             "messages": (Message(self.fresh("m"), b"hello"),) if pick % 4 == 0 else (),
@@ -335,6 +338,8 @@ class StoreMachine(RuleBasedStateMachine):
                 fields |= {"status": JobStatus.WAITING, "need": 1, "signal": "xy"[pick % 2], "deadline_ms": delay_ms}
             case "go":
                 fields |= {"status": JobStatus.RUNNING, "need": 0}
+            case _ if pick % 3 == 1:
+                fields |= {"status": JobStatus.FAILED, "error": "it did"}
             case _:
                 fields |= {"result": {"n": pick}}
         turn = Turn("", record, ())
@@ -578,6 +583,34 @@ class StoreMachine(RuleBasedStateMachine):
             return await store.operations.resume(job, token, "resumed", "resumed above") or "resumed"
 
         self.both("resume", call, twice)
+
+    @precondition(lambda self: self.final)
+    @rule(which=st.integers(0, 99), back=st.sampled_from([0, 0, 1]), new=st.booleans(), twice=st.booleans())
+    def retry(self, which: int, back: int, new: bool, twice: bool) -> None:
+        over = [job for job in self.jobs if job in self.final and self.status_of(job) is not JobStatus.FINISHED]
+        if not over:
+            return
+        job, token = over[which % len(over)], self.fresh("retry")
+        record = self.partition.jobs[job].record
+        context = Context(argument=token, results=record.context.results)
+        again = Retry(job, record.version - back, token, "2", "again", context, "retried")
+        self.serial += 1
+        made = new_job(id=new_job_id(FIRST_MS, 0, self.serial), tenant=record.tenant)
+
+        async def call(store: Store, _: int) -> Any:
+            if new:
+                return await store.operations.rerun(job, made, token) or "made before"
+            return await store.operations.retry(again) or "retried before"
+
+        reply = self.both("rerun" if new else "retry", call, twice)[0]
+        if new:
+            self.jobs.append(made.id)
+        elif isinstance(reply, Turn):
+            self.final.discard(job)
+
+    def status_of(self, job: JobId) -> JobStatus:
+        status: JobStatus = self.partition.jobs[job].record.status
+        return status
 
     @precondition(lambda self: len(self.jobs) > 2)
     @rule(which=st.integers(0, 99), luck=st.integers(0, 3), twice=st.booleans())
@@ -878,6 +911,15 @@ def steps_on_the_way(machine: StoreMachine) -> None:
     step("tasks")
 
 
+def retries_on_the_way(machine: StoreMachine) -> None:
+    """A job that failed, with a task that its worker still has: itself again, then it fails again, and as another."""
+    machine.submit_decided("final", 0, 1, 0, twice=False)
+    for new, back in ((False, 1), (False, 0), (False, 0)):  # at another version; then it is; then it is live
+        machine.retry(0, back, new=new, twice=True)
+    machine.commit(-1, "final", 0, 1, 0, 0, twice=True)
+    machine.retry(0, 0, new=True, twice=True)
+
+
 def pauses_on_the_way(machine: StoreMachine) -> None:
     """A job whose ready tasks are parked while one is running; a parent with its child; one that gets its signal."""
     machine.submit_decided("tasks", 3, 1, 1, twice=False)
@@ -899,6 +941,9 @@ def pauses_on_the_way(machine: StoreMachine) -> None:
     machine.pause(len(machine.jobs) - 1, 0, twice=True)
     machine.send(-1, "y", 3, twice=True)
     machine.resume(1, twice=True)
+    machine.submit("a", "", twice=False)
+    machine.pause(len(machine.jobs) - 1, 0, twice=False)
+    machine.commit(-1, "final", 0, 1, 0, 0, twice=True)  # the turn is lost
     machine.submit_decided("tasks", 1, 1, 1, twice=False)
     working = len(machine.jobs) - 1
     machine.cancel(working, HOUR_MS, overdue=False, twice=False)
@@ -970,6 +1015,7 @@ def tour(machine: StoreMachine) -> None:  # noqa: C901 - a walk has many steps
     machine.submit_decided("child", 0, 1, 0, twice=False)
     machine.cancel(len(machine.jobs) - 2, 0, overdue=True, twice=True)
     pauses_on_the_way(machine)
+    retries_on_the_way(machine)
     for which in range(1, 5):  # zombies
         machine.commit(which, "final", 1, 1, 0, 0, twice=False)
     for _ in range(2):
@@ -1007,6 +1053,7 @@ MUST_HAPPEN = (
     "complete refused: stale", "complete refused: foreign", "complete refused: final", "commit refused: stale",
     "signal refused: conflict", "cancel refused: final", "append", "append refused: stale", "append refused: foreign",
     "pause", "pause refused: final", "pause refused: cancelling", "resume", "resume refused: not_paused",
+    "retry", "retry refused: stale", "rerun",
     "delete", "child", "send", "kept", "signalled", "send refused: full", "send refused: final", "stepped on",
     "stepped and again", "step only completes: turn", "step refused: gone",
     "step refused: foreign", "limit", "slots given", "parked", "shut",

@@ -10,15 +10,17 @@ from muster.core.flow import Policy
 from muster.core.ids import UnixMs, partition_of
 from muster.core.limits import TAG_JOBS_MAX
 from muster.core.metering import COST_KEPT_MS, DURATIONS_KEPT_MS, METER_FIELDS_MAX
-from muster.core.record import Submission
+from muster.core.record import Context, Submission
 from muster.core.status import JobStatus
 from muster.store.base import Claimed, Committed, Completed, Message, Mode, Refusal, Refused, Stepped, Store, Turn
 from muster.store.batch_records import BatchLine, NewBatch
 from muster.store.blueprint_records import HeadChange, Migration
 from muster.store.connection_records import Backfill, Pause, Slot
+from muster.store.entered import dump_entered
 from muster.store.flow import flow_of
 from muster.store.journal import Known, Line, Meta, NotedLine, Step, TaskEvents
 from muster.store.keys import SLOTS, crc16, global_tag, partition_tags, short_hash
+from muster.store.operations import Retry
 from muster.store.redis import RedisStore
 from muster.store.scripts import names, script
 
@@ -190,8 +192,27 @@ async def files_too(store: Store, three: Claimed) -> None:
     await store.files.forget(short_hash("acme"), "two")
     made = NewFile(artifact_id(three.task, "a"), "acme", "a", 1, "", "b", "one", three.task)
     await store.files.keep_artifact(three.task, 1, "f2", made, 2)
+    await operate(store)
     own = NewFile(attached_id(job_of(three), 1), "acme", "b", 1, "", "b", "two")
     await store.files.attach(job_of(three), own, 2)
+
+
+async def operate(store: Store) -> None:
+    """A job that is held, let go of, fails and is started again, itself and as another."""
+    turn = await first_turn(store)
+    job = turn.record.id
+    await store.operations.pause(job, "ann", "", "")
+    turn_again = await store.operations.resume(job, fresh(), "")
+    assert isinstance(turn_again, Turn)
+    entered = {"begin": dump_entered(0, 1, None, None)}
+    await committed(store, commit_of(turn_again, status=JobStatus.FAILED, error="x", entered=entered))
+    retry = Retry(job, 1, fresh(), "1", "begin", Context(), "")
+    retried = await store.operations.retry(retry)
+    assert isinstance(retried, Turn)
+    await committed(store, commit_of(retried))
+    new = await store.operations.rerun(job, new_job(), fresh())
+    assert isinstance(new, Turn)
+    await committed(store, commit_of(new))
 
 
 async def some_batch(store: Store) -> None:

@@ -10,6 +10,7 @@ from muster.core.ids import split_task_id
 from muster.core.status import JobStatus
 from muster.store.keys import KEY_KINDS, version_hash
 
+from tests.support.admissions import wrong_admissions
 from tests.support.batches import wrong_batches
 from tests.support.dump import Dump, Entry
 from tests.support.gates import flow_of_task, scan_gates
@@ -35,6 +36,7 @@ def violations(dump: Dump) -> list[str]:
         *scan.wrong_lifetimes(),
         *scan_gates(dump),
         *wrong_batches(scan.jobs, dump),
+        *wrong_admissions(scan.jobs, dump),
     ]
 
 
@@ -278,7 +280,7 @@ class Scan:
 
     def wrong_lifetimes(self) -> Iterator[str]:
         """Nothing of a live job expires, everything of a final one does."""
-        for prefix in ("j:", "i:", "e:", "h:", "jt:", "fa:", "lg:", "sp:", "md:", "sb:", "pk:"):
+        for prefix in ("j:", "i:", "e:", "h:", "jt:", "fa:", "lg:", "sp:", "md:", "sb:", "pk:", "en:"):
             for job, entry in self.dump.of(prefix):
                 yield from self._wrong_lifetime(prefix, job, entry)
         for prefix in ("t:", "q:", "f:", "ob:", "xr:", "xl:", "bj:", "xa:", "g:", "gf:", "gw:", "go:"):

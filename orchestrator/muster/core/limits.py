@@ -33,6 +33,12 @@ TASK_TIMEOUT_MS: Final = 300_000
 """Start to close, where the task names no timeout."""
 CANCEL_GRACE_MS: Final = 30_000
 """How long a cancelled task's worker may take to answer before the job is cancelled without it."""
+RETENTION_MS_MAX: Final = 31_536_000_000
+"""A year: how long a job that is over may be kept at most."""
+BULK_JOBS_MAX: Final = 500
+"""Jobs that one bulk request looks at: each is a few calls to the store."""
+SEARCH_JOBS_MAX: Final = 1_000
+"""Jobs that one search reads before it answers what it has, with where to go on."""
 UNPARKED_PER_CALL_MAX: Final = 100
 """Tasks of a resumed job that go back to their queues by one script call; the rest follows tick by tick."""
 CHILD_DEPTH_MAX: Final = 8

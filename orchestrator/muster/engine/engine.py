@@ -37,13 +37,16 @@ from muster.engine.jobs import Jobs
 from muster.engine.journal import Journal
 from muster.engine.limits import Limits
 from muster.engine.live import Live
+from muster.engine.many_jobs import ManyJobs
 from muster.engine.migrations import Migrations
 from muster.engine.operations import Operations
 from muster.engine.pausing import Pausing
 from muster.engine.placing import Placing
 from muster.engine.planning import Planning
 from muster.engine.pruning import Pruning
+from muster.engine.retrying import Retrying
 from muster.engine.schedules import Schedules
+from muster.engine.searching import Searching
 from muster.engine.settings import EngineSettings
 from muster.engine.signals import Signals
 from muster.engine.speeds import Speeds
@@ -123,14 +126,12 @@ class Engine:
         self.submit, self.job, self.jobs, self.wait = jobs.submit, jobs.job, jobs.jobs, jobs.wait
         self.history, self.cancel = jobs.history, jobs.cancel
         self.signal = Signals(store, jobs, self._turns, self._background, history=settings.history).signal
-        pausing = Pausing(store, jobs, self._turns, self._background, self._hint, history=settings.history)
-        self.operations = Operations(pausing)
         catalog, costs, batches = Catalog(store), Costs(store), Batches(store, jobs)
         self.tagged, self.find = catalog.tagged, catalog.find
         self.costs, self.durations = costs.costs, costs.durations
         self.bulk = bulk = Bulk(store, jobs, settings, self._hint)
         for ticker in self._tickers:
-            ticker.on_cancel = bulk.cancel_some
+            ticker.on_cancel, ticker.on_replaced = bulk.cancel_some, bulk.cancel_replaced
         self.start_batch, self.batch, self.cancel_batch = batches.start_batch, batches.batch, batches.cancel_batch
         self.versions = versions = Versions(store, self.blueprints, settings.now, settings.retention_ms)
         self.migrate = Migrations(
@@ -150,8 +151,18 @@ class Engine:
         self._turns.on_uploads = lambda job, uploads: background.spawn(inputs.expect(job, uploads))
         deletion = Deletion(store, jobs, self._watchers, self.files, cancel_grace_ms=settings.cancel_grace_ms)
         self.delete = deletion.delete
+        self._wire_operations(jobs, deletion)
         self._pruning = Pruning(store, self.files, settings.files)
         self.figures = Figures(store, self._pruning.run_once, background.spawn)
+
+    def _wire_operations(self, jobs: Jobs, deletion: Deletion) -> None:
+        """What a person does to jobs."""
+        store, turns, background, settings = self._store, self._turns, self._background, self.settings
+        pausing = Pausing(store, jobs, turns, background, self._hint, history=settings.history)
+        retrying = Retrying(store, self.blueprints, jobs, turns, background, settings)
+        searching = Searching(store)
+        many = ManyJobs(searching, jobs, deletion, pausing, retrying)
+        self.operations = Operations(pausing, retrying, searching, many)
 
     def _wire_workers(self) -> None:
         """What workers do, and what is known of them."""

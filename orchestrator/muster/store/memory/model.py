@@ -54,6 +54,9 @@ class Job:
     committed_by: str = ""
     signalled_by: str = ""
     resumed_by: str = ""
+    retried_by: str = ""
+    entered: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    """What states were entered with, by state."""
     watchers: list[str] = field(default_factory=list[str])
     """Replicas told of the job's end; `followers` are told of every change."""
     followers: list[str] = field(default_factory=list[str])
@@ -72,6 +75,8 @@ class Job:
     metadata: dict[str, str] = field(default_factory=dict[str, str])
     expires_at: int | None = None
     meter: str = ""
+    client: str = ""
+    """Whose quota it is counted in."""
     batch: str = ""
     """The key of the batch it came with."""
     run_ms: int = 0
@@ -236,6 +241,13 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Replaced:
+    """Another job took its unique key: it is to be cancelled."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
 class GateOpens:
     """A gate that is shut by its rate opens, or classes wait at one that has room."""
 
@@ -270,6 +282,7 @@ Timer: TypeAlias = (
     | Delivery
     | Escalation
     | BatchCancel
+    | Replaced
     | GateOpens
 )
 
@@ -286,6 +299,7 @@ _MEMBERS: Final[Mapping[type, tuple[str, tuple[str, ...]]]] = {
     Delivery: ("o", ("message",)),
     Escalation: ("q", ("job", "wave")),
     BatchCancel: ("b", ("batch", "after")),
+    Replaced: ("r", ("job",)),
     GateOpens: ("g", ("gate",)),
 }
 

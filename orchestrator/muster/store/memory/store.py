@@ -11,6 +11,7 @@ from muster.core.ids import JobId, TaskId, partition_of, split_task_id
 from muster.core.limits import CLAIM_MAX
 from muster.core.record import JobRecord
 from muster.core.status import JobStatus, TaskStatus
+from muster.store.admission import Limited, PutOff, Taken
 from muster.store.base import (
     Claim,
     Claimed,
@@ -78,7 +79,7 @@ class MemoryState:
         self.figures = MemoryFigures(self.files, self.partitions)
         self.standing = MemoryStanding(self.partitions)
         self.flow = MemoryFlow(self.partitions)
-        self.operations = MemoryOperations(self.partition_with)
+        self.operations = MemoryOperations(self.partition_with, self.partitions)
         self.approvals = MemoryApprovals(self.partitions)
         self.connections = MemoryConnectionRecords(self.now)
         self.fleet = MemoryFleet(self.now, self.workers, self.partitions, self.tell_all)
@@ -174,7 +175,9 @@ class MemoryStore:
 
     # Jobs
 
-    async def submit(self, job: NewJob, token: str, first: Commit | None = None) -> Turn | Existing | Committed:
+    async def submit(
+        self, job: NewJob, token: str, first: Commit | None = None
+    ) -> Turn | Existing | Committed | Limited | Taken | PutOff:
         return jobs.submit(self._home(job.id), job, token, first, self._replica)
 
     async def commit(self, commit: Commit) -> Committed | Refused:

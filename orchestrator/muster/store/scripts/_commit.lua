@@ -50,6 +50,8 @@ local function read_commit()
   for i = 1, int() do c.drops[i] = arg() .. '|' .. arg() end
   c.signal, c.parting, c.ask = arg(), arg(), arg()
   c.child = arg() == '1' and read_job() or nil
+  c.print, c.states = arg(), {}
+  for i = 1, 2 * int() do c.states[i] = arg() end
   c.claim = arg() == '1' and read_claim() or nil
   return c
 end
@@ -138,6 +140,18 @@ local function make_tasks(jid, flow, c, entries, cancelling)
   return claimed, ready, order, seat
 end
 
+-- List a job that ended without a result, by its day, and under the fingerprint of its error.
+local function list_failure(jid, job, flow, c)
+  local place = c.day .. ':' .. flow
+  call('HSET', job, 'fp', c.print, 'fd', c.day)
+  for _, key in ipairs({ T .. 'xb:' .. place, T .. 'xe:' .. place .. ':' .. c.print }) do
+    call('ZADD', key, now, jid)
+    call('PEXPIRE', key, c.day_ttl)
+  end
+  call('HINCRBY', T .. 'er:' .. place, c.print, 1)
+  call('PEXPIRE', T .. 'er:' .. place, c.day_ttl)
+end
+
 local function end_job(jid, job, flow, c, watchers, readers, parent)
   if parent and parent ~= '' then deliver_end(parent, c.parting) end
   call('HSET', job, 'fin', '1', 'ft', now, 'res', c.result, 'err', c.err, 'det', c.details)
@@ -153,12 +167,13 @@ local function end_job(jid, job, flow, c, watchers, readers, parent)
     call('ZREM', T .. 'xl:' .. flow .. ':' .. tag, jid)
     call('PEXPIRE', tag_job('xt:', flow, tag, created, jid), c.day_ttl)
   end
+  if c.print ~= '' then list_failure(jid, job, flow, c) end
   announce(jid, watchers, c.replica)   -- the caller tells its own watchers itself
   announce(jid, readers, nil, 'l')
   call('HDEL', job, 'aw', 'ac', 'al')
   call('UNLINK', T .. 'sb:' .. jid, T .. 'pk:' .. jid)
   call('PEXPIRE', job, c.retention)
-  for _, kind in ipairs({ 'h:', 'jt:', 'lg:', 'sp:', 'md:', 'fa:' }) do call('PEXPIRE', T .. kind .. jid, c.retention) end
+  for _, kind in ipairs({ 'h:', 'jt:', 'lg:', 'sp:', 'md:', 'fa:', 'en:' }) do call('PEXPIRE', T .. kind .. jid, c.retention) end
 end
 
 -- How many results are still needed, and the policy then: a fan that was spawned ahead may have some already.
@@ -203,7 +218,7 @@ end
 local function commit(jid, c)
   local job = T .. 'j:' .. jid
   local j = call('HMGET', job, 'v', 'tl', 'lc', 'st', 'fl', 'cx', 'sa', 'tmr', 'ac', 'sw', 'fin', 'ef', 'nl', 'aw',
-    'nt', 'spn', 'al', 'pa', 'dl', 'ask', 'ba')
+    'nt', 'spn', 'al', 'pa', 'dl', 'ask', 'ba', 'ad')
   if not j[1] then return { 'gone' } end
   if j[3] == c.token then
     if j[2] ~= c.next_token then return { 'ok', {}, tostring(now) } end
@@ -232,6 +247,7 @@ local function commit(jid, c)
     announce_to_tenant(c.child.id, c.child.flow, 0)
   end
   note_all(jid, entries)
+  if #c.states > 0 then call('HSET', T .. 'en:' .. jid, unpack(c.states)) end
   local begun = c.started or #claimed > 0
   call('HSET', job, 'v', tonumber(c.version) + 1, 'tl', '', 'lc', c.token, 'st', c.status, 's', c.state, 'ctx', c.ctx,
     'pol', policy, 'wv', c.wave, 'nt', c.next_task, 'cur', c.current, 'ut', now, 'tf', 0, 'sw', 0, 'spn', 0,
@@ -241,6 +257,8 @@ local function commit(jid, c)
   call('ZREM', T .. 'D', jid)
   count_status(j[4], c.status)
   if j[21] then count_in_batch(jid, j[21], j[4], c.status, c.final) end
+  if j[22] and begun and j[7] == '' then leave_queue(j[22]) end
+  if j[22] and c.final then release_admission(jid, j[22], j[7] == '' and not begun) end
   if c.final then end_job(jid, job, flow, c, j[14], j[17], j[18]) end
   announce(jid, j[9])
   announce_to_tenant(jid, flow)
