@@ -1,12 +1,16 @@
 """Undoing what a job did, as whole jobs."""
 
+import json
 from typing import Any
 
 import pytest
 from muster import Blueprint, Job, Join, Next, TaskError, failed, finished, task
 from muster.blueprint import BlueprintError, dot, mermaid
+from muster.blueprint.specs import undo_of
+from muster.store.undo_codec import dump_spec, load_spec
 from muster.testing import TestMuster, hangs
 from muster_worker import Permanent, Retry
+from muster_worker.needs import Needs
 from pydantic import BaseModel
 
 
@@ -245,3 +249,11 @@ async def test_an_undo_goes_with_no_join_that_has_losers(muster: TestMuster) -> 
 
     job = await muster.run(lost)
     assert "undo= does not go with join=first:1" in str(job.error)
+
+
+def test_where_an_undo_may_run_is_kept_with_the_job() -> None:
+    limits: Any = {"needs": Needs(labels={"zone": "a"})}
+    spec = undo_of(book, task("book.cancel_there", Booked, timeout="5s", retries=4, **limits))
+    assert spec is not None
+    assert spec.placement is not None
+    assert load_spec(json.loads(json.dumps(dump_spec(spec)))) == spec

@@ -1,13 +1,16 @@
 """What a job would undo, as stored with the rest that it carries."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from muster_worker.retry_policy import RetryPolicy
+from pydantic import TypeAdapter
 
-from muster.core.decisions import TaskSpec
+from muster.core.decisions import Placement, TaskSpec
 from muster.core.record import Context, Undo, Undoing
 from muster.core.status import JobStatus
+
+_PLACEMENT: Final[TypeAdapter[Placement | None]] = TypeAdapter(Placement | None)
 
 
 def dump_spec(spec: TaskSpec) -> list[Any]:
@@ -15,13 +18,25 @@ def dump_spec(spec: TaskSpec) -> list[Any]:
         spec.type, spec.params, spec.timeout_ms, spec.retries, spec.priority,
         None if spec.retry is None else spec.retry.to_json(),
         spec.schedule_to_start_ms, spec.schedule_to_close_ms, spec.heartbeat_ms,
+        _PLACEMENT.dump_python(spec.placement, mode="json"),
     ]  # fmt: skip
 
 
 def load_spec(stored: list[Any]) -> TaskSpec:
-    kind, params, timeout, retries, priority, retry, to_start, to_close, heartbeat = stored
+    kind, params, timeout, retries, priority, retry, to_start, to_close, heartbeat, placement = stored
     policy = None if retry is None else RetryPolicy.from_json(retry)
-    return TaskSpec(kind, params, timeout, retries, priority, policy, to_start, to_close, heartbeat)
+    return TaskSpec(
+        kind,
+        params,
+        timeout,
+        retries,
+        priority,
+        policy,
+        to_start,
+        to_close,
+        heartbeat,
+        _PLACEMENT.validate_python(placement),
+    )
 
 
 def dump_undos(context: Context) -> dict[str, Any]:
