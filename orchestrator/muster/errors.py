@@ -45,6 +45,8 @@ class ErrorCode(StrEnum):
     DELEGATION_REFUSED = "delegation_refused"
     SIGNALS_FULL = "signals_full"
     IDEMPOTENCY_CONFLICT = "idempotency_conflict"
+    CLIENT_LIMIT_REACHED = "client_limit_reached"
+    UNIQUE_CONFLICT = "unique_conflict"
     WEBHOOK_URL_REFUSED = "webhook_url_refused"
     STORE_UNAVAILABLE = "store_unavailable"
     STORE_FULL = "store_full"
@@ -114,6 +116,8 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.DELEGATION_REFUSED: 409,
     ErrorCode.SIGNALS_FULL: 409,
     ErrorCode.IDEMPOTENCY_CONFLICT: 409,
+    ErrorCode.CLIENT_LIMIT_REACHED: 429,
+    ErrorCode.UNIQUE_CONFLICT: 409,
     ErrorCode.WEBHOOK_URL_REFUSED: 400,
     ErrorCode.STORE_UNAVAILABLE: 503,
     ErrorCode.STORE_FULL: 503,

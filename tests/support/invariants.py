@@ -10,6 +10,7 @@ from muster.core.ids import split_task_id
 from muster.core.status import JobStatus
 from muster.store.keys import KEY_KINDS, version_hash
 
+from tests.support.admissions import wrong_admissions
 from tests.support.batches import wrong_batches
 from tests.support.dump import Dump, Entry
 from tests.support.gates import flow_of_task, scan_gates
@@ -35,6 +36,7 @@ def violations(dump: Dump) -> list[str]:
         *scan.wrong_lifetimes(),
         *scan_gates(dump),
         *wrong_batches(scan.jobs, dump),
+        *wrong_admissions(scan.jobs, dump),
     ]
 
 

@@ -275,6 +275,8 @@ class Client(ApprovalCalls, BatchCalls, BlueprintCalls, FleetCalls, JobOperation
         webhook_url: str | None = None,
         idempotency_key: str | None = None,
         tags: Sequence[str] = (),
+        unique: Mapping[str, Any] | None = None,
+        debounce: Mapping[str, Any] | None = None,
         deadline: Duration | None = None,
     ) -> str:
         """Start a job and return its id.
@@ -285,10 +287,15 @@ class Client(ApprovalCalls, BatchCalls, BlueprintCalls, FleetCalls, JobOperation
             webhook_url: told when the job ends.
             idempotency_key: the same key with the same input returns the same job.
             tags: words by which the job can be found, 8 at most.
+            unique: `key`, and `while`, `on_conflict`: one live job at most has the key.
+            debounce: `key`, `seconds`, and `max_seconds`: a later submit puts it off and gives it its input.
             deadline: it fails where it has not ended so long from now; None: as its blueprint says.
         """
         deadline_ms = None if deadline is None else deadline_ms_of(deadline)
-        answer = await self._post_job(blueprint, input, webhook_url, idempotency_key, tags, deadline_ms, wait_s=0)
+        wishes = {"unique": unique, "debounce": debounce}
+        answer = await self._post_job(
+            blueprint, input, webhook_url, idempotency_key, tags, deadline_ms, wait_s=0, wishes=wishes
+        )
         return read_answer(_STARTED, answer.body).job_id
 
     async def run(
@@ -523,6 +530,7 @@ class Client(ApprovalCalls, BatchCalls, BlueprintCalls, FleetCalls, JobOperation
         deadline_ms: int | None = None,
         *,
         wait_s: float,
+        wishes: Mapping[str, Mapping[str, Any] | None] | None = None,
     ) -> Answer:
         # Every job gets a key: a request that is sent again after a lost answer must not make a second job.
         headers = {"Idempotency-Key": key or uuid.uuid4().hex}
@@ -533,6 +541,7 @@ class Client(ApprovalCalls, BatchCalls, BlueprintCalls, FleetCalls, JobOperation
             order["webhook_url"] = webhook_url
         if tags:
             order["tags"] = list(tags)
+        order |= {name: dict(wish) for name, wish in (wishes or {}).items() if wish is not None}
         if deadline_ms is not None:
             order["deadline_seconds"] = deadline_ms / 1000
         endpoint = quote(blueprint.strip("/")) if "/" in blueprint else f"jobs/{quote(blueprint, safe='')}"

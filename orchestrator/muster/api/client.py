@@ -62,6 +62,9 @@ async def create_job(call: Call) -> web.Response:
             tags=tuple(body.tags),
             deadline_ms=None if body.deadline_seconds is None else round(body.deadline_seconds * 1000),
             wait_ms=wait_seconds * 1000,
+            unique=None if body.unique is None else body.unique.value(),
+            debounce=None if body.debounce is None else body.debounce.value(),
+            **call.admission,
         )
     )
     headers = {"Location": f"/api/{call.path['api_version']}/jobs/{submitted.job_id}"}

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import orjson
 from cyclopts import App, Parameter
@@ -45,6 +45,12 @@ async def start(
     key: Annotated[str | None, Parameter(help="Idempotency key: the same key starts one job only.")] = None,
     webhook_url: Annotated[str | None, Parameter(help="Called when the job is final.")] = None,
     tag: Annotated[tuple[str, ...], Parameter(negative="", help="A word to find it by; may be given 8 times.")] = (),
+    unique_key: Annotated[str | None, Parameter(help="At most one live job of the blueprint has it.")] = None,
+    on_conflict: Annotated[
+        Literal["return", "refuse", "replace"], Parameter(help="Where another job has the unique key.")
+    ] = "return",
+    debounce_key: Annotated[str | None, Parameter(help="A later start puts off the job that has it.")] = None,
+    debounce: Annotated[float, Parameter(help="It begins after so many seconds without a further start.")] = 5.0,
     deadline: Annotated[
         str | None, Parameter(help="It fails where it has not ended so long from now: 90s, 1h, 2d.")
     ] = None,
@@ -54,13 +60,22 @@ async def start(
 ) -> int:
     """Start a job and print its id; with --watch, its result."""
     data = read_input(input)
+    unique = {"key": unique_key, "on_conflict": on_conflict} if unique_key else None
+    later = {"key": debounce_key, "seconds": debounce} if debounce_key else None
     try:
         _ = None if deadline is None else deadline_ms_of(deadline)
     except ValueError as wrong:
         raise CommandFailed(f"--deadline: {wrong}", way_out="--deadline 1h", code=Exit.USAGE) from None
     async with connect(server) as client:
         job_id = await client.start(
-            name, data, webhook_url=webhook_url, idempotency_key=key, tags=tag, deadline=deadline
+            name,
+            data,
+            webhook_url=webhook_url,
+            idempotency_key=key,
+            tags=tag,
+            unique=unique,
+            debounce=later,
+            deadline=deadline,
         )
         remember_job(job_id)
         if watch:

@@ -131,7 +131,7 @@ class Engine:
         self.costs, self.durations = costs.costs, costs.durations
         self.bulk = bulk = Bulk(store, jobs, settings, self._hint)
         for ticker in self._tickers:
-            ticker.on_cancel = bulk.cancel_some
+            ticker.on_cancel, ticker.on_replaced = bulk.cancel_some, bulk.cancel_replaced
         self.start_batch, self.batch, self.cancel_batch = batches.start_batch, batches.batch, batches.cancel_batch
         self.versions = versions = Versions(store, self.blueprints, settings.now, settings.retention_ms)
         self.migrate = Migrations(

@@ -39,6 +39,7 @@ from muster.engine.placing import ANYWHERE, Place, Placing
 from muster.engine.snapshots import Snapshot, Snapshots
 from muster.observe.metrics import Metrics
 from muster.store import codec
+from muster.store.admission import Limited, PutOff, Taken
 from muster.store.base import (
     Claimed,
     Commit,
@@ -113,22 +114,24 @@ class Turns:
     def close(self) -> None:
         self._decider.close()
 
-    async def begin(self, job: NewJob, token: str) -> Turn | Existing | None:
+    async def begin(self, job: NewJob, token: str) -> Turn | Existing | Limited | Taken | PutOff | None:
         """Store a new job, with its first turn in the same write where that is decided in a moment.
 
-        Returns the turn that is due next, if any, leased to the caller; or the idempotency key's earlier job.
+        Returns the turn that is due next, if any, leased to the caller; or the idempotency key's earlier job; or
+        why none was made, or not begun.
         """
         submission = codec.dump_submission(job.submission)
         given = codec.load_submission(submission)  # what a state function does to its input stays its own
         record = changed(job.record(self._rules.now()), submission=given)
-        ahead = await self._decided_soon(record, ())
+        is_put_off = job.admission is not None and bool(job.admission.debounce)
+        ahead = None if is_put_off else await self._decided_soon(record, ())
         if ahead is None:
             stored = await self._store.submit(job, token)
             assert not isinstance(stored, Committed)
             return stored
         rest, tasks = ahead
         reservation = self._reserve(tasks, None)
-        reply: Turn | Existing | Committed | None = None
+        reply: Turn | Existing | Committed | Limited | Taken | PutOff | None = None
         try:
             first = self._plan(Turn(token, record, ()), rest, 1, tasks, reservation)
             left = _left(record, first, submission)

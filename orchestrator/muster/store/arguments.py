@@ -8,6 +8,7 @@ from muster.core.ids import JobId
 from muster.core.limits import CONTEXT_BYTES_MAX, TURN_LEASE_MS
 from muster.core.status import JobStatus
 from muster.store import codec
+from muster.store.admission import Admission
 from muster.store.base import Claim, Commit, Completion, ContextTooLarge, NewJob, NewTask
 from muster.store.keys import short_hash
 from muster.store.payloads import Arg, Value
@@ -25,6 +26,17 @@ def job_args(job: NewJob) -> list[Arg]:
         JobStatus.PENDING,
         codec.dump_parent(job.parent), job.history, ",".join(short_hash(tag) for tag in job.submission.tags),
         job.meter, "" if job.deadline_ms is None else job.deadline_ms,
+    ]  # fmt: skip
+
+
+def admission_args(admission: Admission | None) -> list[Arg]:
+    """What submit takes of it."""
+    if admission is None:
+        return [0]
+    a = admission
+    return [
+        1, a.client, a.live_max, a.queued_max, a.interval_us, a.burst, a.unique, a.unique_ms, int(a.replaces),
+        a.debounce, a.delay_ms, a.most_ms,
     ]  # fmt: skip
 
 

@@ -12,8 +12,9 @@ from muster.core.ids import JobId, TaskId, UnixMs, partition_of, split_task_id
 from muster.core.limits import CLAIM_MAX, TURN_LEASE_MS
 from muster.core.record import JobRecord
 from muster.store import codec
+from muster.store.admission import Limited, PutOff, Taken
 from muster.store.approvals import DueEscalation
-from muster.store.arguments import claim_args, commit_args, completion_args, job_args, task_args
+from muster.store.arguments import admission_args, claim_args, commit_args, completion_args, job_args, task_args
 from muster.store.base import (
     Claim,
     Claimed,
@@ -60,6 +61,7 @@ from muster.store.replies import (
     completed_of,
     ended_lease,
     live_task_of,
+    not_made_of,
     stepped_of,
     turn_of,
     turns_of,
@@ -304,15 +306,19 @@ class RedisStore(JournalCalls, IndexCalls):
 
     # Jobs
 
-    async def submit(self, job: NewJob, token: str, first: Commit | None = None) -> Turn | Existing | Committed:
+    async def submit(
+        self, job: NewJob, token: str, first: Commit | None = None
+    ) -> Turn | Existing | Committed | Limited | Taken | PutOff:
         idem = short_hash(f"{job.tenant}\0{job.idempotency_key}") if job.idempotency_key else ""
         reply = await self._run(
             "submit", self._tag_of(job.id),
             *job_args(job), idem, job.idempotency_ttl_ms, job.fingerprint, token, TURN_LEASE_MS, job.watcher,
-            *([0] if first is None else [1, *commit_args(first, self._replica)[1:]]),
+            *admission_args(job.admission), *([0] if first is None else [1, *commit_args(first, self._replica)[1:]]),
         )  # fmt: skip
         if reply[0] == b"exists":
             return Existing(JobId(reply[1].decode()), reply[2].decode())
+        if (other := not_made_of(reply)) is not None:
+            return other
         if first is not None:
             self._give_back(first.claim, reply[1])
             committed = committed_of(first, reply)
@@ -464,10 +470,11 @@ class RedisStore(JournalCalls, IndexCalls):
         return bool((await self._run("release", self._tag_of(parts[0]), task, attempt, fence))[0] == b"ok")
 
     async def tick(self, partition: int, token_prefix: str, first_turns: int = 0) -> Tick:
-        next_due, leases, messages, turns, dropped, overdue, escalations, first, more_first, cancels = await self._run(
+        reply = await self._run(
             "tick", self._tags[partition],
             TICK_LEASES, TICK_TIMERS, TICK_TURNS, token_prefix, TURN_LEASE_MS, TICK_HOLD_MS, first_turns,
         )  # fmt: skip
+        next_due, leases, messages, turns, dropped, overdue, escalations, first, more_first, cancels, replaced = reply
         return Tick(
             next_due_ms=int(next_due) if next_due else None,
             leases=tuple(ended_lease(lease) for lease in leases),
@@ -482,6 +489,7 @@ class RedisStore(JournalCalls, IndexCalls):
             first=turns_of(first),
             more_first=more_first == 1,
             cancels=tuple(to_cancel_of(some) for some in cancels),
+            replaced=tuple((JobId(job.decode()), tenant.decode()) for job, tenant in replaced),
         )
 
     async def settle(self, partition: int, message: str, tries: int, retry_in_ms: int | None) -> None:

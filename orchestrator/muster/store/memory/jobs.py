@@ -12,6 +12,7 @@ from muster.core.limits import CONTEXT_BYTES_MAX, TURN_LEASE_MS
 from muster.core.record import Context
 from muster.core.status import JobStatus
 from muster.store import codec
+from muster.store.admission import Limited, PutOff, Taken
 from muster.store.base import (
     Commit,
     Committed,
@@ -24,6 +25,7 @@ from muster.store.base import (
     Turn,
 )
 from muster.store.keys import short_hash
+from muster.store.memory.admission import admit, refused
 from muster.store.memory.approvals import close_question, open_question
 from muster.store.memory.batching import count
 from muster.store.memory.holding import let_go
@@ -31,7 +33,9 @@ from muster.store.memory.model import PAUSED, Deadline, GraceEnd, Job, Outgoing,
 from muster.store.memory.partition import Partition
 
 
-def submit(part: Partition, new: NewJob, token: str, first: Commit | None, replica: str) -> Turn | Existing | Committed:
+def submit(
+    part: Partition, new: NewJob, token: str, first: Commit | None, replica: str
+) -> Turn | Existing | Committed | Limited | Taken | PutOff:
     if first is not None:
         checked(first.context)
     known = part.job(new.id)
@@ -39,9 +43,18 @@ def submit(part: Partition, new: NewJob, token: str, first: Commit | None, repli
         existing = _known_by_key(part, new)
         if existing is not None:
             return existing
-        known = make_job(part, new, token, part.now() + TURN_LEASE_MS)
+        refusal = refused(part, new)
+        if refusal is not None:
+            return refusal
+        wish = new.admission
+        waits = wish is not None and bool(wish.debounce)
+        wait_ms = wish.delay_ms if wish is not None and waits else TURN_LEASE_MS
+        known = make_job(part, new, "" if waits else token, part.now() + wait_ms)
+        admit(part, new, known)
         if first is None:
             part.announce_to_tenant(known, 0)
+    if new.admission is not None and new.admission.debounce:
+        return PutOff(new.id, is_new=True)
     if first is not None:
         reply = commit(part, first, replica)
         return reply if isinstance(reply, Committed) else Committed(UnixMs(part.now()))

@@ -75,6 +75,8 @@ class Job:
     metadata: dict[str, str] = field(default_factory=dict[str, str])
     expires_at: int | None = None
     meter: str = ""
+    client: str = ""
+    """Whose quota it is counted in."""
     batch: str = ""
     """The key of the batch it came with."""
     run_ms: int = 0
@@ -239,6 +241,13 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Replaced:
+    """Another job took its unique key: it is to be cancelled."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
 class GateOpens:
     """A gate that is shut by its rate opens, or classes wait at one that has room."""
 
@@ -273,6 +282,7 @@ Timer: TypeAlias = (
     | Delivery
     | Escalation
     | BatchCancel
+    | Replaced
     | GateOpens
 )
 
@@ -289,6 +299,7 @@ _MEMBERS: Final[Mapping[type, tuple[str, tuple[str, ...]]]] = {
     Delivery: ("o", ("message",)),
     Escalation: ("q", ("job", "wave")),
     BatchCancel: ("b", ("batch", "after")),
+    Replaced: ("r", ("job",)),
     GateOpens: ("g", ("gate",)),
 }
 

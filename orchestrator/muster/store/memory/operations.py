@@ -86,6 +86,7 @@ class MemoryOperations:
         job.record = started_again(job.record, retry.blueprint_version, retry.state, context, now)
         part.counts[job.record.status] += 1
         job.expires_at, job.need, job.retried_by, job.batch = None, 0, retry.token, ""
+        job.client = ""
         job.current_task, job.awaited, job.child = None, "", None
         job.failures_left, job.needs_successes = None, False
         part.note(job, retry.history)

@@ -59,6 +59,12 @@ class Partition:
         """To the job, the fingerprint and when it is forgotten."""
         self.counts: Counter[str] = Counter()
         self.batches: dict[str, Kept] = {}
+        self.rates: dict[str, float] = {}
+        """Of clients, by GCRA: when the next submit would be expected."""
+        self.unique: dict[str, tuple[JobId, int | None]] = {}
+        """To the job that has the key, and until when; None: while it lives."""
+        self.debounced: dict[str, tuple[JobId, int]] = {}
+        """To the job, and when it was first asked for."""
         self.ledger = Ledger()
         self.gates = Gates(now)
         self.tenant_watchers: dict[str, dict[str, int]] = {}

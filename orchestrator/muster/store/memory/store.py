@@ -11,6 +11,7 @@ from muster.core.ids import JobId, TaskId, partition_of, split_task_id
 from muster.core.limits import CLAIM_MAX
 from muster.core.record import JobRecord
 from muster.core.status import JobStatus, TaskStatus
+from muster.store.admission import Limited, PutOff, Taken
 from muster.store.base import (
     Claim,
     Claimed,
@@ -174,7 +175,9 @@ class MemoryStore:
 
     # Jobs
 
-    async def submit(self, job: NewJob, token: str, first: Commit | None = None) -> Turn | Existing | Committed:
+    async def submit(
+        self, job: NewJob, token: str, first: Commit | None = None
+    ) -> Turn | Existing | Committed | Limited | Taken | PutOff:
         return jobs.submit(self._home(job.id), job, token, first, self._replica)
 
     async def commit(self, commit: Commit) -> Committed | Refused:

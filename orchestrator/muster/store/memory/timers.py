@@ -10,6 +10,7 @@ from muster.core.status import TaskStatus
 from muster.store.approvals import DueEscalation
 from muster.store.base import DueMessage
 from muster.store.batch_records import BatchToCancel
+from muster.store.memory.admission import to_cancel
 from muster.store.memory.batching import cancel_chunk
 from muster.store.memory.holding import unpark
 from muster.store.memory.model import (
@@ -23,6 +24,7 @@ from muster.store.memory.model import (
     GraceEnd,
     Order,
     PreferenceEnd,
+    Replaced,
     Task,
     TaskStart,
     Timer,
@@ -46,6 +48,7 @@ class Found:
     overdue: list[JobId] = field(default_factory=list[JobId])
     escalations: list[DueEscalation] = field(default_factory=list[DueEscalation])
     cancels: list[BatchToCancel] = field(default_factory=list[BatchToCancel])
+    replaced: list[tuple[JobId, str]] = field(default_factory=list[tuple[JobId, str]])
 
 
 def fire(part: Partition, timer: Timer, found: Found) -> None:
@@ -146,6 +149,14 @@ def _escalate(part: Partition, timer: Escalation, found: Found) -> None:
     found.escalations.append(DueEscalation(timer.job, timer.wave))
 
 
+def _replaced(part: Partition, timer: Replaced, found: Found) -> None:
+    """Its unique key was taken: it is handed out until somebody has asked for its end."""
+    job = to_cancel(part, timer)
+    if job is not None:
+        part.timers[timer] = part.now() + HOLD_MS
+        found.replaced.append(job)
+
+
 def _cancel_some(part: Partition, timer: BatchCancel, found: Found) -> None:
     chunk = cancel_chunk(part, timer)
     if chunk is not None:
@@ -169,5 +180,6 @@ _FIRE: Final[Mapping[type[Timer], Callable[[Partition, Any, Found], None]]] = {
     Delivery: _deliver,
     Escalation: _escalate,
     BatchCancel: _cancel_some,
+    Replaced: _replaced,
     GateOpens: _gate_opens,
 }

@@ -218,7 +218,7 @@ end
 local function commit(jid, c)
   local job = T .. 'j:' .. jid
   local j = call('HMGET', job, 'v', 'tl', 'lc', 'st', 'fl', 'cx', 'sa', 'tmr', 'ac', 'sw', 'fin', 'ef', 'nl', 'aw',
-    'nt', 'spn', 'al', 'pa', 'dl', 'ask', 'ba')
+    'nt', 'spn', 'al', 'pa', 'dl', 'ask', 'ba', 'ad')
   if not j[1] then return { 'gone' } end
   if j[3] == c.token then
     if j[2] ~= c.next_token then return { 'ok', {}, tostring(now) } end
@@ -257,6 +257,8 @@ local function commit(jid, c)
   call('ZREM', T .. 'D', jid)
   count_status(j[4], c.status)
   if j[21] then count_in_batch(jid, j[21], j[4], c.status, c.final) end
+  if j[22] and begun and j[7] == '' then leave_queue(j[22]) end
+  if j[22] and c.final then release_admission(jid, j[22], j[7] == '' and not begun) end
   if c.final then end_job(jid, job, flow, c, j[14], j[17], j[18]) end
   announce(jid, j[9])
   announce_to_tenant(jid, flow)

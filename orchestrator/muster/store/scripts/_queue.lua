@@ -225,6 +225,12 @@ local function set_price(key, seat, earlier)
   end
 end
 
+-- A job begins: it is not in its client's queue any more.
+local function leave_queue(ad)
+  local client = string.match(ad, '^([^|]*)|')
+  if client ~= '' then call('HINCRBY', T .. 'qu:' .. client, 'queued', -1) end
+end
+
 -- Lease task `tid`, which holds the slots of its gates from now on, to `seat`; or clear it away when its job no longer wants it, or park it while its job is paused.
 -- Returns the reply's entry or nil.
 local function lease_task(tid, seat, history, before_class, before_flow)
@@ -233,7 +239,7 @@ local function lease_task(tid, seat, history, before_class, before_flow)
   if t[1] ~= 'R' then return nil end
   local jid, number = string.sub(tid, 1, 36), string.sub(tid, 38)
   local job = T .. 'j:' .. jid
-  local j = call('HMGET', job, 'fin', 'cx', 'wv', 'sw', 'sa', 'ac', 'nl', 'tl')
+  local j = call('HMGET', job, 'fin', 'cx', 'wv', 'sw', 'sa', 'ac', 'nl', 'tl', 'ad')
   -- Tasks being spawned may belong to the clean-up after a cancel: only the commit clears the flag.
   local unwanted = j[1] ~= '0' or (j[2] == '1' and t[5] ~= j[4]) or (t[5] ~= j[3] and t[5] ~= j[4])
   if j[8] == PAUSED and not unwanted then
@@ -257,6 +263,7 @@ local function lease_task(tid, seat, history, before_class, before_flow)
   if held ~= '' then call('HSET', key, 'gs', held) end
   call('ZADD', T .. 'L', lease_end(now + seat.lease, hard, now, tonumber(t[11] or nil)), tid)
   call('HSET', job, 'nl', tonumber(j[7]) + 1, 'sa', j[5] == '' and now or j[5])
+  if j[9] and j[5] == '' then leave_queue(j[9]) end
   if history then note(jid, started(number, attempt, seat.worker)) end
   if watchers_of_tenant(t[8]) or (j[6] and j[6] ~= '') then
     call('HINCRBY', job, 'pv', 1)
@@ -426,4 +433,26 @@ local function count_in_batch(jid, ba, old, new, is_over)
   local cost = call('HGET', T .. 'j:' .. jid, 'cm')
   if cost then call('HINCRBY', key, 'cm', cost) end
   if call('HINCRBY', key, 'live', -1) == 0 then end_batch(batch) end
+end
+
+-- Admission. `ad` in a job's header: the client whose live jobs it is one of, and the unique key that it holds.
+local function count_admitted(jid, client, key)
+  if client == '' and key == '' then return end
+  call('HSET', T .. 'j:' .. jid, 'ad', client .. '|' .. key)
+  if client == '' then return end
+  call('HINCRBY', T .. 'qu:' .. client, 'live', 1)
+  call('HINCRBY', T .. 'qu:' .. client, 'queued', 1)
+  call('PERSIST', T .. 'qu:' .. client)
+end
+
+-- The job is over: its client may have another, and its key is free. `was_queued`: it never began.
+local function release_admission(jid, ad, was_queued)
+  local client, key = string.match(ad, '^([^|]*)|(.*)$')
+  if key ~= '' and call('GET', T .. 'u:' .. key) == jid then call('UNLINK', T .. 'u:' .. key) end
+  if client == '' then return end
+  local quota = T .. 'qu:' .. client
+  if was_queued then call('HINCRBY', quota, 'queued', -1) end
+  if call('HINCRBY', quota, 'live', -1) == 0 then
+    call('PEXPIRE', quota, math.max(tonumber(call('HGET', quota, 'tat') or 0) - now, 0) + 1000)
+  end
 end

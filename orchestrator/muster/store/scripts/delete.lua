@@ -14,13 +14,14 @@ local job = T .. 'j:' .. jid
 local KINDS = { 'j:', 'i:', 'e:', 'h:', 'jt:', 'lg:', 'sp:', 'md:', 'fa:', 'sb:', 'pk:', 'en:' }
 
 local j = call('HMGET', job, 'fin', 'st', 'fl', 'tmr', 'nt', 'spn', 'aw', 'ac', 'al', 'ft', 'tg', 'pa', 'ik', 'bp', 'bv',
-  'ask', 'ba', 'pz')
+  'ask', 'ba', 'pz', 'ad', 'sa')
 if not j[1] then return { 'gone' } end
 local flow, ended = j[3], tonumber(j[10] or now)
 if j[1] == '0' then   -- from here on nobody may decide, claim, report or keep anything
   call('HSET', job, 'fin', '1', 'st', 'cancelled', 'tl', '', 'cx', '0', 'ft', now)
   call('HDEL', job, 'pz')
   count_status(j[2], 'cancelled')
+  if j[19] then release_admission(jid, j[19], j[20] == '') end
   local stood = string.match(j[18] or '', '^%d+|([^|]*)|') or j[2]   -- batches do not count pauses
   if j[17] then count_in_batch(jid, j[17], stood, 'cancelled', true) end
   call('ZREM', T .. 'D', jid)

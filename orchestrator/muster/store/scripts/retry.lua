@@ -42,7 +42,7 @@ end
 call('HSET', job, 'fin', '0', 'st', status, 's', state, 'ctx', ctx, 'bv', bv, 'v', tonumber(version) + 1,
   'wv', tonumber(j[14]) + 1, 'ut', now, 'need', 0, 'cx', '0', 'tf', 0, 'tmr', '', 'cur', '', 'pol', '', 'ch', '',
   'ws', '', 'pg', '', 'pm', '', 'rt', token)
-call('HDEL', job, 'ft', 'res', 'err', 'det', 'dl', 'dp', 'ba')   -- its batch counted its end, and is done with it
+call('HDEL', job, 'ft', 'res', 'err', 'det', 'dl', 'dp', 'ba', 'ad')   -- batch and client counted its end
 for _, kind in ipairs({ 'j:', 'h:', 'jt:', 'lg:', 'sp:', 'md:', 'fa:', 'en:' }) do call('PERSIST', T .. kind .. jid) end
 count_status(j[5], status)
 note(jid, entry)

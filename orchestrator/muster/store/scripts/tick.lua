@@ -6,7 +6,8 @@ KEYS  1 the partition's tag
 ARGV  leases max, timers max, turns max, turn token prefix, turn ttl ms, hold ms (before an ended lease, message
       or batch to cancel comes again), first turns of batches' jobs max
 OUT   {next due ms from now or '', leases, messages, turns, dropped (task, worker)..., jobs whose deadline has passed,
-      escalations, first turns, whether there are more, batches to cancel}
+      escalations, first turns, whether there are more, batches to cancel,
+      jobs to cancel with their tenants}
       lease: {task, attempt, fence, worker or '', patient, limit that passed or '', losses, failures, policy, claimed ms
       ago, counts by code, first failure ms ago, ms until schedule_to_close or ''}
       message: {id, body, tries}; turn: {job, token, header, items}; escalation: {job, wave}
@@ -16,7 +17,7 @@ TWICE what the first call handed out is held back, the rest is as at first
 -- @include _queue
 -- @include _pause
 local leases_max, timers_max, turns_max, prefix, ttl, hold, first_max = int(), int(), int(), arg(), int(), int(), int()
-local leases, messages, turns, ready, dropped, overdue, escalations, cancels = {}, {}, {}, {}, {}, {}, {}, {}
+local leases, messages, turns, ready, dropped, overdue, escalations, cancels, replaced = {}, {}, {}, {}, {}, {}, {}, {}, {}
 
 local fire = {
   t = function(member, tid)
@@ -98,6 +99,15 @@ local fire = {
       end
     end
     if last < tonumber(to) then call('ZADD', T .. 'tm', now, 'd|' .. jid .. '|' .. last .. '|' .. to) end
+  end,
+  r = function(member, jid)   -- another job took its unique key: it is to be cancelled
+    local j = call('HMGET', T .. 'j:' .. jid, 'fin', 'cx', 'ten')
+    if j[1] ~= '0' or j[2] == '1' then
+      call('ZREM', T .. 'tm', member)
+    else
+      call('ZADD', T .. 'tm', now + hold, member)
+      replaced[#replaced + 1] = { jid, j[3] }
+    end
   end,
   g = function(member, gate)
     call('ZREM', T .. 'tm', member)
@@ -181,8 +191,8 @@ while room > 0 do
   if not head then break end
   local waiting = T .. 'bq:' .. head
   for _, jid in ipairs(call('LPOP', waiting, math.min(room, 8)) or {}) do
-    local j = call('HMGET', T .. 'j:' .. jid, 'fin', 'tl')
-    if j[1] == '0' and j[2] == '' then
+    local j = call('HMGET', T .. 'j:' .. jid, 'fin', 'tl', 'v')
+    if j[1] == '0' and j[2] == '' and j[3] == '0' then
       local token = prefix .. 'b' .. room
       local reply = lease_turn(jid, token, ttl)
       first[#first + 1] = { jid, token, reply[1], reply[2] }
@@ -205,4 +215,4 @@ for _, name in ipairs({ 'L', 'tm', 'D' }) do
   if head[2] and (not next_due or tonumber(head[2]) < next_due) then next_due = tonumber(head[2]) end
 end
 return { next_due and tostring(math.max(0, next_due - now)) or '', leases, messages, turns, dropped, overdue, escalations,
-  first, call('EXISTS', T .. 'bl'), cancels }
+  first, call('EXISTS', T .. 'bl'), cancels, replaced }
