@@ -26,6 +26,7 @@ from muster_worker.errors import Unreachable
 from muster_worker.file_transfer import fetch_file, send_file
 from muster_worker.files import Artifact, UploadedFile
 from muster_worker.job_operations import JobOperations, Paused, filter_query
+from muster_worker.limit_client import LimitCalls
 from muster_worker.live_stream import follow_events
 from muster_worker.log_stream import JobStep, JobSteps, LogLine, LogPage, follow
 from muster_worker.reasons import TaskDemand, Wanted, Why
@@ -241,7 +242,7 @@ _STATUS: Final = TypeAdapter(_Status)
 _ITEMS: Final = TypeAdapter(_Items)
 
 
-class Client(ApprovalCalls, BatchCalls, BlueprintCalls, FleetCalls, JobOperations[JobState], ScheduleCalls):
+class Client(ApprovalCalls, BatchCalls, BlueprintCalls, FleetCalls, JobOperations[JobState], ScheduleCalls, LimitCalls):
     """Use it with `async with`. All methods raise ClientError or one of its subclasses.
 
     Args:

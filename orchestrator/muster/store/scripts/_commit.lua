@@ -103,10 +103,10 @@ local function make_leased(jid, flow, wave, task, place, seat)
   call('HSET', T .. 't:' .. tid, 'st', 'L', 'q', cls, 'fl', flow, 'bd', task.band, 'wv', wave, 'at', 1, 'fx', 0,
     'ls', 0, 'to', task.timeout, 'pl', task.body, 'po', task.rules, 'rs', age + place, 'ra', now,
     'w', seat.worker, 'nz', seat.nonce, 'lg', seat.patient, 'hd', hard, 'ca', now, 'fw', task.flow)
-  local before_class, before_flow = class_gates(task.cls), flow_gates(flow .. task.flow)
-  local held = hold_all(tid, before_class, before_flow)
+  local before_flow = flow_gates(flow .. task.flow)
+  local held = hold_all(tid, class_gates(cls), before_flow)
   if held ~= '' then call('HSET', T .. 't:' .. tid, 'gs', held) end
-  pass_rates(before_class, 1)
+  pass_rates(class_gates(task.cls), 1)
   pass_rates(before_flow, 1)
   set_price(T .. 't:' .. tid, seat)
   call('HSETNX', T .. 'cls', cls, task.kind)
