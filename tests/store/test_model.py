@@ -69,7 +69,7 @@ LIMITS: dict[int, tuple[int | None, int | None, int | None]] = defaultdict(
 """Schedule to start, schedule to close and heartbeat; by chance, and often none."""
 MINE = short_hash("prefers somebody")
 PREFERRED: dict[int, tuple[str, tuple[str, int] | None]] = defaultdict(
-    lambda: ("", None), {3: (MINE, (short_hash("work"), 0)), 5: (MINE, (short_hash("work"), HOUR_MS))}
+    lambda: ("", None), {6: (MINE, (short_hash("work"), 0)), 7: (MINE, (short_hash("work"), HOUR_MS))}
 )
 """Class and fallback of tasks, by chance."""
 DELAYS = st.sampled_from([0, HOUR_MS])
