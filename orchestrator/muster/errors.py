@@ -33,6 +33,10 @@ class ErrorCode(StrEnum):
     JOB_RUNNING = "job_running"
     JOB_CANCELLING = "job_cancelling"
     JOB_NOT_PAUSED = "job_not_paused"
+    JOB_NOT_OVER = "job_not_over"
+    JOB_FINISHED = "job_finished"
+    UNKNOWN_STATE = "unknown_state"
+    INVALID_ARGUMENT = "invalid_argument"
     NOT_WAITING_FOR_DECISION = "not_waiting_for_decision"
     UNKNOWN_DECISION = "unknown_decision"
     FORM_INVALID = "form_invalid"
@@ -41,6 +45,8 @@ class ErrorCode(StrEnum):
     DELEGATION_REFUSED = "delegation_refused"
     SIGNALS_FULL = "signals_full"
     IDEMPOTENCY_CONFLICT = "idempotency_conflict"
+    CLIENT_LIMIT_REACHED = "client_limit_reached"
+    UNIQUE_CONFLICT = "unique_conflict"
     WEBHOOK_URL_REFUSED = "webhook_url_refused"
     STORE_UNAVAILABLE = "store_unavailable"
     STORE_FULL = "store_full"
@@ -55,6 +61,9 @@ class ErrorCode(StrEnum):
     CONNECTION_EXISTS = "connection_exists"
     CONNECTION_CONFIGURED = "connection_configured"
     TOO_MANY_CONNECTIONS = "too_many_connections"
+    INVALID_LIMIT = "invalid_limit"
+    LIMIT_NOT_FOUND = "limit_not_found"
+    TOO_MANY_LIMITS = "too_many_limits"
     RUN_FAILED = "run_failed"
     BLUEPRINT_INVALID = "blueprint_invalid"
     BLUEPRINT_IN_CODE = "blueprint_in_code"
@@ -95,6 +104,10 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.JOB_RUNNING: 409,
     ErrorCode.JOB_CANCELLING: 409,
     ErrorCode.JOB_NOT_PAUSED: 409,
+    ErrorCode.JOB_NOT_OVER: 409,
+    ErrorCode.JOB_FINISHED: 409,
+    ErrorCode.UNKNOWN_STATE: 400,
+    ErrorCode.INVALID_ARGUMENT: 400,
     ErrorCode.NOT_WAITING_FOR_DECISION: 409,
     ErrorCode.UNKNOWN_DECISION: 400,
     ErrorCode.FORM_INVALID: 400,
@@ -103,6 +116,8 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.DELEGATION_REFUSED: 409,
     ErrorCode.SIGNALS_FULL: 409,
     ErrorCode.IDEMPOTENCY_CONFLICT: 409,
+    ErrorCode.CLIENT_LIMIT_REACHED: 429,
+    ErrorCode.UNIQUE_CONFLICT: 409,
     ErrorCode.WEBHOOK_URL_REFUSED: 400,
     ErrorCode.STORE_UNAVAILABLE: 503,
     ErrorCode.STORE_FULL: 503,
@@ -117,6 +132,9 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.CONNECTION_EXISTS: 409,
     ErrorCode.CONNECTION_CONFIGURED: 409,
     ErrorCode.TOO_MANY_CONNECTIONS: 409,
+    ErrorCode.INVALID_LIMIT: 400,
+    ErrorCode.LIMIT_NOT_FOUND: 404,
+    ErrorCode.TOO_MANY_LIMITS: 409,
     ErrorCode.RUN_FAILED: 500,
     ErrorCode.BLUEPRINT_INVALID: 400,
     ErrorCode.BLUEPRINT_IN_CODE: 409,

@@ -23,14 +23,18 @@ from muster.engine.figures import Figures
 from muster.engine.files import Files
 from muster.engine.jobs import Jobs
 from muster.engine.journal import EventsReply, EventsReport, LogEntry, LogPage, Steps, StepView
+from muster.engine.limits import Limits
 from muster.engine.live import CaughtUp, JobChanged, Page
 from muster.engine.live_events import JobEnded, LiveEvent
+from muster.engine.many_jobs import ManyJobs
 from muster.engine.migrations import Order as MigrationOrder
 from muster.engine.migrations import Page as MigrationPage
 from muster.engine.operations import Operations
 from muster.engine.pausing import Pausing
 from muster.engine.planning import Planning
 from muster.engine.reasons import Code, Explanation, Reason
+from muster.engine.retrying import Retrying
+from muster.engine.searching import Searching
 from muster.engine.settings import EngineSettings, FileSettings
 from muster.engine.story import Place
 from muster.engine.versions import Versions
@@ -167,8 +171,12 @@ class FakeEngine:
         self.files = Files(store, FileSettings(Path("/nonexistent")), b"secret")
         self.figures = Figures(store, _nothing_to_prune, asyncio.ensure_future)
         self.connections = Connections(store, Registry(), (), self.submit, self.tagged)
+        self.limits = Limits(store, 1, Metrics())
         pausing = Pausing(store, cast("Any", self), cast("Any", None), cast("Any", None), _no_hint, history=False)
-        self.operations = Operations(pausing)  # of a store without jobs; tests/operations ask it of one with
+        searching, nothing = Searching(store), cast("Any", None)
+        retrying = Retrying(store, Registry(), cast("Any", self), nothing, nothing, EngineSettings("r1"))
+        many = ManyJobs(searching, nothing, nothing, pausing, retrying)
+        self.operations = Operations(pausing, retrying, searching, many)  # tests/operations ask it of a store with jobs
         self.approvals = FakeApprovals(self)
         self.bulk = Bulk(store, cast("Jobs", None), EngineSettings("fake"), lambda _job, _delay_ms: None)
         self.planning = Planning(store, self.connections, lambda: NOW)

@@ -1,10 +1,12 @@
 """The inbox, answers by token, and the page behind a signed link: over HTTP, with the real engine."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import date
 from html import unescape
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -22,8 +24,10 @@ from muster.observe.metrics import Metrics
 from muster.settings import Settings
 from muster.store.memory import MemoryState, MemoryStore
 from pydantic import BaseModel, Field
+from selenium.webdriver.common.by import By
 
 from tests.api.conftest import ALICE, BOB, Http, credentials
+from tests.conformance.cli.browser import Browser, opened_browser
 
 
 class Expense(BaseModel):
@@ -315,3 +319,39 @@ async def test_the_page_runs_nothing_is_kept_nowhere_and_is_shown_in_no_frame(de
     assert (await desk.http.post(link, data={"decision": "perhaps"})).status == 400
     assert (await desk.http.get(link)).status == 200
     assert len(await desk.inbox()) == 1
+
+
+async def test_a_person_fills_in_the_form_in_a_browser_without_scripts(desk: Desk, tmp_path: Path) -> None:
+    question = await desk.asks(message="Pay the printer?", approvers=["ada"])
+    link = str(desk.http.make_url(_local(question["approvers"][0]["link"])))
+    seen, complaints = await asyncio.to_thread(_fill_in, tmp_path, link)
+    assert "You answer as ada" in seen[0]
+    assert "exclusive minimum" in seen[1] or "less than or equal to the minimum" in seen[1]
+    assert "was answered approved by ada" in seen[2]
+    assert complaints == []
+    assert await desk.result(question["job_id"]) == {
+        "by": "ada", "cents": 1250, "account": "tools", "urgent": True, "due": None
+    }  # fmt: skip
+
+
+def _fill_in(folder: Path, link: str) -> tuple[list[str], list[str]]:
+    """What the page says at first, after a try that does not fit, and at the end; and what the browser complains of."""
+    with opened_browser(folder) as browser:
+        browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+        browser.open(link)
+        seen = [_words_of(browser)]
+        browser.write("g0-0", "0")
+        unchecked = "for (const form of document.forms) form.noValidate = true"  # else the browser holds it back itself
+        browser.driver.execute_cdp_cmd("Runtime.evaluate", {"expression": unchecked})
+        browser.click_words("Approved")
+        seen.append(_words_of(browser))
+        browser.write("g0-0", "1250")
+        browser.choose("g0-1", '"tools"')
+        browser.click("g0-2")
+        browser.click_words("Approved")
+        seen.append(_words_of(browser))
+        return seen, browser.complaints()
+
+
+def _words_of(browser: Browser) -> str:
+    return " ".join(browser.driver.find_element(By.TAG_NAME, "main").text.split())

@@ -147,7 +147,19 @@ async def test_a_job_sleeps_waits_and_asks(muster: TestMuster) -> None:
     assert job.waiting_for is not None
     assert (job.waiting_for.message, job.waiting_for.decisions) == ("Ship 3?", ("no", "yes"))
     await job.decide("yes", by="ann")
-    assert job.result == {"decision": "yes", "by": "ann", "note": ""}
+    assert isinstance(job.result, dict)
+    assert (job.result["decision"], job.result["by"], job.result["note"]) == ("yes", "ann", "")
+
+
+async def test_several_people_may_have_to_agree(muster: TestMuster) -> None:
+    start = {
+        "ask": "Ship?", "choices": {"yes": "end", "no": "failed"}, "approvers": "${input.people}", "quorum": 2,
+    }  # fmt: skip
+    job = await muster.start(Blueprint.from_dict(spec(start, end=END)), {"people": ["ann", "bob", "cleo"]})
+    await job.decide("yes", by="ann")
+    assert job.state == "start"
+    await job.decide("yes", by="cleo")
+    assert job.status == "finished"
 
 
 async def test_a_job_may_start_another(muster: TestMuster) -> None:
@@ -225,6 +237,7 @@ async def test_an_expression_that_makes_much_of_little_is_stopped(muster: TestMu
         ({"together": [{"params": 1}], "ok": "finished"}, "/states/start/together/0", "with `run`"),
         ({"ask": "?", "choices": {}}, "/states/start/choices", "words and states"),
         ({"ask": "?", "choices": {"a": "finished"}, "late": "failed"}, "/states/start/late", "needs within"),
+        ({"ask": "?", "choices": {"a": "finished"}, "approvers": ["ann"], "quorum": 2}, "/states/start/approvers", "2"),
         ({"wait_for": "a b", "ok": "finished"}, "/states/start/wait_for", "a signal is called"),
         ({"choose": [{"when": "yes", "done": 1}, {"done": 2}]}, "/states/start/choose/0/when", "always the same"),
         ({"choose": [{"done": 1}, {"done": 2}]}, "/states/start/choose/0", "never reached"),

@@ -10,14 +10,26 @@ from typing import Final, TypeAlias
 
 from muster.core import decide as core
 from muster.core.advance import End, Enter, Move, advance, why
+from muster.core.again import started_again
 from muster.core.decisions import Ask, Child, Decision, Done, Fail, Fan, Go, Quarantine, Run, Sleep, TaskSpec, WaitFor
 from muster.core.ids import UnixMs
 from muster.core.join import Join
 from muster.core.limits import FAN_WIDTH_MAX, UPLOADS_LOOK_MS
 from muster.core.pause import held, let_go
-from muster.core.record import ChildItem, DecisionItem, Item, JobRecord, Pause, SignalItem, TaskItem, TimerItem, Wait
+from muster.core.record import (
+    ChildItem,
+    Context,
+    DecisionItem,
+    Item,
+    JobRecord,
+    Pause,
+    SignalItem,
+    TaskItem,
+    TimerItem,
+    Wait,
+)
 from muster.core.status import JobStatus
-from muster.core.transitions import JobEvent
+from muster.core.transitions import RETRIABLE, JobEvent
 
 from tests.core.build import CHILD, NOW, pending
 
@@ -217,7 +229,10 @@ def explore() -> Explored:
                 if not reached.status.is_final:
                     queue.append(reached)
     paused = [held(record, _pause(record)) for record in seen.values() if not record.status.is_final]
-    return Explored(frozenset(arrows), (*seen.values(), *paused))
+    over = [record for record in seen.values() if record.status in RETRIABLE]
+    again = [started_again(record, "1:1", "begin", Context(argument=1), NOW) for record in over]
+    arrows |= {(old.status, JobEvent.RETRIED, new.status) for old, new in zip(over, again, strict=True)}
+    return Explored(frozenset(arrows), (*seen.values(), *paused, *again))
 
 
 def _pause(record: JobRecord) -> Pause:

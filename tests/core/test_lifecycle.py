@@ -35,8 +35,9 @@ def test_the_exploration_reaches_every_status() -> None:
     assert reached == set(JobStatus)
 
 
-def test_a_final_job_never_moves_again() -> None:
-    assert {before for before, _ in JOB_MOVES} & FINAL == set()
+def test_a_final_job_moves_again_only_where_it_is_retried_and_never_after_a_result() -> None:
+    again = {before: event for before, event in JOB_MOVES if before in FINAL}
+    assert again == dict.fromkeys(FINAL - {JobStatus.FINISHED}, JobEvent.RETRIED)
 
 
 def test_every_live_status_can_be_cancelled_and_can_fail_for_good() -> None:

@@ -15,7 +15,14 @@ from tests.e2e.machine import Machine, free_port, wait_until
 BLUEPRINTS = '''\
 """Small blueprints, one per way a job can go."""
 
-from muster import Blueprint, Decision, Job, Next
+from muster import Blueprint, Decision, Job, Next, failed
+from pydantic import BaseModel
+
+
+class Form(BaseModel):
+    cents: int
+
+
 
 hello = Blueprint("hello")
 
@@ -49,6 +56,19 @@ async def passed(job: Job, answer: Decision) -> Next:
 @gate.state
 async def stopped(job: Job, answer: Decision) -> Next:
     return job.fail("stopped")
+
+
+panel = Blueprint("panel")
+
+
+@panel.start
+async def to_the_panel(job: Job) -> Next:
+    return job.ask("Pay?", approved=passed_by_all, rejected=failed, approvers=["ada", "bob"], quorum=2, form=Form)
+
+
+@panel.state
+async def passed_by_all(job: Job, answer: Decision[Form]) -> Next:
+    return job.done({"by": [given.by for given in answer.answers], "cents": answer.form.cents})
 
 
 labour = Blueprint("labour")
@@ -158,6 +178,23 @@ def test_a_person_rejects(dev: Dev) -> None:
     dev.json("job", "start", "gate")
     assert dev.muster("reject", "@last").returncode == 0
     assert dev.muster("job", "watch", "@last").returncode == 3
+
+
+def test_approvers_answer_and_hand_on_from_the_command_line(dev: Dev) -> None:
+    job_id = dev.json("job", "start", "panel")["job_id"]
+    first = dev.json("approve", job_id, "--by", "ada", "--form", '{"cents": 5}')
+    assert first == {"job_id": job_id, "decision": "approved", "answers": 1, "missing": ["bob"]}
+    assert dev.muster("approval", "delegate", job_id, "bob", "carol").returncode == 0
+    listed = dev.muster("approval", "ls", "--approver", "carol")
+    assert job_id in listed.stdout
+    assert "carol" in listed.stdout
+    assert dev.json("approval", "ls", "--approver", "ada") == []
+    wrong = dev.muster("approve", job_id, "--by", "carol", "--form", '{"cents": "many"}')
+    assert wrong.returncode == 1
+    assert "/cents" in wrong.stderr
+    assert dev.muster("approve", job_id, "--form", "{").returncode == 2
+    assert dev.muster("approve", job_id, "--by", "carol", "--form", '{"cents": 7}').returncode == 0
+    assert dev.json("job", "watch", job_id)["result"] == {"by": ["ada", "carol"], "cents": 7}
 
 
 def test_the_worker_of_dev_does_the_work_and_is_listed(dev: Dev) -> None:

@@ -1,5 +1,6 @@
 """Blueprints that the tests of operations on jobs hold, mend and start again."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from muster.blueprint import Blueprint, Decision, Job, finished
@@ -35,4 +36,29 @@ def delegate(job: Job) -> Next:
     return job.child("asker", {}, ok=finished)
 
 
-FLOWS = (asker, worker, above)
+@dataclass
+class Box:
+    size: int
+
+
+packer = Blueprint("packer")
+"""Fails, or is put aside, for as long as its box is too small."""
+
+
+@packer.start
+def prepare(job: Job) -> Next:
+    job.data["tries"] = job.data.get("tries", 0) + 1
+    return job.go(pack, Box(int(job.input.get("size", 0))))
+
+
+@packer.state
+def pack(job: Job, box: Box) -> Next:
+    job.data["packed"] = box.size
+    if box.size < 0:
+        raise ValueError(f"a box of {box.size}")
+    if box.size < 10:
+        return job.fail(f"box {box.size} is too small")
+    return job.done({"size": box.size, **job.data})
+
+
+FLOWS = (asker, worker, above, packer)

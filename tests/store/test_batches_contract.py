@@ -163,3 +163,14 @@ async def test_a_job_that_was_cancelled_or_deleted_before_its_first_turn_is_pass
     await store.delete(jobs[1])
     assert [found.record.id for found in (await tick(store)).first] == [jobs[2]]
     assert not isinstance(turn, tuple)
+
+
+async def test_a_job_that_is_paused_before_its_first_turn_is_counted_as_it_stood_and_passed_over(
+    store: Store,
+) -> None:
+    await add(store, 1, 2)
+    (_, first), (_, second) = await jobs_of(store)
+    await store.operations.pause(first, "ann", "", "")
+    assert (await read(store)).counts == {JobStatus.PENDING: 2}, "a pause is not a status of its own here"
+    assert [turn.record.id for turn in (await tick(store)).first] == [second]
+    assert (await tick(store)).more_first is False

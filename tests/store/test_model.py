@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from muster.core import approvals as core
 from muster.core.approvals import Answer
+from muster.core.flow import Policy
 from muster.core.ids import JobId, UnixMs, new_job_id
-from muster.core.record import JobRecord, Parent, Submission
+from muster.core.record import Context, JobRecord, Parent, Submission
 from muster.core.status import FINAL, JobStatus
 from muster.store.approvals import QuestionChange
 from muster.store.base import (
@@ -43,8 +44,11 @@ from muster.store.base import (
     Turn,
 )
 from muster.store.blueprint_records import Migration
+from muster.store.entered import dump_entered
+from muster.store.flow import Fan, flow_of
 from muster.store.journal import Entry, Known, Line, Meta, Progress, Step, TaskEvents
 from muster.store.keys import short_hash
+from muster.store.operations import Retry
 
 from tests.support.comparing import normal
 from tests.support.deployment import Deployment, Replica
@@ -55,6 +59,19 @@ from tests.support.waiting import until
 LONG = os.environ.get("MUSTER_LONG") == "1"
 TYPES = ("work", "other")
 TAG = "red"
+_FAN = Fan(new_job_id(UnixMs(1), 0, 1), 1, 1)
+FLOWS = ("", *(flow_of("a", "orders", key) for key in ("", "x:1", "x:2", "y")), flow_of("a", "orders", fan=_FAN))
+GATES = (
+    "*", f"c:{short_hash('work')}", f"t:{short_hash('a')}", f"t:{short_hash('b')}", f"b:{short_hash('orders')}",
+    *(f"k:{short_hash(f'a{chr(0)}{name}')}" for name in ("x:*", "x:1", "*", "y")),
+)  # fmt: skip
+POLICIES = st.sampled_from(
+    [
+        None, None, None, Policy(most=0), Policy(most=1), Policy(most=1), Policy(most=2), Policy(most=1, counting=True),
+        Policy(between_us=HOUR_MS * 1000, ahead_us=0), Policy(between_us=HOUR_MS * 1000, ahead_us=HOUR_MS * 3000),
+        Policy(most=2, between_us=1, ahead_us=HOUR_MS * 1000, cost=64), Policy(cost=512),
+    ]
+)  # fmt: skip
 JOBS_MAX = 4
 LIMITS: dict[int, tuple[int | None, int | None, int | None]] = defaultdict(
     lambda: (None, None, None),
@@ -201,10 +218,10 @@ class StoreMachine(RuleBasedStateMachine):
             asyncio.gather(*(store.history(job) for job in jobs)),
             asyncio.gather(*(store.live_task(job, number) for job in jobs for number in range(8))),
             asyncio.gather(*(store.read_log(job, start) for job in jobs for start in (1, 4))),
-            asyncio.gather(*(store.read_steps(job) for job in jobs)),
+            asyncio.gather(*(store.read_steps(job) for job in jobs), *(store.operations.entered(job) for job in jobs)),
             asyncio.gather(*(store.read_live(job, known) for job in jobs for known in (Known(), Known(3, 2)))),
             store.queue(0),
-            self.found(store),
+            asyncio.gather(self.found(store), store.flow.gates(0, GATES), store.flow.policies(0)),
             *(store.jobs(tenant, None, 50) for tenant in "ab"),
             *(self.asking(store, tenant) for tenant in "ab"),
             store.publish("r1", mark),
@@ -275,6 +292,7 @@ class StoreMachine(RuleBasedStateMachine):
                 (pick + i) % 3 - 1,
                 *LIMITS[pick % 9],
                 *PREFERRED[pick % 8],
+                FLOWS[pick % 6],
             )
             for i in range(count)
         )
@@ -287,6 +305,7 @@ class StoreMachine(RuleBasedStateMachine):
             "next_token": self.fresh("next"),
             "claim": claim,
             "history": (self.fresh("decided"),),
+            "entered": {"ab"[pick % 2]: dump_entered(record.version, pick, self.fresh("argument"), None)},
             "clear_cancel": record.cancel_requested,
             "next_task": first,
             "messages": (Message(self.fresh("m"), b"hello"),) if pick % 4 == 0 else (),
@@ -315,6 +334,8 @@ class StoreMachine(RuleBasedStateMachine):
                 fields |= {"status": JobStatus.WAITING, "need": 1, "signal": "xy"[pick % 2], "deadline_ms": delay_ms}
             case "go":
                 fields |= {"status": JobStatus.RUNNING, "need": 0}
+            case _ if pick % 3 == 1:
+                fields |= {"status": JobStatus.FAILED, "error": "it did"}
             case _:
                 fields |= {"result": {"n": pick}}
         turn = Turn("", record, ())
@@ -559,6 +580,34 @@ class StoreMachine(RuleBasedStateMachine):
 
         self.both("resume", call, twice)
 
+    @precondition(lambda self: self.final)
+    @rule(which=st.integers(0, 99), back=st.sampled_from([0, 0, 1]), new=st.booleans(), twice=st.booleans())
+    def retry(self, which: int, back: int, new: bool, twice: bool) -> None:
+        over = [job for job in self.jobs if job in self.final and self.status_of(job) is not JobStatus.FINISHED]
+        if not over:
+            return
+        job, token = over[which % len(over)], self.fresh("retry")
+        record = self.partition.jobs[job].record
+        context = Context(argument=token, results=record.context.results)
+        again = Retry(job, record.version - back, token, "2", "again", context, "retried")
+        self.serial += 1
+        made = new_job(id=new_job_id(FIRST_MS, 0, self.serial), tenant=record.tenant)
+
+        async def call(store: Store, _: int) -> Any:
+            if new:
+                return await store.operations.rerun(job, made, token) or "made before"
+            return await store.operations.retry(again) or "retried before"
+
+        reply = self.both("rerun" if new else "retry", call, twice)[0]
+        if new:
+            self.jobs.append(made.id)
+        elif isinstance(reply, Turn):
+            self.final.discard(job)
+
+    def status_of(self, job: JobId) -> JobStatus:
+        status: JobStatus = self.partition.jobs[job].record.status
+        return status
+
     @precondition(lambda self: len(self.jobs) > 2)
     @rule(which=st.integers(0, 99), luck=st.integers(0, 3), twice=st.booleans())
     def delete(self, which: int, luck: int, twice: bool) -> None:
@@ -761,6 +810,34 @@ class StoreMachine(RuleBasedStateMachine):
 
         self.both("settle", call, twice)
 
+    # Limits
+
+    @rule(gate=st.sampled_from(GATES), policy=POLICIES, twice=st.booleans())
+    def limit(self, gate: str, policy: Policy | None, twice: bool) -> None:
+        async def call(store: Store, _: int) -> str:
+            await store.flow.set_policy(0, gate, policy)
+            return "limited"
+
+        self.both("limit", call, twice)
+        if policy is None or policy.most is not None:
+            self.audit(twice=False)
+
+    @rule(twice=st.booleans())
+    def audit(self, twice: bool) -> None:
+        found = self.both("audit", lambda store, _: store.flow.audit(0), twice)[0]
+        assert found.drift == 0
+        self.succeeded["slots given"] += found.given
+
+    @precondition(lambda self: self.jobs)
+    @rule(seats=st.integers(1, 3))
+    def more_than_the_gates_let_pass(self, seats: int) -> None:
+        """Whatever is ready is asked for."""
+        self.claim(seats, 0, swap=False, register=True, twice=False)
+        parked = sum(len(queue.parked) for queue in self.partition.queues.values())
+        self.succeeded["parked"] += parked
+        self.succeeded["shut"] += len(self.partition.gates.waiting)
+        self.succeeded["open"] += sum(len(gates) for gates in self.partition.gates.open.values())
+
     # Workers
 
     @rule(
@@ -830,6 +907,15 @@ def steps_on_the_way(machine: StoreMachine) -> None:
     step("tasks")
 
 
+def retries_on_the_way(machine: StoreMachine) -> None:
+    """A job that failed, with a task that its worker still has: itself again, then it fails again, and as another."""
+    machine.submit_decided("final", 0, 1, 0, twice=False)
+    for new, back in ((False, 1), (False, 0), (False, 0)):  # at another version; then it is; then it is live
+        machine.retry(0, back, new=new, twice=True)
+    machine.commit(-1, "final", 0, 1, 0, 0, twice=True)
+    machine.retry(0, 0, new=True, twice=True)
+
+
 def pauses_on_the_way(machine: StoreMachine) -> None:
     """A job whose ready tasks are parked while one is running; a parent with its child; one that gets its signal."""
     machine.submit_decided("tasks", 3, 1, 1, twice=False)
@@ -851,12 +937,30 @@ def pauses_on_the_way(machine: StoreMachine) -> None:
     machine.pause(len(machine.jobs) - 1, 0, twice=True)
     machine.send(-1, "y", 3, twice=True)
     machine.resume(1, twice=True)
+    machine.submit("a", "", twice=False)
+    machine.pause(len(machine.jobs) - 1, 0, twice=False)
+    machine.commit(-1, "final", 0, 1, 0, 0, twice=True)  # the turn is lost
     machine.submit_decided("tasks", 1, 1, 1, twice=False)
     working = len(machine.jobs) - 1
     machine.cancel(working, HOUR_MS, overdue=False, twice=False)
     machine.pause(working, 0, twice=False)
     machine.submit_decided("final", 0, 1, 0, twice=False)
     machine.pause(len(machine.jobs) - 1, 0, twice=False)
+
+
+def moves_between_versions(machine: StoreMachine) -> None:
+    """A job that waits, one that has gone on meanwhile, and one that is over."""
+    for kind, late, number in (("human", True, 3), ("human", False, 3), ("final", False, 2)):
+        machine.submit_decided(kind, 0, 1, 0, twice=False)
+        machine.migrate(-1, late, number, twice=True)
+
+
+def signals_early_and_late(machine: StoreMachine) -> None:
+    machine.submit_decided("signal", 0, 1, 0, twice=True)
+    for name in "xxyyx":  # the first one of y is awaited; the last one is one too many
+        machine.send(-1, name, 3, twice=True)
+    machine.submit_decided("final", 0, 1, 0, twice=False)
+    machine.send(-1, "x", 3, twice=False)
 
 
 def tour(machine: StoreMachine) -> None:  # noqa: C901 - a walk has many steps
@@ -881,8 +985,6 @@ def tour(machine: StoreMachine) -> None:  # noqa: C901 - a walk has many steps
         machine.complete(which, Mode.DELIVER, "worker", fenced=False, failed=False, delay_ms=0, seats=0, twice=False)
         machine.extend(which, 1, 1, HOUR_MS)
     machine.submit_decided("human", 0, 1, 0, twice=True)
-    for late in (True, False):
-        machine.migrate(-1, late, 3, twice=True)
     for _ in range(2):  # the second answer loses
         machine.signal(1, 0, twice=True)
     machine.submit_decided("human", 0, 1, 0, twice=True)
@@ -899,12 +1001,8 @@ def tour(machine: StoreMachine) -> None:  # noqa: C901 - a walk has many steps
         machine.a_job_is_cancelled_under_its_worker(which, "final", progress=False)
     machine.cancel(len(machine.jobs) - 1, 0, overdue=False, twice=True)
     steps_on_the_way(machine)
-    machine.submit_decided("signal", 0, 1, 0, twice=True)
-    for name in "xxyyx":  # the first one of y is awaited; the last one is one too many
-        machine.send(-1, name, 3, twice=True)
-    machine.submit_decided("final", 0, 1, 0, twice=False)
-    machine.migrate(-1, False, 2, twice=True)
-    machine.send(-1, "x", 3, twice=False)
+    moves_between_versions(machine)
+    signals_early_and_late(machine)
     machine.submit_decided("child", 0, 1, 0, twice=True)
     machine.tick(twice=False)
     for kind in ("child", "final"):  # the child of the child ends, and each end makes the turn above due
@@ -913,6 +1011,7 @@ def tour(machine: StoreMachine) -> None:  # noqa: C901 - a walk has many steps
     machine.submit_decided("child", 0, 1, 0, twice=False)
     machine.cancel(len(machine.jobs) - 2, 0, overdue=True, twice=True)
     pauses_on_the_way(machine)
+    retries_on_the_way(machine)
     for which in range(1, 5):  # zombies
         machine.commit(which, "final", 1, 1, 0, 0, twice=False)
     for _ in range(2):
@@ -920,9 +1019,25 @@ def tour(machine: StoreMachine) -> None:  # noqa: C901 - a walk has many steps
     machine.commit(-1, "tasks", 1, 1, 0, 0, twice=True)
     for what in ("register", "beat", "touch", "ask_cancel", "forget_cancel"):
         machine.worker_lives("w1", what, twice=True)
+    past_gates(machine)
     machine.submit_decided("tasks", 1, 3, 1, twice=False)
     machine.tick(twice=False)  # its handler gave no sign
     machine.teardown()
+
+
+def past_gates(machine: StoreMachine) -> None:
+    """Fans with a cap, keys and tenants, limits that come, tighten and go while tasks run and wait."""
+    for pick in (11, 1, 2, 3, 5):
+        machine.submit_decided("tasks", 3, pick, 1, twice=True)
+        machine.limit(GATES[pick % len(GATES)], Policy(most=1), twice=True)
+        machine.more_than_the_gates_let_pass(2)
+    for _ in range(4):
+        machine.complete(-1, Mode.RETRY, "worker", fenced=True, failed=True, delay_ms=0, seats=0, twice=True)
+        machine.release(-2, twice=True)
+        machine.more_than_the_gates_let_pass(2)
+    for gate in GATES:
+        machine.limit(gate, None, twice=True)
+        machine.more_than_the_gates_let_pass(2)
 
 
 MUST_HAPPEN = (
@@ -934,9 +1049,11 @@ MUST_HAPPEN = (
     "complete refused: stale", "complete refused: foreign", "complete refused: final", "commit refused: stale",
     "signal refused: conflict", "cancel refused: final", "append", "append refused: stale", "append refused: foreign",
     "pause", "pause refused: final", "pause refused: cancelling", "resume", "resume refused: not_paused",
+    "retry", "retry refused: stale", "rerun",
     "delete", "child", "send", "kept", "signalled", "send refused: full", "send refused: final", "stepped on",
     "stepped and again", "step only completes: turn", "step refused: gone",
-    "step refused: foreign", "overdue", "schedule_to_start", "schedule_to_close", "heartbeat",
+    "step refused: foreign", "limit", "slots given", "parked", "shut",
+    "overdue", "schedule_to_start", "schedule_to_close", "heartbeat",
     "migrate: moved", "migrate: stale", "migrate: final",
 )  # fmt: skip
 

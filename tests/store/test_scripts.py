@@ -6,17 +6,21 @@ from typing import Any
 
 import pytest
 from muster.core.file_record import NewFile, PlannedUpload, artifact_id, attached_id
+from muster.core.flow import Policy
 from muster.core.ids import UnixMs, partition_of
 from muster.core.limits import TAG_JOBS_MAX
 from muster.core.metering import COST_KEPT_MS, DURATIONS_KEPT_MS, METER_FIELDS_MAX
-from muster.core.record import Submission
+from muster.core.record import Context, Submission
 from muster.core.status import JobStatus
 from muster.store.base import Claimed, Committed, Completed, Message, Mode, Refusal, Refused, Stepped, Store, Turn
 from muster.store.batch_records import BatchLine, NewBatch
 from muster.store.blueprint_records import HeadChange, Migration
 from muster.store.connection_records import Backfill, Pause, Slot
+from muster.store.entered import dump_entered
+from muster.store.flow import flow_of
 from muster.store.journal import Known, Line, Meta, NotedLine, Step, TaskEvents
 from muster.store.keys import SLOTS, crc16, global_tag, partition_tags, short_hash
+from muster.store.operations import Retry
 from muster.store.redis import RedisStore
 from muster.store.scripts import names, script
 
@@ -82,6 +86,18 @@ async def step_once(store: Store) -> None:
     assert isinstance(await step_on(store, turn, first.claimed[0]), Stepped)
 
 
+async def past_gates(store: Store) -> None:
+    """One task runs, one flow waits at its gate, and a class at its own."""
+    await store.flow.write_limit("global|*", "{}", 1)
+    await store.flow.set_policy(0, f"t:{short_hash('full')}", Policy(most=1, between_us=60_000_000, ahead_us=0))
+    for tenant in ("full", "full", "d"):
+        await waiting_job(store, 1, tenant, type="gated", flow=flow_of(tenant, "orders"))
+    await store.claim(0, claim_of(2, classes=(short_hash("gated"),)))
+    await waiting_job(store, 1, "full", type="gated", flow=flow_of("full", "orders"))
+    await store.claim(0, claim_of(2, classes=(short_hash("gated"),)))
+    await store.flow.audit(0)
+
+
 async def everything(deployment: Deployment) -> None:
     """A day in the life of a deployment: every operation that runs a script, and every kind of key."""
     store = (await deployment.replica("r1")).store
@@ -92,7 +108,6 @@ async def everything(deployment: Deployment) -> None:
     await store.ask_cancel("w1", ["t"])
     await store.secret("s")
     await store.blueprints.publish("orders", "1", "{}")
-    await store.blueprints.save(HeadChange("orders", 0, "n1", b"{}", {"1:a": b"{}"}), names_max=3)
     await store.claim(0, claim_of(1, replica="r1", register=True))
     for tenant in ("a", "b"):  # two flows, one of them drained: their finish tags are remembered
         await waiting_job(store, 1 if tenant == "b" else 9, tenant)
@@ -117,6 +132,7 @@ async def everything(deployment: Deployment) -> None:
     await store.connections.save("acme", "gone", b"{}", "n2", is_new=True, most=3)
     await store.connections.delete("acme", "gone")
     await store.connections.lead("r1", HOUR_MS)
+    await past_gates(store)
     slot = Slot("0 * * * * UTC", UnixMs(3_600_000), "run", "a job")
     await store.connections.note_slots("r1", {"acme/kept": slot}, (), [("acme/kept", slot)])
     await store.connections.pause("acme/kept", Pause(True, UnixMs(1), "acme"))
@@ -153,6 +169,7 @@ async def the_fleet_too(store: Store) -> None:
 
 
 async def tags_and_deletion(store: Store) -> None:
+    await store.blueprints.save(HeadChange("orders", 0, "n1", b"{}", {"1:a": b"{}"}), names_max=3)
     moving = await store.read((await asking_job(store)).record.id)
     assert moving is not None
     await store.blueprints.migrate(Migration(moving, "2:b", "elsewhere", None, "moved"))
@@ -175,8 +192,27 @@ async def files_too(store: Store, three: Claimed) -> None:
     await store.files.forget(short_hash("acme"), "two")
     made = NewFile(artifact_id(three.task, "a"), "acme", "a", 1, "", "b", "one", three.task)
     await store.files.keep_artifact(three.task, 1, "f2", made, 2)
+    await operate(store)
     own = NewFile(attached_id(job_of(three), 1), "acme", "b", 1, "", "b", "two")
     await store.files.attach(job_of(three), own, 2)
+
+
+async def operate(store: Store) -> None:
+    """A job that is held, let go of, fails and is started again, itself and as another."""
+    turn = await first_turn(store)
+    job = turn.record.id
+    await store.operations.pause(job, "ann", "", "")
+    turn_again = await store.operations.resume(job, fresh(), "")
+    assert isinstance(turn_again, Turn)
+    entered = {"begin": dump_entered(0, 1, None, None)}
+    await committed(store, commit_of(turn_again, status=JobStatus.FAILED, error="x", entered=entered))
+    retry = Retry(job, 1, fresh(), "1", "begin", Context(), "")
+    retried = await store.operations.retry(retry)
+    assert isinstance(retried, Turn)
+    await committed(store, commit_of(retried))
+    new = await store.operations.rerun(job, new_job(), fresh())
+    assert isinstance(new, Turn)
+    await committed(store, commit_of(new))
 
 
 async def some_batch(store: Store) -> None:
@@ -208,6 +244,7 @@ async def test_every_kind_of_key_is_in_the_table_and_carries_the_tag(deployment:
     assert None not in kinds
     seen = {kind.pattern.partition(":")[0] for kind in kinds}
     assert seen >= {"j", "h", "jt", "t", "q", "f", "V", "vt", "cls", "n", "L", "D", "tm", "ob", "k", "xr", "xf", "meta"}
+    assert seen >= {"gl", "g", "gh", "gr", "gf", "gp", "gw", "gd"}
     assert seen >= {"fa", "tw", "up", "fq", "bp", "w", "wc", "ws", "wt", "lg", "sp", "md", "sb", "xl", "xt", "co", "du"}
     assert seen >= {"sn", "sz", "sf", "ba", "bm", "bq", "bl", "bh", "bv", "bj"}
 

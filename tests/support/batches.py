@@ -8,12 +8,17 @@ from muster.core.status import JobStatus
 from tests.support.dump import Dump
 
 
+def stood(fields: Mapping[str, str]) -> str:
+    """The status of a job; of a paused one that which it goes on with."""
+    return fields["pz"].split("|")[1] if fields["st"] == JobStatus.PAUSED else fields["st"]
+
+
 def wrong_batches(jobs: Mapping[str, Mapping[str, str]], dump: Dump) -> Iterator[str]:
     """A batch counts its jobs as they are, and expires where none of them lives; its lists hold nobody else's."""
     batches = dict(dump.of("ba:"))
     for batch, entry in batches.items():
         mine = [fields for fields in jobs.values() if fields.get("ba", "").partition("|")[0] == batch]
-        real = Counter(fields["st"] for fields in mine)
+        real = Counter(stood(fields) for fields in mine)
         counted = {name[2:]: int(count) for name, count in entry.value.items() if name.startswith("s:")}
         for status in {*real, *counted}:
             gone_may_be = JobStatus(status).is_final

@@ -13,6 +13,7 @@ from muster.store.redis import RedisStore
 from tests.support.dump import Dump, read_all
 from tests.support.invariants import violations
 from tests.support.servers import Server
+from tests.support.waiting import until
 
 Backend: TypeAlias = Literal["memory", "valkey", "redis"]
 BACKENDS: tuple[Backend, ...] = ("memory", "valkey", "redis")
@@ -65,6 +66,13 @@ class Deployment:
             replica=name,
             on_message=on_message,
         )
+
+    async def heard(self, replica: Replica) -> list[str]:
+        """What has reached *replica* so far, now that everything sent to it has."""
+        mark = secrets.token_hex(4)
+        await replica.store.publish(replica.name, mark)
+        await until(lambda: mark in replica.texts)
+        return [text for text in replica.texts if text != mark]
 
     async def kill(self, name: str) -> None:
         """End a replica without a word to the others."""

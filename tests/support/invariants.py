@@ -10,8 +10,10 @@ from muster.core.ids import split_task_id
 from muster.core.status import JobStatus
 from muster.store.keys import KEY_KINDS, version_hash
 
+from tests.support.admissions import wrong_admissions
 from tests.support.batches import wrong_batches
 from tests.support.dump import Dump, Entry
+from tests.support.gates import flow_of_task, scan_gates
 
 UNPROMPTED = {JobStatus.WAITING_FOR_HUMAN, JobStatus.WAITING}
 """Waits that end by themselves, or by somebody outside."""
@@ -32,7 +34,9 @@ def violations(dump: Dump) -> list[str]:
         *scan.wrong_counts(),
         *scan.wrong_questions(),
         *scan.wrong_lifetimes(),
+        *scan_gates(dump),
         *wrong_batches(scan.jobs, dump),
+        *wrong_admissions(scan.jobs, dump),
     ]
 
 
@@ -161,7 +165,7 @@ class Scan:
             limited = "ce" in fields or ("ss" in fields and fields["st"] in "RP")
             if (f"x|{task}" in self.timers) != (limited and fields["st"] != "L"):
                 yield f"task {task} is {fields['st']}, and the timer of its limits is {f'x|{task}' in self.timers}"
-            if fields["st"] == "R" and task not in self.flows.get((fields["q"], fields["fl"]), {}):
+            if fields["st"] == "R" and task not in self.flows.get((fields["q"], flow_of_task(fields)), {}):
                 yield f"ready task {task} is in another flow than its own"
             if fields["st"] == "R" and "gq" in fields and f"p|{task}" not in self.timers:
                 yield f"ready task {task} would wait for ever for whom it prefers"
@@ -182,7 +186,7 @@ class Scan:
         yield from (f"turn of {job}, which is none" for job in self.turns if job not in self.jobs)
         for (cls, flow), tasks in self.flows.items():
             yield from (f"ready task {task} is none" for task in tasks if task not in self.tasks)
-            if flow not in self.dump.value(f"q:{cls}"):
+            if flow not in self.dump.value(f"q:{cls}") and f"{cls}|{flow}" not in self.dump.value("gp"):
                 yield f"flow {flow} has ready tasks of {cls}, but nobody would find it"
         for cls, entry in self.dump.of("q:"):
             yield from (f"flow {flow} of {cls} is empty" for flow in entry.value if (cls, flow) not in self.flows)
@@ -276,10 +280,10 @@ class Scan:
 
     def wrong_lifetimes(self) -> Iterator[str]:
         """Nothing of a live job expires, everything of a final one does."""
-        for prefix in ("j:", "i:", "e:", "h:", "jt:", "fa:", "lg:", "sp:", "md:", "sb:", "pk:"):
+        for prefix in ("j:", "i:", "e:", "h:", "jt:", "fa:", "lg:", "sp:", "md:", "sb:", "pk:", "en:"):
             for job, entry in self.dump.of(prefix):
                 yield from self._wrong_lifetime(prefix, job, entry)
-        for prefix in ("t:", "q:", "f:", "ob:", "xr:", "xl:", "bj:", "xa:"):
+        for prefix in ("t:", "q:", "f:", "ob:", "xr:", "xl:", "bj:", "xa:", "g:", "gf:", "gw:", "go:"):
             for name, entry in self.dump.of(prefix):
                 if entry.ttl_ms is not None:
                     yield f"{prefix}{name} expires"

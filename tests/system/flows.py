@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from muster import Blueprint, Decision, Job, Next, TaskError, failed, finished
+from muster import Blueprint, Decision, Escalate, Job, Next, TaskError, failed, finished
 from muster_worker import Needs
 
 one = Blueprint("one", description="One task.")
@@ -21,6 +21,7 @@ async def one_task(job: Job) -> Next:
         timeout=job.input.get("timeout"),
         retries=job.input.get("retries"),
         priority=job.input.get("priority", 0),
+        **job.input.get("limits", {}),
     )
 
 
@@ -119,6 +120,27 @@ async def question(job: Job) -> Next:
 @ask.state
 async def answered(job: Job, answer: Decision) -> Next:
     return job.done({"decision": answer.decision, "by": answer.by})
+
+
+panel = Blueprint("panel", description="A question to named people.")
+
+
+@panel.start
+async def to_the_panel(job: Job) -> Next:
+    return job.ask(
+        "Go on?",
+        approved=panel_answered,
+        rejected=failed,
+        approvers=job.input["approvers"],
+        quorum=job.input["quorum"],
+        within="1h",
+        escalate=Escalate(after=job.input.get("after", "10m"), to=["chief"]),
+    )
+
+
+@panel.state
+async def panel_answered(job: Job, answer: Decision) -> Next:
+    return job.done({"by": sorted(given.by for given in answer.answers)})
 
 
 hurry = Blueprint("hurry", description="A question with a deadline.")

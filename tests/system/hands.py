@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from muster_worker import Ctx, Permanent, Worker
+from muster_worker import Ctx, Permanent, Requeue, Worker
 
 PREFIX = os.environ["HANDS_PREFIX"]
 FOLDER = Path(os.environ["HANDS_FOLDER"])
@@ -71,6 +71,15 @@ def burn(ctx: Ctx, value: dict[str, Any]) -> Any:
 async def die(ctx: Ctx, value: Any) -> Any:
     note(ctx.task_id)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@worker.task(f"{PREFIX}.wait")
+async def wait(ctx: Ctx, value: dict[str, Any]) -> Any:
+    """Puts the task back until its third attempt."""
+    note(ctx.task_id)
+    if ctx.attempt < 3:
+        raise Requeue("not yet", after=value["after"])
+    return {"attempt": ctx.attempt}
 
 
 @worker.task(f"{PREFIX}.permanent")

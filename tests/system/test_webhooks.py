@@ -194,3 +194,40 @@ async def test_production_refuses_private_addresses_however_they_are_written(
     if by_name.status == 202:
         assert (await api.end_of(by_name.body["job_id"]))["status"] == "finished"
     assert hook.calls == []
+
+
+async def test_a_question_is_told_with_the_links_of_its_approvers_and_so_is_every_change_of_them(
+    a: Api, b: Api, hook: Hook
+) -> None:
+    job_id = await a.start("panel", hook.url, approvers=["ada", "bob"], quorum=2, after="1s")
+    await hook.called(1)
+    asked = hook.body()
+    assert (asked["event"], asked["decisions"], asked["quorum"]) == (
+        "approval_requested", ["approved", "rejected"], {"approved": 2, "rejected": 2}
+    )  # fmt: skip
+    links = {one["approver"]: one["link"] for one in asked["approvers"]}
+    assert set(links) == {"ada", "bob"}
+    assert all(link.startswith(f"{a.url}/_public/approvals/{job_id}?token=") for link in links.values())
+    await hook.called(2)  # by whichever replica's ticker
+    escalated = hook.body()
+    assert escalated["event"] == "approval_escalated"
+    assert [one["approver"] for one in escalated["approvers"]] == ["ada", "bob", "chief"]
+    path = f"/api/v1/jobs/{job_id}/decision"
+    assert (await b.call("POST", f"{path}/delegate", {"approver": "bob", "to": "carol"})).status == 200
+    await hook.called(3)
+    handed = hook.body()
+    assert (handed["event"], handed["approver"], handed["to"]) == ("approval_delegated", "bob", "carol")
+    tokens = {one["approver"]: one["token"] for one in handed["approvers"]}
+    assert set(tokens) == {"ada", "carol", "chief"}
+    replies = await asyncio.gather(
+        *(
+            (a, b)[n % 2].call(
+                "POST", f"/_public/webhooks/approval/{job_id}", {"decision": "approved"},
+                headers={"X-Approval-Token": token},
+            )
+            for n, token in enumerate(tokens.values())
+        )
+    )  # fmt: skip
+    assert sorted(reply.status for reply in replies) == [200, 200, 409]
+    assert len((await b.end_of(job_id))["result"]["by"]) == 2
+    assert len({headers["webhook-id"] for headers, _ in hook.calls}) == len(hook.calls)

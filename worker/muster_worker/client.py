@@ -25,7 +25,7 @@ from muster_worker.durations import Duration
 from muster_worker.errors import Unreachable
 from muster_worker.file_transfer import fetch_file, send_file
 from muster_worker.files import Artifact, UploadedFile
-from muster_worker.job_operations import JobOperations, Paused
+from muster_worker.job_operations import JobOperations, Paused, filter_query
 from muster_worker.live_stream import follow_events
 from muster_worker.log_stream import JobStep, JobSteps, LogLine, LogPage, follow
 from muster_worker.reasons import TaskDemand, Wanted, Why
@@ -78,6 +78,9 @@ class JobState(BaseModel):
     progress_message: str | None = None
     waiting_for: WaitingFor | None = None
     paused: Paused | None = None
+    error_fingerprint: str | None = None
+    retried_from: str | None = None
+    retried_as: list[str] = []
     cancel_requested: bool = False
     retry_count: int = 0
     version: int = 0
@@ -272,6 +275,8 @@ class Client(ApprovalCalls, BatchCalls, BlueprintCalls, FleetCalls, JobOperation
         webhook_url: str | None = None,
         idempotency_key: str | None = None,
         tags: Sequence[str] = (),
+        unique: Mapping[str, Any] | None = None,
+        debounce: Mapping[str, Any] | None = None,
         deadline: Duration | None = None,
     ) -> str:
         """Start a job and return its id.
@@ -282,10 +287,15 @@ class Client(ApprovalCalls, BatchCalls, BlueprintCalls, FleetCalls, JobOperation
             webhook_url: told when the job ends.
             idempotency_key: the same key with the same input returns the same job.
             tags: words by which the job can be found, 8 at most.
+            unique: `key`, and `while`, `on_conflict`: one live job at most has the key.
+            debounce: `key`, `seconds`, and `max_seconds`: a later submit puts it off and gives it its input.
             deadline: it fails where it has not ended so long from now; None: as its blueprint says.
         """
         deadline_ms = None if deadline is None else deadline_ms_of(deadline)
-        answer = await self._post_job(blueprint, input, webhook_url, idempotency_key, tags, deadline_ms, wait_s=0)
+        wishes = {"unique": unique, "debounce": debounce}
+        answer = await self._post_job(
+            blueprint, input, webhook_url, idempotency_key, tags, deadline_ms, wait_s=0, wishes=wishes
+        )
         return read_answer(_STARTED, answer.body).job_id
 
     async def run(
@@ -331,8 +341,12 @@ class Client(ApprovalCalls, BatchCalls, BlueprintCalls, FleetCalls, JobOperation
         limit: int = 50,
         cursor: str | None = None,
         tag: str | None = None,
+        **more: str | datetime,
     ) -> JobList:
-        """Newest first. A tag is asked for by itself, without status or blueprint."""
+        """Newest first; a page may be short, or empty, before the end: `next` decides.
+
+        *more* may be `error` (a fingerprint), `created_since`, `created_until`, `finished_since`, `finished_until`.
+        """
         query: dict[str, str | int] = {"limit": limit}
         if statuses := ",".join([status] if isinstance(status, str) else status):
             query["status"] = statuses
@@ -342,6 +356,7 @@ class Client(ApprovalCalls, BatchCalls, BlueprintCalls, FleetCalls, JobOperation
             query["tag"] = tag
         if cursor:
             query["cursor"] = cursor
+        query |= filter_query(more)
         return read_answer(_JOBS, (await self._get(f"/api/v1/jobs?{urlencode(query)}")).body)
 
     async def cancel(self, job_id: str) -> str:
@@ -515,6 +530,7 @@ class Client(ApprovalCalls, BatchCalls, BlueprintCalls, FleetCalls, JobOperation
         deadline_ms: int | None = None,
         *,
         wait_s: float,
+        wishes: Mapping[str, Mapping[str, Any] | None] | None = None,
     ) -> Answer:
         # Every job gets a key: a request that is sent again after a lost answer must not make a second job.
         headers = {"Idempotency-Key": key or uuid.uuid4().hex}
@@ -525,6 +541,7 @@ class Client(ApprovalCalls, BatchCalls, BlueprintCalls, FleetCalls, JobOperation
             order["webhook_url"] = webhook_url
         if tags:
             order["tags"] = list(tags)
+        order |= {name: dict(wish) for name, wish in (wishes or {}).items() if wish is not None}
         if deadline_ms is not None:
             order["deadline_seconds"] = deadline_ms / 1000
         endpoint = quote(blueprint.strip("/")) if "/" in blueprint else f"jobs/{quote(blueprint, safe='')}"

@@ -5,7 +5,7 @@ import hmac
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from muster.api.nearby import why_far
 from muster.api.operations import Auth
+from muster.core.admission import QUOTA_KEYS, Quota, read_quota
 from muster.core.ids import is_worker_id
 from muster.errors import ErrorCode, MusterError
 from muster.settings import PUBLIC_TOKENS, TOKEN_BYTES_MIN, Settings
@@ -49,6 +50,9 @@ class Client:
     """Further keys of the entry, as written."""
     is_operator: bool = False
     """Its entry says `operator = true`: it may do what concerns all tenants."""
+    quota: Quota | None = None
+    at_home: bool = False
+    """Whether a client of the tenant has a quota: its jobs are all in one place then, to be counted exactly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +297,9 @@ class _Loader:
             self._problems.append(f"{place} names no client, so nobody could post a job. {fix}")
         if self._problems:
             raise CredentialsError(self._problems)
-        return Credentials(clients=self._clients, workers=self._workers, global_worker=shared[0] if shared else None)
+        homes = {client.tenant for client in self._clients.values() if client.quota is not None}
+        clients = {key: replace(one, at_home=one.tenant in homes) for key, one in self._clients.items()}
+        return Credentials(clients=clients, workers=self._workers, global_worker=shared[0] if shared else None)
 
     def _entries(self, path: Path | None) -> Iterator[tuple[str, Mapping[str, Any]]]:
         if path is None:
@@ -326,9 +332,16 @@ class _Loader:
         if not isinstance(is_operator, bool):
             self._problems.append(f"Client {name!r}: operator must be true or false, not {is_operator!r}.")
             return
-        extra = {key: value for key, value in entry.items() if key not in (*_SECRET_KEYS, "tenant", "operator")}
+        extra = {
+            key: value for key, value in entry.items() if key not in (*_SECRET_KEYS, *QUOTA_KEYS, "tenant", "operator")
+        }
+        try:
+            quota = read_quota(name, entry)
+        except ValueError as error:
+            self._problems.append(f"Client {name!r}: {error}.")
+            return
         for digest in self._digests(f"Client {name!r}", entry):
-            self._clients[digest] = Client(name, tenant, extra, is_operator)
+            self._clients[digest] = Client(name, tenant, extra, is_operator, quota)
 
     def _add_worker(self, name: str, entry: Mapping[str, Any]) -> None:
         if not is_worker_id(name):

@@ -38,7 +38,8 @@ async def load_batch(call: Call) -> web.Response:
         raise MusterError(ErrorCode.INVALID_BODY, "A compressed stream is not read.", hint="Send it uncompressed.")
     lines = _Lines(call, min(LINE_BYTES_MAX, call.edge.settings.max_body_bytes))
     try:
-        loaded = await call.engine.bulk.load(call.tenant, batch_id, call.query("webhook_url"), lines.read())
+        webhook_url = call.query("webhook_url")
+        loaded = await call.engine.bulk.load(call.tenant, batch_id, webhook_url, lines.read(), **call.admission)
     except ExceptionGroup as group:
         raise group.exceptions[0] from group
     answer = {

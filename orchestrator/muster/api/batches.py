@@ -23,7 +23,8 @@ async def start_batch(call: Call) -> web.Response:
         return await load_batch(call)
     body = call.body(StartBatch)
     members = [
-        JobOrder(call.tenant, member.blueprint, member.initial_data, tags=tuple(member.tags)) for member in body.jobs
+        JobOrder(call.tenant, member.blueprint, member.initial_data, tags=tuple(member.tags), **call.admission)
+        for member in body.jobs
     ]
     batch_id, jobs = await call.engine.start_batch(call.tenant, body.id, members)
     return json_answer({"batch_id": batch_id, "jobs": jobs}, status=201)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, TypeAlias, TypedDict, TypeVar
 
 import orjson
 from aiohttp import web
@@ -14,12 +14,19 @@ from muster.api.openapi import Reference
 from muster.api.operations import Operation, Router
 from muster.api.ports import Engine
 from muster.api.problems import problem_response
+from muster.core.admission import Quota
 from muster.errors import MusterError
 from muster.observe.metrics import Metrics
 from muster.settings import Settings
 
 if TYPE_CHECKING:
     from muster.api.socket import WorkerSocket
+
+
+class Admitted(TypedDict):
+    quota: Quota | None
+    at_home: bool
+
 
 M = TypeVar("M", bound=BaseModel)
 Envelope: TypeAlias = Callable[[MusterError, str], web.Response]
@@ -74,6 +81,13 @@ class Call:
         """The caller's tenant, on client routes."""
         assert self.client is not None, self.operation.path
         return self.client.tenant
+
+    @property
+    def admission(self) -> Admitted:
+        """What the caller may submit: members of a `JobOrder`."""
+        client = self.client
+        assert client is not None, self.operation.path
+        return {"quota": client.quota, "at_home": client.at_home}
 
     def body(self, model: type[M]) -> M:
         """The body, already checked by the operation's *model*."""

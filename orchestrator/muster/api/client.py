@@ -1,6 +1,7 @@
 """Routes of clients. A tenant sees its own jobs; another's job answers exactly as one that never was."""
 
 import re
+from datetime import UTC, datetime
 from typing import Final
 
 from aiohttp import web
@@ -13,8 +14,10 @@ from muster.api.ports import Blueprint
 from muster.api.wire import dashboard_object, event_object, job_object, worker_object
 from muster.blueprint.draw import dot, mermaid
 from muster.blueprint.graphs import graph_json
+from muster.core.ids import UnixMs
 from muster.core.record import JobRecord
 from muster.core.status import JobStatus
+from muster.engine.searching import JobFilter
 from muster.engine.versions import not_found
 from muster.engine.views import JobOrder
 from muster.errors import ErrorCode, MusterError
@@ -27,6 +30,7 @@ CURSOR_CHARACTERS_MAX: Final = 512
 GRAPH_FORMATS: Final = ("dot", "mermaid", "json")
 _TRACE_PARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _TRACE_STATE: Final = re.compile(r"[\x20-\x7e]{1,512}")
+_FINGERPRINT: Final = re.compile(r"[0-9a-f]{12}")
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _PREFER_WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,6})\"?(?:$|[,;\s])", re.IGNORECASE)
 
@@ -58,6 +62,9 @@ async def create_job(call: Call) -> web.Response:
             tags=tuple(body.tags),
             deadline_ms=None if body.deadline_seconds is None else round(body.deadline_seconds * 1000),
             wait_ms=wait_seconds * 1000,
+            unique=None if body.unique is None else body.unique.value(),
+            debounce=None if body.debounce is None else body.debounce.value(),
+            **call.admission,
         )
     )
     headers = {"Location": f"/api/{call.path['api_version']}/jobs/{submitted.job_id}"}
@@ -86,14 +93,35 @@ async def list_jobs(call: Call) -> web.Response:
     if cursor is not None and not 0 < len(cursor) <= CURSOR_CHARACTERS_MAX:
         raise refused("cursor", cursor, "the `next` of an earlier page")
     size = PAGE_SIZE if limit is None else whole("limit", limit, minimum=1, maximum=PAGE_SIZE_MAX)
-    statuses, blueprint, tag = _statuses(call.query("status")), call.query("blueprint") or None, call.query("tag")
-    if tag:
-        if statuses is not None or blueprint is not None:
-            raise refused("tag", tag, "possible together with `status` or `blueprint`: ask for one of them")
+    statuses, blueprint, tag = statuses_of(call.query("status")), call.query("blueprint") or None, call.query("tag")
+    wanted = JobFilter(statuses, blueprint, tag or None, *_more_wanted(call))
+    if wanted != JobFilter(statuses, blueprint) and wanted != JobFilter(tag=tag):
+        page = await call.engine.operations.searching.search(call.tenant, wanted, limit=size, cursor=cursor)
+    elif tag:
         page = await call.engine.tagged(call.tenant, tag, limit=size, cursor=cursor)
     else:
         page = await call.engine.jobs(call.tenant, limit=size, cursor=cursor, statuses=statuses, blueprint=blueprint)
     return json_answer({"items": [await shown_job(call, record) for record in page.items], "next": page.next})
+
+
+def _more_wanted(call: Call) -> tuple[str | None, *tuple[UnixMs | None, ...]]:
+    """Error and times of a filter, in the order of `JobFilter`."""
+    error = call.query("error") or None
+    if error is not None and _FINGERPRINT.fullmatch(error) is None:
+        raise refused("error", error, "the `error_fingerprint` of a job: 12 hex digits")
+    names = ("created_since", "created_until", "finished_since", "finished_until")
+    return error, *(_moment(name, call.query(name)) for name in names)
+
+
+def _moment(name: str, text: str | None) -> UnixMs | None:
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        return UnixMs(int(aware.timestamp() * 1000))
+    except (ValueError, OverflowError):
+        raise refused(name, text, "a moment, for example 2026-01-31 or 2026-01-31T10:30:00Z") from None
 
 
 async def delete_job(call: Call) -> web.Response:
@@ -176,7 +204,7 @@ def _summary(blueprint: Blueprint) -> dict[str, object]:
     }
 
 
-def _statuses(text: str | None) -> frozenset[JobStatus] | None:
+def statuses_of(text: str | None) -> frozenset[JobStatus] | None:
     if not text:
         return None
     words = {word.strip() for word in text.split(",")}

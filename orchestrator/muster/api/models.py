@@ -3,7 +3,7 @@
 Requests are checked by these models. Answers are written by `wire.py`; tests hold them against these.
 """
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from muster_worker.wire import LeasedTask, Number, Result, Wire
@@ -15,11 +15,13 @@ from pydantic import (
     Field,
     JsonValue,
     RootModel,
+    StrictInt,
     StrictStr,
     model_validator,
 )
 
 from muster.api.approval_models import Approver, GivenAnswer, Step
+from muster.core.admission import Debounce, Unique
 from muster.core.limits import TAG_CHARACTERS_MAX, TAGS_MAX
 
 URL_CHARACTERS_MAX: Final = 2048
@@ -42,12 +44,54 @@ def _absolute_http_url(text: str) -> str:
 
 HttpUrlText = Annotated[StrictStr, Field(max_length=URL_CHARACTERS_MAX), AfterValidator(_absolute_http_url)]
 TagText = Annotated[StrictStr, Field(min_length=1, max_length=TAG_CHARACTERS_MAX)]
+KeyText = Annotated[StrictStr, Field(min_length=1, max_length=200)]
 
 
 class Request(BaseModel):
     """Unknown members are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class UniqueKey(Request):
+    """One job at most of the blueprint with this key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    key: KeyText
+    while_: Annotated[
+        Literal["live"] | Annotated[StrictInt, Field(ge=1, le=2_678_400)],
+        Field(alias="while", description="`live`: until that job is over; or so many seconds from its submit."),
+    ] = "live"
+    on_conflict: Annotated[
+        Literal["return", "refuse", "replace"],
+        Field(description="Answer with that job, answer 409, or cancel that job and start this."),
+    ] = "return"
+
+    def value(self) -> Unique:
+        return Unique(self.key, None if isinstance(self.while_, str) else self.while_, self.on_conflict)
+
+
+class DebounceKey(Request):
+    """A later submit with this key puts off the job, and gives it its input, while that has not begun."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    key: KeyText
+    seconds: Annotated[float, Field(gt=0, le=86_400, description="It begins when no submit came for so long.")]
+    max_seconds: Annotated[
+        float | None, Field(gt=0, le=604_800, description="After the first submit at most; 10 times `seconds`.")
+    ] = None
+
+    @model_validator(mode="after")
+    def _is_in_order(self) -> Self:
+        if self.max_seconds is not None and self.max_seconds < self.seconds:
+            raise ValueError("max_seconds must not be less than seconds")
+        return self
+
+    def value(self) -> Debounce:
+        most = min(10 * self.seconds, 604_800) if self.max_seconds is None else self.max_seconds
+        return Debounce(self.key, round(self.seconds * 1000), round(most * 1000))
 
 
 class CreateJob(Request):
@@ -58,6 +102,8 @@ class CreateJob(Request):
         HttpUrlText | None, Field(description="Told by POST when the job ended.", examples=["https://example.org/hook"])
     ] = None
     tags: Annotated[list[TagText], Field(max_length=TAGS_MAX, description="Words by which the job can be found.")] = []
+    unique: UniqueKey | None = None
+    debounce: DebounceKey | None = None
     deadline_seconds: Annotated[
         Annotated[Number, Field(ge=0.001, le=DEADLINE_SECONDS_MAX)] | None,
         Field(
@@ -217,6 +263,9 @@ class Job(Answer):
     deadline_at: Annotated[AwareDatetime | None, Field(description="Where it has not ended by then it fails.")]
     waiting_for: Waiting | None
     paused: Held | None
+    error_fingerprint: Annotated[str | None, Field(description="The same for errors of one kind.")]
+    retried_from: Annotated[str | None, Field(description="The job that this one was made of, to start it again.")]
+    retried_as: Annotated[list[str], Field(description="Jobs that were made of this one, to start it again.")]
     created_at: AwareDatetime
     started_at: AwareDatetime | None
     finished_at: AwareDatetime | None

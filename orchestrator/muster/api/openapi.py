@@ -27,6 +27,7 @@ _TAGS: Final[Mapping[Tag, str]] = {
     Tag.FILES: "Uploads, and what tasks kept. Needs a client token, or a signed URL.",
     Tag.BATCHES: "Many jobs together. Needs a client token.",
     Tag.COST: "What jobs cost. Needs a client token.",
+    Tag.LIMITS: "How many tasks run at once, start in a time, and whose share is how large. Needs a client token.",
     Tag.FLEET: "Workers and counts. Needs a client token.",
     Tag.WORKERS: "What workers call. Needs a worker token.",
     Tag.HEALTH: "Probes for load balancers and supervisors.",

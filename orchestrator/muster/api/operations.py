@@ -57,6 +57,7 @@ class Tag(StrEnum):
     FILES = "files"
     BATCHES = "batches"
     COST = "cost"
+    LIMITS = "limits"
     FLEET = "fleet"
     WORKERS = "workers"
     HEALTH = "health"

@@ -16,6 +16,7 @@ from muster.engine.demand import TaskDemand
 from muster.engine.figures import Figures
 from muster.engine.files import Files
 from muster.engine.journal import EventsReply, EventsReport, LogPage, Steps
+from muster.engine.limits import Limits
 from muster.engine.live import CaughtUp, Page
 from muster.engine.live_events import LiveEvent
 from muster.engine.migrations import Order as MigrationOrder
@@ -106,6 +107,9 @@ class Engine(Protocol):
 
     @property
     def connections(self) -> Connections: ...
+
+    @property
+    def limits(self) -> Limits: ...
 
     @property
     def bulk(self) -> Bulk: ...

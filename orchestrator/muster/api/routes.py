@@ -39,6 +39,7 @@ from muster.api import operation_models as om
 from muster.api import schedule_models as sm
 from muster.api.blueprint_routes import BLUEPRINT_OPERATIONS
 from muster.api.fleet_routes import FLEET_OPERATIONS
+from muster.api.limit_routes import LIMIT_OPERATIONS
 from muster.api.operations import KIBIBYTE, NDJSON, Answer, Auth, Operation, Tag
 from muster.api.parameters import seconds_parameter, text_parameter, whole_parameter
 from muster.errors import ErrorCode as E
@@ -128,7 +129,22 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
                           text_parameter("cursor", "`next` of the page before."),
                           text_parameter("status", "Only these statuses, separated by commas."),
                           text_parameter("blueprint", "Only jobs of this blueprint."),
-                          text_parameter("tag", "Only jobs of this tag, newest created first; by itself."))),
+                          text_parameter("tag", "Only jobs of this tag."),
+                          text_parameter("error", "Only jobs whose `error_fingerprint` is this."),
+                          text_parameter("created_since", "Only jobs made since, such as `2026-01-31T10:30:00Z`."),
+                          text_parameter("created_until", "Only jobs made before."),
+                          text_parameter("finished_since", "Only jobs over since."),
+                          text_parameter("finished_until", "Only jobs over before."))),
+    Operation("POST", "/api/v1/jobs/bulk", job_operations.bulk_jobs, "One verb for many jobs", Tag.JOBS,
+              (Answer(200, "What became of those that this request found.", om.BulkAnswer),), Auth.CLIENT,
+              body=om.BulkJobs, errors=(E.INVALID_PARAMETER, *_STORE)),
+    Operation("GET", "/api/v1/errors", job_operations.list_errors, "What fails most", Tag.JOBS,
+              (Answer(200, "Errors of one kind together, the most frequent first, 50 at most.", om.Errors),),
+              Auth.CLIENT, errors=(E.INVALID_PARAMETER, *_STORE),
+              parameters=(text_parameter("since", "First day (UTC) of their ends; a week before `until`."),
+                          text_parameter("until", "Last day, today if not given; 31 days at most."))),
+    Operation("GET", "/api/v1/jobs/{job_id}/case", job_operations.get_case, "A job as a case file", Tag.JOBS,
+              (Answer(200, "All that is needed to look at it elsewhere.", om.CaseFile),), Auth.CLIENT, errors=_JOB),
     Operation("GET", "/api/v1/jobs/{job_id}", client.get_job, "A job", Tag.JOBS,
               (Answer(200, "The job as it is now.", m.Job),), Auth.CLIENT, errors=(E.INVALID_PARAMETER, *_JOB),
               parameters=(seconds_parameter("wait",
@@ -145,6 +161,10 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     Operation("POST", "/api/v1/jobs/{job_id}/resume", job_operations.resume_job, "Resume a paused job", Tag.JOBS,
               (Answer(200, "It goes on.", m.Job),), Auth.CLIENT, body=om.ResumeJob, body_bytes_max=16 * KIBIBYTE,
               errors=(E.JOB_FINAL, E.JOB_NOT_PAUSED, *_JOB)),
+    Operation("POST", "/api/v1/jobs/{job_id}/retry", job_operations.retry_job, "Start a job that is over again",
+              Tag.JOBS, (Answer(200, "The job that runs now: this one, or with `new` another.", m.Job),), Auth.CLIENT,
+              body=om.RetryJob, errors=(E.INVALID_ARGUMENT, E.UNKNOWN_STATE, E.BLUEPRINT_NOT_FOUND, E.JOB_NOT_OVER,
+                                        E.JOB_FINISHED, E.STORE_FULL, *_JOB)),
     Operation("POST", "/api/v1/jobs/{job_id}/decision", approvals.decide, "Answer a job's question, as its owner",
               Tag.APPROVALS, (Answer(200, "Taken.", am.Decided),), Auth.CLIENT, body=am.Decide,
               body_bytes_max=64 * KIBIBYTE, errors=_DECISION),
@@ -234,6 +254,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
               Auth.CLIENT, parameters=(_FORMAT, text_parameter("version", "Of this version, or number.")),
               errors=(E.BLUEPRINT_NOT_FOUND, E.VERSION_NOT_FOUND, E.INVALID_PARAMETER)),
     *BLUEPRINT_OPERATIONS,
+    *LIMIT_OPERATIONS,
     *FLEET_OPERATIONS,
     Operation("GET", "/api/v1/webhooks/secret", client.get_webhook_secret, "The secret of one's webhooks", Tag.JOBS,
               (Answer(200, "Verify the `webhook-signature` of deliveries with it.", m.WebhookSecret,

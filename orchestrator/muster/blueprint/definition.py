@@ -6,7 +6,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Generic, TypeAlias, TypeVar, cast, overload
 
-from muster_worker.durations import Duration
+from muster_worker.durations import Duration, parse_duration_ms
 from muster_worker.outcome import type_name
 from muster_worker.time_limits import deadline_ms_of
 from pydantic import TypeAdapter, ValidationError
@@ -24,6 +24,7 @@ from muster.core.decisions import Ask, Child, Done, Fail, Fan, Go, Quarantine, R
 from muster.core.decisions import Decision as Next
 from muster.core.graph import Graph
 from muster.core.json import JsonObject, JsonValue
+from muster.core.limits import RETENTION_MS_MAX
 
 ArgT = TypeVar("ArgT")
 Deciding: TypeAlias = Next | Awaitable[Next]
@@ -54,6 +55,7 @@ class Blueprint(Generic[InT, DataT]):
         input: what `initial_data` must be: a pydantic model, a dataclass or a TypedDict; None: any JSON object.
         data: what `job.data` is, likewise; every member needs a default. None: a dict.
         endpoint: path below `/api/<api_version>/`; None: `jobs/<name>`.
+        retention: how long its jobs are kept once they are over, such as `"30d"`; None: as the server says.
         version: raise it when running jobs must not go on with the new code.
         deadline: a job that has not ended so long after its start fails, where its order says nothing else.
         schedule: `cron(...)` or `every(...)`: a connection of the blueprint's name runs it by itself.
@@ -69,6 +71,7 @@ class Blueprint(Generic[InT, DataT]):
         api_version: str = "v1",
         version: int = 1,
         description: str = "",
+        retention: Duration | None = None,
         deadline: Duration | None = None,
         schedule: Planned | None = None,
     ) -> None:
@@ -79,6 +82,7 @@ class Blueprint(Generic[InT, DataT]):
         self.api_version = api_version
         self.version_number = version
         self.description = description
+        self.retention_ms = None if retention is None else _retention_ms(retention)
         self.deadline = deadline
         self.schedule = schedule
         self.file, self.line = _caller()
@@ -177,6 +181,20 @@ class Blueprint(Generic[InT, DataT]):
             self.input_adapter.validate_python(initial_data)
         except ValidationError as error:
             raise InputInvalid(pointers(error)) from error
+
+    def validate_entry(self, state: str, argument: JsonValue, data: JsonValue) -> None:
+        """Whether the state could be entered with these. Raises InputInvalid; the pointers begin with what is meant."""
+        shape = self.shape(state)
+        if not shape.takes_argument and argument is not None:
+            raise InputInvalid([{"pointer": "/argument", "detail": f"state {state!r} takes no argument"}])
+        for name, adapter, value in (("argument", shape.adapter, argument), ("data", self.data_adapter, data)):
+            try:
+                if adapter is not None and (name == "argument" or value is not None):
+                    adapter.validate_python(value)
+            except ValidationError as error:
+                raise InputInvalid(
+                    [{**one, "pointer": f"/{name}{one['pointer']}"} for one in pointers(error)]
+                ) from error
 
     def is_sync(self, state: str) -> bool:
         """Whether the state's function is a plain one, which runs in a thread."""
@@ -313,6 +331,13 @@ def _nonsense(state: str, decided: object) -> tuple[str, str]:
         return f"state {state!r} returned the state {decided.name!r}", f"write return job.go({decided.name})"
     shown = repr(decided)[:80]
     return f"state {state!r} returned {shown}, which is no decision", "return job.run(...), job.go(...), job.done(...)"
+
+
+def _retention_ms(retention: Duration) -> int:
+    found = parse_duration_ms(retention)
+    if not 0 < found <= RETENTION_MS_MAX:
+        raise ValueError(f"retention={retention!r} is not above zero and at most a year")
+    return found
 
 
 def _caller() -> tuple[str, int]:

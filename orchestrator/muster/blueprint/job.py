@@ -18,6 +18,7 @@ from typing_extensions import TypeVar
 from muster.blueprint.answers import Decision, TaskError
 from muster.blueprint.asking import Escalate, Form, question_of
 from muster.blueprint.facts import JobFacts
+from muster.blueprint.fans import FanOptions, apart, capped
 from muster.blueprint.placement import placement_of
 from muster.blueprint.state import Owner, State
 from muster.core.decisions import (
@@ -39,6 +40,7 @@ from muster.core.decisions import (
     WaitFor,
 )
 from muster.core.decisions import Decision as Next
+from muster.core.flow import checked_key
 from muster.core.ids import JobId, UnixMs, is_signal_name, new_job_id, partition_of
 from muster.core.join import ALL, JoinAll, JoinAny, JoinFirst, JoinPolicy, JoinSettled, dump_join, fits
 from muster.core.json import JsonValue
@@ -134,6 +136,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
+        key: str = "",
         **options: Unpack[TaskOptions],
     ) -> Next:
         """Have a worker do one task; *ok* gets its result.
@@ -142,10 +145,12 @@ class Job(Generic[InT, DataT]):
         quarantined, by the error's code. *cancelled* is entered when the task was cancelled; without it the job ends as
         cancelled. *on* maps further outcomes that the worker may report to their states. *timeout* and
         *retries* are the contract's where not given, then the server's. *priority* is -31 to 32, higher goes first.
+        *key* is a concurrency key, such as `"customer-42"` or `"site:example.org"`: tasks of a tenant with the same key
+        stand under that key's limit, and keys take turns (docs/guides/flow-control.md).
         *options* are `retry`, `schedule_to_start`, `schedule_to_close` and `heartbeat` (docs/guides/failures.md), and
         `needs`, `max_cost`, `prefer` and `choose` (docs/guides/fleet.md): the contract's where not given.
         """
-        spec = _spec(contract, value, timeout, retries, priority, **options)
+        spec = _spec(contract, value, timeout, retries, priority, key, **options)
         return Run(spec, self._edges(ok, error, cancelled, on))
 
     @overload
@@ -161,7 +166,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
-        **options: Unpack[TaskOptions],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     @overload
     def map(
@@ -176,7 +181,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
-        **options: Unpack[TaskOptions],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     @overload
     def map(
@@ -191,7 +196,7 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
-        **options: Unpack[TaskOptions],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     def map(
         self,
@@ -205,16 +210,18 @@ class Job(Generic[InT, DataT]):
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
-        **options: Unpack[TaskOptions],
+        **options: Unpack[FanOptions],
     ) -> Next:
         """Have workers do the same task on every value at once; *ok* gets the list of results in that order.
 
         *join* says for which ends it waits (see `Join`): with `Join.any()` *ok* gets one result, with `Join.settled()`
         and `Join.tolerate(n)` a list in which a TaskError stands for each task that failed. At most 10,000 values.
+        At most *at_once* of them run at a time. *key* is as in `run`, or a function that gives each value's.
         """
+        own, key_of, at_once = apart(options)
         some = islice(values, FAN_WIDTH_MAX + 1)  # a million of them would block the server before they are refused
-        specs = tuple(_spec(contract, value, timeout, retries, priority, **options) for value in some)
-        return self._fan(specs, ok, error, cancelled, join)
+        specs = tuple(_spec(contract, value, timeout, retries, priority, key_of(value), **own) for value in some)
+        return self._fan(capped(specs, at_once), ok, error, cancelled, join)
 
     @overload
     def together(
@@ -227,7 +234,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **options: Unpack[TaskOptions],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -241,7 +248,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **options: Unpack[TaskOptions],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -256,7 +263,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **options: Unpack[TaskOptions],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -272,7 +279,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **options: Unpack[TaskOptions],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -286,7 +293,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **options: Unpack[TaskOptions],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -301,7 +308,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **options: Unpack[TaskOptions],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -317,7 +324,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **options: Unpack[TaskOptions],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -334,7 +341,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **options: Unpack[TaskOptions],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -345,7 +352,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **options: Unpack[TaskOptions],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     @overload
     def together(
@@ -356,7 +363,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         priority: int = 0,
-        **options: Unpack[TaskOptions],
+        **options: Unpack[FanOptions],
     ) -> Next: ...
     def together(
         self,
@@ -366,15 +373,18 @@ class Job(Generic[InT, DataT]):
         cancelled: State[None] | None = None,
         join: JoinPolicy = ALL,
         priority: int = 0,
-        **options: Unpack[TaskOptions],
+        **options: Unpack[FanOptions],
     ) -> Next:
         """Have workers do different tasks at once (`contract.call(value)` each); *ok* gets the tuple of results.
 
         *join* is as in `map`; `Join.any()` and `Join.first(k)` are for tasks with the same type of result. Where it
-        depends on which of them is first how the job goes on, that is `race`.
+        depends on which of them is first how the job goes on, that is `race`. *at_once* and *key* are as in `map`.
         """
-        specs = tuple(_spec(call.contract, call.value, None, None, priority, **options) for call in calls)
-        return self._fan(specs, ok, error, cancelled, join)
+        own, key_of, at_once = apart(options)
+        specs = tuple(
+            _spec(call.contract, call.value, None, None, priority, key_of(call.value), **own) for call in calls
+        )
+        return self._fan(capped(specs, at_once), ok, error, cancelled, join)
 
     @overload
     def ask(
@@ -591,6 +601,7 @@ def _spec(
     timeout: Duration | None,
     retries: int | None,
     priority: int,
+    key: str,
     *,
     retry: RetryPolicy | None = None,
     schedule_to_start: Duration | None = None,
@@ -613,7 +624,7 @@ def _spec(
         retry = contract.retry if retry is None else retry
     return TaskSpec(
         name, dumped, given.timeout_ms, retries, priority, retry, given.schedule_to_start_ms,
-        given.schedule_to_close_ms, given.heartbeat_ms, placement_of({**own, **where}),
+        given.schedule_to_close_ms, given.heartbeat_ms, placement_of({**own, **where}), checked_key(key),
     )  # fmt: skip
 
 

@@ -34,7 +34,8 @@ _JOINS: Final[tuple[tuple[Any, JoinPolicy], ...]] = (
 _DECIDING: Final = frozenset({"run", "map", "together", "ask", "wait_for", "sleep", "child", "go"})
 _OF_WORKERS: Final = frozenset({"needs", "max_cost", "prefer", "choose"})
 _NO_TARGET: Final = _OF_WORKERS | {
-    "on", "within", "argument", "timeout", "retries", "priority", "tags", "uploads", "join", "undo", "spread",
+    "on", "within", "argument", "timeout", "retries", "priority", "tags", "uploads", "join", "undo", "spread", "key",
+    "at_once",
     *ASKING_WORDS,
 }  # fmt: skip
 

@@ -3,10 +3,11 @@
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import orjson
 from cyclopts import App, Parameter
+from muster_worker.time_limits import deadline_ms_of
 
 from muster.cli.connection import HERE, Server, connect
 from muster.cli.exits import EXIT_OF_STATUS, CommandFailed, Exit
@@ -44,6 +45,12 @@ async def start(
     key: Annotated[str | None, Parameter(help="Idempotency key: the same key starts one job only.")] = None,
     webhook_url: Annotated[str | None, Parameter(help="Called when the job is final.")] = None,
     tag: Annotated[tuple[str, ...], Parameter(negative="", help="A word to find it by; may be given 8 times.")] = (),
+    unique_key: Annotated[str | None, Parameter(help="At most one live job of the blueprint has it.")] = None,
+    on_conflict: Annotated[
+        Literal["return", "refuse", "replace"], Parameter(help="Where another job has the unique key.")
+    ] = "return",
+    debounce_key: Annotated[str | None, Parameter(help="A later start puts off the job that has it.")] = None,
+    debounce: Annotated[float, Parameter(help="It begins after so many seconds without a further start.")] = 5.0,
     deadline: Annotated[
         str | None, Parameter(help="It fails where it has not ended so long from now: 90s, 1h, 2d.")
     ] = None,
@@ -53,9 +60,22 @@ async def start(
 ) -> int:
     """Start a job and print its id; with --watch, its result."""
     data = read_input(input)
+    unique = {"key": unique_key, "on_conflict": on_conflict} if unique_key else None
+    later = {"key": debounce_key, "seconds": debounce} if debounce_key else None
+    try:
+        _ = None if deadline is None else deadline_ms_of(deadline)
+    except ValueError as wrong:
+        raise CommandFailed(f"--deadline: {wrong}", way_out="--deadline 1h", code=Exit.USAGE) from None
     async with connect(server) as client:
         job_id = await client.start(
-            name, data, webhook_url=webhook_url, idempotency_key=key, tags=tag, deadline=deadline
+            name,
+            data,
+            webhook_url=webhook_url,
+            idempotency_key=key,
+            tags=tag,
+            unique=unique,
+            debounce=later,
+            deadline=deadline,
         )
         remember_job(job_id)
         if watch:
@@ -74,7 +94,10 @@ async def ls(
     *,
     status: Annotated[str, Parameter(help="Only these statuses, separated by commas.")] = "",
     blueprint: Annotated[str | None, Parameter(help="Only jobs of this blueprint.")] = None,
-    tag: Annotated[str | None, Parameter(help="Only jobs of this tag; by itself.")] = None,
+    tag: Annotated[str | None, Parameter(help="Only jobs of this tag.")] = None,
+    error: Annotated[str | None, Parameter(help="Only jobs with an error of this fingerprint.")] = None,
+    since: Annotated[str | None, Parameter(help="Only jobs made since, such as 2026-01-31T10:30:00Z.")] = None,
+    until: Annotated[str | None, Parameter(help="Only jobs made before.")] = None,
     limit: Annotated[int, Parameter(help="At most so many.")] = 20,
     cursor: Annotated[str | None, Parameter(help="Where the last page ended.")] = None,
     output: Format = "table",
@@ -82,8 +105,10 @@ async def ls(
 ) -> None:
     """List jobs, newest first."""
     statuses = tuple(word.strip() for word in status.split(",") if word.strip())
+    given = {"error": error, "created_since": since, "created_until": until}
+    more = {name: text for name, text in given.items() if text is not None}
     async with connect(server) as client:
-        page = await client.jobs(status=statuses, blueprint=blueprint, limit=limit, cursor=cursor, tag=tag)
+        page = await client.jobs(status=statuses, blueprint=blueprint, limit=limit, cursor=cursor, tag=tag, **more)
     if output == "json":
         print_json({"items": [as_json(job) for job in page.items], "next": page.next})
         return
@@ -150,7 +175,7 @@ async def cancel(job: JobName, /, *, output: Format = "table", server: Server = 
         print(f"{job_id}  {status}")
 
 
-@app.command
+@app.command(name=("delete", "rm"))
 async def delete(job: JobName, /, *, server: Server = HERE) -> None:
     """Forget a job and everything of it: log, steps, history, artifacts. An active one is cancelled first."""
     async with connect(server) as client:
@@ -176,6 +201,11 @@ async def signal(
 
 app.command("muster.cli.why:why", name="why", help="Say why a job is not running now.")
 app.command("muster.cli.job_operations:pause", name="pause", help="Hold a job until it is resumed.")
+app.command("muster.cli.job_operations:retry", name="retry", help="Start a job that is over again.")
+app.command("muster.cli.job_operations:bulk", name="bulk", help="One verb for many jobs.")
+app.command("muster.cli.job_operations:errors", name="errors", help="Show what fails most.")
+app.command("muster.cli.case_file:export", name="export", help="Print a job as a case file.")
+app.command("muster.cli.case_file:debug", name="debug", help="Run a state of a case file here.")
 app.command("muster.cli.job_operations:resume", name="resume", help="Let go of a paused job.")
 
 

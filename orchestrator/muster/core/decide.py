@@ -47,6 +47,8 @@ class Draft:
     overdue: bool = False
     """The job's deadline has passed: it may clean up, and then it has failed."""
     events: tuple[ev.Event, ...] = ()
+    entered: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    """States entered by the turn, each with what it was entered with, as it is to be stored."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,10 @@ class TaskSpec:
     heartbeat_ms: int | None = None
     placement: Placement | None = None
     """None: whoever offers the type."""
+    key: str = ""
+    """Concurrency key."""
+    at_once: int | None = None
+    """Of the fan it belongs to so many run at a time."""
 
 
 @quick

@@ -8,7 +8,7 @@ from muster.core.transitions import JOB_MOVES, TASK_MOVES, JobEvent
 Arrow = tuple[str, str, str]
 """From, why, to."""
 
-SHARED = (JobEvent.TURN_FAILED, JobEvent.CANCEL_ASKED, JobEvent.PAUSED, JobEvent.RESUMED)
+SHARED = (JobEvent.TURN_FAILED, JobEvent.CANCEL_ASKED, JobEvent.PAUSED, JobEvent.RESUMED, JobEvent.RETRIED)
 """What may happen to every live job is told in words."""
 
 TURN = "turn"
@@ -29,7 +29,8 @@ _JOBS = """
 A job rests in a status until something makes a turn due; the turn asks the blueprint and leaves the job in the next
 status, with one commit. Not drawn, because every live job shares it: a wish to cancel also makes a turn due, a state
 function that keeps failing quarantines its job, and any live job may be paused: no turn is decided then, and when it is
-resumed it stands where it stood.
+resumed it stands where it stood. A job that ended without a result may be retried: it runs again, from one of its
+states.
 """
 _TASKS = """
 ## Tasks

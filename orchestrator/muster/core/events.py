@@ -22,6 +22,7 @@ DEADLINE_PASSED: Final = "deadline_passed"
 CANCEL_REQUESTED: Final = "cancel_requested"
 JOB_PAUSED: Final = "job_paused"
 JOB_RESUMED: Final = "job_resumed"
+JOB_RETRIED: Final = "job_retried"
 MIGRATED: Final = "migrated"
 
 Event = dict[str, Any]

@@ -33,6 +33,12 @@ TASK_TIMEOUT_MS: Final = 300_000
 """Start to close, where the task names no timeout."""
 CANCEL_GRACE_MS: Final = 30_000
 """How long a cancelled task's worker may take to answer before the job is cancelled without it."""
+RETENTION_MS_MAX: Final = 31_536_000_000
+"""A year: how long a job that is over may be kept at most."""
+BULK_JOBS_MAX: Final = 500
+"""Jobs that one bulk request looks at: each is a few calls to the store."""
+SEARCH_JOBS_MAX: Final = 1_000
+"""Jobs that one search reads before it answers what it has, with where to go on."""
 UNPARKED_PER_CALL_MAX: Final = 100
 """Tasks of a resumed job that go back to their queues by one script call; the rest follows tick by tick."""
 CHILD_DEPTH_MAX: Final = 8
@@ -76,7 +82,28 @@ WEBHOOK_TRIES: Final = 4
 """A webhook is tried this often, 10 s each, with back-off in between."""
 PRIORITY_MIN: Final = -31
 PRIORITY_MAX: Final = 32
-"""Priority bands are strict; inside one band flows share fairly."""
+"""Each number is a band of its own. A higher one goes first, and ages: see the two constants below."""
+BAND_AGE_MS: Final = 300_000
+"""Among the tasks of one flow a band is worth so much waiting: a task is overtaken by one of the next band only if that
+came less than five minutes after it, and by one of the other end of the scale within 5 h 15 min."""
+BAND_SERVICES: Final = 100
+"""Between flows a band is worth so many tasks: a flow one band lower still gets one task of about a hundred."""
+SHARE_MAX: Final = 4
+"""Tasks that a flow gets at a time while others wait: fewer changes of flow for a claim of many seats."""
+TICKET_COST: Final = 256
+"""Virtual time of one task at weight 1. Weights are exact to 1/256; a class lasts for 5e11 tasks before scores lose
+whole numbers."""
+WEIGHT_MIN: Final = 0.1
+WEIGHT_MAX: Final = 64.0
+LIMIT_TASKS_MAX: Final = 1_000_000
+"""Of a limit on running tasks, and of the tasks of a rate."""
+BURST_MAX: Final = 100_000
+RATE_PERIOD_MAX_MS: Final = 2_678_400_000
+"""31 days."""
+LIMIT_NAME_CHARACTERS_MAX: Final = 200
+"""Of what a limit is for, and of a concurrency key."""
+LIMITS_MAX: Final = 10_000
+"""Limits of a deployment; of keys, one stands for a whole group."""
 CONNECTIONS_MAX: Final = 1_000
 """Saved connections of one tenant, and of the file."""
 BLUEPRINT_NAMES_MAX: Final = 1_000

@@ -67,6 +67,8 @@ class Submission:
     webhook_url: str | None = None
     trace: Mapping[str, str] = field(default_factory=dict[str, str])
     tags: tuple[str, ...] = ()
+    retried_from: str = ""
+    """The job that this one was made of, to start again in one of its states."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,10 @@ class JobRecord:
     progress_message: str | None = None
     pause: Pause | None = None
     """While it is `paused`, and never else."""
+    fingerprint: str = ""
+    """Of its error, once it is over; see `core.fingerprint`."""
+    retried_as: tuple[str, ...] = ()
+    """The jobs that were made of this one, oldest first; the newest 20."""
     tally: Tally = NO_CHANGES
     """Of the question that it asks; empty where it asks none."""
 

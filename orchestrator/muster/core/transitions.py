@@ -24,6 +24,7 @@ class JobEvent(StrEnum):
     # These make no turn due: somebody holds the job, and lets go of it.
     PAUSED = "paused"
     RESUMED = "resumed"
+    RETRIED = "retried"
 
 
 RESTS: Final = frozenset(
@@ -42,6 +43,9 @@ RESTS: Final = frozenset(
 
 LIVE: Final = frozenset(J) - FINAL - {J.PAUSED}
 """Where a job stands that goes on by itself, or waits."""
+
+RETRIABLE: Final = FINAL - {J.FINISHED}
+"""Ends from which a job may be started again in one of its states: a result that was told stays as it is."""
 
 _ENDS: Final = frozenset({J.QUARANTINED})
 
@@ -69,6 +73,7 @@ JOB_MOVES: Final[Mapping[tuple[J, JobEvent], frozenset[J]]] = {
     (J.WAITING, JobEvent.TURN_FAILED): _ENDS,
     **{(status, JobEvent.PAUSED): frozenset({J.PAUSED}) for status in J if status in LIVE},
     (J.PAUSED, JobEvent.RESUMED): LIVE,
+    **{(status, JobEvent.RETRIED): frozenset({J.RUNNING}) for status in J if status in RETRIABLE},
 }
 
 

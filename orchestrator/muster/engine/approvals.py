@@ -373,7 +373,7 @@ class Approvals:
 
 def _asks(record: JobRecord) -> bool:
     wait = record.context.wait
-    return record.status is JobStatus.WAITING_FOR_HUMAN and wait is not None and wait.kind == "human"
+    return record.resting is JobStatus.WAITING_FOR_HUMAN and wait is not None and wait.kind == "human"
 
 
 def _waits_for(record: JobRecord, approver: str | None) -> bool:

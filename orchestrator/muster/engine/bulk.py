@@ -1,7 +1,6 @@
 """Batches that come in as a stream: many jobs made a chunk at a time, cancelled in the background, read in order."""
 
 import asyncio
-import hashlib
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,10 +8,12 @@ from typing import Final
 
 import orjson
 
+from muster.core.admission import Quota
 from muster.core.ids import JobId, new_job_id
 from muster.core.limits import BATCH_LINES_MAX
 from muster.core.record import JobRecord
 from muster.core.tags import batch_tag
+from muster.engine.admission import client_hash, partition_for
 from muster.engine.jobs import Jobs, fingerprint_of
 from muster.engine.settings import EngineSettings
 from muster.engine.views import JobOrder
@@ -35,6 +36,7 @@ _OVER: Final = frozenset({ErrorCode.JOB_FINAL, ErrorCode.JOB_NOT_FOUND})
 _REFUSALS: Final = {
     LineFate.CONFLICT: (ErrorCode.IDEMPOTENCY_CONFLICT, "this line of the batch was taken before, with another job"),
     LineFate.CLOSED: (ErrorCode.BATCH_CLOSED, "the batch was sent to its end before, and takes no further lines"),
+    LineFate.LIMITED: (ErrorCode.CLIENT_LIMIT_REACHED, "the client has as many live or queued jobs as it may"),
     LineFate.CANCELLED: (ErrorCode.BATCH_CLOSED, "the batch is cancelled, and takes no further lines"),
 }
 
@@ -73,7 +75,14 @@ class Bulk:
         self._hint = hint
 
     async def load(
-        self, tenant: str, batch_id: str | None, webhook_url: str | None, lines: AsyncIterator[Sequence[Line]]
+        self,
+        tenant: str,
+        batch_id: str | None,
+        webhook_url: str | None,
+        lines: AsyncIterator[Sequence[Line]],
+        *,
+        quota: Quota | None = None,
+        at_home: bool = False,
     ) -> Loaded:
         """Make the jobs of *lines* as they come: a valid line is taken whatever becomes of the others.
 
@@ -87,8 +96,9 @@ class Bulk:
                 check_url(webhook_url, allow_private=self._settings.webhooks_allow_private)
             except UrlRefused as error:
                 raise MusterError(ErrorCode.WEBHOOK_URL_REFUSED, f"webhook_url: {error}") from error
-        batch = self._new(tenant, batch_id or secrets.token_hex(16), webhook_url)
-        loading = _Loading(self, batch, Loaded(batch.id))
+        batch = self._new(tenant, batch_id or secrets.token_hex(16), webhook_url, quota)
+        partition = self._home(tenant) if at_home else self._spread(batch.key)
+        loading = _Loading(self, batch, partition, Loaded(batch.id))
         trouble: MusterError | None = None
         async with asyncio.TaskGroup() as group:
             try:
@@ -100,19 +110,34 @@ class Bulk:
             await loading.flush(group)
         if trouble is not None:
             raise trouble
-        await self._store.batches.close(self.partition_of(batch.key), batch)
+        await self._store.batches.close(partition, batch)
         return loading.loaded
 
-    def _new(self, tenant: str, batch_id: str, webhook_url: str | None) -> NewBatch:
+    def _new(self, tenant: str, batch_id: str, webhook_url: str | None, quota: Quota | None) -> NewBatch:
         webhook = b""
         if webhook_url is not None:
             told = {"event": "batch_finished", "batch_id": batch_id}
             # What is still open are the counts, which the store puts there: {…,"p":{…,
             webhook = orjson.dumps({"u": webhook_url, "t": tenant, "p": told})[:-2] + b","
-        return NewBatch(key_of(tenant, batch_id), tenant, batch_id, webhook, self._settings.retention_ms)
+        counted = ("", 0, 0)
+        if quota is not None:
+            counted = (client_hash(tenant, quota), quota.live_max or 0, quota.queued_max or 0)
+        return NewBatch(key_of(tenant, batch_id), tenant, batch_id, webhook, self._settings.retention_ms, *counted)
 
-    def partition_of(self, key: str) -> int:
-        return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=4).digest()) % self._settings.partitions
+    def _home(self, tenant: str) -> int:
+        """Where all jobs of a tenant are whose clients have quotas."""
+        return partition_for(tenant, self._settings.partitions)
+
+    def _spread(self, key: str) -> int:
+        return partition_for(key, self._settings.partitions)
+
+    async def _find(self, tenant: str, key: str) -> tuple[int, StoredBatch | None]:
+        """The batch, wherever it is: whether its tenant has quotas may have changed since."""
+        spread, home = self._spread(key), self._home(tenant)
+        found = await self._store.batches.read(spread, key)
+        if found is None and home != spread:
+            return home, await self._store.batches.read(home, key)
+        return spread, found
 
     def line_of(self, batch: NewBatch, partition: int, line: int, order: JobOrder) -> BatchLine:
         """Raises: MusterError, as `Jobs.check`."""
@@ -138,13 +163,12 @@ class Bulk:
 
     async def batch(self, tenant: str, batch_id: str) -> StoredBatch | None:
         """None: there is none that came as a stream."""
-        key = key_of(tenant, batch_id)
-        return await self._store.batches.read(self.partition_of(key), key)
+        return (await self._find(tenant, key_of(tenant, batch_id)))[1]
 
     async def cancel(self, tenant: str, batch_id: str) -> int | None:
         """Ask for the end of all its jobs, in the background. Returns how many are not over; None: there is none."""
         key = key_of(tenant, batch_id)
-        partition = self.partition_of(key)
+        partition, _ = await self._find(tenant, key)
         live = await self._store.batches.cancel(partition, key)
         if live:
             self._hint(new_job_id(self._settings.now(), partition, 0), 0)
@@ -160,6 +184,10 @@ class Bulk:
         if last is not None:
             self._hint(some.jobs[0][1], 0)
 
+    async def cancel_replaced(self, tenant: str, job: JobId) -> None:
+        """A job whose unique key another one took."""
+        await self._cancel(tenant, job)
+
     async def _cancel(self, tenant: str, job: JobId) -> None:
         try:
             await self._jobs.cancel(tenant, job)
@@ -172,7 +200,7 @@ class Bulk:
     ) -> AsyncGenerator[tuple[tuple[int, JobId, JobRecord | None], ...], None]:
         """Its lines with their jobs, in order, a page at a time. None: the job has expired or was deleted."""
         key = key_of(tenant, batch_id)
-        partition = self.partition_of(key)
+        partition, _ = await self._find(tenant, key)
         while page := await self._store.batches.page(partition, key, after, PAGE_JOBS):
             records = await asyncio.gather(*(self._store.read(job) for _, job in page))
             yield tuple((line, job, record) for (line, job), record in zip(page, records, strict=True))
@@ -182,11 +210,11 @@ class Bulk:
 class _Loading:
     """One stream on its way in: at most CHUNKS_UNDER_WAY chunks are written at once."""
 
-    def __init__(self, bulk: Bulk, batch: NewBatch, loaded: Loaded) -> None:
+    def __init__(self, bulk: Bulk, batch: NewBatch, partition: int, loaded: Loaded) -> None:
         self._bulk = bulk
         self._batch = batch
         self.loaded = loaded
-        self._partition = bulk.partition_of(batch.key)
+        self._partition = partition
         self._chunk: list[BatchLine] = []
         self._room = asyncio.Semaphore(CHUNKS_UNDER_WAY)
         self._count = 0

@@ -18,6 +18,7 @@ from muster.core.status import JobStatus
 from muster.core.values import changed
 from muster.engine.guard import TooLate, TurnBlocked, TurnGuard, within
 from muster.engine.uploads import not_sent, still_planned
+from muster.store.entered import dump_entered
 from muster.store.file_records import FileRecords
 
 
@@ -31,6 +32,8 @@ class StateFailed(Exception):
     def __init__(self, message: str, trace: str, code: str = "state_failed") -> None:
         super().__init__(message)
         self.trace = trace
+        self.draft: core.Draft | None = None
+        """How far the turn was: in the state that failed."""
         self.code = code
 
 
@@ -67,8 +70,12 @@ class Decider:
                 move = End(JobStatus.QUARANTINED, draft.state, error=text, details={"code": "too_many_transitions"})
             if isinstance(move, End):
                 return core.finish(draft, move)
-            draft = core.enter(draft, move)
-            draft, outcome = await self._enter(record, draft)
+            draft = _noted(record, core.enter(draft, move))
+            try:
+                draft, outcome = await self._enter(record, draft)
+            except StateFailed as failure:
+                failure.draft = draft
+                raise
             if isinstance(outcome, core.Rest):
                 return outcome
             move = outcome
@@ -135,6 +142,16 @@ class Decider:
             text = f"the input does not fit blueprint {child.blueprint!r}: {error}"
             return core.ChildRefused("INVALID_INPUT", text)
         return core.ChildStart(child, blueprint.version, blueprint.graph.start, blueprint.deadline_ms)
+
+
+def _noted(record: JobRecord, draft: core.Draft) -> core.Draft:
+    """What the state is entered with, as it is before its function changes anything."""
+    context = draft.context
+    try:
+        blob = dump_entered(record.version, context.transitions, context.argument, context.data)
+    except TypeError:  # a number that JSON does not hold here: the commit says so, where it has to be saved
+        return draft
+    return changed(draft, entered={**draft.entered, draft.state: blob})
 
 
 def _said(error: Exception) -> str:

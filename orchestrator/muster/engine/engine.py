@@ -35,14 +35,18 @@ from muster.engine.fleet import Fleet
 from muster.engine.inputs import Inputs
 from muster.engine.jobs import Jobs
 from muster.engine.journal import Journal
+from muster.engine.limits import Limits
 from muster.engine.live import Live
+from muster.engine.many_jobs import ManyJobs
 from muster.engine.migrations import Migrations
 from muster.engine.operations import Operations
 from muster.engine.pausing import Pausing
 from muster.engine.placing import Placing
 from muster.engine.planning import Planning
 from muster.engine.pruning import Pruning
+from muster.engine.retrying import Retrying
 from muster.engine.schedules import Schedules
+from muster.engine.searching import Searching
 from muster.engine.settings import EngineSettings
 from muster.engine.signals import Signals
 from muster.engine.speeds import Speeds
@@ -108,6 +112,7 @@ class Engine:
             history=settings.history,
             hint=self._hint,
         )
+        self.limits = Limits(store, settings.partitions, metrics)
         self._tickers = [self._ticker(partition) for partition in range(settings.partitions)]
         self._jobs = jobs = Jobs(store, blueprints, turns, watchers, fleet, background, metrics, settings, self._hint)
         self._wire_jobs(jobs)
@@ -121,14 +126,12 @@ class Engine:
         self.submit, self.job, self.jobs, self.wait = jobs.submit, jobs.job, jobs.jobs, jobs.wait
         self.history, self.cancel = jobs.history, jobs.cancel
         self.signal = Signals(store, jobs, self._turns, self._background, history=settings.history).signal
-        pausing = Pausing(store, jobs, self._turns, self._background, self._hint, history=settings.history)
-        self.operations = Operations(pausing)
         catalog, costs, batches = Catalog(store), Costs(store), Batches(store, jobs)
         self.tagged, self.find = catalog.tagged, catalog.find
         self.costs, self.durations = costs.costs, costs.durations
         self.bulk = bulk = Bulk(store, jobs, settings, self._hint)
         for ticker in self._tickers:
-            ticker.on_cancel = bulk.cancel_some
+            ticker.on_cancel, ticker.on_replaced = bulk.cancel_some, bulk.cancel_replaced
         self.start_batch, self.batch, self.cancel_batch = batches.start_batch, batches.batch, batches.cancel_batch
         self.versions = versions = Versions(store, self.blueprints, settings.now, settings.retention_ms)
         self.migrate = Migrations(
@@ -148,8 +151,18 @@ class Engine:
         self._turns.on_uploads = lambda job, uploads: background.spawn(inputs.expect(job, uploads))
         deletion = Deletion(store, jobs, self._watchers, self.files, cancel_grace_ms=settings.cancel_grace_ms)
         self.delete = deletion.delete
+        self._wire_operations(jobs, deletion)
         self._pruning = Pruning(store, self.files, settings.files)
         self.figures = Figures(store, self._pruning.run_once, background.spawn)
+
+    def _wire_operations(self, jobs: Jobs, deletion: Deletion) -> None:
+        """What a person does to jobs."""
+        store, turns, background, settings = self._store, self._turns, self._background, self.settings
+        pausing = Pausing(store, jobs, turns, background, self._hint, history=settings.history)
+        retrying = Retrying(store, self.blueprints, jobs, turns, background, settings)
+        searching = Searching(store)
+        many = ManyJobs(searching, jobs, deletion, pausing, retrying)
+        self.operations = Operations(pausing, retrying, searching, many)
 
     def _wire_workers(self) -> None:
         """What workers do, and what is known of them."""
@@ -210,6 +223,7 @@ class Engine:
         self._background.loop(self._classes.run())
         self._background.loop(self._pruning.run())
         self._background.loop(self.schedules.run())
+        self._background.loop(self.limits.run())
         self._background.loop(self.versions.run())
 
     async def tick(self) -> None:
@@ -240,9 +254,9 @@ class Engine:
     def on_message(self, partition: int, text: str) -> None:
         """A message to this replica.
 
-        `b`: a blueprint was changed; `c|class`: work is ready; `j|job`, `l|job`, `w|worker`: it, its log changed;
-        `t|…`: a job of a followed tenant did; `x|worker|task`: cancel; `r|class`: there is a new one;
-        `o|worker|order|slots`: send it.
+        `b`: a blueprint was changed; `c|class`: work is ready; `d|ms`: something is due then; `j|job`, `l|job`,
+        `w|worker`: it, its log changed; `t|…`: a job of a followed tenant did; `x|worker|task`: cancel; `r|class`:
+        there is a new one; `o|worker|order|slots`: send it.
         """
         kind, _, rest = text.partition("|")
         self._live.hear(partition, text)
@@ -252,6 +266,8 @@ class Engine:
             self._watchers.announce(JobId(rest))
         elif kind == "l":
             self._journal.announce(JobId(rest))
+        elif kind == "d":
+            self._tickers[partition].hint(int(rest))
         elif kind == "w":
             self._fleet.changed_elsewhere(rest)
         elif kind == "b":

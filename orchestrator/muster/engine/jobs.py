@@ -14,6 +14,7 @@ from muster.core import events as ev
 from muster.core.ids import JobId, is_job_id, new_job_id
 from muster.core.record import Context, JobRecord, Submission
 from muster.core.status import JobStatus
+from muster.engine.admission import admission_of, limit_reached, meeting_point, partition_for
 from muster.engine.background import Background
 from muster.engine.catalog import checked_tags, read_cursor, write_cursor
 from muster.engine.fleet import Fleet
@@ -26,6 +27,7 @@ from muster.engine.watchers import Watchers
 from muster.engine.webhooks import UrlRefused, check_url
 from muster.errors import ErrorCode, MusterError
 from muster.observe.metrics import Metrics
+from muster.store.admission import Limited, PutOff, Taken
 from muster.store.base import Existing, NewJob, Position, Refusal, Refused, Store, Turn
 
 SETTLE_S: Final = 0.1
@@ -71,6 +73,12 @@ class Jobs:
             due = await self._turns.begin(new, nonce())
             if isinstance(due, Existing):
                 return await self._existing(order, due)
+            if isinstance(due, Limited | Taken):
+                return await self._not_made(order, due)
+            if isinstance(due, PutOff):
+                return await self._put_off(order, due)
+            if order.unique is not None and order.unique.on_conflict == "replace":
+                self._hint(job, 0)  # the tick has the job that it replaces, if any
             self._metrics.jobs.labels(new.blueprint).inc()
             if new.deadline_ms is not None:
                 self._hint(job, new.deadline_ms)
@@ -99,6 +107,7 @@ class Jobs:
             idempotency_ttl_ms=order.key_kept_ms,
             fingerprint=fingerprint_of(order) if order.idempotency_key else "",
             watcher=self._settings.replica if order.wait_ms else "",
+            admission=admission_of(order),
             deadline_ms=blueprint.deadline_ms if order.deadline_ms is None else order.deadline_ms,
         )
 
@@ -122,13 +131,36 @@ class Jobs:
         _check_input(order, blueprint)
 
     def _job_id(self, order: JobOrder) -> JobId:
-        """Jobs with one idempotency key meet in one partition; the others are spread."""
-        if order.idempotency_key:
-            digest = hashlib.blake2b(f"{order.tenant}\0{order.idempotency_key}".encode(), digest_size=4).digest()
-            partition = int.from_bytes(digest) % self._settings.partitions
-        else:
+        """Jobs that must know of each other meet in one partition; the others are spread."""
+        meeting = meeting_point(order)
+        if meeting is None:
             partition = secrets.randbelow(self._settings.partitions)
+        else:
+            partition = partition_for(meeting, self._settings.partitions)
         return new_job_id(self._settings.now(), partition, secrets.randbits(62))
+
+    async def _not_made(self, order: JobOrder, why: Limited | Taken) -> Submitted:
+        if isinstance(why, Limited):
+            assert order.quota is not None
+            raise limit_reached(order.quota, why)
+        assert order.unique is not None
+        if order.unique.on_conflict == "refuse":
+            raise MusterError(
+                ErrorCode.UNIQUE_CONFLICT,
+                f"job {why.job} has the unique key {order.unique.key!r} of blueprint {order.blueprint!r}",
+                hint="Wait for its end, cancel it, or ask for on_conflict: return or replace.",
+                extra={"job_id": why.job},
+            )
+        record = await self._watchers.wait(why.job, None, order.wait_ms) if order.wait_ms else None
+        return Submitted(why.job, created=False, record=record)
+
+    async def _put_off(self, order: JobOrder, put_off: PutOff) -> Submitted:
+        assert order.debounce is not None
+        self._hint(put_off.job, order.debounce.delay_ms)
+        if put_off.is_new:
+            self._metrics.jobs.labels(order.blueprint).inc()
+        record = await self._watchers.wait(put_off.job, None, order.wait_ms) if order.wait_ms else None
+        return Submitted(put_off.job, created=put_off.is_new, record=record)
 
     async def _existing(self, order: JobOrder, existing: Existing) -> Submitted:
         if existing.fingerprint != fingerprint_of(order):

@@ -2,9 +2,15 @@
 
 from dataclasses import dataclass
 
+from muster.engine.many_jobs import ManyJobs
 from muster.engine.pausing import Pausing
+from muster.engine.retrying import Retrying
+from muster.engine.searching import Searching
 
 
 @dataclass(frozen=True, slots=True)
 class Operations:
     pausing: Pausing
+    retrying: Retrying
+    searching: Searching
+    many: ManyJobs

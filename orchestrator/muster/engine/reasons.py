@@ -24,6 +24,7 @@ class Code(StrEnum):
     CANCEL_ASKED = "cancel_asked"
     VERSION_MISSING = "version_missing"
     TURN_FAILED = "turn_failed"
+    DEBOUNCED = "debounced"
     TURN_DUE = "turn_due"
     TURN_RUNNING = "turn_running"
     PERSON = "person"

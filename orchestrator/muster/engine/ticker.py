@@ -91,6 +91,7 @@ class Ticker:
         self._first_turns = 0
         """Of jobs of batches, under way."""
         self._more_first = False
+        self.on_replaced: Callable[[str, JobId], Coroutine[Any, Any, None]] = _nobody_replaces
         self.on_cancel: Callable[[int, BatchToCancel], Coroutine[Any, Any, None]] = _nobody_cancels
         self._early = asyncio.Event()
         self._early_at: float | None = None
@@ -151,6 +152,8 @@ class Ticker:
         self._more_first = tick.more_first
         for turn in tick.first:
             self._spawn(self._first_turn(turn))
+        for job, tenant in tick.replaced:
+            self._spawn(self.on_replaced(tenant, job))
         for some in tick.cancels:
             self._spawn(self.on_cancel(self._partition, some))
         for lease in tick.leases:
@@ -265,3 +268,7 @@ def _message(lease: EndedLease, then: Again | Deliver) -> str:
 
 async def _nobody_cancels(_partition: int, _some: BatchToCancel) -> None:
     """Until the engine says who does, they come again."""
+
+
+async def _nobody_replaces(_tenant: str, _job: JobId) -> None:
+    """Likewise."""

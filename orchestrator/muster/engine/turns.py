@@ -16,6 +16,7 @@ from muster.core import events as ev
 from muster.core.advance import End, why
 from muster.core.decisions import TaskSpec
 from muster.core.events import Event
+from muster.core.fingerprint import fingerprint
 from muster.core.ids import JobId, UnixMs, task_id
 from muster.core.limits import (
     TASKS_PER_COMMIT_MAX,
@@ -38,6 +39,7 @@ from muster.engine.placing import ANYWHERE, Place, Placing
 from muster.engine.snapshots import Snapshot, Snapshots
 from muster.observe.metrics import Metrics
 from muster.store import codec
+from muster.store.admission import Limited, PutOff, Taken
 from muster.store.base import (
     Claimed,
     Commit,
@@ -55,6 +57,7 @@ from muster.store.base import (
     Turn,
 )
 from muster.store.codec import dump_item
+from muster.store.flow import Fan, flow_of
 
 log = logging.getLogger("muster.turns")
 
@@ -92,6 +95,7 @@ class Turns:
         placing: Placing,
     ) -> None:
         self._store = store
+        self._blueprints = blueprints
         self._decider = Decider(blueprints, store.files, rules.now)
         self._dispatcher = dispatcher
         self._placing = placing
@@ -110,22 +114,24 @@ class Turns:
     def close(self) -> None:
         self._decider.close()
 
-    async def begin(self, job: NewJob, token: str) -> Turn | Existing | None:
+    async def begin(self, job: NewJob, token: str) -> Turn | Existing | Limited | Taken | PutOff | None:
         """Store a new job, with its first turn in the same write where that is decided in a moment.
 
-        Returns the turn that is due next, if any, leased to the caller; or the idempotency key's earlier job.
+        Returns the turn that is due next, if any, leased to the caller; or the idempotency key's earlier job; or
+        why none was made, or not begun.
         """
         submission = codec.dump_submission(job.submission)
         given = codec.load_submission(submission)  # what a state function does to its input stays its own
         record = changed(job.record(self._rules.now()), submission=given)
-        ahead = await self._decided_soon(record, ())
+        is_put_off = job.admission is not None and bool(job.admission.debounce)
+        ahead = None if is_put_off else await self._decided_soon(record, ())
         if ahead is None:
             stored = await self._store.submit(job, token)
             assert not isinstance(stored, Committed)
             return stored
         rest, tasks = ahead
         reservation = self._reserve(tasks, None)
-        reply: Turn | Existing | Committed | None = None
+        reply: Turn | Existing | Committed | Limited | Taken | PutOff | None = None
         try:
             first = self._plan(Turn(token, record, ()), rest, 1, tasks, reservation)
             left = _left(record, first, submission)
@@ -245,7 +251,8 @@ class Turns:
     async def _failed(self, turn: Turn, failure: StateFailed) -> tuple[Turn | None, str]:
         """Try again later; after the third failure in a row quarantine the job with the traceback."""
         record = turn.record
-        details = {"code": failure.code, "state": record.state, "traceback": failure.trace[-TRACEBACK_CHARS_MAX:]}
+        draft = failure.draft or core.begin(record)
+        details = {"code": failure.code, "state": draft.state, "traceback": failure.trace[-TRACEBACK_CHARS_MAX:]}
         log.warning(
             "turn_failed", extra={"job_id": record.id, "error": str(failure), "failures": record.turn_failures + 1}
         )
@@ -255,8 +262,8 @@ class Turns:
             if self.on_timer is not None:
                 self.on_timer(record.id, delay)
             return None, "failed"
-        end = End(JobStatus.QUARANTINED, record.state, error=str(failure), details=details)
-        rest = core.finish(core.begin(record), end)
+        end = End(JobStatus.QUARANTINED, draft.state, error=str(failure), details=details)
+        rest = core.finish(draft, end)
         core.check_move(record.status, JobEvent.TURN_FAILED, rest.status)
         return await self._commit(turn, rest, [], b"", None), "quarantined"
 
@@ -339,7 +346,8 @@ class Turns:
             result=rest.result,
             error=rest.error,
             details=rest.details,
-            retention_ms=self._rules.retention_ms,
+            retention_ms=self._retention_ms(record),
+            fingerprint=_fingerprint(record, rest),
             deadline_ms=rest.deadline_ms,
             history=_blobs(draft.events) if self._rules.history else (),
             tasks=tuple(tasks),
@@ -349,9 +357,15 @@ class Turns:
             asks=wait is not None and wait.kind == "human",
             escalate_ms=_first_escalation(wait),
             child=None if rest.child is None else self._new_child(record, rest.child, wave),
+            entered=draft.entered,
             parting=_parting(rest) if rest.status.is_final and record.parent is not None else "",
             claim=None if reservation is None else reservation.claim,
         )
+
+    def _retention_ms(self, record: JobRecord) -> int:
+        blueprint = self._blueprints.find(record.blueprint, record.blueprint_version)
+        own = None if blueprint is None else blueprint.retention_ms
+        return self._rules.retention_ms if own is None else own
 
     def _new_child(self, record: JobRecord, start: core.ChildStart, wave: int) -> NewJob:
         child, depth = start.child, 0 if record.parent is None else record.parent.depth
@@ -381,15 +395,16 @@ class Turns:
 
     async def _new_tasks(self, record: JobRecord, rest: core.Rest) -> list[NewTask]:
         """Raises StateFailed where one cannot be placed."""
+        wave = max(record.wave, record.spawn_wave) + 1
         first, places = rest.draft.first_task, [ANYWHERE] * len(rest.tasks)
         if any(spec.placement is not None for spec in rest.tasks):
             places = await self._placing.places(rest.tasks, rest.draft.context.last_worker)
         return [
-            self._new_task(record, first + i, spec, place)
+            self._new_task(record, first + i, spec, place, wave)
             for i, (spec, place) in enumerate(zip(rest.tasks, places, strict=True))
         ]
 
-    def _new_task(self, record: JobRecord, number: int, spec: TaskSpec, place: Place) -> NewTask:
+    def _new_task(self, record: JobRecord, number: int, spec: TaskSpec, place: Place, wave: int) -> NewTask:
         timeout_ms = spec.timeout_ms or self._rules.task_timeout_ms
         policy = spec.retry or RetryPolicy()
         retries = next(n for n in (spec.retries, policy.retries, self._rules.task_retries) if n is not None)
@@ -402,6 +417,8 @@ class Turns:
             "priority": spec.priority,
             "tracing_context": dict(record.submission.trace),
         }
+        fan = None if spec.at_once is None else Fan(record.id, wave, spec.at_once)
+        flow = flow_of(record.tenant, record.blueprint, spec.key, fan, spec.type if place.cls else "")
         if spec.heartbeat_ms is not None:
             body["heartbeat_seconds"] = spec.heartbeat_ms / 1000
         stored = TaskRules(retries, policy).dump(spec.type)
@@ -419,6 +436,7 @@ class Turns:
             spec.heartbeat_ms,
             place.cls,
             place.fallback,
+            flow,
         )
 
 
@@ -449,6 +467,7 @@ def _after(record: JobRecord, plan: Commit, at: UnixMs) -> JobRecord:
         spawned_to=0,
         progress=None,
         progress_message=None,
+        fingerprint=plan.fingerprint,
     )
 
 
@@ -467,6 +486,14 @@ def _leftovers(turn: Turn) -> tuple[tuple[int, int], ...]:
     if record.spawned_to > record.next_task:
         drops.append((record.next_task, record.spawned_to))
     return tuple(drops)
+
+
+def _fingerprint(record: JobRecord, rest: core.Rest) -> str:
+    """Of the error that the job ends with, in the state that it entered last."""
+    if not rest.status.is_final or rest.error is None:
+        return ""
+    state = next(reversed(tuple(rest.draft.entered)), record.state)
+    return fingerprint(str((rest.details or {}).get("code") or rest.status), rest.error, record.blueprint, state)
 
 
 def _first_escalation(wait: Wait | None) -> int | None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from muster.core.admission import Debounce, Quota, Unique
 from muster.core.ids import JobId, UnixMs
 from muster.core.json import JsonObject, JsonValue
 from muster.core.matching import NOTHING, Offer
@@ -27,6 +28,12 @@ class JobOrder:
     """It fails where it has not ended by then; None: as its blueprint says."""
     wait_ms: int = 0
     """Wait so long for the end before answering (0: do not)."""
+    quota: Quota | None = None
+    """Of the client that asks."""
+    at_home: bool = False
+    """Whether all jobs of the tenant are in one partition, as one of its clients has a quota."""
+    unique: Unique | None = None
+    debounce: Debounce | None = None
     key_kept_ms: int = 86_400_000
     """How long the idempotency key stands for the job."""
 

@@ -82,6 +82,9 @@ class Metrics:
             "muster_workers_slowed", "Times that a worker was slowed for failing quickly where others do not."
         )
         self.leases_expired = self._counter("muster_leases_expired", "Tasks whose worker went silent.")
+        self.slot_drift = self._counter(
+            "muster_slot_drift", "Slots of limits that nobody held any more. A bug, or writes lost in a failover."
+        )
         self.webhook_deliveries = self._counter(
             "muster_webhook_deliveries", "Attempts to deliver a webhook, by outcome.", ["outcome"]
         )

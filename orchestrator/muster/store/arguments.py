@@ -8,6 +8,7 @@ from muster.core.ids import JobId
 from muster.core.limits import CONTEXT_BYTES_MAX, TURN_LEASE_MS
 from muster.core.status import JobStatus
 from muster.store import codec
+from muster.store.admission import Admission
 from muster.store.base import Claim, Commit, Completion, ContextTooLarge, NewJob, NewTask
 from muster.store.keys import short_hash
 from muster.store.payloads import Arg, Value
@@ -25,6 +26,17 @@ def job_args(job: NewJob) -> list[Arg]:
         JobStatus.PENDING,
         codec.dump_parent(job.parent), job.history, ",".join(short_hash(tag) for tag in job.submission.tags),
         job.meter, "" if job.deadline_ms is None else job.deadline_ms,
+    ]  # fmt: skip
+
+
+def admission_args(admission: Admission | None) -> list[Arg]:
+    """What submit takes of it."""
+    if admission is None:
+        return [0]
+    a = admission
+    return [
+        1, a.client, a.live_max, a.queued_max, a.interval_us, a.burst, a.unique, a.unique_ms, int(a.replaces),
+        a.debounce, a.delay_ms, a.most_ms,
     ]  # fmt: skip
 
 
@@ -54,6 +66,9 @@ def commit_args(c: Commit, replica: str) -> list[Arg]:
         _question_arg(c),
         *([0] if c.child is None else [1, *job_args(c.child)]),
     ]
+    args += (c.fingerprint, len(c.entered))
+    for state, blob in c.entered.items():
+        args += (state, Value(c.job, blob))
     args += [0] if c.claim is None else [1, *claim_args(c.claim)]
     return args
 
@@ -82,6 +97,7 @@ def task_args(job: JobId, tasks: Sequence[NewTask]) -> list[Arg]:
         limits = "" if task.limits == NO_LIMITS else "|".join("" if ms is None else str(ms) for ms in task.limits)
         args += (
             task.number, task.queue_class, task.type, body, task.rules, task.timeout_ms, band, limits, fallback,
+            task.flow,
         )  # fmt: skip
     return args
 

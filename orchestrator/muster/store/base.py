@@ -13,9 +13,12 @@ from muster.core.ids import JobId, TaskId, UnixMs
 from muster.core.metering import meter_of
 from muster.core.record import Context, Item, JobRecord, Parent, Submission
 from muster.core.status import JobStatus
-from muster.core.timeouts import Timeout
 from muster.core.values import quick
+from muster.store.admission import Admission, Limited, PutOff, Taken
 from muster.store.approvals import ApprovalStore, DueEscalation
+from muster.store.due import DueMessage as DueMessage
+from muster.store.due import EndedLease as EndedLease
+from muster.store.due import LeaseRef as LeaseRef
 from muster.store.index import IndexStore
 from muster.store.journal import JournalStore
 from muster.store.keys import short_hash
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from muster.store.figures import FigureRecords
     from muster.store.file_records import FileRecords
     from muster.store.fleet import FleetRecords
+    from muster.store.flow import FlowRecords
     from muster.store.operations import OperationRecords
     from muster.store.standing import StandingRecords
 
@@ -70,6 +74,8 @@ class NewJob:
     fingerprint: str = ""
     watcher: str = ""
     parent: Parent | None = None
+    admission: Admission | None = None
+    """What must be so for the job to be made."""
     deadline_ms: int | None = None
     """It fails where it has not ended by then; that of its parent holds as well."""
 
@@ -210,6 +216,8 @@ class Refusal(StrEnum):
     CANCELLING = "cancelling"
     """Its end was asked for."""
     NOT_PAUSED = "not_paused"
+    LIVE = "live"
+    """The job is not over."""
     HELD = "held"
     """A worker has a task of the job."""
 
@@ -251,6 +259,8 @@ class NewTask:
     """The class it waits in; that of its type alone where empty."""
     fallback: tuple[str, int] | None = None
     """The class to which it moves after so many ms, where `cls` is only whom it prefers."""
+    flow: str = ""
+    """What its flow is besides its tenant's: see `flow.flow_of`."""
 
     @property
     def limits(self) -> tuple[int | None, int | None, int | None]:
@@ -306,6 +316,10 @@ class Commit:
     """A job to make, in the same partition, whose end this one waits for. None is made for a job to be cancelled."""
     signal: str = ""
     """The signal that ends the wait; one of that name that was kept is taken at once."""
+    entered: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    """What states were entered with on the way, by state; see `entered.dump_entered`."""
+    fingerprint: str = ""
+    """Of the error, where it ends with one."""
     parting: str = ""
     """With a final status: the mailbox item for the job that started this one."""
     claim: Claim | None = None
@@ -340,38 +354,6 @@ class Stepped:
 
 
 @dataclass(frozen=True, slots=True)
-class EndedLease:
-    """A lease whose deadline passed. It stays with the worker until the engine has decided.
-
-    A task that waited too long without a worker comes as one too: nobody else gets it meanwhile. Its worker is "".
-    """
-
-    task: TaskId
-    attempt: int
-    fence: str
-    worker: str
-    patient: bool
-    timeout: Timeout | None
-    """Which of its limits has passed; None: the worker fell silent."""
-    losses: int
-    failures: int
-    rules: bytes
-    ran_ms: int
-    counts: str = ""
-    failing_ms: int = field(default=0, compare=False)
-    """Since its first failure."""
-    left_ms: int | None = field(default=None, compare=False)
-    """Until its schedule_to_close has passed, where it has one."""
-
-
-@dataclass(frozen=True, slots=True)
-class DueMessage:
-    id: str
-    body: bytes
-    tries: int
-
-
-@dataclass(frozen=True, slots=True)
 class Tick:
     next_due_ms: int | None
     leases: tuple[EndedLease, ...] = ()
@@ -386,19 +368,8 @@ class Tick:
     more_first: bool = False
     """Further jobs of batches wait for their first turns."""
     cancels: "tuple[BatchToCancel, ...]" = ()
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseRef:
-    """A lease to prolong. `attempt` and `fence` are None where the engine vouches for the worker."""
-
-    task: str
-    attempt: int | None = None
-    fence: str | None = None
-    progress: float | None = None
-    message: str = ""
-    silent_ms: int | None = None
-    """Since the handler's own last sign, where it is known. Told progress is such a sign."""
+    replaced: tuple[tuple[JobId, str], ...] = ()
+    """Jobs that are to be cancelled, as another took their unique key; with their tenants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -458,6 +429,11 @@ class Store(JournalStore, IndexStore, Protocol):
         ...
 
     @property
+    def flow(self) -> "FlowRecords":
+        """Limits, and who holds their slots."""
+        ...
+
+    @property
     def fleet(self) -> "FleetRecords":
         """Classes of work, and orders to workers."""
         ...
@@ -482,8 +458,13 @@ class Store(JournalStore, IndexStore, Protocol):
         """Blueprints that are data, how new jobs are steered, and the live jobs of each version."""
         ...
 
-    async def submit(self, job: NewJob, token: str, first: Commit | None = None) -> Turn | Existing | Committed:
-        """Store *job* and lease its first turn to the caller, or write *first*, which that turn decided already."""
+    async def submit(
+        self, job: NewJob, token: str, first: Commit | None = None
+    ) -> Turn | Existing | Committed | Limited | Taken | PutOff:
+        """Store *job* and lease its first turn to the caller, or write *first*, which that turn decided already.
+
+        Without *first* where the job's admission has a debounce key: its first turn comes by itself then (PutOff).
+        """
         ...
 
     async def claim(self, partition: int, claim: Claim) -> tuple[Claimed, ...]: ...

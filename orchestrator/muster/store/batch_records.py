@@ -22,6 +22,10 @@ class NewBatch:
     id: str
     webhook: bytes = b""
     retention_ms: int = 604_800_000
+    client: str = ""
+    """Whose quota its jobs are counted in, as in `Admission`."""
+    live_max: int = 0
+    queued_max: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,8 @@ class LineFate(StrEnum):
     CLOSED = "closed"
     """The batch takes no lines any more."""
     CANCELLED = "cancelled"
+    LIMITED = "limited"
+    """The client has as many jobs as it may."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,15 +35,23 @@ def dump(value: object) -> bytes:
 
 
 def dump_submission(submission: Submission) -> bytes:
-    tags = {"g": submission.tags} if submission.tags else {}
-    return dump({"i": submission.initial_data, "w": submission.webhook_url, "t": dict(submission.trace), **tags})
+    more: dict[str, Any] = {"g": submission.tags} if submission.tags else {}
+    if submission.retried_from:
+        more["rf"] = submission.retried_from
+    return dump({"i": submission.initial_data, "w": submission.webhook_url, "t": dict(submission.trace), **more})
 
 
 def load_submission(blob: bytes) -> Submission:
     if blob == UNREADABLE:
         return Submission(initial_data=dict(_TOLD))
     raw = orjson.loads(blob)
-    return Submission(initial_data=raw["i"], webhook_url=raw["w"], trace=raw["t"], tags=tuple(raw.get("g", ())))
+    return Submission(
+        initial_data=raw["i"],
+        webhook_url=raw["w"],
+        trace=raw["t"],
+        tags=tuple(raw.get("g", ())),
+        retried_from=raw.get("rf", ""),
+    )
 
 
 def dump_context(context: Context) -> bytes:
@@ -159,7 +167,7 @@ def load_record(job: JobId, header: Sequence[bytes | None], task: Sequence[bytes
     (
         tenant, blueprint, version_of, status, state, version, wave, next_task, submission, context, created, updated,
         started, ended, result, error, details, retries, cancel, failures, spawn_wave, spawned, progress, message, _,
-        extra_revisions, parent, cost, pause, deadline, passed, tally,
+        extra_revisions, parent, cost, pause, deadline, passed, tally, retries_as, fingerprint,
     ) = header  # fmt: skip
     leased = bool(task) and task[0] == b"L"
     return JobRecord(
@@ -195,6 +203,8 @@ def load_record(job: JobId, header: Sequence[bytes | None], task: Sequence[bytes
         progress_message=message.decode() if message else None,
         parent=_parent(parent),
         pause=_pause(pause),
+        fingerprint=_text(fingerprint),
+        retried_as=tuple(_text(retries_as).split(",")) if retries_as else (),
         tally=load_tally(tally, _int(wave)),
     )
 

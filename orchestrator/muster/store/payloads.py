@@ -20,7 +20,7 @@ REFERENCE: Final = b"\0muster:"
 CARRIERS: Final = frozenset(
     {
         "submit", "commit", "finish", "step", "complete", "signal", "send", "spawn", "claim", "tick", "cancel", "watch",
-        "live", "standing", "migrate", "resume", "question", "enlist",
+        "live", "standing", "migrate", "resume", "question", "enlist", "retry", "rerun",
     }
 )  # fmt: skip
 """The scripts that take or give values of jobs."""

@@ -12,8 +12,9 @@ from muster.core.ids import JobId, TaskId, UnixMs, partition_of, split_task_id
 from muster.core.limits import CLAIM_MAX, TURN_LEASE_MS
 from muster.core.record import JobRecord
 from muster.store import codec
+from muster.store.admission import Limited, PutOff, Taken
 from muster.store.approvals import DueEscalation
-from muster.store.arguments import claim_args, commit_args, completion_args, job_args, task_args
+from muster.store.arguments import admission_args, claim_args, commit_args, completion_args, job_args, task_args
 from muster.store.base import (
     Claim,
     Claimed,
@@ -48,6 +49,7 @@ from muster.store.redis_connections import RedisConnectionRecords
 from muster.store.redis_figures import RedisFigures
 from muster.store.redis_files import RedisFileRecords
 from muster.store.redis_fleet import RedisFleet
+from muster.store.redis_flow import RedisFlow
 from muster.store.redis_index import IndexCalls
 from muster.store.redis_journal import JournalCalls
 from muster.store.redis_operations import RedisOperations
@@ -59,6 +61,7 @@ from muster.store.replies import (
     completed_of,
     ended_lease,
     live_task_of,
+    not_made_of,
     stepped_of,
     turn_of,
     turns_of,
@@ -126,8 +129,9 @@ class RedisStore(JournalCalls, IndexCalls):
         self.files = RedisFileRecords(self._call, self._run, self._tag_of, self._global, self._filled)
         self.figures = RedisFigures(self._call, self._run, self._tag_or_none)
         self.standing = RedisStanding(self._run, self._tag_or_none, self._tags)
+        self.flow = RedisFlow(self._call, self._run, self._tags, self._global)
         self.fleet = RedisFleet(self._call, self._run, self._global, self._tags)
-        self.operations = RedisOperations(self._run, self._tag_or_none)
+        self.operations = RedisOperations(self, self._run, self._filled_fields, self._tag_or_none)
         self.approvals = RedisApprovals(self._call, self._run, self._tag_or_none, self._tags, self._newest, self.read)
         self.batches = RedisBatches(self._call, self._run, self._tags)
         self.connections = RedisConnectionRecords(self._call, self._run, self._global)
@@ -282,6 +286,9 @@ class RedisStore(JournalCalls, IndexCalls):
     async def _filled(self, reply: Any) -> Any:
         return reply if self._offload is None else await self._offload.back(reply)
 
+    async def _filled_fields(self, key: str) -> list[Any]:
+        return list(await self._filled(await self._call("HGETALL", key)))
+
     async def _run_offloaded(self, offload: Offload, name: str, tag: str, args: Sequence[Arg]) -> Any:
         reply = await self._call("EVALSHA", script(name).sha, 1, tag, *await offload.out(args))
         return await offload.back(reply) if holds_reference(reply) else reply
@@ -299,15 +306,19 @@ class RedisStore(JournalCalls, IndexCalls):
 
     # Jobs
 
-    async def submit(self, job: NewJob, token: str, first: Commit | None = None) -> Turn | Existing | Committed:
+    async def submit(
+        self, job: NewJob, token: str, first: Commit | None = None
+    ) -> Turn | Existing | Committed | Limited | Taken | PutOff:
         idem = short_hash(f"{job.tenant}\0{job.idempotency_key}") if job.idempotency_key else ""
         reply = await self._run(
             "submit", self._tag_of(job.id),
             *job_args(job), idem, job.idempotency_ttl_ms, job.fingerprint, token, TURN_LEASE_MS, job.watcher,
-            *([0] if first is None else [1, *commit_args(first, self._replica)[1:]]),
+            *admission_args(job.admission), *([0] if first is None else [1, *commit_args(first, self._replica)[1:]]),
         )  # fmt: skip
         if reply[0] == b"exists":
             return Existing(JobId(reply[1].decode()), reply[2].decode())
+        if (other := not_made_of(reply)) is not None:
+            return other
         if first is not None:
             self._give_back(first.claim, reply[1])
             committed = committed_of(first, reply)
@@ -459,10 +470,11 @@ class RedisStore(JournalCalls, IndexCalls):
         return bool((await self._run("release", self._tag_of(parts[0]), task, attempt, fence))[0] == b"ok")
 
     async def tick(self, partition: int, token_prefix: str, first_turns: int = 0) -> Tick:
-        next_due, leases, messages, turns, dropped, overdue, escalations, first, more_first, cancels = await self._run(
+        reply = await self._run(
             "tick", self._tags[partition],
             TICK_LEASES, TICK_TIMERS, TICK_TURNS, token_prefix, TURN_LEASE_MS, TICK_HOLD_MS, first_turns,
         )  # fmt: skip
+        next_due, leases, messages, turns, dropped, overdue, escalations, first, more_first, cancels, replaced = reply
         return Tick(
             next_due_ms=int(next_due) if next_due else None,
             leases=tuple(ended_lease(lease) for lease in leases),
@@ -477,6 +489,7 @@ class RedisStore(JournalCalls, IndexCalls):
             first=turns_of(first),
             more_first=more_first == 1,
             cancels=tuple(to_cancel_of(some) for some in cancels),
+            replaced=tuple((JobId(job.decode()), tenant.decode()) for job, tenant in replaced),
         )
 
     async def settle(self, partition: int, message: str, tries: int, retry_in_ms: int | None) -> None:

@@ -55,7 +55,16 @@ class RedisBatches:
 
 
 def _facts(batch: NewBatch) -> list[Arg]:
-    return [batch.key, batch.tenant, batch.id, batch.webhook, batch.retention_ms]
+    return [
+        batch.key,
+        batch.tenant,
+        batch.id,
+        batch.webhook,
+        batch.retention_ms,
+        batch.client,
+        batch.live_max,
+        batch.queued_max,
+    ]
 
 
 def _batch(flat: Sequence[bytes]) -> StoredBatch | None:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, Final
 
@@ -77,6 +77,25 @@ class IndexCalls:
             if len(page) < limit or len(found) >= limit:
                 return found[:limit]
             offset += limit
+
+    async def failures(
+        self, tenant: str, fingerprint: str, before: Position | None, limit: int
+    ) -> tuple[JobRecord, ...]:
+        newest = (int(time.time() * 1000) + INDEX_DAY_MS if before is None else before.at) // INDEX_DAY_MS
+        kind, of = ("xe", f":{fingerprint}") if fingerprint else ("xb", "")
+        days = range(newest + 1, newest - INDEX_DAYS_MAX, -1)
+        keys = [f"{part}{kind}:{day}:{short_hash(tenant)}{of}" for part in self._tags for day in days]
+        pages = await asyncio.gather(*(self._newest(key, before, limit) for key in keys))
+        places = sorted({place for page in pages for place in page}, reverse=True)[:limit]
+        records = await asyncio.gather(*(self.read(place.job) for place in places))
+        return tuple(record for record in records if record is not None)
+
+    async def errors(self, tenant: str, days: Sequence[date]) -> Mapping[str, int]:
+        keys = [f"{part}er:{(day - EPOCH).days}:{short_hash(tenant)}" for part in self._tags for day in days]
+        counts: Counter[str] = Counter()
+        for flat in await asyncio.gather(*(self._call("HGETALL", key) for key in keys)):
+            counts.update({name: int(count) for name, count in text_fields(flat).items()})
+        return counts
 
     async def tagged(self, tenant: str, tag: str, before: Position | None, limit: int) -> TagPage:
         keys = [part + index for part in self._tags for index in _tag_indexes(tenant, tag)]

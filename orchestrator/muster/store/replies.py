@@ -1,11 +1,12 @@
 """Replies of the scripts that move a job on, as values."""
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
 
 from muster.core.ids import JobId, TaskId, UnixMs
 from muster.core.timeouts import Timeout
 from muster.store import codec
+from muster.store.admission import Limited, PutOff, Taken
 from muster.store.base import (
     Claim,
     Claimed,
@@ -21,6 +22,12 @@ from muster.store.base import (
     Turn,
 )
 from muster.store.codec import UNREADABLE
+
+_WHY: Final[Mapping[bytes, Literal["rate", "live", "queued"]]] = {
+    b"rate": "rate",
+    b"live": "live",
+    b"queued": "queued",
+}
 
 
 def turn_of(job: JobId, token: str, header: Sequence[bytes | None], items: Sequence[bytes]) -> Turn | None:
@@ -117,3 +124,16 @@ def turns_of(turns: Sequence[Any]) -> tuple[Turn, ...]:
     """Those that can be taken now."""
     read = (turn_of(JobId(t[0].decode()), t[1].decode(), t[2], t[3]) for t in turns)
     return tuple(turn for turn in read if turn is not None)
+
+
+def not_made_of(reply: Sequence[Any]) -> Limited | Taken | PutOff | None:
+    """Why submit made no job, or one that begins later; None: it is another reply."""
+    match reply[0]:
+        case b"limited":
+            return Limited(_WHY[reply[1]], int(reply[2]))
+        case b"taken":
+            return Taken(JobId(reply[1].decode()))
+        case b"putoff":
+            return PutOff(JobId(reply[1].decode()), reply[2] == b"1")
+        case _:
+            return None

@@ -16,6 +16,7 @@ from muster.core.status import JobStatus
 from muster.engine.approvals import Caller, Given
 from muster.engine.history import history_event
 from muster.engine.question_view import escalates_at
+from muster.engine.retrying import RetryOrder
 from muster.engine.views import HistoryEvent
 from muster.store.memory.model import Job as StoredJob
 from muster.testing.answers import Mocks
@@ -259,6 +260,16 @@ class TestJob:
         await self._machine.settle()
         await self._machine.ask(lambda engine: engine.operations.pausing.resume(self.record.tenant, self.id, by=by))
         await self._machine.settle()
+
+    async def retry(self, order: RetryOrder | None = None) -> "TestJob":
+        """Start it again, now that it is over. Returns the job that runs then: itself, or with `new` another."""
+        await self._machine.settle()
+        tenant = self.record.tenant
+        record = await self._machine.ask(
+            lambda engine: engine.operations.retrying.retry(tenant, self.id, order or RetryOrder(by="test"))
+        )
+        await self._machine.settle()
+        return TestJob(record.id, self._machine, self._mocks)
 
     def _act(self, verb: str, **arguments: Any) -> Act:
         return Act(self.id, self.steps, verb, arguments)

@@ -64,7 +64,14 @@ VERBS: Final[Mapping[str, Verb]] = {
     "together": Verb(Kind.CALLS, _FAN, ("ok",)),
     "ask": Verb(
         Kind.TEXT,
-        {"choices": Kind.TARGETS, "within": Kind.DURATION, "late": Kind.TARGET, "cancelled": Kind.TARGET},
+        {
+            "choices": Kind.TARGETS,
+            "within": Kind.DURATION,
+            "late": Kind.TARGET,
+            "cancelled": Kind.TARGET,
+            "approvers": Kind.LIST,
+            "quorum": Kind.WHOLE,
+        },
         ("choices",),
     ),
     "wait_for": Verb(Kind.NAME, {"ok": Kind.TARGET, "within": Kind.DURATION, "late": Kind.TARGET}, ("ok",)),

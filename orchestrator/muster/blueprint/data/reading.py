@@ -8,6 +8,7 @@ import orjson
 from muster_worker.durations import parse_duration_ms
 from muster_worker.retry_policy import RetryPolicy
 
+from muster.blueprint.asking import question_of
 from muster.blueprint.data.findings import Findings, below
 from muster.blueprint.data.input_schema import check_schema
 from muster.blueprint.data.outline import CALL, ITEM, SCOPE, VERBS, Call, Kind, Outline, Step, Verb
@@ -188,7 +189,21 @@ class _Reader:
                 members[member] = self._template(body[member], kind, place, scope)
         if "late" in targets and "within" not in members:
             self._found.add(below(pointer, "late"), "late needs within, a duration such as 2d")
+        if name == "ask" and not self._found.problems:
+            self._check_question(words, members, pointer)
         return members, targets, words
+
+    def _check_question(self, words: Mapping[str, str], members: Mapping[str, Template], pointer: str) -> None:
+        """Who may answer, as far as it is written down; what expressions say comes with the job."""
+        given = {name: members.get(name, Literal(None)) for name in ("approvers", "quorum")}
+        known = {name: one.value for name, one in given.items() if isinstance(one, Literal)}
+        if len(known) < len(given):
+            return
+        try:
+            quorum = 1 if known["quorum"] is None else known["quorum"]
+            question_of(words, form=None, approvers=known["approvers"], quorum=quorum, escalate=(), within_ms=None)
+        except (ValueError, TypeError) as error:
+            self._found.add(below(pointer, "approvers" if known["approvers"] else "quorum"), str(error)[:300])
 
     def _words(self, value: Any, pointer: str) -> dict[str, str]:
         if not isinstance(value, dict) or not value:

@@ -9,7 +9,7 @@ from muster.store.approval_codec import dump_tally, load_tally, stored_tally
 from muster.store.approvals import QuestionChange
 from muster.store.base import Position, Refusal, Refused, Turn
 from muster.store.memory.index import jobs_of
-from muster.store.memory.model import Escalation, Job, Outgoing
+from muster.store.memory.model import PAUSED, Escalation, Job, Outgoing
 from muster.store.memory.partition import Partition
 
 
@@ -33,7 +33,7 @@ def change(part: Partition, change: QuestionChange) -> Turn | Refused | None:
         if not change.item:
             return None
         return part.turn(job) if job.turn_token == change.token else Refused(Refusal.TAKEN)
-    decided = bool(job.turn_token) or job.need <= 0
+    decided = job.turn_token not in {"", PAUSED} or job.need <= 0
     is_over = job.is_final or job.record.wave != change.wave or job.record.cancel_requested
     if is_over or decided or job.asked_at is None:
         return Refused(Refusal.CONFLICT)
@@ -44,6 +44,8 @@ def change(part: Partition, change: QuestionChange) -> Turn | Refused | None:
         return None
     job.need = 0
     job.mailbox.append(change.item)
+    if job.record.pause is not None:
+        return Refused(Refusal.TAKEN)  # it counts when the job is resumed
     return part.lease_turn(job, change.token)
 
 

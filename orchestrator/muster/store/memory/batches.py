@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from muster.core.ids import JobId, UnixMs
 from muster.core.status import JobStatus
 from muster.store.batch_records import BatchLine, LineFate, NewBatch, StoredBatch
+from muster.store.memory.admission import client_is_full
 from muster.store.memory.batching import Kept, end, kept, stored
 from muster.store.memory.jobs import make_job
 from muster.store.memory.model import BatchCancel
@@ -18,7 +19,7 @@ class MemoryBatches:
     async def add(self, partition: int, batch: NewBatch, lines: Sequence[BatchLine]) -> tuple[LineFate, ...]:
         part = self._partitions[partition]
         there = self._made(part, batch)
-        return tuple(self._add(part, there, line) for line in lines)
+        return tuple(self._add(part, there, batch, line) for line in lines)
 
     def _made(self, part: Partition, batch: NewBatch) -> Kept:
         there = kept(part, batch.key)
@@ -27,7 +28,7 @@ class MemoryBatches:
             part.batches[batch.key] = there
         return there
 
-    def _add(self, part: Partition, batch: Kept, line: BatchLine) -> LineFate:
+    def _add(self, part: Partition, batch: Kept, new: NewBatch, line: BatchLine) -> LineFate:
         known = batch.jobs.get(line.line)
         if known is not None:
             return LineFate.THERE if known[1] == line.print else LineFate.CONFLICT
@@ -35,8 +36,10 @@ class MemoryBatches:
             return LineFate.CANCELLED
         if batch.is_closed:
             return LineFate.CLOSED
+        if new.client and client_is_full(part, new.client, new.live_max, new.queued_max):
+            return LineFate.LIMITED
         job = make_job(part, line.job, "", None)
-        job.batch = batch.new.key
+        job.batch, job.client = batch.new.key, new.client
         batch.jobs[line.line] = (line.job.id, line.print)
         batch.waiting.append(line.job.id)
         batch.counts[JobStatus.PENDING] += 1

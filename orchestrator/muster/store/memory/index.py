@@ -94,7 +94,7 @@ def delete(part: Partition, job_id: JobId) -> None:
     if job is None:
         return
     if not job.is_final:
-        before = job.record.status
+        before = job.record.resting
         part.set_status(job, JobStatus.CANCELLED)
         count(part, job, before, JobStatus.CANCELLED)
         part.timers.pop(WaitEnd(job_id, job.record.wave), None)

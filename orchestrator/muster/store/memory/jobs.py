@@ -12,6 +12,7 @@ from muster.core.limits import CONTEXT_BYTES_MAX, TURN_LEASE_MS
 from muster.core.record import Context
 from muster.core.status import JobStatus
 from muster.store import codec
+from muster.store.admission import Limited, PutOff, Taken
 from muster.store.base import (
     Commit,
     Committed,
@@ -24,14 +25,17 @@ from muster.store.base import (
     Turn,
 )
 from muster.store.keys import short_hash
+from muster.store.memory.admission import admit, refused
 from muster.store.memory.approvals import close_question, open_question
 from muster.store.memory.batching import count
+from muster.store.memory.holding import let_go
 from muster.store.memory.model import PAUSED, Deadline, GraceEnd, Job, Outgoing, WaitEnd
-from muster.store.memory.operations import let_go
 from muster.store.memory.partition import Partition
 
 
-def submit(part: Partition, new: NewJob, token: str, first: Commit | None, replica: str) -> Turn | Existing | Committed:
+def submit(
+    part: Partition, new: NewJob, token: str, first: Commit | None, replica: str
+) -> Turn | Existing | Committed | Limited | Taken | PutOff:
     if first is not None:
         checked(first.context)
     known = part.job(new.id)
@@ -39,9 +43,18 @@ def submit(part: Partition, new: NewJob, token: str, first: Commit | None, repli
         existing = _known_by_key(part, new)
         if existing is not None:
             return existing
-        known = make_job(part, new, token, part.now() + TURN_LEASE_MS)
+        refusal = refused(part, new)
+        if refusal is not None:
+            return refusal
+        wish = new.admission
+        waits = wish is not None and bool(wish.debounce)
+        wait_ms = wish.delay_ms if wish is not None and waits else TURN_LEASE_MS
+        known = make_job(part, new, "" if waits else token, part.now() + wait_ms)
+        admit(part, new, known)
         if first is None:
             part.announce_to_tenant(known, 0)
+    if new.admission is not None and new.admission.debounce:
+        return PutOff(new.id, is_new=True)
     if first is not None:
         reply = commit(part, first, replica)
         return reply if isinstance(reply, Committed) else Committed(UnixMs(part.now()))
@@ -112,6 +125,7 @@ def commit(part: Partition, c: Commit, replica: str = "") -> Committed | Refused
         taken.update(part.tasks[got.task].cls for got in more if part.tasks[got.task].job == job.id)
         claimed += more
     part.wake_all(made - taken)
+    part.wake_opened(replica)
     if not c.status.is_final and (job.need <= 0 or cancelling):
         return Committed(job.record.updated_at, claimed, part.lease_turn(job, c.next_token))
     return Committed(job.record.updated_at, claimed)
@@ -155,6 +169,7 @@ def _write(part: Partition, job: Job, c: Commit, context: Context) -> None:
     count(part, job, before, c.status)
     old = job.record
     job.turn_token, job.turn_at, job.committed_by = "", None, c.token
+    job.entered |= c.entered
     job.record = replace(
         old,
         version=old.version + 1, revision=old.revision + 1, state=c.state, context=context, wave=c.wave,
@@ -182,6 +197,7 @@ def _finish(part: Partition, job: Job, c: Commit, replica: str) -> None:
         finished_at=job.record.updated_at,
         result=orjson.loads(codec.dump(c.result)),
         error=c.error or None,
+        fingerprint=c.fingerprint,
         details=None if c.details is None else orjson.loads(codec.dump(c.details)),
     )
 

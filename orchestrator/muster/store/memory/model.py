@@ -1,7 +1,8 @@
 """What the model remembers: jobs, tasks and timers as mutable records."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from muster.core.ids import JobId, TaskId, UnixMs, task_id
 from muster.core.record import JobRecord
@@ -9,8 +10,8 @@ from muster.core.status import TaskStatus
 from muster.store.base import RawEvent
 from muster.store.keys import short_hash
 
-Order: TypeAlias = tuple[int, int]
-"""Number of the call that made a task ready, and the task's place in it."""
+Order: TypeAlias = tuple[int, int, int]
+"""When a task became ready, the number of the call that made it so, and the task's place in it."""
 
 
 PAUSED = "~paused"
@@ -53,6 +54,9 @@ class Job:
     committed_by: str = ""
     signalled_by: str = ""
     resumed_by: str = ""
+    retried_by: str = ""
+    entered: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    """What states were entered with, by state."""
     watchers: list[str] = field(default_factory=list[str])
     """Replicas told of the job's end; `followers` are told of every change."""
     followers: list[str] = field(default_factory=list[str])
@@ -71,6 +75,8 @@ class Job:
     metadata: dict[str, str] = field(default_factory=dict[str, str])
     expires_at: int | None = None
     meter: str = ""
+    client: str = ""
+    """Whose quota it is counted in."""
     batch: str = ""
     """The key of the batch it came with."""
     run_ms: int = 0
@@ -104,6 +110,7 @@ class Task:
     number: int
     cls: str
     flow: str
+    """Its tenant's hash, and what else it is: see `store.flow`."""
     wave: int
     band: int
     timeout_ms: int
@@ -135,6 +142,8 @@ class Task:
     """When its worker's silence is too long; the handler's own sign was at `sign_at`."""
     sign_at: int = 0
     past_workers: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
+    """Gates whose slots it holds."""
     fallback: str = ""
     """The class to which it moves when it has waited long enough for whom it prefers."""
     events_attempt: int = 0
@@ -232,6 +241,20 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Replaced:
+    """Another job took its unique key: it is to be cancelled."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class GateOpens:
+    """A gate that is shut by its rate opens, or classes wait at one that has room."""
+
+    gate: str
+
+
+@dataclass(frozen=True, slots=True)
 class Escalation:
     """The question of this wave has waited long enough for others to be asked."""
 
@@ -259,4 +282,29 @@ Timer: TypeAlias = (
     | Delivery
     | Escalation
     | BatchCancel
+    | Replaced
+    | GateOpens
 )
+
+
+_MEMBERS: Final[Mapping[type, tuple[str, tuple[str, ...]]]] = {
+    TaskStart: ("t", ("task",)),
+    PreferenceEnd: ("p", ("task",)),
+    WaitLimit: ("x", ("task",)),
+    WaitEnd: ("j", ("job", "wave")),
+    GraceEnd: ("c", ("job",)),
+    Unpark: ("u", ("job",)),
+    Deadline: ("e", ("job",)),
+    Drop: ("d", ("job", "low", "high")),
+    Delivery: ("o", ("message",)),
+    Escalation: ("q", ("job", "wave")),
+    BatchCancel: ("b", ("batch", "after")),
+    Replaced: ("r", ("job",)),
+    GateOpens: ("g", ("gate",)),
+}
+
+
+def member_of(timer: Timer) -> str:
+    """How a server spells it: those that are due at once fire in this order."""
+    letter, fields = _MEMBERS[type(timer)]
+    return "|".join([letter, *(str(getattr(timer, name)) for name in fields)])

@@ -1,21 +1,27 @@
 """What a person does to jobs, in the model."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime
 
-from muster.core import pause as core
+from muster.core.again import started_again
 from muster.core.ids import JobId, UnixMs
-from muster.core.limits import UNPARKED_PER_CALL_MAX
-from muster.core.record import Pause
-from muster.core.status import JobStatus, TaskStatus
-from muster.store.base import Refusal, Refused, Turn
-from muster.store.memory.model import PAUSED, Job, Unpark
+from muster.core.limits import TURN_LEASE_MS
+from muster.core.record import JobRecord, Pause
+from muster.store.base import NewJob, Position, Refusal, Refused, Turn
+from muster.store.entered import Entered, load_entered
+from muster.store.memory import jobs
+from muster.store.memory.holding import hold, let_go
+from muster.store.memory.index import jobs_of
 from muster.store.memory.partition import Partition
+from muster.store.operations import RETRIES_KEPT, Retry
 
 
 class MemoryOperations:
-    def __init__(self, partition_with: Callable[[JobId], Partition | None]) -> None:
+    def __init__(self, partition_with: Callable[[JobId], Partition | None], partitions: Sequence[Partition]) -> None:
         self._partition_with = partition_with
+        self._partitions = partitions
 
     async def pause(self, job: JobId, by: str, reason: str, history: str, below: str = "") -> Refused | None:
         part = self._partition_with(job)
@@ -30,7 +36,7 @@ class MemoryOperations:
             if link.record.cancel_requested:
                 break
             if link.record.pause is None:
-                _hold(
+                hold(
                     part, link, Pause(UnixMs(part.now()), by, reason, link.record.status, "" if link is found else job)
                 )
                 part.note(link, history if link is found else below)
@@ -57,31 +63,63 @@ class MemoryOperations:
         found.resumed_by = token
         return part.lease_turn(found, token) if found.turn_at is not None else None
 
+    async def entered(self, job: JobId) -> Mapping[str, Entered]:
+        part = self._partition_with(job)
+        found = None if part is None else part.job(job)
+        return load_entered({} if found is None else found.entered)
 
-def _hold(part: Partition, job: Job, by: Pause) -> None:
-    part.counts[job.record.status] -= 1
-    part.counts[JobStatus.PAUSED] += 1
-    job.record = core.held(job.record, by)
-    job.turn_token, job.turn_at = PAUSED, None
+    async def retry(self, retry: Retry) -> Turn | Refused | None:
+        part = self._partition_with(retry.job)
+        job = None if part is None else part.job(retry.job)
+        if part is None or job is None:
+            return Refused(Refusal.GONE)
+        if job.retried_by == retry.token:
+            return part.turn(job) if job.turn_token == retry.token else None
+        if not job.is_final:
+            return Refused(Refusal.LIVE)
+        if job.record.version != retry.version:
+            return Refused(Refusal.STALE)
+        part.ledger.add(job, -1, -job.run_ms, -job.record.cost_micros)
+        context = jobs.checked(retry.context)
+        part.counts[job.record.status] -= 1
+        now = UnixMs(part.now())
+        job.record = started_again(job.record, retry.blueprint_version, retry.state, context, now)
+        part.counts[job.record.status] += 1
+        job.expires_at, job.need, job.retried_by, job.batch = None, 0, retry.token, ""
+        job.client = ""
+        job.current_task, job.awaited, job.child = None, "", None
+        job.failures_left, job.needs_successes = None, False
+        part.note(job, retry.history)
+        part.announce_to_tenant(job, job.last_line)
+        return part.lease_turn(job, retry.token)
 
+    async def rerun(self, job: JobId, new: NewJob, token: str) -> Turn | Refused | None:
+        part = self._partition_with(job)
+        if part is None:
+            return Refused(Refusal.GONE)
+        known, old = part.job(new.id), part.job(job)
+        if known is not None:
+            return part.turn(known) if known.turn_token == token else None
+        if old is None:
+            return Refused(Refusal.GONE)
+        made = jobs.make_job(part, new, token, part.now() + TURN_LEASE_MS)
+        names = (*old.record.retried_as, new.id)[-RETRIES_KEPT:]
+        old.record = replace(old.record, retried_as=names, revision=old.record.revision + 1)
+        part.announce_to_tenant(made, 0)
+        return Turn(token, new.record(made.record.created_at), ())
 
-def let_go(part: Partition, job: Job) -> None:
-    job.record = core.let_go(job.record)
-    part.counts[JobStatus.PAUSED] -= 1
-    part.counts[job.record.status] += 1
-    job.turn_token = ""
-    unpark(part, job.id)
-    if job.need <= 0:
-        job.turn_at = part.now()
+    async def failures(
+        self, tenant: str, fingerprint: str, before: Position | None, limit: int
+    ) -> tuple[JobRecord, ...]:
+        found = {Position.of(one): one for one in self._failed(tenant) if fingerprint in {"", one.fingerprint}}
+        places = sorted((place for place in found if before is None or place < before), reverse=True)
+        return tuple(found[place] for place in places[:limit])
 
+    async def errors(self, tenant: str, days: Sequence[date]) -> Mapping[str, int]:
+        ended = (
+            (one, datetime.fromtimestamp((one.finished_at or 0) / 1000, UTC).date()) for one in self._failed(tenant)
+        )
+        return Counter(one.fingerprint for one, day in ended if day in days)
 
-def unpark(part: Partition, job: JobId) -> None:
-    """Parked tasks go back to their old places; those beyond the first hundred follow by a timer."""
-    parked = [task for task in part.tasks.values() if task.job == job and task.status is TaskStatus.PARKED]
-    ready: Counter[str] = Counter()
-    for task in parked[:UNPARKED_PER_CALL_MAX]:
-        part.enqueue(task)
-        ready[task.cls] += 1
-    part.wake_all(ready)
-    if len(parked) > UNPARKED_PER_CALL_MAX:
-        part.timers[Unpark(job)] = part.now()
+    def _failed(self, tenant: str) -> list[JobRecord]:
+        return [job.record for _, job in jobs_of(self._partitions, tenant) if job.record.fingerprint]

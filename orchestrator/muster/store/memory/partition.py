@@ -11,15 +11,29 @@ from muster.core.metering import cost_of
 from muster.core.status import JobStatus, TaskStatus
 from muster.store.base import Claim, Claimed, NewTask, RawEvent, Turn
 from muster.store.codec import load_item
+from muster.store.memory import claiming
+from muster.store.memory.gates import LOOK_AGAIN_MS, OPENED_MAX, Gates, Room
 from muster.store.memory.ledger import Ledger
-from muster.store.memory.model import Delivery, Drop, Job, Outgoing, PreferenceEnd, Task, TaskStart, Timer, WaitLimit
+from muster.store.memory.model import (
+    Delivery,
+    Drop,
+    GateOpens,
+    Job,
+    Order,
+    Outgoing,
+    PreferenceEnd,
+    Task,
+    TaskStart,
+    Timer,
+    WaitLimit,
+    member_of,
+)
 from muster.store.memory.queue import FairQueue
 
 if TYPE_CHECKING:
     from muster.store.memory.batching import Kept
 
 BAND_OF_PRIORITY_0 = 32
-CLEARED_PER_CLAIM_MAX = 256
 WAKES_PER_CALL_MAX = 8
 HISTORY_KEPT, HISTORY_SLACK = 1_000, 100
 
@@ -45,7 +59,14 @@ class Partition:
         """To the job, the fingerprint and when it is forgotten."""
         self.counts: Counter[str] = Counter()
         self.batches: dict[str, Kept] = {}
+        self.rates: dict[str, float] = {}
+        """Of clients, by GCRA: when the next submit would be expected."""
+        self.unique: dict[str, tuple[JobId, int | None]] = {}
+        """To the job that has the key, and until when; None: while it lives."""
+        self.debounced: dict[str, tuple[JobId, int]] = {}
+        """To the job, and when it was first asked for."""
         self.ledger = Ledger()
+        self.gates = Gates(now)
         self.tenant_watchers: dict[str, dict[str, int]] = {}
         """Replicas that are told of every change of a tenant's jobs, newest last: until when."""
 
@@ -171,20 +192,21 @@ class Partition:
             cls = new.queue_class
             self.kinds.setdefault(cls, new.type)
             task = Task(
-                job.id, new.number, cls, job.flow, wave, BAND_OF_PRIORITY_0 - new.priority, new.timeout_ms,
-                new.body, new.rules, order=(self._calls, place), ready_at=self.now(),
+                job.id, new.number, cls, job.flow + new.flow, wave, BAND_OF_PRIORITY_0 - new.priority, new.timeout_ms,
+                new.body, new.rules, order=(self.now(), self._calls, place), ready_at=self.now(),
                 schedule_to_start_ms=new.schedule_to_start_ms, heartbeat_ms=new.heartbeat_ms,
                 close_at=None if new.schedule_to_close_ms is None else self.now() + new.schedule_to_close_ms,
             )  # fmt: skip
             self.tasks[task.id] = task
             served = claim is not None and cls in claim.classes and len(claimed) < len(claim.seats)
-            if claim is not None and served and not self.queues.get(cls):
+            gates = (*self.gates.of_class(cls), *self.gates.of_flow(task.flow))
+            if claim is not None and served and not self.is_ready(cls) and self.gates.passes(gates):
                 self._may_go_to_anybody(task, new)
                 claimed.append(self.lease(task, claim, len(claimed)))
+                self.gates.pass_rates(gates, 1)
             else:
                 self._prefers(task, new)
-                self.enqueue(task)
-                made[cls] += 1
+                made[cls] += self.enqueue(task)
         return made, tuple(claimed)
 
     def _may_go_to_anybody(self, task: Task, new: NewTask) -> None:
@@ -198,29 +220,59 @@ class Partition:
             task.fallback, wait_ms = new.fallback
             self.timers[PreferenceEnd(task.id)] = self.now() + wait_ms
 
-    def enqueue(self, task: Task) -> None:
+    def queue(self, cls: str) -> FairQueue:
+        return self.queues.setdefault(cls, FairQueue(self.gates.cost_of))
+
+    def enqueue(self, task: Task) -> bool:
+        """Put *task* into its flow. False where nobody can find it now: the flow is parked at a gate that is shut."""
         task.status = TaskStatus.READY
         self.limit_wait(task, task.ready_at)
-        self.queues.setdefault(task.cls, FairQueue()).add(task)
+        queue = self.queue(task.cls)
+        queue.add(task)
+        gate, _ = queue.parked.get(task.flow, ("", None))
+        return not gate or gate in self.gates.open.get(task.cls, {})
 
     def limit_wait(self, task: Task, ready_at: int | None) -> None:
         if (till := task.waits_until(ready_at)) is not None:
             self.timers[WaitLimit(task.id)] = till
 
-    def next_order(self) -> tuple[int, int]:
+    def leave_queue(self, task: Task) -> None:
+        queue = self.queue(task.cls)
+        gate, _ = queue.parked.get(task.flow, ("", None))
+        queue.remove(task)
+        if gate:
+            self.gates.forget_parking(task.cls, gate, queue)
+
+    def ready(self) -> dict[str, int]:
+        """Tasks that a claim may find, by class; classes without any are left out."""
+        counts = {cls: queue.ready(self.gates.open.get(cls, ())) for cls, queue in self.queues.items()}
+        return {cls: count for cls, count in counts.items() if count}
+
+    def is_ready(self, cls: str) -> bool:
+        return bool(self.queues.get(cls)) or bool(self.gates.open.get(cls))
+
+    def next_order(self) -> Order:
         """A place behind every task that is ready now."""
         self._calls += 1
-        return self._calls, 0
+        return self.now(), self._calls, 0
 
     def forget(self, task: Task) -> None:
         """Drop a task whatever its state. Its job is not told, but pays for a run that is cut off."""
         if task.status is TaskStatus.LEASED and (job := self.job(task.job)) is not None:
             self.charge(job, task)
+        self.end_lease(task)
         if task.status is TaskStatus.READY:
-            self.queues[task.cls].remove(task)
+            self.leave_queue(task)
         self.timers.pop(TaskStart(task.id), None)
         self.timers.pop(WaitLimit(task.id), None)
         self.tasks.pop(task.id, None)
+
+    def end_lease(self, task: Task) -> None:
+        """Every way in which a lease ends goes through here. Call `wake_opened` at the end."""
+        held, task.held = task.held, ()
+        for gate in held:
+            self.gates.leave(task.id, gate)
+            self.open_gate(gate)
 
     def charge(self, job: Job, task: Task) -> int:
         """Let *job* pay for a run that ends now. Returns the ms it took."""
@@ -244,6 +296,7 @@ class Partition:
         left_ms = None if task.must_end_at == now + task.timeout_ms else max(task.must_end_at - now, 0)
         task.silence_ends_at = now + seat.lease_ms
         task.lease_ends_at = task.lease_end
+        task.held = self.gates.hold(task.id, (*self.gates.of_class(task.cls), *self.gates.of_flow(task.flow)))
         job = self.jobs[task.job]
         if job.record.started_at is None:
             job.record = replace(job.record, started_at=UnixMs(now))
@@ -258,43 +311,67 @@ class Partition:
 
     def claim(self, claim: Claim, first_seat: int = 0) -> tuple[Claimed, ...]:
         """Fill the claim's seats from its classes, in order; then see to who is woken next."""
-        claimed: list[Claimed] = []
-        cleared, seats = 0, len(claim.seats) - first_seat
-        for cls in claim.classes:
-            queue = self.queues.get(cls)
-            while queue and len(claimed) < seats and cleared < CLEARED_PER_CLAIM_MAX:
-                flow, share = queue.next_share(seats - len(claimed))
-                before = len(claimed)
-                for task in [self.tasks[task_id] for task_id in share]:
-                    cleared += 1
-                    if not self.is_wanted(task):
-                        self.timers.pop(WaitLimit(task.id), None)
-                        del self.tasks[task.id]
-                        continue
-                    if self.jobs[task.job].record.pause is not None:
-                        task.status = TaskStatus.PARKED
-                        continue
-                    claimed.append(self.lease(task, claim, first_seat + len(claimed)))
-                queue.served(flow, len(claimed) - before)
-        if claim.register:
-            self._register(claim, satisfied=len(claimed) == seats)
-        return tuple(claimed)
-
-    def _register(self, claim: Claim, *, satisfied: bool) -> None:
-        for cls in claim.classes:
-            if not satisfied:
-                self.waiting.setdefault(cls, {}).setdefault(claim.replica, self.now())
-            if self.queues.get(cls):
-                self.wake(cls, 1)
+        return claiming.claim(self, claim, first_seat)
 
     def wake(self, cls: str, count: int) -> None:
-        """Tell up to *count* waiting replicas, longest waiting first, of work. Dead ones are skipped."""
-        left = min(count, WAKES_PER_CALL_MAX)
+        """Tell up to *count* waiting replicas, longest waiting first, of work. Dead ones are skipped.
+
+        A class that is shut wakes nobody: it is told when its gate opens.
+        """
+        room = self.gates.room_of(self.gates.of_class(cls))
+        if room.free <= 0:
+            self.shut(cls, room)
+            return
+        left = min(count, WAKES_PER_CALL_MAX, room.free)
         waiting = self.waiting.get(cls, {})
         while left > 0 and waiting:
             replica = min(waiting, key=lambda name: (waiting[name], name))
             del waiting[replica]
             left -= self._send(replica, f"c|{cls}")
+
+    def shut(self, cls: str, room: Room) -> None:
+        self.gates.shut(cls, room.gate)
+        if room.opens_at is not None:
+            self._look_again(room.gate, room.opens_at)
+
+    def _look_again(self, gate: str, at: int) -> None:
+        timer = GateOpens(gate)
+        if at < self.timers.get(timer, at + 1):
+            self.timers[timer] = at
+            self.gates.nudge_at = min(self.gates.nudge_at or at, at)
+
+    def open_gate(self, gate: str) -> None:
+        """It may have room again: as many of the classes it shut may pass as it has room for replicas that wait."""
+        if not self.gates.waiting.get(gate):
+            return
+        room = self.gates.room(gate)
+        if room.free <= 0:
+            if room.opens_at is not None:
+                self._look_again(gate, room.opens_at)
+            return
+        free = room.free
+        for _ in range(OPENED_MAX):
+            cls = self.gates.popped(gate)
+            if cls is None:
+                return
+            if self.queue(cls).is_parked_at(gate):
+                self.gates.open.setdefault(cls, {}).setdefault(gate, self.now())
+            self.gates.opened.append(cls)
+            free -= bool(self.waiting.get(cls))
+            if free <= 0:
+                break
+        if self.gates.waiting.get(gate):
+            self._look_again(gate, self.now() + LOOK_AGAIN_MS)
+
+    def wake_opened(self, replica: str = "") -> None:
+        """Tell the classes that were let pass, and *replica* of a timer that was set."""
+        opened, self.gates.opened = self.gates.opened, []
+        for cls in opened:
+            if self.is_ready(cls):
+                self.wake(cls, 1)
+        if replica and self.gates.nudge_at is not None:
+            self._send(replica, f"d|{max(self.gates.nudge_at - self.now(), 0)}")
+            self.gates.nudge_at = None
 
     def wake_all(self, made: Counter[str]) -> None:
         for cls, count in made.items():
@@ -304,7 +381,7 @@ class Partition:
 
     def due(self, timers: Iterable[tuple[Timer, int]]) -> list[Timer]:
         now = self.now()
-        return [timer for timer, at in sorted(timers, key=lambda pair: pair[1]) if at <= now]
+        return [timer for timer, at in sorted(timers, key=lambda pair: (pair[1], member_of(pair[0]))) if at <= now]
 
     def drop_later(self, job: Job, low: int, high: int) -> None:
         self.timers[Drop(job.id, low, high)] = self.now()

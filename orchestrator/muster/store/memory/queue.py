@@ -1,87 +1,173 @@
-"""Ready tasks of one class: bands are strict, inside a band flows (tenants) share fairly."""
+"""Ready tasks of one class: flows in line by their tickets, and those parked at gates that are shut."""
 
 from bisect import insort
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
 
 from muster.core.ids import TaskId
+from muster.core.limits import BAND_AGE_MS, BAND_SERVICES, PRIORITY_MAX, PRIORITY_MIN, SHARE_MAX, TICKET_COST
 from muster.store.memory.model import Order, Task
 
-STRIDE: Final = 64
-"""Virtual time that one task costs its flow."""
-SHARE_MAX: Final = 4
-"""Tasks a flow gets at a time while others wait too."""
+BANDS: Final = PRIORITY_MAX - PRIORITY_MIN + 1
+BAND_WORTH: Final = BAND_SERVICES * TICKET_COST
+
+Place = tuple[int, int, Order, TaskId]
+"""Of a task in its flow: age (a band is worth some), band, order."""
+
+
+class Ticket(NamedTuple):
+    start: int
+    band: int
+
+    @property
+    def score(self) -> tuple[int, int]:
+        return self.start + self.band * BAND_WORTH, self.band
 
 
 class FairQueue:
-    """Start-time fair queueing: the flow with the lowest virtual time is next; being served moves it on.
+    """Start-time fair queueing between tenants: the flow with the lowest ticket is next.
 
-    A flow that ran dry remembers how far it was, so that coming back one task at a time wins nothing.
+    Each flow in line has a ticket; a tenant's tag is where its next one starts. So a thousand flows of one tenant share
+    what one flow would get. A flow is parked at a gate with its ticket, and comes back with it.
     """
 
-    def __init__(self) -> None:
-        self._tasks: dict[str, list[tuple[int, Order, TaskId]]] = {}
-        self._starts: dict[str, tuple[int, int]] = {}
-        self._remembered: dict[str, int] = {}
+    def __init__(self, cost_of: Callable[[str], int]) -> None:
+        self._cost_of = cost_of
+        self.tasks: dict[str, list[Place]] = {}
+        self.line: dict[str, Ticket] = {}
+        self.parked: dict[str, tuple[str, Ticket]] = {}
+        """Gate and ticket by flow."""
+        self._tags: dict[str, int] = {}
         self._virtual_time = 0
 
     def __len__(self) -> int:
-        return sum(len(tasks) for tasks in self._tasks.values())
+        """Tasks of the flows in line."""
+        return sum(len(self.tasks[flow]) for flow in self.line)
+
+    def ready(self, open_gates: Iterable[str]) -> int:
+        """Tasks of the flows in line, and of those that are parked at gates which opened again."""
+        flows = [*self.line, *(flow for flow, (gate, _) in self.parked.items() if gate in set(open_gates))]
+        return sum(len(self.tasks[flow]) for flow in flows)
 
     def add(self, task: Task) -> None:
-        insort(self._tasks.setdefault(task.flow, []), _place(task))
-        if task.flow not in self._starts:
-            start = max(self._virtual_time, self._remembered.get(task.flow, 0))
-            self._starts[task.flow] = (task.band, start)
-        elif task.band < self._starts[task.flow][0]:
-            self._starts[task.flow] = (task.band, self._starts[task.flow][1])
+        insort(self.tasks.setdefault(task.flow, []), _place(task))
+        if task.flow not in self.line and task.flow not in self.parked:
+            tenant = tenant_of(task.flow)
+            start = max(self._virtual_time, self._tags.get(tenant, 0))
+            self._tags[tenant] = start + self._cost_of(tenant)
+            self.line[task.flow] = Ticket(start, task.band)
+        elif self.tasks[task.flow][0][-1] == task.id:
+            self._better(task.flow, task.band)
+
+    def _better(self, flow: str, band: int) -> None:
+        if flow in self.line:
+            self.line[flow] = self.line[flow]._replace(band=min(band, self.line[flow].band))
+        else:
+            gate, ticket = self.parked[flow]
+            self.parked[flow] = gate, ticket._replace(band=min(band, ticket.band))
 
     def remove(self, task: Task) -> None:
-        tasks = self._tasks.get(task.flow, [])
+        tasks = self.tasks.get(task.flow, [])
         if _place(task) in tasks:
             tasks.remove(_place(task))
-        self._forget_if_empty(task.flow)
+            if not tasks:
+                self._forget(task.flow)
+
+    def _forget(self, flow: str) -> None:
+        """A ticket that was not used is given back."""
+        del self.tasks[flow]
+        if self.line.pop(flow, None) is not None and tenant_of(flow) in self._tags:
+            self._tags[tenant_of(flow)] -= self._cost_of(tenant_of(flow))
+        self.parked.pop(flow, None)
 
     def before(self, task: Task) -> int:
-        """How many tasks are served before *task*, by the virtual times of now.
+        """How many tasks are served before *task*, by the tickets of now, if nothing else comes.
 
         Flows are served up to SHARE_MAX tasks at a time, so with several of them it may be off by some.
         """
-        place = _place(task)
-        rank = sum(other < place for other in self._tasks[task.flow])
-        tag, count = self._starts[task.flow][1] + rank * STRIDE, rank
-        for flow, tasks in self._tasks.items():
+        rank = self.tasks[task.flow].index(_place(task))
+        if task.flow not in self.line:
+            return rank
+        at = self.line[task.flow].score[0] + rank * TICKET_COST
+        count = rank
+        for flow, ticket in self.line.items():
             if flow != task.flow:
-                sooner = sum(band < task.band for band, _, _ in tasks)
-                alike = sum(band == task.band for band, _, _ in tasks)
-                lead = -((self._starts[flow][1] - tag) // STRIDE) - sooner
-                count += sooner + min(alike, max(lead, 0))
+                lead = -((ticket.score[0] - at) // TICKET_COST)
+                count += min(len(self.tasks[flow]), max(lead, 0))
         return count
 
-    def next_share(self, wanted: int) -> tuple[str, list[TaskId]]:
-        """The flow whose turn it is, and at most *wanted* of its tasks, best first. Call `served` afterwards."""
-        flow = min(self._starts, key=lambda name: (*self._starts[name], name))
-        count = wanted if len(self._starts) == 1 else min(wanted, SHARE_MAX)
-        share, self._tasks[flow] = self._tasks[flow][:count], self._tasks[flow][count:]
-        return flow, [task for _, _, task in share]
+    def head(self) -> str | None:
+        return min(self.line, key=lambda flow: (*self.line[flow].score, flow), default=None)
+
+    def is_alone(self) -> bool:
+        return len(self.line) == 1
+
+    def first_tasks(self, flow: str, most: int) -> list[TaskId]:
+        """At most *most* of the flow's tasks, taken out; while others wait only those of one band."""
+        tasks = self.tasks[flow]
+        count = min(most, len(tasks)) if self.is_alone() else min(most, self._in_a_row(flow), _alike(tasks))
+        self.tasks[flow] = tasks[count:]
+        return [place[-1] for place in tasks[:count]]
+
+    def _in_a_row(self, flow: str) -> int:
+        """How many tasks the flow may have at a time while others wait.
+
+        As many as leave it before the next one in line, or a few where it is the tenant's only one: its next ticket is
+        so much later then. Of a tenant with several flows each gets one.
+        """
+        ticket, cost = self.line[flow], self._cost_of(tenant_of(flow))
+        if self._tags.get(tenant_of(flow), 0) > ticket.start + cost:
+            return 1
+        following = min(other.score for name, other in self.line.items() if name != flow)
+        few = SHARE_MAX if following[1] == ticket.band else 1
+        gap = (following[0] - ticket.score[0]) * BANDS + following[1] - ticket.band
+        return max(few, gap // (cost * BANDS) + 1)
 
     def served(self, flow: str, count: int) -> None:
-        """Charge *flow* for *count* tasks."""
-        start, alone = self._starts[flow][1], len(self._starts) == 1
-        finish = start + count * STRIDE
-        self._virtual_time = finish if alone else start
-        if self._tasks[flow]:
-            self._starts[flow] = (self._tasks[flow][0][0], finish)
+        """Charge *flow* for *count* tasks; the rest gets a new ticket."""
+        ticket, rest, tenant = self.line[flow], self.tasks[flow], tenant_of(flow)
+        cost, band = self._cost_of(tenant), rest[0][1] if rest else 0
+        if not count:
+            self._forget(flow) if not rest else self.line.update({flow: Ticket(ticket.start, band)})
             return
-        self._forget_if_empty(flow)
-        if not alone and count:
-            self._remembered[flow] = finish
-            self._remembered = {name: tag for name, tag in self._remembered.items() if tag > start}
+        start = ticket.start + count * cost
+        if self.is_alone():
+            self._virtual_time = max(self._virtual_time, start)
+        else:
+            self._virtual_time = max(self._virtual_time, ticket.start)
+            tag = max(self._tags.get(tenant, 0), ticket.start + cost) + (count - 1) * cost
+            start = max(self._virtual_time, tag)
+            self._tags[tenant] = start + cost if rest else tag
+        self.line[flow] = Ticket(start, band)
+        if not rest:
+            del self.line[flow], self.tasks[flow]
 
-    def _forget_if_empty(self, flow: str) -> None:
-        if not self._tasks.get(flow):
-            self._tasks.pop(flow, None)
-            self._starts.pop(flow, None)
+    def forget_past_tags(self) -> None:
+        self._tags = {tenant: tag for tenant, tag in self._tags.items() if tag > self._virtual_time}
+
+    def park(self, flow: str, gate: str) -> None:
+        self.parked[flow] = gate, self.line.pop(flow)
+
+    def unpark(self, gate: str, most: int) -> int:
+        """Bring back up to *most* flows that are parked at *gate*. Returns how many."""
+        ours = [(ticket.score, flow) for flow, (at, ticket) in self.parked.items() if at == gate]
+        for _, flow in sorted(ours)[:most]:
+            _, ticket = self.parked.pop(flow)
+            self.line[flow] = ticket._replace(start=max(ticket.start, self._virtual_time))
+        return min(len(ours), most)
+
+    def is_parked_at(self, gate: str) -> bool:
+        return any(at == gate for at, _ in self.parked.values())
 
 
-def _place(task: Task) -> tuple[int, Order, TaskId]:
-    return task.band, task.order, task.id
+def tenant_of(flow: str) -> str:
+    return flow.partition("/")[0]
+
+
+def _alike(tasks: list[Place]) -> int:
+    """How many of the first tasks are of one band."""
+    return next((i for i, place in enumerate(tasks) if place[1] != tasks[0][1]), len(tasks))
+
+
+def _place(task: Task) -> Place:
+    return task.order[0] + task.band * BAND_AGE_MS, task.band, task.order, task.id

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from muster.core.ids import JobId, UnixMs, partition_of
+from muster.core.limits import BAND_AGE_MS
 from muster.core.status import TaskStatus
 from muster.store.keys import short_hash
 from muster.store.memory.index import with_worker
-from muster.store.memory.model import GraceEnd, Job, PreferenceEnd, Task, TaskStart, WaitEnd, WaitLimit
+from muster.store.memory.model import GraceEnd, Job, Order, PreferenceEnd, Task, TaskStart, WaitEnd, WaitLimit
 from muster.store.memory.partition import Partition
 from muster.store.standing import HELD_MAX, KINDS_IN_LINE, TASKS_LOOKED_AT, Held, Standing, StandingTask
 
@@ -36,8 +37,8 @@ class MemoryStanding:
     async def queued(self, partition: int) -> Mapping[str, int]:
         part = self._partitions[partition]
         counts: Counter[str] = Counter()
-        for cls, queue in part.queues.items():
-            counts[part.kinds[cls]] += len(queue)
+        for cls, count in part.ready().items():
+            counts[part.kinds[cls]] += count
         return {kind: count for kind, count in counts.items() if count}
 
 
@@ -71,8 +72,8 @@ def _of(tasks: Sequence[Task], cls: str) -> list[Task]:
     return [task for task in tasks if task.cls == cls]
 
 
-def _place(task: Task) -> tuple[int, tuple[int, int]]:
-    return task.band, task.order
+def _place(task: Task) -> tuple[int, int, Order]:
+    return task.order[0] + task.band * BAND_AGE_MS, task.band, task.order
 
 
 def _shown(part: Partition, task: Task) -> StandingTask:

@@ -17,8 +17,9 @@ def step(part: Partition, c: Completion, decided: Commit, replica: str) -> Stepp
     if job is not None and task is None and c.token == job.committed_by and c.token != job.turn_token:
         return _written(part, job, decided, replica, ran_ms=0)
     as_known = job is not None and _is_as_known(job, c.number, decided)
-    taken = tasks.complete(part, replace(c, claim=decided.claim))
+    taken = tasks.take_end(part, replace(c, claim=decided.claim))
     if job is None or not as_known or isinstance(taken, Refused) or taken.turn is None:
+        part.wake_opened()
         return taken
     return _written(part, job, decided, replica, taken.ran_ms)
 

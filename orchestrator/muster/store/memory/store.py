@@ -11,6 +11,7 @@ from muster.core.ids import JobId, TaskId, partition_of, split_task_id
 from muster.core.limits import CLAIM_MAX
 from muster.core.record import JobRecord
 from muster.core.status import JobStatus, TaskStatus
+from muster.store.admission import Limited, PutOff, Taken
 from muster.store.base import (
     Claim,
     Claimed,
@@ -43,6 +44,7 @@ from muster.store.memory.connections import MemoryConnectionRecords
 from muster.store.memory.figures import MemoryFigures
 from muster.store.memory.files import MemoryFileRecords
 from muster.store.memory.fleet import MemoryFleet
+from muster.store.memory.flow import MemoryFlow
 from muster.store.memory.model import Delivery
 from muster.store.memory.operations import MemoryOperations
 from muster.store.memory.partition import Partition
@@ -76,7 +78,8 @@ class MemoryState:
         self.files = MemoryFileRecords(self.now, self.partition_with)
         self.figures = MemoryFigures(self.files, self.partitions)
         self.standing = MemoryStanding(self.partitions)
-        self.operations = MemoryOperations(self.partition_with)
+        self.flow = MemoryFlow(self.partitions)
+        self.operations = MemoryOperations(self.partition_with, self.partitions)
         self.approvals = MemoryApprovals(self.partitions)
         self.connections = MemoryConnectionRecords(self.now)
         self.fleet = MemoryFleet(self.now, self.workers, self.partitions, self.tell_all)
@@ -137,6 +140,10 @@ class MemoryStore:
         return self._state.standing
 
     @property
+    def flow(self) -> MemoryFlow:
+        return self._state.flow
+
+    @property
     def fleet(self) -> MemoryFleet:
         return self._state.fleet
 
@@ -168,7 +175,9 @@ class MemoryStore:
 
     # Jobs
 
-    async def submit(self, job: NewJob, token: str, first: Commit | None = None) -> Turn | Existing | Committed:
+    async def submit(
+        self, job: NewJob, token: str, first: Commit | None = None
+    ) -> Turn | Existing | Committed | Limited | Taken | PutOff:
         return jobs.submit(self._home(job.id), job, token, first, self._replica)
 
     async def commit(self, commit: Commit) -> Committed | Refused:
@@ -250,6 +259,7 @@ class MemoryStore:
         if part is None:
             return ()
         index.delete(part, job)
+        part.wake_opened()
         return self.files.drop_artifacts(job)
 
     # Tasks
@@ -318,8 +328,8 @@ class MemoryStore:
     async def queue(self, partition: int) -> QueueState:
         part = self._state.partitions[partition]
         return QueueState(
-            ready={cls: len(queue) for cls, queue in part.queues.items() if queue},
-            types={cls: part.kinds[cls] for cls, queue in part.queues.items() if queue},
+            ready=part.ready(),
+            types={cls: part.kinds[cls] for cls in part.ready()},
             leased=Counter(task.status for task in part.tasks.values())[TaskStatus.LEASED],
             jobs={str(status): count for status, count in part.counts.items()},
         )

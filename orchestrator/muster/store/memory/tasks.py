@@ -11,6 +11,13 @@ from muster.store.memory.partition import Partition
 
 
 def complete(part: Partition, c: Completion) -> Completed | Refused:
+    reply = take_end(part, c)
+    part.wake_opened()
+    return reply
+
+
+def take_end(part: Partition, c: Completion) -> Completed | Refused:
+    """Call `wake_opened` afterwards."""
     job = part.job(c.job)
     if job is None:
         return Refused(Refusal.GONE, -1)
@@ -22,6 +29,7 @@ def complete(part: Partition, c: Completion) -> Completed | Refused:
     refusal = _refusal(task, c)
     if refusal is not None:
         return Refused(refusal)
+    part.end_lease(task)
     if job.is_final:
         part.forget(task)
         return Refused(Refusal.FINAL)
@@ -60,8 +68,8 @@ def _put_back(part: Partition, job: Job, task: Task, c: Completion) -> None:
         part.timers[TaskStart(task.id)] = part.now() + c.delay_ms
     else:
         task.order, task.ready_at = part.next_order(), part.now()
-        part.enqueue(task)
-        part.wake(task.cls, 1)
+        if part.enqueue(task):
+            part.wake(task.cls, 1)
     part.changed(job)
 
 
@@ -123,8 +131,10 @@ def release(part: Partition, task_id: TaskId, attempt: int, fence: str) -> bool:
     if task is None or task.status is not TaskStatus.LEASED or (task.attempt, task.fence) != (attempt, fence):
         return False
     task.worker = ""
-    part.enqueue(task)
-    part.wake(task.cls, 1)
+    part.end_lease(task)
+    if part.enqueue(task):
+        part.wake(task.cls, 1)
+    part.wake_opened()
     return True
 
 

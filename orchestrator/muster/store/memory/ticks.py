@@ -20,6 +20,7 @@ def tick(part: Partition, token_prefix: str, first_turns: int) -> Tick:
     turns = _due_turns(part, token_prefix)
     first = _first_turns(part, f"{token_prefix}b", min(first_turns, TURNS_MAX - len(turns)))
     part.wake_all(found.made)
+    part.wake_opened()
     return Tick(
         _next_due_ms(part),
         leases,
@@ -31,6 +32,7 @@ def tick(part: Partition, token_prefix: str, first_turns: int) -> Tick:
         first=first,
         more_first=any(batch.waiting for batch in part.batches.values()),
         cancels=tuple(found.cancels),
+        replaced=tuple(found.replaced),
     )
 
 
@@ -79,7 +81,8 @@ def _first_turns(part: Partition, token_prefix: str, most: int) -> tuple[Turn, .
         some, batch.waiting = batch.waiting[:FIRST_OF_BATCH], batch.waiting[FIRST_OF_BATCH:]
         room = most - len(turns)
         some, batch.waiting = some[:room], [*some[room:], *batch.waiting]
-        jobs = [job for job in map(part.job, some) if job is not None and not job.is_final and not job.turn_token]
+        known = [job for job in map(part.job, some) if job is not None and not job.is_final]
+        jobs = [job for job in known if not job.turn_token and job.record.version == 0]
         turns += [part.lease_turn(job, f"{token_prefix}{len(turns) + i}") for i, job in enumerate(jobs)]
     return tuple(turns)
 

@@ -10,7 +10,9 @@ from muster.core.status import TaskStatus
 from muster.store.approvals import DueEscalation
 from muster.store.base import DueMessage
 from muster.store.batch_records import BatchToCancel
+from muster.store.memory.admission import to_cancel
 from muster.store.memory.batching import cancel_chunk
+from muster.store.memory.holding import unpark
 from muster.store.memory.model import (
     HOLD_MS,
     BatchCancel,
@@ -18,9 +20,11 @@ from muster.store.memory.model import (
     Delivery,
     Drop,
     Escalation,
+    GateOpens,
     GraceEnd,
     Order,
     PreferenceEnd,
+    Replaced,
     Task,
     TaskStart,
     Timer,
@@ -28,7 +32,6 @@ from muster.store.memory.model import (
     WaitEnd,
     WaitLimit,
 )
-from muster.store.memory.operations import unpark
 from muster.store.memory.partition import Partition
 
 DROPS_MAX = 100
@@ -45,6 +48,7 @@ class Found:
     overdue: list[JobId] = field(default_factory=list[JobId])
     escalations: list[DueEscalation] = field(default_factory=list[DueEscalation])
     cancels: list[BatchToCancel] = field(default_factory=list[BatchToCancel])
+    replaced: list[tuple[JobId, str]] = field(default_factory=list[tuple[JobId, str]])
 
 
 def fire(part: Partition, timer: Timer, found: Found) -> None:
@@ -55,8 +59,7 @@ def fire(part: Partition, timer: Timer, found: Found) -> None:
 def _start(part: Partition, timer: TaskStart, found: Found) -> None:
     task = part.tasks[timer.task]
     task.order, task.ready_at = found.order, part.now()
-    part.enqueue(task)
-    found.made[task.cls] += 1
+    found.made[task.cls] += part.enqueue(task)
 
 
 def _prefers_nobody(part: Partition, timer: PreferenceEnd, found: Found) -> None:
@@ -65,12 +68,11 @@ def _prefers_nobody(part: Partition, timer: PreferenceEnd, found: Found) -> None
         return
     ready = task.status is TaskStatus.READY
     if ready:
-        part.queues[task.cls].remove(task)
+        part.leave_queue(task)
     part.kinds.setdefault(task.fallback, part.kinds.get(task.cls, ""))
     task.cls, task.fallback = task.fallback, ""
     if ready:
-        part.enqueue(task)
-        found.made[task.cls] += 1
+        found.made[task.cls] += part.enqueue(task)
 
 
 def _limit_passed(part: Partition, timer: WaitLimit, _: Found) -> None:
@@ -83,7 +85,7 @@ def _waited_too_long(part: Partition, task: Task) -> None:
     if job is None or job.is_final or task.status is TaskStatus.LEASED:
         return
     if task.status is TaskStatus.READY:
-        part.queues[task.cls].remove(task)
+        part.leave_queue(task)
     part.timers.pop(TaskStart(task.id), None)
     task.status, task.worker, task.fence, task.patient, task.price = TaskStatus.LEASED, "", "", False, 0
     task.claimed_at = task.must_end_at = task.lease_ends_at = part.now()
@@ -147,11 +149,23 @@ def _escalate(part: Partition, timer: Escalation, found: Found) -> None:
     found.escalations.append(DueEscalation(timer.job, timer.wave))
 
 
+def _replaced(part: Partition, timer: Replaced, found: Found) -> None:
+    """Its unique key was taken: it is handed out until somebody has asked for its end."""
+    job = to_cancel(part, timer)
+    if job is not None:
+        part.timers[timer] = part.now() + HOLD_MS
+        found.replaced.append(job)
+
+
 def _cancel_some(part: Partition, timer: BatchCancel, found: Found) -> None:
     chunk = cancel_chunk(part, timer)
     if chunk is not None:
         part.timers[timer] = part.now() + HOLD_MS
         found.cancels.append(chunk)
+
+
+def _gate_opens(part: Partition, timer: GateOpens, _: Found) -> None:
+    part.open_gate(timer.gate)
 
 
 _FIRE: Final[Mapping[type[Timer], Callable[[Partition, Any, Found], None]]] = {
@@ -166,4 +180,6 @@ _FIRE: Final[Mapping[type[Timer], Callable[[Partition, Any, Found], None]]] = {
     Delivery: _deliver,
     Escalation: _escalate,
     BatchCancel: _cancel_some,
+    Replaced: _replaced,
+    GateOpens: _gate_opens,
 }

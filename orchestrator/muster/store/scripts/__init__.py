@@ -30,7 +30,9 @@ def script(name: str) -> Script:
 
 
 def _expand(line: str) -> str:
-    return _read(line.removeprefix(INCLUDE).strip()) if line.startswith(INCLUDE) else line
+    if not line.startswith(INCLUDE):
+        return line
+    return "\n".join(_expand(inner) for inner in _read(line.removeprefix(INCLUDE).strip()).splitlines())
 
 
 def _read(name: str) -> str:

@@ -34,7 +34,7 @@ local function read_tasks()
   local tasks = {}
   for i = 1, int() do
     tasks[i] = { number = arg(), cls = arg(), kind = arg(), body = arg(), rules = arg(), timeout = int(), band = int(),
-      limits = arg(), fallback = arg() }
+      limits = arg(), fallback = arg(), flow = arg() }
   end
   return tasks
 end
@@ -50,6 +50,8 @@ local function read_commit()
   for i = 1, int() do c.drops[i] = arg() .. '|' .. arg() end
   c.signal, c.parting, c.ask = arg(), arg(), arg()
   c.child = arg() == '1' and read_job() or nil
+  c.print, c.states = arg(), {}
+  for i = 1, 2 * int() do c.states[i] = arg() end
   c.claim = arg() == '1' and read_claim() or nil
   return c
 end
@@ -69,11 +71,12 @@ local function set_limits(tid, limits)
   return close_at, tonumber(heartbeat)
 end
 
--- Write a task's hash and make it ready. `age + place` keeps the order of tasks made by one script.
+-- Write a task's hash and make it ready. `age + place` keeps the order of tasks made by one script. False where nobody
+-- can find it now.
 local function make_ready(jid, flow, wave, task, place)
   local tid = jid .. '.' .. task.number
   call('HSET', T .. 't:' .. tid, 'st', 'R', 'q', task.cls, 'fl', flow, 'bd', task.band, 'wv', wave, 'at', 0, 'fx', 0,
-    'ls', 0, 'to', task.timeout, 'pl', task.body, 'po', task.rules, 'rs', age + place, 'ra', now)
+    'ls', 0, 'to', task.timeout, 'pl', task.body, 'po', task.rules, 'rs', age + place, 'ra', now, 'fw', task.flow)
   call('HSETNX', T .. 'cls', task.cls, task.kind)
   if task.fallback ~= '' then
     local cls, ms = fallback_of(task)
@@ -84,10 +87,10 @@ local function make_ready(jid, flow, wave, task, place)
     set_limits(tid, task.limits)
     limit_wait(tid, now)
   end
-  enqueue(tid, task.cls, flow, task.band, age + place)
+  return enqueue(tid, task.cls, flow .. task.flow, task.band, age + place)
 end
 
--- The short way from decided to leased, for a seat that waits while nobody is queued before the task.
+-- The short way from decided to leased, for a seat that waits while nobody is queued before the task or at its gates.
 local function make_leased(jid, flow, wave, task, place, seat)
   local tid, hard, left, heartbeat = jid .. '.' .. task.number, now + task.timeout, '', nil
   if task.limits ~= '' then
@@ -99,7 +102,12 @@ local function make_leased(jid, flow, wave, task, place, seat)
   local cls = fallback_of(task) or task.cls   -- should it come back, anybody may have it
   call('HSET', T .. 't:' .. tid, 'st', 'L', 'q', cls, 'fl', flow, 'bd', task.band, 'wv', wave, 'at', 1, 'fx', 0,
     'ls', 0, 'to', task.timeout, 'pl', task.body, 'po', task.rules, 'rs', age + place, 'ra', now,
-    'w', seat.worker, 'nz', seat.nonce, 'lg', seat.patient, 'hd', hard, 'ca', now)
+    'w', seat.worker, 'nz', seat.nonce, 'lg', seat.patient, 'hd', hard, 'ca', now, 'fw', task.flow)
+  local before_class, before_flow = class_gates(task.cls), flow_gates(flow .. task.flow)
+  local held = hold_all(tid, before_class, before_flow)
+  if held ~= '' then call('HSET', T .. 't:' .. tid, 'gs', held) end
+  pass_rates(before_class, 1)
+  pass_rates(before_flow, 1)
   set_price(T .. 't:' .. tid, seat)
   call('HSETNX', T .. 'cls', cls, task.kind)
   call('ZADD', T .. 'L', lease_end(now + seat.lease, hard, now, heartbeat), tid)
@@ -115,20 +123,33 @@ local function make_tasks(jid, flow, c, entries, cancelling)
   for place, task in ipairs(c.tasks) do
     local cls = task.cls
     if task.number ~= c.current then call('SADD', T .. 'jt:' .. jid, task.number) end
-    if idle[cls] == nil then idle[cls] = call('EXISTS', T .. 'q:' .. cls) == 0 end
-    if serves[cls] and seats[seat] and idle[cls] then
+    if idle[cls] == nil then idle[cls] = not is_ready(cls) end
+    local is_next = serves[cls] and seats[seat] and idle[cls]
+    if is_next and passes(class_gates(cls)) and passes(flow_gates(flow .. task.flow)) then
       local lease = make_leased(jid, flow, c.wave, task, place, seats[seat])
       claimed[#claimed + 1] = { tostring(seat), lease[1], lease[2], lease[3], lease[4], lease[5] }
       if c.claim.history then entries[#entries + 1] = stamped(started(task.number, 1, seats[seat].worker)) end
       seat = seat + 1
     else
-      make_ready(jid, flow, c.wave, task, place)
+      local is_found = make_ready(jid, flow, c.wave, task, place)
       idle[cls] = false
       if not ready[cls] then order[#order + 1] = cls end
-      ready[cls] = (ready[cls] or 0) + 1
+      ready[cls] = (ready[cls] or 0) + (is_found and 1 or 0)
     end
   end
   return claimed, ready, order, seat
+end
+
+-- List a job that ended without a result, by its day, and under the fingerprint of its error.
+local function list_failure(jid, job, flow, c)
+  local place = c.day .. ':' .. flow
+  call('HSET', job, 'fp', c.print, 'fd', c.day)
+  for _, key in ipairs({ T .. 'xb:' .. place, T .. 'xe:' .. place .. ':' .. c.print }) do
+    call('ZADD', key, now, jid)
+    call('PEXPIRE', key, c.day_ttl)
+  end
+  call('HINCRBY', T .. 'er:' .. place, c.print, 1)
+  call('PEXPIRE', T .. 'er:' .. place, c.day_ttl)
 end
 
 local function end_job(jid, job, flow, c, watchers, readers, parent)
@@ -146,12 +167,13 @@ local function end_job(jid, job, flow, c, watchers, readers, parent)
     call('ZREM', T .. 'xl:' .. flow .. ':' .. tag, jid)
     call('PEXPIRE', tag_job('xt:', flow, tag, created, jid), c.day_ttl)
   end
+  if c.print ~= '' then list_failure(jid, job, flow, c) end
   announce(jid, watchers, c.replica)   -- the caller tells its own watchers itself
   announce(jid, readers, nil, 'l')
   call('HDEL', job, 'aw', 'ac', 'al')
   call('UNLINK', T .. 'sb:' .. jid, T .. 'pk:' .. jid)
   call('PEXPIRE', job, c.retention)
-  for _, kind in ipairs({ 'h:', 'jt:', 'lg:', 'sp:', 'md:', 'fa:' }) do call('PEXPIRE', T .. kind .. jid, c.retention) end
+  for _, kind in ipairs({ 'h:', 'jt:', 'lg:', 'sp:', 'md:', 'fa:', 'en:' }) do call('PEXPIRE', T .. kind .. jid, c.retention) end
 end
 
 -- How many results are still needed, and the policy then: a fan that was spawned ahead may have some already.
@@ -196,7 +218,7 @@ end
 local function commit(jid, c)
   local job = T .. 'j:' .. jid
   local j = call('HMGET', job, 'v', 'tl', 'lc', 'st', 'fl', 'cx', 'sa', 'tmr', 'ac', 'sw', 'fin', 'ef', 'nl', 'aw',
-    'nt', 'spn', 'al', 'pa', 'dl', 'ask', 'ba')
+    'nt', 'spn', 'al', 'pa', 'dl', 'ask', 'ba', 'ad')
   if not j[1] then return { 'gone' } end
   if j[3] == c.token then
     if j[2] ~= c.next_token then return { 'ok', {}, tostring(now) } end
@@ -225,6 +247,7 @@ local function commit(jid, c)
     announce_to_tenant(c.child.id, c.child.flow, 0)
   end
   note_all(jid, entries)
+  if #c.states > 0 then call('HSET', T .. 'en:' .. jid, unpack(c.states)) end
   local begun = c.started or #claimed > 0
   call('HSET', job, 'v', tonumber(c.version) + 1, 'tl', '', 'lc', c.token, 'st', c.status, 's', c.state, 'ctx', c.ctx,
     'pol', policy, 'wv', c.wave, 'nt', c.next_task, 'cur', c.current, 'ut', now, 'tf', 0, 'sw', 0, 'spn', 0,
@@ -234,6 +257,8 @@ local function commit(jid, c)
   call('ZREM', T .. 'D', jid)
   count_status(j[4], c.status)
   if j[21] then count_in_batch(jid, j[21], j[4], c.status, c.final) end
+  if j[22] and begun and j[7] == '' then leave_queue(j[22]) end
+  if j[22] and c.final then release_admission(jid, j[22], j[7] == '' and not begun) end
   if c.final then end_job(jid, job, flow, c, j[14], j[17], j[18]) end
   announce(jid, j[9])
   announce_to_tenant(jid, flow)
@@ -250,6 +275,7 @@ local function commit(jid, c)
   for _, cls in ipairs(order) do
     if ready[cls] > 0 then wake(cls, ready[cls]) end
   end
+  wake_opened(c.replica)
 
   if not c.final and (need <= 0 or cancelling) then
     local reply = lease_turn(jid, c.next_token, c.ttl)

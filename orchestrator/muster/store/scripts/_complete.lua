@@ -9,6 +9,7 @@ end
 local function put_back(c, key, t, job, leased, run_ms, watchers)
   local tid, past = c.jid .. '.' .. c.number, string.sub(t[4] .. ',' .. (t[8] or ''), 1, 600)
   call('HSET', job, 'nl', leased, 'rm', run_ms)
+  if t[13] then call('HDEL', key, 'gs') end
   if c.mode == 'retry' then
     call('HINCRBY', key, 'fx', 1)
     call('HINCRBY', job, 'rc', 1)
@@ -23,22 +24,21 @@ local function put_back(c, key, t, job, leased, run_ms, watchers)
     call('ZADD', T .. 'tm', now + c.delay, 't|' .. tid)
   else
     call('HSET', key, 'st', 'R', 'pw', past, 'w', '', 'rs', age, 'ra', now)
-    enqueue(tid, t[6], t[7], tonumber(t[9]), age)
-    wake(t[6], 1)
+    if enqueue(tid, t[6], t[7] .. (t[12] or ''), tonumber(t[9]), age) then wake(t[6], 1) end
   end
   call('HINCRBY', job, 'pv', 1)
   announce(c.jid, watchers)
   announce_to_tenant(c.jid, t[7])
 end
 
--- What complete answers. `decided` is the turn that this end should make due, decided ahead by the caller: where the
+-- What complete answers; call `wake_opened` at the script's end. `decided` is the turn that this end should make due, decided ahead by the caller: where the
 -- job is as the caller knew it, the turn is leased without a word about the job, and the answer is {'due', ms run}.
 local function complete(c, decided)
   local jid, number, worker, attempt, fence, token = c.jid, c.number, c.worker, c.attempt, c.fence, c.token
   local tid = jid .. '.' .. number
   local key, job = T .. 't:' .. tid, T .. 'j:' .. jid
 
-  local t = call('HMGET', key, 'st', 'at', 'nz', 'w', 'wv', 'q', 'fl', 'pw', 'bd', 'ca', 'pr')
+  local t = call('HMGET', key, 'st', 'at', 'nz', 'w', 'wv', 'q', 'fl', 'pw', 'bd', 'ca', 'pr', 'fw', 'gs')
   local j = call('HMGET', job, 'fin', 'wv', 'tl', 'pol', 'cx', 'sw', 'nt', 'ac', 'nl', 'need', 'cur', 'v', 'lc',
     'ch', 'rm')
   if not j[1] then return { 'gone', '-1' } end
@@ -59,7 +59,7 @@ local function complete(c, decided)
   if (attempt ~= '' and t[2] ~= attempt) or (fence ~= '' and t[3] ~= fence) then return { 'stale' } end
 
   local leased = tonumber(j[9]) - 1
-  call('ZREM', T .. 'L', tid)
+  end_lease(tid, t[13])
   if j[1] == '1' then
     call('HSET', job, 'nl', leased)
     charge(jid, t[10], t[11])

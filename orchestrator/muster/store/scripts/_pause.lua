@@ -7,11 +7,10 @@ local function unpark(jid)
   local parked, ready = T .. 'pk:' .. jid, {}
   for _, number in ipairs(call('SPOP', parked, UNPARKED_MAX)) do
     local tid = jid .. '.' .. number
-    local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl', 'bd', 'rs')
+    local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl', 'bd', 'rs', 'fw')
     if t[1] == 'P' then
       call('HSET', T .. 't:' .. tid, 'st', 'R')
-      enqueue(tid, t[2], t[3], tonumber(t[4]), tonumber(t[5]))
-      ready[t[2]] = (ready[t[2]] or 0) + 1
+      if enqueue(tid, t[2], t[3] .. (t[6] or ''), tonumber(t[4]), tonumber(t[5])) then ready[t[2]] = (ready[t[2]] or 0) + 1 end
     end
   end
   for cls, count in pairs(ready) do wake(cls, count) end

@@ -1,8 +1,6 @@
 -- Shared by every script that touches the queue. Included after the header, before the script's own lines.
 local T = KEYS[1]
 local call = redis.call
-local BAND = 70368744177664   -- 2^46: a band's width in a score
-local STRIDE = 64             -- virtual time one task costs a flow
 local EPOCH = 1735689600      -- 2025-01-01; ages count from here in units of 10 microseconds
 local TAG_JOBS_MAX = 10000    -- newest jobs that an index of a tag keeps
 local METER_FIELDS_MAX = 3000  -- of a tenant and day, three for each meter
@@ -106,36 +104,7 @@ local function add_watcher(job, list, watchers, rid)
   call('HSET', job, list, kept)
 end
 
-local function enqueue(tid, cls, flow, band, order)
-  call('ZADD', T .. 'f:' .. cls .. '|' .. flow, band * BAND + order, tid)
-  local q = T .. 'q:' .. cls
-  local score = call('ZSCORE', q, flow)
-  if not score then
-    local start = tonumber(call('HGET', T .. 'V', cls) or 0)
-    local tag = tonumber(call('ZSCORE', T .. 'vt:' .. cls, flow) or 0)
-    call('ZADD', q, band * BAND + math.max(start, tag), flow)
-  elseif math.floor(tonumber(score) / BAND) > band then
-    call('ZADD', q, band * BAND + tonumber(score) % BAND, flow)
-  end
-end
-
--- Wake up to `count` registered replicas. Nobody listening on a channel means a dead replica: try the next.
-local function wake(cls, count)
-  local left = math.min(count, 8)
-  for _ = 1, 16 do
-    if left <= 0 then return end
-    local popped = call('ZPOPMIN', T .. 'wt:' .. cls)
-    if not popped[1] then return end
-    if call('SPUBLISH', T .. '!' .. popped[1], 'c|' .. cls) > 0 then left = left - 1 end
-  end
-end
-
-local function leave_flow(tid, cls, flow)
-  local f = T .. 'f:' .. cls .. '|' .. flow
-  if call('ZREM', f, tid) == 1 and call('EXISTS', f) == 0 then
-    call('ZREM', T .. 'q:' .. cls, flow)
-  end
-end
+-- @include _flow
 
 -- Micros of a run of `ran` ms at `price` micros a second; nil where the worker has no price.
 local function cost_of(ran, price)
@@ -202,15 +171,16 @@ local function lease_end(le, hard, sign_at, heartbeat)
   return heartbeat and math.min(till, sign_at + heartbeat) or till
 end
 
--- Forget a live task whatever its state. Its job is not told. Returns the worker and the attempt it takes it from, if any.
+-- Forget a live task whatever its state. Its job is not told. Returns the worker and the attempt it takes it from, if any. Call
+-- `wake_opened` at the script's end.
 local function drop_task(jid, number)
   local tid = jid .. '.' .. number
-  local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl', 'ca', 'pr', 'w', 'at')
+  local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl', 'ca', 'pr', 'fw', 'gs', 'w', 'at')
   if t[1] then
     if t[1] == 'R' then
-      leave_flow(tid, t[2], t[3])
+      leave_flow(tid, t[2], t[3] .. (t[6] or ''))
     elseif t[1] == 'L' then
-      call('ZREM', T .. 'L', tid)
+      end_lease(tid, t[7])
       if call('HEXISTS', T .. 'j:' .. jid, 'nl') == 1 then call('HINCRBY', T .. 'j:' .. jid, 'nl', -1) end
       charge(jid, t[4], t[5])
     else
@@ -221,7 +191,19 @@ local function drop_task(jid, number)
     call('UNLINK', T .. 't:' .. tid)
   end
   call('SREM', T .. 'jt:' .. jid, number)
-  if t[1] == 'L' and t[6] ~= '' then return t[6], t[7] end
+  if t[1] == 'L' and t[8] ~= '' then return t[8], t[9] end
+end
+
+-- Take a job from where those that ended without a result are listed.
+local function unlist_failure(jid, flow)
+  local f = call('HMGET', T .. 'j:' .. jid, 'fp', 'fd')
+  if not f[1] then return end
+  local place = f[2] .. ':' .. flow
+  call('ZREM', T .. 'xb:' .. place, jid)
+  if call('ZREM', T .. 'xe:' .. place .. ':' .. f[1], jid) == 1 then
+    if call('HINCRBY', T .. 'er:' .. place, f[1], -1) <= 0 then call('HDEL', T .. 'er:' .. place, f[1]) end
+  end
+  call('HDEL', T .. 'j:' .. jid, 'fp', 'fd')
 end
 
 -- A claim's arguments: replica, history flag, register flag, classes, seats (worker, nonce, lease ms, patient, price).
@@ -243,15 +225,21 @@ local function set_price(key, seat, earlier)
   end
 end
 
--- Lease task `tid` to `seat`; or clear it away when its job no longer wants it, or park it while its job is paused.
+-- A job begins: it is not in its client's queue any more.
+local function leave_queue(ad)
+  local client = string.match(ad, '^([^|]*)|')
+  if client ~= '' then call('HINCRBY', T .. 'qu:' .. client, 'queued', -1) end
+end
+
+-- Lease task `tid`, which holds the slots of its gates from now on, to `seat`; or clear it away when its job no longer wants it, or park it while its job is paused.
 -- Returns the reply's entry or nil.
-local function lease_task(tid, seat, history)
+local function lease_task(tid, seat, history, before_class, before_flow)
   local key = T .. 't:' .. tid
   local t = call('HMGET', key, 'st', 'at', 'to', 'pl', 'wv', 'ra', 'pr', 'fl', 'ss', 'ce', 'hb')
   if t[1] ~= 'R' then return nil end
   local jid, number = string.sub(tid, 1, 36), string.sub(tid, 38)
   local job = T .. 'j:' .. jid
-  local j = call('HMGET', job, 'fin', 'cx', 'wv', 'sw', 'sa', 'ac', 'nl', 'tl')
+  local j = call('HMGET', job, 'fin', 'cx', 'wv', 'sw', 'sa', 'ac', 'nl', 'tl', 'ad')
   -- Tasks being spawned may belong to the clean-up after a cancel: only the commit clears the flag.
   local unwanted = j[1] ~= '0' or (j[2] == '1' and t[5] ~= j[4]) or (t[5] ~= j[3] and t[5] ~= j[4])
   if j[8] == PAUSED and not unwanted then
@@ -271,8 +259,11 @@ local function lease_task(tid, seat, history)
   call('HSET', key, 'st', 'L', 'at', attempt, 'w', seat.worker, 'nz', seat.nonce, 'lg', seat.patient, 'hd', hard, 'ca', now)
   if t[11] then call('HSET', key, 'sg', now, 'le', now + seat.lease) end
   set_price(key, seat, t[7])
+  local held = hold_all(tid, before_class, before_flow)
+  if held ~= '' then call('HSET', key, 'gs', held) end
   call('ZADD', T .. 'L', lease_end(now + seat.lease, hard, now, tonumber(t[11] or nil)), tid)
   call('HSET', job, 'nl', tonumber(j[7]) + 1, 'sa', j[5] == '' and now or j[5])
+  if j[9] and j[5] == '' then leave_queue(j[9]) end
   if history then note(jid, started(number, attempt, seat.worker)) end
   if watchers_of_tenant(t[8]) or (j[6] and j[6] ~= '') then
     call('HINCRBY', job, 'pv', 1)
@@ -282,44 +273,79 @@ local function lease_task(tid, seat, history)
   return { tid, tostring(attempt), t[4], tostring(now - tonumber(t[6])), left }
 end
 
+-- The first tasks of a flow, `most` at most; while others wait only those of one band. Returns them and the band of the
+-- next one, or nil.
+local function first_tasks(f, most, alone)
+  local found, tasks = call('ZRANGE', f, 0, most, 'WITHSCORES'), {}
+  local band = (tonumber(found[2]) or 0) % BANDS
+  local next_band = nil
+  for i = 1, #found, 2 do
+    local its_band = tonumber(found[i + 1]) % BANDS
+    if #tasks == most or (not alone and its_band ~= band) then
+      next_band = its_band
+      break
+    end
+    tasks[#tasks + 1] = found[i]
+  end
+  if #tasks > 0 then call('ZREM', f, unpack(tasks)) end
+  return tasks, next_band
+end
+
+-- Serve one class: the flow with the lowest ticket is next. A flow whose gate is shut is parked there, and costs nothing
+-- until the gate opens; behind a gate of the whole class nobody moves.
+local function take_class(cls, claim, seat, pops, out)
+  local q, before_class, seats, visited = T .. 'q:' .. cls, class_gates(cls), #claim.seats, {}
+  local free, shared = room_of(before_class), false
+  if seat <= seats and call('EXISTS', T .. 'go:' .. cls) == 1 then
+    pull(cls, math.min(seats - seat + 1, free), visited)
+    pops = pops + 1
+  end
+  while seat <= seats and pops < POPS_MAX and free > 0 do
+    local head = call('ZRANGE', q, 0, 1, 'WITHSCORES')
+    if not head[1] then
+      if call('EXISTS', T .. 'go:' .. cls) == 0 then break end
+      pull(cls, math.min(seats - seat + 1, free), visited)
+      pops = pops + 1
+    else
+      local flow, score = head[1], tonumber(head[2])
+      local gates = flow_gates(flow)
+      local passing, gate, opens = room_of(gates)
+      if passing <= 0 then
+        park(cls, flow, score, gate, opens)
+        pops = pops + 1
+      else
+        local turn = turn_of(cls, flow, score, tonumber(head[4]))
+        local most = math.min(seats - seat + 1, passing, free, turn.in_a_row)
+        local tasks, next_band = first_tasks(T .. 'f:' .. cls .. '|' .. flow, most, turn.alone)
+        local taken = 0
+        for _, tid in ipairs(tasks) do
+          pops = pops + 1
+          local leased = lease_task(tid, claim.seats[seat], claim.history, before_class, gates)
+          if leased then
+            out[#out + 1] = { tostring(seat), leased[1], leased[2], leased[3], leased[4], leased[5] }
+            seat, taken, free = seat + 1, taken + 1, free - 1
+          end
+        end
+        pass_rates(before_class, taken)
+        pass_rates(gates, taken)
+        charge_flow(turn, taken, next_band)
+        shared = shared or not turn.alone
+      end
+    end
+  end
+  if shared then call('ZREMRANGEBYSCORE', T .. 'vt:' .. cls, '-inf', virtual_time(cls)) end
+  -- Who was told of a free slot and did not use it passes it on.
+  for _, gate in ipairs(visited) do open(gate) end
+  for _, gate in ipairs(before_class) do open(gate.name) end
+  return seat, pops, free <= 0
+end
+
 -- Fill the claim's seats from its classes, in order. Reply: {seat number, task id, attempt, body, ms waited, ms left or
 -- '' where that is its timeout} each.
 local function take(claim, first_seat)
-  local out, seat, pops, seats = {}, first_seat or 1, 0, #claim.seats
+  local out, seat, pops, seats, is_shut = {}, first_seat or 1, 0, #claim.seats, {}
   for _, cls in ipairs(claim.classes) do
-    local q = T .. 'q:' .. cls
-    while seat <= seats and pops < POPS_MAX do
-      local head = call('ZRANGE', q, 0, 1, 'WITHSCORES')
-      if not head[1] then break end
-      local flow, score, alone = head[1], tonumber(head[2]), head[3] == nil
-      local vtime = score % BAND
-      local f = T .. 'f:' .. cls .. '|' .. flow
-      local want = seats - seat + 1
-      local popped = call('ZPOPMIN', f, alone and want or math.min(want, 4))
-      local taken = 0
-      for i = 1, #popped, 2 do
-        pops = pops + 1
-        local leased = lease_task(popped[i], claim.seats[seat], claim.history)
-        if leased then
-          out[#out + 1] = { tostring(seat), leased[1], leased[2], leased[3], leased[4], leased[5] }
-          seat = seat + 1
-          taken = taken + 1
-        end
-      end
-      local finish = vtime + taken * STRIDE
-      call('HSET', T .. 'V', cls, alone and finish or vtime)
-      local rest = call('ZRANGE', f, 0, 0, 'WITHSCORES')
-      if rest[1] then
-        call('ZADD', q, math.floor(tonumber(rest[2]) / BAND) * BAND + finish, flow)
-      else
-        call('ZREM', q, flow)
-        if not alone and taken > 0 then
-          call('ZADD', T .. 'vt:' .. cls, finish, flow)
-          call('ZREMRANGEBYSCORE', T .. 'vt:' .. cls, '-inf', vtime)
-          call('PEXPIRE', T .. 'vt:' .. cls, 3600000)
-        end
-      end
-    end
+    seat, pops, is_shut[cls] = take_class(cls, claim, seat, pops, out)
   end
   if claim.register then
     for _, cls in ipairs(claim.classes) do
@@ -327,10 +353,11 @@ local function take(claim, first_seat)
         call('ZADD', T .. 'wt:' .. cls, 'NX', now, claim.rid)
         call('PEXPIRE', T .. 'wt:' .. cls, 3600000)
       end
-      -- Work may be left: all seats are taken, or too many abandoned tasks were in the way.
-      if (seat > seats or pops >= POPS_MAX) and call('EXISTS', T .. 'q:' .. cls) == 1 then wake(cls, 1) end
+      -- Work may be left: all seats are taken, too many abandoned tasks were in the way, or the class is shut.
+      if (seat > seats or pops >= POPS_MAX or is_shut[cls]) and is_ready(cls) then wake(cls, 1) end
     end
   end
+  wake_opened(claim.rid)
   return out
 end
 
@@ -348,7 +375,7 @@ local function after_failures(policy, need, failures)
 end
 
 local HEADER = { 'ten', 'bp', 'bv', 'st', 's', 'v', 'wv', 'nt', 'sub', 'ctx', 'ct', 'ut', 'sa', 'ft', 'res', 'err', 'det',
-  'rc', 'cx', 'tf', 'sw', 'spn', 'pg', 'pm', 'cur', 'pv', 'pa', 'cm', 'pz', 'dl', 'dp', 'qs' }
+  'rc', 'cx', 'tf', 'sw', 'spn', 'pg', 'pm', 'cur', 'pv', 'pa', 'cm', 'pz', 'dl', 'dp', 'qs', 'rts', 'fp' }
 
 local function header(jid)
   return call('HMGET', T .. 'j:' .. jid, unpack(HEADER))
@@ -406,4 +433,26 @@ local function count_in_batch(jid, ba, old, new, is_over)
   local cost = call('HGET', T .. 'j:' .. jid, 'cm')
   if cost then call('HINCRBY', key, 'cm', cost) end
   if call('HINCRBY', key, 'live', -1) == 0 then end_batch(batch) end
+end
+
+-- Admission. `ad` in a job's header: the client whose live jobs it is one of, and the unique key that it holds.
+local function count_admitted(jid, client, key)
+  if client == '' and key == '' then return end
+  call('HSET', T .. 'j:' .. jid, 'ad', client .. '|' .. key)
+  if client == '' then return end
+  call('HINCRBY', T .. 'qu:' .. client, 'live', 1)
+  call('HINCRBY', T .. 'qu:' .. client, 'queued', 1)
+  call('PERSIST', T .. 'qu:' .. client)
+end
+
+-- The job is over: its client may have another, and its key is free. `was_queued`: it never began.
+local function release_admission(jid, ad, was_queued)
+  local client, key = string.match(ad, '^([^|]*)|(.*)$')
+  if key ~= '' and call('GET', T .. 'u:' .. key) == jid then call('UNLINK', T .. 'u:' .. key) end
+  if client == '' then return end
+  local quota = T .. 'qu:' .. client
+  if was_queued then call('HINCRBY', quota, 'queued', -1) end
+  if call('HINCRBY', quota, 'live', -1) == 0 then
+    call('PEXPIRE', quota, math.max(tonumber(call('HGET', quota, 'tat') or 0) - now, 0) + 1000)
+  end
 end

@@ -12,4 +12,6 @@ TWICE the task is gone by then: {'turn'} again where the caller holds the turn, 
 ]]
 -- @include _queue
 -- @include _complete
-return complete(read_completion())
+local reply = complete(read_completion())
+wake_opened()
+return reply

@@ -11,17 +11,19 @@ TWICE a chunk: nothing more; afterwards {'gone'}
 -- @include _question
 local jid, from, count, ttl = arg(), int(), int(), int()
 local job = T .. 'j:' .. jid
-local KINDS = { 'j:', 'i:', 'e:', 'h:', 'jt:', 'lg:', 'sp:', 'md:', 'fa:', 'sb:', 'pk:' }
+local KINDS = { 'j:', 'i:', 'e:', 'h:', 'jt:', 'lg:', 'sp:', 'md:', 'fa:', 'sb:', 'pk:', 'en:' }
 
 local j = call('HMGET', job, 'fin', 'st', 'fl', 'tmr', 'nt', 'spn', 'aw', 'ac', 'al', 'ft', 'tg', 'pa', 'ik', 'bp', 'bv',
-  'ask', 'ba')
+  'ask', 'ba', 'pz', 'ad', 'sa')
 if not j[1] then return { 'gone' } end
 local flow, ended = j[3], tonumber(j[10] or now)
 if j[1] == '0' then   -- from here on nobody may decide, claim, report or keep anything
   call('HSET', job, 'fin', '1', 'st', 'cancelled', 'tl', '', 'cx', '0', 'ft', now)
   call('HDEL', job, 'pz')
   count_status(j[2], 'cancelled')
-  if j[17] then count_in_batch(jid, j[17], j[2], 'cancelled', true) end
+  if j[19] then release_admission(jid, j[19], j[20] == '') end
+  local stood = string.match(j[18] or '', '^%d+|([^|]*)|') or j[2]   -- batches do not count pauses
+  if j[17] then count_in_batch(jid, j[17], stood, 'cancelled', true) end
   call('ZREM', T .. 'D', jid)
   call('ZREM', T .. 'tm', 'c|' .. jid, 'e|' .. jid, j[4] or '')
   call('ZREM', T .. 'xr:' .. flow, jid)
@@ -40,6 +42,7 @@ end
 local top = math.max(tonumber(j[5]), tonumber(j[6]))
 local last = math.min(from + count, top)
 for number = from, last - 1 do drop_task(jid, tostring(number)) end
+wake_opened()
 if last < top then return { 'more', tostring(last) } end
 
 for tag in each_tag(j[11]) do
@@ -49,6 +52,7 @@ end
 local day = math.floor(ended / DAY_MS)   -- by another clock than that of the commit which wrote the index
 for near = day - 1, day + 1 do call('ZREM', T .. 'xf:' .. near .. ':' .. flow, jid) end
 if j[13] and string.sub(call('GET', T .. 'k:' .. j[13]) or '', 1, 36) == jid then call('UNLINK', T .. 'k:' .. j[13]) end
+unlist_failure(jid, flow)
 local files = call('HVALS', T .. 'fa:' .. jid)
 for _, kind in ipairs(KINDS) do call('UNLINK', T .. kind .. jid) end
 return { 'ok', files }

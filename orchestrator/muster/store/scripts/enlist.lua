@@ -3,14 +3,16 @@
 enlist: make the jobs of some lines of a batch, or close it. Their first turns wait in line, batch by batch.
 
 KEYS  1 the partition's tag
-ARGV  batch's key, tenant, id, webhook's beginning or '', retention ms, number of lines or -1 to close,
+ARGV  batch's key, tenant, id, webhook's beginning or '', retention ms, client's hash or '', live jobs max, queued jobs
+      max (0: no limit), number of lines or -1 to close,
       then of each line its number, its print and a new job; the numbers grow
-OUT   the fate of each line (made|there|conflict|closed|cancelled); where it is closed, the batch's hash
+OUT   the fate of each line (made|there|conflict|closed|cancelled|limited); where it is closed, the batch's hash
 TWICE lines: those made are there; closing: the same
 ]]
 -- @include _queue
 -- @include _commit
-local batch, tenant, id, webhook, retention, count = arg(), arg(), arg(), arg(), arg(), int()
+local batch, tenant, id, webhook, retention = arg(), arg(), arg(), arg(), arg()
+local client, live_max, queued_max, count = arg(), int(), int(), int()
 local key, members = T .. 'ba:' .. batch, T .. 'bm:' .. batch
 
 if call('EXISTS', key) == 0 then
@@ -33,16 +35,24 @@ if count > 0 then
 end
 local b = call('HMGET', key, 's', 'cx')
 local refusal = (b[2] == '1' and 'cancelled') or (b[1] == 'closed' and 'closed')
+local q = client ~= '' and call('HMGET', T .. 'qu:' .. client, 'live', 'queued') or {}
+local live, queued = tonumber(q[1] or 0), tonumber(q[2] or 0)
+if live_max == 0 then live_max = math.huge end
+if queued_max == 0 then queued_max = math.huge end
 for i, line in ipairs(lines) do
   local there = known[line[1]]
   if there then
     fates[i] = string.sub(there, 38) == line[2] and 'there' or 'conflict'
   elseif refusal then
     fates[i] = refusal
+  elseif live >= live_max or queued >= queued_max then
+    fates[i] = 'limited'
   else
     local new = line[3]
     make_job(new, '', nil, '')
     call('HSET', T .. 'j:' .. new.id, 'ba', batch .. '|' .. line[1])
+    count_admitted(new.id, client, '')
+    live, queued = live + 1, queued + 1
     call('ZADD', members, line[1], new.id .. '|' .. line[2])
     call('RPUSH', T .. 'bq:' .. batch, new.id)
     announce_to_tenant(new.id, new.flow, 0)

@@ -22,7 +22,7 @@ if j[4] == token then
   local reply = turn_reply(jid)
   return { 'turn', reply[1], reply[2] }
 end
-local decided = j[3] ~= '' or tonumber(j[6]) <= 0
+local decided = (j[3] ~= '' and j[3] ~= PAUSED) or tonumber(j[6]) <= 0
 if j[1] == '1' or j[2] ~= wave or decided or j[5] == '1' or not j[8] then return { 'conflict' } end
 local of_wave, changes, times = string.match(j[7] or '', '^(%d+)|(%d+)|([%d,]*)|')
 if of_wave ~= wave then changes, times = '0', '' end
@@ -39,5 +39,6 @@ announce_to_tenant(jid, j[10])
 if item == '' then return { 'ok' } end
 call('HSET', job, 'need', 0)
 call('RPUSH', T .. 'i:' .. jid, item)
+if j[3] == PAUSED then return { 'taken' } end   -- it counts when the job is resumed
 local reply = lease_turn(jid, token, ttl)
 return { 'turn', reply[1], reply[2] }

@@ -10,12 +10,13 @@ TWICE {'stale'}: it is ready already
 -- @include _queue
 local tid, attempt, fence = arg(), arg(), arg()
 local key = T .. 't:' .. tid
-local t = call('HMGET', key, 'st', 'at', 'nz', 'q', 'fl', 'bd', 'rs', 'ra')
+local t = call('HMGET', key, 'st', 'at', 'nz', 'q', 'fl', 'bd', 'rs', 'fw', 'gs', 'ra')
 if t[1] ~= 'L' or t[2] ~= attempt or t[3] ~= fence then return { 'stale' } end
-call('ZREM', T .. 'L', tid)
+end_lease(tid, t[9])
+if t[9] then call('HDEL', key, 'gs') end
 call('HINCRBY', T .. 'j:' .. string.sub(tid, 1, 36), 'nl', -1)
 call('HSET', key, 'st', 'R', 'w', '')
-limit_wait(tid, tonumber(t[8]))
-enqueue(tid, t[4], t[5], tonumber(t[6]), tonumber(t[7]))
-wake(t[4], 1)
+limit_wait(tid, tonumber(t[10]))
+if enqueue(tid, t[4], t[5] .. (t[8] or ''), tonumber(t[6]), tonumber(t[7])) then wake(t[4], 1) end
+wake_opened()
 return { 'ok' }

@@ -3,7 +3,8 @@
 spawn: make a chunk of a wide fan ready before the turn that decided it commits. Same turn, same wave, numbers in order.
 
 KEYS  1 the partition's tag
-ARGV  job, version, turn token, turn ttl ms, wave, #tasks, (number, class, type, body, policy, timeout ms, band, limits, fallback)...
+ARGV  job, version, turn token, turn ttl ms, wave, #tasks,
+      (number, class, type, body, policy, timeout ms, band, limits, fallback, flow)...
 OUT   {'ok'} | {'stale'}
 TWICE numbers up to the last one made are skipped
 ]]
@@ -24,13 +25,15 @@ local ready, order = {}, {}
 for place, task in ipairs(read_tasks()) do
   if tonumber(task.number) >= made then
     call('SADD', T .. 'jt:' .. jid, task.number)
-    make_ready(jid, j[5], wave, task, place)
+    local is_found = make_ready(jid, j[5], wave, task, place)
     made = tonumber(task.number) + 1
     if not ready[task.cls] then order[#order + 1] = task.cls end
-    ready[task.cls] = (ready[task.cls] or 0) + 1
+    ready[task.cls] = (ready[task.cls] or 0) + (is_found and 1 or 0)
   end
 end
 call('HSET', job, 'sw', wave, 'spn', made)
 call('ZADD', T .. 'D', now + ttl, jid)
-for _, cls in ipairs(order) do wake(cls, ready[cls]) end
+for _, cls in ipairs(order) do
+  if ready[cls] > 0 then wake(cls, ready[cls]) end
+end
 return { 'ok' }

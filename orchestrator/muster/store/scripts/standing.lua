@@ -22,20 +22,19 @@ local function score_of(key, member)
   return score and string.format('%.0f', tonumber(score)) or ''
 end
 
--- Of the flows in line those before it, by the tags they have now. Flows are served up to four tasks at a time, so with
--- several it may be off by some.
-local function before(tid, cls, flow, score)
-  local band, low = math.floor(score / BAND), string.format('%.0f', math.floor(score / BAND) * BAND)
-  local high = string.format('(%.0f', (band + 1) * BAND)
+-- Of the flows in line those before it, by the tickets they have now. Flows are served up to four tasks at a time, so with
+-- several it may be off by some. In a flow that is parked only its own tasks count.
+local function before(tid, cls, flow)
   local q, rank = T .. 'q:' .. cls, call('ZRANK', T .. 'f:' .. cls .. '|' .. flow, tid)
-  local tag, count = tonumber(call('ZSCORE', q, flow)) % BAND + rank * STRIDE, rank
+  local score, count = call('ZSCORE', q, flow), rank
+  if not score then return count end
+  local at = (tonumber(score) - tonumber(score) % BANDS) / BANDS + rank * STRIDE
   local flows = call('ZRANGE', q, 0, flows_max - 1, 'WITHSCORES')
   for i = 1, #flows, 2 do
     if flows[i] ~= flow then
-      local theirs = T .. 'f:' .. cls .. '|' .. flows[i]
-      local sooner = call('ZCOUNT', theirs, '-inf', '(' .. low)
-      local lead = math.ceil((tag - tonumber(flows[i + 1]) % BAND) / STRIDE) - sooner
-      count = count + sooner + math.min(call('ZCOUNT', theirs, low, high), math.max(lead, 0))
+      local theirs = tonumber(flows[i + 1])
+      local lead = math.ceil((at - (theirs - theirs % BANDS) / BANDS) / STRIDE)
+      count = count + math.min(call('ZCARD', T .. 'f:' .. cls .. '|' .. flows[i]), math.max(lead, 0))
     end
   end
   return count
@@ -54,7 +53,7 @@ local tasks, kinds, first = {}, {}, {}
 for _, number in ipairs(numbers) do
   local tid = jid .. '.' .. number
   local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl', 'at', 'w', 'ca', 'ra', 'fx', 'ls', 'wv', 'pb', 'rq',
-    'ce', 'po')
+    'ce', 'po', 'fw')
   if t[1] and t[10] == j[6] then
     local cls, place = t[2], #tasks + 1
     if not kinds[cls] then kinds[cls] = call('HGET', T .. 'cls', cls) or '' end
@@ -65,9 +64,10 @@ for _, number in ipairs(numbers) do
       since, till = '', score_of('tm', 't|' .. tid)
     else
       since = t[7]
-      local score = tonumber(call('ZSCORE', T .. 'f:' .. cls .. '|' .. t[3], tid) or 0)
+      local flow = t[3] .. (t[15] or '')
+      local score = tonumber(call('ZSCORE', T .. 'f:' .. cls .. '|' .. flow, tid) or 0)
       if score > 0 and (not first[cls] or score < first[cls].score) then
-        first[cls] = { score = score, tid = tid, flow = t[3], place = place }
+        first[cls] = { score = score, tid = tid, flow = flow, place = place }
       end
     end
     tasks[place] = { number, t[1], kinds[cls], t[4], t[5] or '', since, till, t[8], t[9], '', cls,
@@ -78,7 +78,7 @@ end
 local counted = 0
 for cls, task in pairs(first) do
   if counted < kinds_max then
-    tasks[task.place][10] = tostring(before(task.tid, cls, task.flow, task.score))
+    tasks[task.place][10] = tostring(before(task.tid, cls, task.flow))
     counted = counted + 1
   end
 end

@@ -16,6 +16,10 @@ local c = read_completion()
 local decided = read_commit()
 c.claim = decided.claim   -- where the end is only noted, its seats are filled all the same
 local reply = complete(c, decided)
-if reply[1] ~= 'due' then return reply end
+if reply[1] ~= 'due' then
+  wake_opened()
+  return reply
+end
 local written = commit(c.jid, decided)
+wake_opened()
 return { 'step', reply[2], call('HMGET', T .. 'j:' .. c.jid, 'ct', 'sa', 'rc', 'pv', 'cm'), written }

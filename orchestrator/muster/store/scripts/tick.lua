@@ -6,7 +6,8 @@ KEYS  1 the partition's tag
 ARGV  leases max, timers max, turns max, turn token prefix, turn ttl ms, hold ms (before an ended lease, message
       or batch to cancel comes again), first turns of batches' jobs max
 OUT   {next due ms from now or '', leases, messages, turns, dropped (task, worker)..., jobs whose deadline has passed,
-      escalations, first turns, whether there are more, batches to cancel}
+      escalations, first turns, whether there are more, batches to cancel,
+      jobs to cancel with their tenants}
       lease: {task, attempt, fence, worker or '', patient, limit that passed or '', losses, failures, policy, claimed ms
       ago, counts by code, first failure ms ago, ms until schedule_to_close or ''}
       message: {id, body, tries}; turn: {job, token, header, items}; escalation: {job, wave}
@@ -16,39 +17,38 @@ TWICE what the first call handed out is held back, the rest is as at first
 -- @include _queue
 -- @include _pause
 local leases_max, timers_max, turns_max, prefix, ttl, hold, first_max = int(), int(), int(), arg(), int(), int(), int()
-local leases, messages, turns, ready, dropped, overdue, escalations, cancels = {}, {}, {}, {}, {}, {}, {}, {}
+local leases, messages, turns, ready, dropped, overdue, escalations, cancels, replaced = {}, {}, {}, {}, {}, {}, {}, {}, {}
 
 local fire = {
   t = function(member, tid)
     call('ZREM', T .. 'tm', member)
-    local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl', 'bd')
+    local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl', 'bd', 'fw')
     if t[1] == 'G' then
       call('HSET', T .. 't:' .. tid, 'st', 'R', 'rs', age, 'ra', now)
       limit_wait(tid, now)
-      enqueue(tid, t[2], t[3], tonumber(t[4]), age)
-      ready[t[2]] = (ready[t[2]] or 0) + 1
+      if enqueue(tid, t[2], t[3] .. (t[5] or ''), tonumber(t[4]), age) then ready[t[2]] = (ready[t[2]] or 0) + 1 end
     end
   end,
   p = function(member, tid)   -- it has waited long enough for whom it prefers
     call('ZREM', T .. 'tm', member)
-    local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl', 'bd', 'rs', 'gq')
+    local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl', 'bd', 'rs', 'gq', 'fw')
     if not t[6] then return end
     call('HSET', T .. 't:' .. tid, 'q', t[6])
     call('HDEL', T .. 't:' .. tid, 'gq')
     call('HSETNX', T .. 'cls', t[6], call('HGET', T .. 'cls', t[2]) or '')
     if t[1] ~= 'R' then return end
-    leave_flow(tid, t[2], t[3])
-    enqueue(tid, t[6], t[3], tonumber(t[4]), tonumber(t[5]))
-    ready[t[6]] = (ready[t[6]] or 0) + 1
+    local flow = t[3] .. (t[7] or '')
+    leave_flow(tid, t[2], flow)
+    if enqueue(tid, t[6], flow, tonumber(t[4]), tonumber(t[5])) then ready[t[6]] = (ready[t[6]] or 0) + 1 end
   end,
   -- It waited too long: nobody may claim it any more. It is leased to nobody, and that lease has ended already.
   x = function(member, tid)
     call('ZREM', T .. 'tm', member)
-    local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl')
+    local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl', 'fw')
     local job = T .. 'j:' .. string.sub(tid, 1, 36)
     if call('HGET', job, 'fin') ~= '0' or t[1] == 'L' or not t[1] then return end   -- it is dropped anyway
     if t[1] == 'R' then
-      leave_flow(tid, t[2], t[3])
+      leave_flow(tid, t[2], t[3] .. (t[4] or ''))
     elseif t[1] == 'P' then
       call('SREM', T .. 'pk:' .. string.sub(tid, 1, 36), string.sub(tid, 38))
     else
@@ -99,6 +99,19 @@ local fire = {
       end
     end
     if last < tonumber(to) then call('ZADD', T .. 'tm', now, 'd|' .. jid .. '|' .. last .. '|' .. to) end
+  end,
+  r = function(member, jid)   -- another job took its unique key: it is to be cancelled
+    local j = call('HMGET', T .. 'j:' .. jid, 'fin', 'cx', 'ten')
+    if j[1] ~= '0' or j[2] == '1' then
+      call('ZREM', T .. 'tm', member)
+    else
+      call('ZADD', T .. 'tm', now + hold, member)
+      replaced[#replaced + 1] = { jid, j[3] }
+    end
+  end,
+  g = function(member, gate)
+    call('ZREM', T .. 'tm', member)
+    open(gate)
   end,
   u = function(member, jid)
     call('ZREM', T .. 'tm', member)
@@ -178,8 +191,8 @@ while room > 0 do
   if not head then break end
   local waiting = T .. 'bq:' .. head
   for _, jid in ipairs(call('LPOP', waiting, math.min(room, 8)) or {}) do
-    local j = call('HMGET', T .. 'j:' .. jid, 'fin', 'tl')
-    if j[1] == '0' and j[2] == '' then
+    local j = call('HMGET', T .. 'j:' .. jid, 'fin', 'tl', 'v')
+    if j[1] == '0' and j[2] == '' and j[3] == '0' then
       local token = prefix .. 'b' .. room
       local reply = lease_turn(jid, token, ttl)
       first[#first + 1] = { jid, token, reply[1], reply[2] }
@@ -194,6 +207,7 @@ while room > 0 do
 end
 
 for cls, count in pairs(ready) do wake(cls, count) end
+wake_opened()
 
 local next_due = nil
 for _, name in ipairs({ 'L', 'tm', 'D' }) do
@@ -201,4 +215,4 @@ for _, name in ipairs({ 'L', 'tm', 'D' }) do
   if head[2] and (not next_due or tonumber(head[2]) < next_due) then next_due = tonumber(head[2]) end
 end
 return { next_due and tostring(math.max(0, next_due - now)) or '', leases, messages, turns, dropped, overdue, escalations,
-  first, call('EXISTS', T .. 'bl'), cancels }
+  first, call('EXISTS', T .. 'bl'), cancels, replaced }

@@ -105,7 +105,7 @@ async def retry_execution(call: Call) -> web.Response:
     record = await execution_of(call)
     given = record.submission.initial_data
     if record.blueprint != COMMAND:
-        submitted = await call.engine.submit(JobOrder(call.tenant, record.blueprint, given))
+        submitted = await call.engine.submit(JobOrder(call.tenant, record.blueprint, given, **call.admission))
         return await _just_made(call, submitted.job_id)
     inputs = await copied_inputs(call, record)
     labels = {**labels_of(record), BATCH: None, UPLOADS: inputs.uploads}

@@ -1,0 +1,104 @@
+"""One verb for many jobs: those that a filter finds, a bounded number for each request."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, assert_never
+
+from muster.core.ids import JobId
+from muster.engine.deletion import Deletion
+from muster.engine.jobs import Jobs
+from muster.engine.pausing import Pausing
+from muster.engine.retrying import Retrying, RetryOrder
+from muster.engine.searching import JobFilter, Searching
+from muster.errors import MusterError
+
+AT_ONCE: Final = 16
+
+
+class Action(StrEnum):
+    CANCEL = "cancel"
+    RETRY = "retry"
+    DELETE = "delete"
+    PAUSE = "pause"
+    RESUME = "resume"
+
+
+@dataclass(frozen=True, slots=True)
+class BulkOrder:
+    action: Action
+    wanted: JobFilter
+    limit: int
+    cursor: str | None = None
+    dry_run: bool = False
+    by: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BulkFailure:
+    job: JobId
+    error: MusterError
+
+
+@dataclass(frozen=True, slots=True)
+class BulkOutcome:
+    """`matched` jobs were found by this request, `done` of them dealt with; `next` is where the next one goes on."""
+
+    matched: int
+    done: int
+    jobs: tuple[JobId, ...]
+    failures: tuple[BulkFailure, ...]
+    next: str | None
+
+
+class ManyJobs:
+    def __init__(
+        self, searching: Searching, jobs: Jobs, deletion: Deletion, pausing: Pausing, retrying: Retrying
+    ) -> None:
+        self._searching = searching
+        self._jobs = jobs
+        self._deletion = deletion
+        self._pausing = pausing
+        self._retrying = retrying
+
+    async def run(self, tenant: str, order: BulkOrder) -> BulkOutcome:
+        """Deal with up to `limit` jobs. What a job refuses is told for that job; the others go on.
+
+        Raises:
+            MusterError: INVALID_PARAMETER for a foreign cursor.
+        """
+        page = await self._searching.search(tenant, order.wanted, limit=order.limit, cursor=order.cursor)
+        found = tuple(record.id for record in page.items)
+        if order.dry_run:
+            return BulkOutcome(len(found), 0, found, (), page.next)
+        seats = asyncio.Semaphore(AT_ONCE)
+        verb = self._verb(tenant, order)
+
+        async def one(job: JobId) -> BulkFailure | None:
+            async with seats:
+                try:
+                    await verb(job)
+                except MusterError as error:
+                    return BulkFailure(job, error)
+            return None
+
+        ends = await asyncio.gather(*(one(job) for job in found))
+        failures = tuple(end for end in ends if end is not None)
+        return BulkOutcome(len(found), len(found) - len(failures), found, failures, page.next)
+
+    def _verb(self, tenant: str, order: BulkOrder) -> Callable[[JobId], Awaitable[object]]:
+        match order.action:
+            case Action.CANCEL:
+                return lambda job: self._jobs.cancel(tenant, job)
+            case Action.RETRY:
+                return lambda job: self._retrying.retry(tenant, job, RetryOrder(by=order.by))
+            case Action.DELETE:
+                return lambda job: self._deletion.delete(tenant, job)
+            case Action.PAUSE:
+                return lambda job: self._pausing.pause(tenant, job, by=order.by, reason=order.reason)
+            case Action.RESUME:
+                return lambda job: self._pausing.resume(tenant, job, by=order.by)
+            case _:
+                assert_never(order.action)
