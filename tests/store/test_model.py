@@ -1000,6 +1000,8 @@ def tour(machine: StoreMachine) -> None:  # noqa: C901 - a walk has many steps
     for which in (-1, -2):
         machine.a_job_is_cancelled_under_its_worker(which, "final", progress=False)
     machine.cancel(len(machine.jobs) - 1, 0, overdue=False, twice=True)
+    machine.submit_decided("tasks", 1, 2, 1, twice=False)  # its schedule_to_close has passed already
+    machine.tick(twice=False)
     steps_on_the_way(machine)
     moves_between_versions(machine)
     signals_early_and_late(machine)
