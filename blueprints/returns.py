@@ -31,7 +31,7 @@ def receive(job: Job[Parcel]) -> Next:
 def check(job: Job[Parcel], weighed: Weighed) -> Next:
     """Somebody who looks at it retries from here, with what the parcel really weighs."""
     if weighed.grams > MOST_GRAMS:
-        return job.quarantine(f"a parcel of {weighed['grams']} g: is the scale right?")
+        return job.quarantine(f"a parcel of {weighed.grams} g: is the scale right?")
     return job.run("returns.refund", {"order": job.input.order, "grams": weighed.grams}, ok=finished)
 
 

@@ -221,7 +221,7 @@ class StoreMachine(RuleBasedStateMachine):
             asyncio.gather(*(store.read_steps(job) for job in jobs), *(store.operations.entered(job) for job in jobs)),
             asyncio.gather(*(store.read_live(job, known) for job in jobs for known in (Known(), Known(3, 2)))),
             store.queue(0),
-            asyncio.gather(self.found(store), store.flow.gates(0, GATES), store.flow.policies(0)),
+            asyncio.gather(self.found(store), self.gates(store), store.flow.policies(0)),
             *(store.jobs(tenant, None, 50) for tenant in "ab"),
             *(self.asking(store, tenant) for tenant in "ab"),
             store.publish("r1", mark),
@@ -235,6 +235,10 @@ class StoreMachine(RuleBasedStateMachine):
 
     async def asking(self, store: Store, tenant: str) -> list[JobId]:
         return sorted(record.id for record in (await store.approvals.asking(tenant, None, 50))[0])
+
+    async def gates(self, store: Store) -> Any:
+        """Slots taken in one millisecond may be in either order."""
+        return [(gate.held, sorted(gate.holders)) for gate in await store.flow.gates(0, GATES)]
 
     async def found(self, store: Store) -> Any:
         """By tag and by status; jobs of one millisecond may be in either order."""

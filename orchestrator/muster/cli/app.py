@@ -27,6 +27,8 @@ _COMMANDS = {
     "events": ("muster.cli.events:events", "Show what happens to jobs, as it happens."),
     "file": ("muster.cli.file:app", "Send, fetch and list files."),
     "batch": ("muster.cli.batch:app", "Start many jobs together."),
+    "limit": ("muster.cli.limit:app", "How many tasks run at once, and start in a time."),
+    "queue": ("muster.cli.limit:queues", "Pause and resume task types."),
     "cost": ("muster.cli.cost:cost", "Show what jobs cost."),
     "approval": ("muster.cli.approval:app", "Questions to people: list them, hand a say on."),
     "approve": ("muster.cli.approval:approve", "Answer a waiting job with `approved`, or another decision."),

@@ -270,7 +270,12 @@ class Machine:
         gated = {timer.task for timer in part.timers if isinstance(timer, TaskStart)}
         ready = [task for task in part.tasks.values() if task.status is TaskStatus.READY and task.id not in gated]
         held = {job.id for job in part.jobs.values() if job.record.pause is not None}
-        return [task for task in ready if part.is_wanted(task) and task.job not in held]
+        gates = part.gates
+        return [
+            task for task in ready
+            if part.is_wanted(task) and task.job not in held
+            and gates.room_of((*gates.of_class(task.cls), *gates.of_flow(task.flow))).free > 0
+        ]  # fmt: skip
 
     async def _work(self) -> bool:
         wanted = {type_of(task) for task in self.waiting_tasks()}

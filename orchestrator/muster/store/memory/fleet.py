@@ -46,7 +46,7 @@ class MemoryFleet:
         return tuple(cls for _, cls in over)[:100]
 
     async def retire(self, cls: str) -> bool:
-        if self._ends.get(cls, 0) > self._now() or any(part.queues.get(cls) for part in self._partitions):
+        if self._ends.get(cls, 0) > self._now() or any(_holds(part, cls) for part in self._partitions):
             return False
         for part in self._partitions:
             part.kinds.pop(cls, None)
@@ -62,3 +62,8 @@ class MemoryFleet:
             return None
         known.update(fields)
         return dict(known)
+
+
+def _holds(part: Partition, cls: str) -> bool:
+    """It has ready tasks, or some class has tasks at a gate that is shut."""
+    return bool(part.queues.get(cls)) or any(queue.parked for queue in part.queues.values())

@@ -103,10 +103,10 @@ local function make_leased(jid, flow, wave, task, place, seat)
   call('HSET', T .. 't:' .. tid, 'st', 'L', 'q', cls, 'fl', flow, 'bd', task.band, 'wv', wave, 'at', 1, 'fx', 0,
     'ls', 0, 'to', task.timeout, 'pl', task.body, 'po', task.rules, 'rs', age + place, 'ra', now,
     'w', seat.worker, 'nz', seat.nonce, 'lg', seat.patient, 'hd', hard, 'ca', now, 'fw', task.flow)
-  local before_class, before_flow = class_gates(task.cls), flow_gates(flow .. task.flow)
-  local held = hold_all(tid, before_class, before_flow)
+  local before_flow = flow_gates(flow .. task.flow)
+  local held = hold_all(tid, class_gates(cls), before_flow)
   if held ~= '' then call('HSET', T .. 't:' .. tid, 'gs', held) end
-  pass_rates(before_class, 1)
+  pass_rates(class_gates(task.cls), 1)
   pass_rates(before_flow, 1)
   set_price(T .. 't:' .. tid, seat)
   call('HSETNX', T .. 'cls', cls, task.kind)
@@ -191,12 +191,14 @@ local function settle_mailbox(jid, c, spawn_wave, failed_early)
   return after_failures(c.policy, need - early + failures, failures)
 end
 
--- The oldest signal of the name that came before the job waited for it. Of at most a hundred.
-local function take_signal(jid, name)
-  local kept, oldest = T .. 'sb:' .. jid, nil
+-- The oldest signal of one of the names (hashes, separated by commas) that came before the job waited for it. Of at most a hundred.
+local function take_signal(jid, names)
+  local kept, oldest, name = T .. 'sb:' .. jid, nil, nil
   for _, field in ipairs(call('HKEYS', kept)) do
     local known, place = string.match(field, '^([^|]+)|(%d+)$')
-    if known == name and (not oldest or tonumber(place) < oldest) then oldest = tonumber(place) end
+    if known and string.find(',' .. names .. ',', ',' .. known .. ',', 1, true) and (not oldest or tonumber(place) < oldest) then
+      oldest, name = tonumber(place), known
+    end
   end
   if not oldest then return nil end
   local field = name .. '|' .. oldest
