@@ -36,6 +36,15 @@ def test_the_benchmark_of_logs_runs_and_loses_no_line() -> None:
     assert "20 sockets" in done.stdout
 
 
+def test_the_benchmark_of_fans_runs_and_loses_no_job() -> None:
+    few = ["--width", "150", "--rounds", "1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.fans", *few], cwd=ROOT, capture_output=True, text=True, timeout=50
+    )
+    assert done.returncode == 0, done.stderr
+    assert "jobs lost: 0" in done.stdout
+
+
 def test_the_benchmark_of_batches_runs() -> None:
     few = ["--jobs", "200", "--singles", "10", "--rounds", "1"]
     done = subprocess.run(

@@ -21,6 +21,33 @@ async def land(job: Job) -> Next:
     return job.run(job.input["type"], {"hops": job.data["hops"]}, ok=finished)
 
 
+saga = Blueprint("saga", description="Two steps and a failure: what was done is undone, newest first.")
+
+
+@saga.start
+async def first_step(job: Job) -> Next:
+    return job.run(job.input["type"], {"step": 1}, ok=more_steps, undo=job.input["type"])
+
+
+@saga.state
+async def more_steps(job: Job, result: Any) -> Next:
+    return job.map(job.input["type"], [{"step": 2}, {"step": 3}], ok=regret, undo=job.input["type"])
+
+
+@saga.state
+async def regret(job: Job, results: list[Any]) -> Next:
+    return job.fail("it was for nothing")
+
+
+contest = Blueprint("contest", description="A task, a signal that never comes and a timer that is far: the task wins.")
+
+
+@contest.start
+async def compete(job: Job) -> Next:
+    task = job.run(job.input["type"], {"won": True}, ok=finished)
+    return job.race(task, job.wait_for("never", ok=finished), job.sleep("1h", then=finished))
+
+
 brittle = Blueprint("brittle", description="Many tasks, of which one failure is enough.")
 
 

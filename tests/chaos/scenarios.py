@@ -177,6 +177,10 @@ SCENARIOS: Final = (
         answer=fail_number_2, partial=True,
     ),
     Scenario(
+        "saga", "saga", ("first_step", "more_steps", "regret"), 6, None, status=JobStatus.FAILED,
+    ),
+    Scenario("contest", "contest", ("compete",), 1, {"won": True}),
+    Scenario(
         "careful", "careful", ("try_it", "after_cancel"), 1, {"cleaned_up": True},
         answer=run_until_cancelled, person=cancel_when_started, partial=True,
     ),

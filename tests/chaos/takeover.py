@@ -49,7 +49,7 @@ def quick_leases() -> Iterator[None]:
         stack.enter_context(patch.object(ticker, "TICK_EVERY_S", 0.05))
         stack.enter_context(patch.object(ticker, "SWEEP_EVERY_S", 0.2))
         stack.enter_context(patch.object(ticker, "AFTER_FAULT_S", 0.02))
-        stack.enter_context(patch.object(retry, "BACKOFF_FIRST_MS", 60))
+        stack.enter_context(patch.object(retry, "_pause_ms", lambda *_: 60))
         stack.enter_context(patch.object(guard, "BLOCKED_MAX_S", 1e9))
         yield
 

@@ -39,6 +39,7 @@ def waiting(wait: Wait, **changes: Any) -> JobRecord:
         "tasks": JobStatus.WAITING_FOR_PARALLEL_TASKS,
         "human": JobStatus.WAITING_FOR_HUMAN,
         "timer": JobStatus.WAITING,
+        "race": JobStatus.WAITING,
         "child": JobStatus.WAITING,
         "signal": JobStatus.WAITING,
     }[wait.kind]

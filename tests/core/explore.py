@@ -11,7 +11,21 @@ from typing import Final, TypeAlias
 from muster.core import decide as core
 from muster.core.advance import End, Enter, Move, advance, why
 from muster.core.again import started_again
-from muster.core.decisions import Ask, Child, Decision, Done, Fail, Fan, Go, Quarantine, Run, Sleep, TaskSpec, WaitFor
+from muster.core.decisions import (
+    Ask,
+    Child,
+    Decision,
+    Done,
+    Fail,
+    Fan,
+    Go,
+    Quarantine,
+    Race,
+    Run,
+    Sleep,
+    TaskSpec,
+    WaitFor,
+)
 from muster.core.ids import UnixMs
 from muster.core.join import Join
 from muster.core.limits import FAN_WIDTH_MAX, UPLOADS_LOOK_MS
@@ -39,6 +53,7 @@ HOPS_MAX: Final = 3
 Arrow: TypeAlias = tuple[JobStatus, JobEvent, JobStatus]
 
 SPEC: Final = TaskSpec("pack", {})
+UNDO: Final = TaskSpec("unpack", None)
 JOINS: Final = (Join.all(), Join.any(), Join.first(2), Join.settled(), Join.tolerate(1))
 CODES: Final = ("", "TRANSIENT_ERROR", "PERMANENT_ERROR", "INVALID_INPUT_ERROR", "WORKER_LOST", "TIMEOUT_ERROR")
 
@@ -56,8 +71,9 @@ def decisions() -> tuple[Decision, ...]:
     """Every shape of decision that a state function can return."""
     found: list[Decision] = [Run(SPEC, edges) for edges in _edges("success", ("failure", "cancelled", "maybe"))]
     for edges in _edges("success", ("failure", "cancelled")):
-        found += [Fan((SPEC, SPEC), edges, join) for join in JOINS]
-        found += [Fan((), edges, join) for join in JOINS]
+        found += [Fan((SPEC, SPEC), edges), Fan((), edges)]
+    for join in JOINS[1:]:
+        found += [Fan((SPEC, SPEC), {"success": "next", "failure": "next"}, join), Fan((), {"success": "next"}, join)]
     found += [Fan((SPEC,) * (FAN_WIDTH_MAX + 1), {"success": "next"})]
     found += [Ask("?", edges, within_ms=1_000) for edges in _edges("approved", ("late", "cancelled"))]
     found += [Ask("?", {"approved": "next"})]
@@ -66,6 +82,11 @@ def decisions() -> tuple[Decision, ...]:
         found += [WaitFor("inputs", edges, 2 * UPLOADS_LOOK_MS, ("a" * 32,))]
     for edges in _edges("success", ("failure", "cancelled")):
         found += [Child("report", {}, edges, CHILD), Child("unheard of", {}, edges, CHILD)]
+    for edges in ({"success": "next"}, {"success": "failed", "failure": "next", "cancelled": "next"}):
+        timer, signal = Sleep(1_000, "next"), WaitFor("stop", {"success": "next"})
+        found += [Race((Run(SPEC, edges), timer, signal), {}), Race((timer, signal), {"cancelled": "next"})]
+    edges = {"success": "next"}
+    found += [Run(SPEC, edges, UNDO), Fan((SPEC, SPEC), edges, undo=UNDO), Child("report", {}, edges, CHILD, (), UNDO)]
     for target in ("next", "finished", "failed"):
         found += [Sleep(1_000, target), Go(target, "x")]
     return (*found, Done({"a": 1}), Done("text"), Done(), Fail("no"), Fail(""), Quarantine("odd"), Quarantine(""))
@@ -95,6 +116,9 @@ def mailboxes(wait: Wait | None) -> Iterator[tuple[Item, ...]]:
             yield from ((item,) for item in _ends(wait.first))
         case Wait(kind="tasks"):
             yield from _joins(wait)
+        case Wait(kind="race"):
+            for part in wait.parts:
+                yield from mailboxes(replace(part, deadline_at=None))
 
 
 def _ends(number: int) -> Iterator[TaskItem]:
@@ -155,7 +179,7 @@ def _start(answer: Decision) -> core.ChildStart | core.ChildRefused | None:
 
 def given_up(record: JobRecord) -> Step:
     """The turn after a state function has failed too often."""
-    end = End(JobStatus.QUARANTINED, record.state, error="boom", details={"code": "state_failed"})
+    end = End(JobStatus.QUARANTINED, record.state, error="boom", details={"code": "state_failed"}, put_aside=True)
     return Step(JobEvent.TURN_FAILED, core.finish(core.begin(record), end))
 
 
@@ -186,9 +210,14 @@ def committed(record: JobRecord, rest: core.Rest) -> JobRecord:
 
 def turns_of(record: JobRecord, answers: tuple[Decision, ...]) -> Iterator[Step]:
     """Every turn that *record* can take."""
+    if record.context.undo:  # it goes as before, and undoes at its end: one answer of each kind says all
+        answers = tuple({type(answer): answer for answer in answers}.values())
     for items in mailboxes(record.context.wait):
         entered = isinstance(advance(record, items), Enter)
         yield from (turn(record, items, answer) for answer in (answers if entered else answers[:1]))
+    if record.context.undoing is not None:  # a wish to cancel is not taken any more
+        yield given_up(record)
+        return
     for passed in (False, True):
         asked = replace(record, cancel_requested=True, deadline_passed=passed)
         entered = isinstance(advance(asked, ()), Enter)
@@ -199,10 +228,23 @@ def turns_of(record: JobRecord, answers: tuple[Decision, ...]) -> Iterator[Step]
 def _shape(record: JobRecord) -> str:
     """What decides how a job can go on; counters and payloads do not."""
     wait = record.context.wait
+    undoes = bool(record.context.undo), record.context.undoing is not None
     if wait is None:
-        return str(record.status)
+        return repr((record.status, undoes))
+    parts = [(part.kind, part.edges) for part in wait.parts]
     return repr(
-        (record.status, wait.kind, wait.edges, wait.target, wait.deadline_at is not None, wait.left_ms, wait.join)
+        (
+            record.status,
+            undoes,
+            parts,
+            wait.undo,
+            wait.kind,
+            wait.edges,
+            wait.target,
+            wait.deadline_at is not None,
+            wait.left_ms,
+            wait.join,
+        )
     )
 
 

@@ -32,7 +32,10 @@ SLEEPING = Wait("timer", {}, target="later")
 BROKEN = [
     (replace(pending(), context=Context(wait=SLEEPING)), "is pending and waits for timer, not None"),
     (replace(for_task(), context=Context()), "is waiting_for_worker and waits for None, not task"),
-    (replace(for_task(), status=JobStatus.WAITING), "is waiting and waits for task, not child or signal or timer"),
+    (
+        replace(for_task(), status=JobStatus.WAITING),
+        "is waiting and waits for task, not child or race or signal or timer",
+    ),
     (replace(for_time(), current_worker="w1"), "worker 'w1' has its task"),
     (replace(for_task(), next_task=5), "but the next number is 5"),
     (replace(for_tasks(1), context=Context(wait=Wait("tasks", {"success": "x"}))), "waits for 0 tasks"),

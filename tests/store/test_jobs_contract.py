@@ -203,6 +203,35 @@ async def test_a_wide_range_of_dropped_tasks_is_cleared_away_in_chunks(store: St
     assert left == [150, 50, 0]
 
 
+async def test_a_job_that_undoes_is_not_cancelled_and_its_task_is_handed_out(store: Store) -> None:
+    turn = await first_turn(store)
+    asked = await store.cancel(turn.record.id, "c", 0, "asked")
+    assert asked == ()
+    plan = commit_of(
+        turn,
+        new_tasks(0, 1),
+        shielded=True,
+        clear_cancel=True,
+        need=1,
+        current_task=0,
+        status=JobStatus.WAITING_FOR_WORKER,
+    )
+    reply = await committed(store, plan)
+    assert reply.turn is None, "the wish that came while it was decided is over"
+    claimed = await claim_one(store)
+    for _ in range(2):
+        assert await store.cancel(turn.record.id, fresh(), 0, "asked again") == ()
+    assert await store.extend(0, "w1", HOUR_MS, [LeaseRef(claimed.task, claimed.attempt)]) == ("ok",)
+    assert "asked again" not in [event.blob for event in await store.history(turn.record.id)]
+    record = await store.read(turn.record.id)
+    assert record is not None
+    assert not record.cancel_requested
+    done = await store.complete(end_of(claimed))
+    assert isinstance(done, Completed)
+    assert done.turn is not None
+    await committed(store, commit_of(done.turn))
+
+
 async def test_a_drop_takes_leased_and_gated_tasks_too(store: Store) -> None:
     job = await waiting_job(store, 3)
     leased, failed, first = await store.claim(0, claim_of(3))

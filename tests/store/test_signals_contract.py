@@ -47,6 +47,18 @@ async def test_a_signal_that_comes_before_its_wait_is_kept_and_taken_then_oldest
     assert third.turn is None
 
 
+async def test_any_of_several_signals_ends_a_wait_and_of_those_kept_the_oldest(store: Store) -> None:
+    job = (await job_that_waits(store, "stop,paid")).record.id
+    assert await store.send(job, "other", told("other"), "", fresh(), MOST) is None
+    turn = await store.send(job, "paid", told("paid", 1), "", fresh(), MOST)
+    assert isinstance(turn, Turn)
+    for name in ("stop", "paid"):
+        assert await store.send(job, name, told(name), "", fresh(), MOST) is None
+    reply = await committed(store, commit_of(turn, status=JobStatus.WAITING, need=1, signal="paid,stop"))
+    assert reply.turn is not None
+    assert reply.turn.items == (SignalItem("stop"),)
+
+
 async def test_a_signal_of_another_name_does_not_end_the_wait(store: Store) -> None:
     job = (await job_that_waits(store, "paid")).record.id
     assert await store.send(job, "shipped", told("shipped"), "", fresh(), MOST) is None

@@ -37,6 +37,8 @@ class Parcel(BaseModel):
 
 charge = task("payments.charge", Charge, Receipt)
 pack = task("warehouse.pack", Line, Parcel)
+refund = task("payments.refund", Receipt)
+unpack = task("warehouse.unpack", Parcel)
 
 orders = Blueprint("orders", input=Order, data=Kept)
 loose = Blueprint("loose")
@@ -128,6 +130,36 @@ async def joins(job: Job[Order, Kept]) -> Next:
         return job.together(pack.call(lines[0]), pack.call(lines[1]), ok=takes_parcel, join=Join.any())
     receipt = charge.call(Charge(order_id="1"))
     return job.together(receipt, pack.call(lines[0]), ok=settled, join=Join.settled())
+
+
+@orders.state
+async def undoing(job: Job[Order, Kept]) -> Next:
+    if job.input.id:
+        return job.map(pack, job.input.lines, ok=shipped, undo=unpack)
+    return job.run(charge, Charge(order_id="1"), ok=packing, undo=refund)
+
+
+@orders.state
+async def undone_by_another(job: Job[Order, Kept]) -> Next:
+    return job.run(charge, Charge(order_id="1"), ok=packing, undo=unpack)  # WRONG
+
+
+@orders.state
+async def racing(job: Job[Order, Kept]) -> Next:
+    return job.race(
+        job.run(charge, Charge(order_id="1"), ok=packing),
+        job.wait_for("stop", ok=finished),
+        job.sleep("5m", then=no_argument),
+        cancelled=no_argument,
+    )
+
+
+@orders.state
+async def racing_to_a_wrong_state(job: Job[Order, Kept]) -> Next:
+    return job.race(
+        job.run(charge, Charge(order_id="1"), ok=takes_parcel),  # WRONG
+        job.sleep("5m", then=no_argument),
+    )
 
 
 @orders.state

@@ -197,7 +197,7 @@ class JobAccepted(Answer):
 class Waiting(Answer):
     """What a job waits for."""
 
-    kind: Literal["task", "tasks", "human", "timer", "child", "signal"]
+    kind: Literal["task", "tasks", "human", "timer", "child", "signal", "race"]
     message: str
     decisions: list[str]
     deadline_at: AwareDatetime | None

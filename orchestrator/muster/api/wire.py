@@ -274,6 +274,6 @@ def _waiting(wait: Wait, question: Mapping[str, Any] | None) -> dict[str, Any]:
         "deadline_at": time_text(wait.deadline_at),
         "approval_token": None,
         "child_id": wait.child or None,
-        "signal": wait.signal or None,
+        "signal": ",".join(wait.signals) or None,
         **(question or {}),
     }

@@ -20,7 +20,7 @@ from muster.blueprint.problems import BlueprintError, InputInvalid, Problem, poi
 from muster.blueprint.state import Owner, Shape, State, Targets, shape_of
 from muster.blueprint.threads import in_thread
 from muster.blueprint.transitions import Transitions, place_of, transitions_of
-from muster.core.decisions import Ask, Child, Done, Fail, Fan, Go, Quarantine, Run, Sleep, WaitFor
+from muster.core.decisions import Ask, Child, Done, Fail, Fan, Go, Quarantine, Race, Run, Sleep, WaitFor
 from muster.core.decisions import Decision as Next
 from muster.core.graph import Graph
 from muster.core.json import JsonObject, JsonValue
@@ -29,7 +29,7 @@ from muster.core.limits import RETENTION_MS_MAX
 ArgT = TypeVar("ArgT")
 Deciding: TypeAlias = Next | Awaitable[Next]
 
-_DECISIONS = (Run, Fan, Ask, WaitFor, Sleep, Child, Go, Done, Fail, Quarantine)
+_DECISIONS = (Run, Fan, Race, Ask, WaitFor, Sleep, Child, Go, Done, Fail, Quarantine)
 
 
 class Decorator(Generic[InT, DataT]):
@@ -153,7 +153,8 @@ class Blueprint(Generic[InT, DataT]):
     def graph(self) -> Graph:
         edges = tuple(edge for transitions in self.transitions.values() for edge in transitions.edges)
         start = self.starts[0].name if self.starts else ""
-        return versioned(Graph(self.name, str(self.version_number), start, tuple(self._states), edges))
+        undos = tuple((state, undo) for state, transitions in self.transitions.items() for undo in transitions.undos)
+        return versioned(Graph(self.name, str(self.version_number), start, tuple(self._states), edges, undos))
 
     @cached_property
     def _targets(self) -> Mapping[str, frozenset[str]]:
@@ -313,6 +314,9 @@ AnyBlueprint: TypeAlias = Blueprint[Any, Any]
 def _targets_of(decision: Next) -> tuple[str, ...]:
     """States a decision may lead to; `done`, `fail` and `quarantine` are allowed to every state."""
     match decision:
+        case Race():
+            inside = [target for branch in decision.branches for target in _targets_of(branch)]
+            return (*inside, *decision.edges.values())
         case Run() | Fan() | Ask() | WaitFor() | Child():
             return tuple(decision.edges.values())
         case Sleep() | Go():

@@ -23,7 +23,7 @@ def digraph(graph: Graph) -> graphviz.Digraph:
         graph.name,
         graph_attr={"rankdir": "LR"},
         node_attr={"shape": "box", "style": "rounded"},
-        body=[*nodes, *edges],
+        body=[*nodes, *edges, *_dot_undos(graph)],
     )
 
 
@@ -32,7 +32,18 @@ def mermaid(graph: Graph) -> str:
     ids = {state: f"s{number}" for number, state in enumerate(_nodes(graph))}
     nodes = [f"{_INDENT}{ids[state]}{_mermaid_look(graph, state)}" for state in ids]
     edges = [f"{_INDENT}{ids[e.source]} -->|{_escaped(e.label)}| {ids[e.target]}" for e in graph.edges]
+    tasks = {task: f"u{number}" for number, task in enumerate(dict.fromkeys(task for _, task in graph.undos))}
+    nodes += [f"{_INDENT}{ids_of}>{_escaped(task)}]" for task, ids_of in tasks.items()]
+    edges += [f"{_INDENT}{ids[state]} -.->|undo| {tasks[task]}" for state, task in graph.undos]
     return "\n".join(["flowchart LR", *nodes, *edges]) + "\n"
+
+
+def _dot_undos(graph: Graph) -> list[str]:
+    """The tasks that undo, as nodes of their own; a task may be called as a state is."""
+    tasks = dict.fromkeys(task for _, task in graph.undos)
+    nodes = [f"\t{_quoted(f'undo {task}')} [label={_quoted(task)}, shape=note, style=dashed];\n" for task in tasks]
+    look = "[label=undo, style=dashed]"
+    return [*nodes, *(f"\t{_quoted(state)} -> {_quoted(f'undo {task}')} {look};\n" for state, task in graph.undos)]
 
 
 def _nodes(graph: Graph) -> list[str]:

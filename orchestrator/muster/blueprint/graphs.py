@@ -20,6 +20,8 @@ def graph_json(graph: Graph) -> bytes:
         "start": graph.start,
         "states": list(graph.states),
         "edges": [{"from": e.source, "label": e.label, "to": e.target} for e in graph.edges],
+        # Left out where there are none: the versions of older graphs stay what they are.
+        **({"undos": [{"state": state, "task": task} for state, task in graph.undos]} if graph.undos else {}),
     }
     return orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
 
@@ -29,8 +31,9 @@ def graph_from_json(text: bytes | str) -> Graph:
     try:
         content = cast("dict[str, Any]", orjson.loads(text))
         edges = tuple(Edge(str(e["from"]), str(e["label"]), str(e["to"])) for e in content["edges"])
+        undos = tuple((str(undo["state"]), str(undo["task"])) for undo in content.get("undos", ()))
         return Graph(
-            str(content["name"]), str(content["version"]), str(content["start"]), tuple(content["states"]), edges
+            str(content["name"]), str(content["version"]), str(content["start"]), tuple(content["states"]), edges, undos
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"not a blueprint's graph: {error}") from error

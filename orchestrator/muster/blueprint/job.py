@@ -1,25 +1,19 @@
 """What a state function gets: its job, and the ways to say what comes next."""
 
-import secrets
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, Generic, Protocol, Unpack, cast, overload
 
 from muster_worker.contracts import Call, TaskContract
 from muster_worker.durations import Duration, parse_duration_ms
-from muster_worker.needs import Where
-from muster_worker.retry_policy import RetryPolicy
 from muster_worker.task_options import TaskOptions
-from muster_worker.time_limits import TimeLimits
-from pydantic_core import to_jsonable_python
 from typing_extensions import TypeVar
 
-from muster.blueprint.answers import Decision, TaskError
-from muster.blueprint.asking import Escalate, Form, question_of
+from muster.blueprint.answers import TaskError
+from muster.blueprint.asks import Asks
 from muster.blueprint.facts import JobFacts
 from muster.blueprint.fans import FanOptions, apart, capped
-from muster.blueprint.placement import placement_of
+from muster.blueprint.specs import check_fan, child_of, json_of, race_of, spec, undo_of
 from muster.blueprint.state import Owner, State
 from muster.core.decisions import (
     CANCELLED,
@@ -27,7 +21,6 @@ from muster.core.decisions import (
     LATE,
     REQUEUE,
     SUCCESS,
-    Ask,
     Child,
     Done,
     Fail,
@@ -40,18 +33,16 @@ from muster.core.decisions import (
     WaitFor,
 )
 from muster.core.decisions import Decision as Next
-from muster.core.flow import checked_key
-from muster.core.ids import JobId, UnixMs, is_signal_name, new_job_id, partition_of
-from muster.core.join import ALL, JoinAll, JoinAny, JoinFirst, JoinPolicy, JoinSettled, dump_join, fits
+from muster.core.ids import JobId, is_signal_name
+from muster.core.join import ALL, JoinAll, JoinAny, JoinFirst, JoinPolicy, JoinSettled
 from muster.core.json import JsonValue
-from muster.core.limits import FAN_WIDTH_MAX, PRIORITY_MAX, PRIORITY_MIN, TAG_CHARACTERS_MAX, TAGS_MAX
+from muster.core.limits import FAN_WIDTH_MAX
 
 InT = TypeVar("InT", default=dict[str, Any])
 DataT = TypeVar("DataT", default=dict[str, Any])
 ArgT = TypeVar("ArgT")
 In = TypeVar("In")
 Out = TypeVar("Out")
-FormT = TypeVar("FormT")
 A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
@@ -68,7 +59,7 @@ class Named(Protocol):
     def name(self) -> str: ...
 
 
-class Job(Generic[InT, DataT]):
+class Job(Asks, Generic[InT, DataT]):
     """A job inside one of its states. Every method that returns a `Next` only describes it: return its value.
 
     Values are turned into JSON at once, so a state function fails where the mistake is. Durations are texts
@@ -133,6 +124,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         on: Mapping[str, State[Any]] | None = None,
+        undo: TaskContract[Out, Any] | str | None = None,
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
@@ -149,9 +141,12 @@ class Job(Generic[InT, DataT]):
         stand under that key's limit, and keys take turns (docs/guides/flow-control.md).
         *options* are `retry`, `schedule_to_start`, `schedule_to_close` and `heartbeat` (docs/guides/failures.md), and
         `needs`, `max_cost`, `prefer` and `choose` (docs/guides/fleet.md): the contract's where not given.
+
+        *undo* is a task that undoes this one: should the job fail later, or be cancelled, the engine runs it on the
+        result, after those of all that was done since (docs/guides/control-flow.md).
         """
-        spec = _spec(contract, value, timeout, retries, priority, key, **options)
-        return Run(spec, self._edges(ok, error, cancelled, on))
+        asked = spec(contract, value, timeout, retries, priority, key, **options)
+        return Run(asked, self._edges(ok, error, cancelled, on), undo_of(contract, undo))
 
     @overload
     def map(
@@ -163,6 +158,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         join: JoinAll | JoinFirst = ALL,
+        undo: TaskContract[Out, Any] | str | None = None,
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
@@ -193,6 +189,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         join: JoinSettled,
+        undo: TaskContract[Out, Any] | str | None = None,
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
@@ -207,6 +204,7 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         join: JoinPolicy = ALL,
+        undo: TaskContract[Any, Any] | str | None = None,
         timeout: Duration | None = None,
         retries: int | None = None,
         priority: int = 0,
@@ -217,11 +215,14 @@ class Job(Generic[InT, DataT]):
         *join* says for which ends it waits (see `Join`): with `Join.any()` *ok* gets one result, with `Join.settled()`
         and `Join.tolerate(n)` a list in which a TaskError stands for each task that failed. At most 10,000 values.
         At most *at_once* of them run at a time. *key* is as in `run`, or a function that gives each value's.
+
+        *undo* is as in `run`, for each value that succeeded. Such a fan waits until all its tasks have ended, also
+        where one has failed, so that none succeeds unseen; it goes with `all`, `settled` and `tolerate`.
         """
         own, key_of, at_once = apart(options)
         some = islice(values, FAN_WIDTH_MAX + 1)  # a million of them would block the server before they are refused
-        specs = tuple(_spec(contract, value, timeout, retries, priority, key_of(value), **own) for value in some)
-        return self._fan(capped(specs, at_once), ok, error, cancelled, join)
+        specs = tuple(spec(contract, value, timeout, retries, priority, key_of(value), **own) for value in some)
+        return self._fan(capped(specs, at_once), ok, error, cancelled, join, undo_of(contract, undo))
 
     @overload
     def together(
@@ -382,94 +383,20 @@ class Job(Generic[InT, DataT]):
         """
         own, key_of, at_once = apart(options)
         specs = tuple(
-            _spec(call.contract, call.value, None, None, priority, key_of(call.value), **own) for call in calls
+            spec(call.contract, call.value, None, None, priority, key_of(call.value), **own) for call in calls
         )
         return self._fan(capped(specs, at_once), ok, error, cancelled, join)
 
-    @overload
-    def ask(
-        self,
-        message: str,
-        /,
-        *,
-        form: type[FormT],
-        within: Duration | None = None,
-        late: State[Decision[None]] | None = None,
-        cancelled: State[None] | None = None,
-        approvers: Sequence[str] | None = None,
-        quorum: int | Mapping[str, int] = 1,
-        escalate: Escalate | Sequence[Escalate] = (),
-        **choices: State[Decision[FormT]],
-    ) -> Next: ...
-    @overload
-    def ask(
-        self,
-        message: str,
-        /,
-        *,
-        form: Mapping[str, type[Any]],
-        within: Duration | None = None,
-        late: State[Decision[None]] | None = None,
-        cancelled: State[None] | None = None,
-        approvers: Sequence[str] | None = None,
-        quorum: int | Mapping[str, int] = 1,
-        escalate: Escalate | Sequence[Escalate] = (),
-        **choices: State[Decision[Any]],
-    ) -> Next: ...
-    @overload
-    def ask(
-        self,
-        message: str,
-        /,
-        *,
-        form: None = None,
-        within: Duration | None = None,
-        late: State[Decision[None]] | None = None,
-        cancelled: State[None] | None = None,
-        approvers: Sequence[str] | None = None,
-        quorum: int | Mapping[str, int] = 1,
-        escalate: Escalate | Sequence[Escalate] = (),
-        **choices: State[Decision[None]],
-    ) -> Next: ...
-    def ask(
-        self,
-        message: str,
-        /,
-        *,
-        form: Form | None = None,
-        within: Duration | None = None,
-        late: State[Any] | None = None,
-        cancelled: State[None] | None = None,
-        approvers: Sequence[str] | None = None,
-        quorum: int | Mapping[str, int] = 1,
-        escalate: Escalate | Sequence[Escalate] = (),
-        **choices: State[Any],
-    ) -> Next:
-        """Wait for people, who answer with one of the words: `job.ask("Ship?", approved=ship, rejected=stop)`.
+    def race(self, *branches: Next, cancelled: State[None] | None = None) -> Next:
+        """Wait for several things; the first to end decides, and leads where it would lead alone.
 
-        The chosen state gets the Decision. *late* gets one with the word `late` when *within* has passed, or `split`
-        where the approvers disagree so that no choice can win any more; without it the job fails then.
-        *cancelled* is entered when the job's owner cancels it meanwhile; without it the job ends as cancelled.
-
-        *form* is a pydantic model that every answer fills in, or one for some of the words.
-        *approvers* are names, `"group:…"` among them; each has one say. Without them anybody with the link may answer.
-        *quorum* is how many of them must give the same word, or how many for which word: the first with enough wins.
-        *escalate* asks further people when nobody has decided after some time. See docs/guides/approvals.md.
+        `job.race(job.run(quote, q, ok=bought), job.wait_for("stop", ok=stopped), job.sleep("5m", then=too_slow))`: 2 to
+        100 branches of `run`, `wait_for` (without `within`) and at most one `sleep`. A task that fails for good has
+        ended as well. The tasks that lose are cancelled, signals that come later are kept. *cancelled* is entered when
+        the job's owner cancels it meanwhile; without it the job ends as cancelled.
         """
-        if not choices:
-            raise ValueError("job.ask needs at least one choice, for example approved=finished")
-        if late is not None and within is None:
-            raise ValueError("job.ask(late=...) needs within=..., a duration such as '2d'")
-        within_ms = None if within is None else parse_duration_ms(within)
-        question = question_of(
-            choices, form=form, approvers=approvers, quorum=quorum, escalate=escalate, within_ms=within_ms
-        )
-        edges = {word: self._name(state) for word, state in choices.items()}
-        if late is not None:
-            edges[LATE] = self._name(late)
-        if cancelled is not None:
-            edges[CANCELLED] = self._name(cancelled)
-        return Ask(message, edges, within_ms, question)
+        edges = {} if cancelled is None else {CANCELLED: self._name(cancelled)}
+        return race_of(branches, edges)
 
     def wait_for(
         self,
@@ -507,24 +434,18 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None = None,
         cancelled: State[None] | None = None,
         tags: Sequence[str] = (),
+        undo: TaskContract[Any, Any] | str | None = None,
     ) -> Child:
         """Start a job of the same client and wait for its end; *ok* gets its result.
 
         *error* gets a TaskError where it failed, was put aside or could not be started; without it this job fails.
         *cancelled* is entered when the child, or this job, was cancelled; without it this job ends as cancelled, but a
         child that was cancelled by itself goes to *error* where there is one. A wish to cancel this job goes to the
-        child first. The value's `id` is the id the child will have.
+        child first. *undo* is as in `run`, on the child's result. The value's `id` is the id the child will have.
         """
         name = blueprint if isinstance(blueprint, str) else blueprint.name
-        value = _json(input)
-        if not isinstance(value, Mapping):
-            raise TypeError(f"the input of a job is an object, not {type(value).__name__}")
-        if len(tags) > TAGS_MAX or not all(1 <= len(tag) <= TAG_CHARACTERS_MAX for tag in tags):
-            raise ValueError(f"tags are at most {TAGS_MAX}, each of 1 to {TAG_CHARACTERS_MAX} characters")
-        job_id = new_job_id(
-            UnixMs(int(time.time() * 1000)), partition_of(JobId(self.id)), secrets.randbits(62)
-        )  # in the partition of this job: both are written at once
-        return Child(name, value, self._edges(ok, error, cancelled, None), job_id, tuple(tags))
+        value, edges = json_of(input), self._edges(ok, error, cancelled, None)
+        return child_of(JobId(self.id), name, value, edges, tuple(tags), undo_of(None, undo))
 
     @overload
     def sleep(self, duration: Duration, /, *, then: State[None]) -> Next: ...
@@ -532,7 +453,7 @@ class Job(Generic[InT, DataT]):
     def sleep(self, duration: Duration, /, *, then: State[ArgT], argument: ArgT) -> Next: ...
     def sleep(self, duration: Duration, /, *, then: State[Any], argument: object = None) -> Next:
         """Go on in state *then* after a while. The job holds no process meanwhile."""
-        return Sleep(parse_duration_ms(duration), self._name(then), _json(argument))
+        return Sleep(parse_duration_ms(duration), self._name(then), json_of(argument))
 
     @overload
     def go(self, state: State[None], /) -> Next: ...
@@ -540,11 +461,11 @@ class Job(Generic[InT, DataT]):
     def go(self, state: State[ArgT], argument: ArgT, /) -> Next: ...
     def go(self, state: State[Any], argument: object = None, /) -> Next:
         """Go on in another state at once."""
-        return Go(self._name(state), _json(argument))
+        return Go(self._name(state), json_of(argument))
 
     def done(self, result: object = None) -> Next:
         """End the job well; *result* is what its client gets."""
-        return Done(_json(result))
+        return Done(json_of(result))
 
     def fail(self, message: str) -> Next:
         """End the job as failed, with this message for its client."""
@@ -552,7 +473,7 @@ class Job(Generic[InT, DataT]):
 
     def quarantine(self, message: str, **details: object) -> Next:
         """Put the job aside for an operator to look at."""
-        return Quarantine(message, {name: _json(value) for name, value in details.items()})
+        return Quarantine(message, {name: json_of(value) for name, value in details.items()})
 
     def _fan(
         self,
@@ -561,14 +482,10 @@ class Job(Generic[InT, DataT]):
         error: State[TaskError] | None,
         cancelled: State[None] | None,
         join: JoinPolicy,
+        undo: TaskSpec | None = None,
     ) -> Next:
-        if len(specs) > FAN_WIDTH_MAX:
-            raise ValueError(f"more than {FAN_WIDTH_MAX} tasks at once; give each task several items")
-        if not fits(join, len(specs)):
-            raise ValueError(
-                f"join={dump_join(join)} of {len(specs)} tasks can never succeed: give more, or wait for fewer"
-            )
-        return Fan(specs, self._edges(ok, error, cancelled, None), join)
+        check_fan(len(specs), join, undo)
+        return Fan(specs, self._edges(ok, error, cancelled, None), join, undo)
 
     def _edges(
         self,
@@ -593,41 +510,3 @@ class Job(Generic[InT, DataT]):
             whose, mine = state.owner.name, self._owner.name
             raise ValueError(f"state {state.name!r} belongs to blueprint {whose!r}, not to {mine!r}")
         return state.name
-
-
-def _spec(
-    contract: TaskContract[Any, Any] | str,
-    value: object,
-    timeout: Duration | None,
-    retries: int | None,
-    priority: int,
-    key: str,
-    *,
-    retry: RetryPolicy | None = None,
-    schedule_to_start: Duration | None = None,
-    schedule_to_close: Duration | None = None,
-    heartbeat: Duration | None = None,
-    **where: Unpack[Where],
-) -> TaskSpec:
-    if not PRIORITY_MIN <= priority <= PRIORITY_MAX:
-        raise ValueError(f"priority {priority} is not between {PRIORITY_MIN} and {PRIORITY_MAX}")
-    if retries is not None and retries < 0:
-        raise ValueError(f"retries must be 0 or more, not {retries}")
-    given = TimeLimits.of(timeout, schedule_to_start, schedule_to_close, heartbeat)
-    if isinstance(contract, str):
-        name, dumped, own = contract, _json(value), Where()
-    else:
-        name, dumped, own = contract.name, contract.dump_input(value), contract.where
-        given = given.over(contract.limits)
-        if retries is None:
-            retries = contract.retries if retry is None or retry.retries is None else retry.retries
-        retry = contract.retry if retry is None else retry
-    return TaskSpec(
-        name, dumped, given.timeout_ms, retries, priority, retry, given.schedule_to_start_ms,
-        given.schedule_to_close_ms, given.heartbeat_ms, placement_of({**own, **where}), checked_key(key),
-    )  # fmt: skip
-
-
-def _json(value: object) -> JsonValue:
-    """Models, dataclasses, dates and the like as JSON; raises where that cannot be."""
-    return cast("JsonValue", to_jsonable_python(value)) if value is not None else None

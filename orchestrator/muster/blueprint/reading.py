@@ -16,6 +16,7 @@ from muster.blueprint.answers import TaskError
 from muster.blueprint.asking_read import ASKING_WORDS, asked_type, faults_of
 from muster.blueprint.scope import MISSING, UNKNOWN, Scope, plain_function
 from muster.blueprint.source import FunctionNode, global_names, node_of
+from muster.blueprint.specs import undo_fault
 from muster.blueprint.state import State
 from muster.core.decisions import CANCELLED, FAILURE, LATE, SUCCESS
 from muster.core.join import ALL, Join, JoinAll, JoinAny, JoinFirst, JoinPolicy, JoinSettled
@@ -31,7 +32,7 @@ _JOINS: Final[tuple[tuple[Any, JoinPolicy], ...]] = (
     (Join.tolerate, JoinSettled()),
 )
 """Makers of policies, and one of the kind each makes."""
-_DECIDING: Final = frozenset({"run", "map", "together", "ask", "wait_for", "sleep", "child", "go"})
+_DECIDING: Final = frozenset({"run", "map", "together", "ask", "wait_for", "sleep", "child", "race", "go"})
 _OF_WORKERS: Final = frozenset({"needs", "max_cost", "prefer", "choose"})
 _NO_TARGET: Final = _OF_WORKERS | {
     "on", "within", "argument", "timeout", "retries", "priority", "tags", "uploads", "join", "undo", "spread", "key",
@@ -66,6 +67,8 @@ class Reading:
 
     references: list[Reference] = field(default_factory=list[Reference])
     endings: dict[str, None] = field(default_factory=dict[str, None])
+    undos: dict[str, None] = field(default_factory=dict[str, None])
+    """Names of the tasks that undo what the state does."""
     faults: list[Fault] = field(default_factory=list[Fault])
 
 
@@ -152,9 +155,14 @@ class _Reader:
             self._check_targets(node.args[:1])
             found += [r for arg in node.args[:1] for r in self._visit(arg, GO)]
             return found + [r for arg in node.args[1:] for r in self._visit(arg, None)]
-        found += [r for arg in node.args for r in self._visit(arg, label if method is None else None)]
+        if method != "race":
+            found += [r for arg in node.args for r in self._visit(arg, label if method is None else None)]
+        if method == "race":
+            found = [r for arg in node.args for r in self._of_branch(arg)]
         if method in _DECIDING:
             self._check_targets([k.value for k in node.keywords if k.arg and k.arg not in _NO_TARGET])
+        if method:
+            self._note_undo(node)
         for keyword in node.keywords:
             word = keyword.arg if method == "ask" else _WORDS.get(keyword.arg or "", keyword.arg)
             found += self._visit(keyword.value, word)
@@ -167,6 +175,29 @@ class _Reader:
         named = _word(first) or getattr(self._scope.value(first), "name", None) if first is not None else None
         who = named if isinstance(named, str) else "child"
         return [replace(r, label=f"{who}: {r.label}" if r.label else None) for r in references]
+
+    def _of_branch(self, node: ast.expr) -> list[Reference]:
+        """Edges of a race's branch carry what is waited for: `stop: success`, `timer: then`."""
+        method = self._method(node) if isinstance(node, ast.Call) else None
+        found = self._visit(node, None)
+        if method is None or not isinstance(node, ast.Call):
+            return found
+        named = _word(node.args[0]) or getattr(self._scope.value(node.args[0]), "name", None) if node.args else None
+        who = "timer" if method == "sleep" else named if isinstance(named, str) else method
+        return [replace(r, label=f"{who}: {r.label}" if r.label else None) for r in found]
+
+    def _note_undo(self, node: ast.Call) -> None:
+        """What undoes the task: one that the code shows is drawn, and has to take what the task returns."""
+        written = next((k.value for k in node.keywords if k.arg == "undo"), None)
+        if written is None:
+            return
+        undo = self._scope.value(written)
+        name = _word(written) or getattr(undo, "name", None)
+        if isinstance(name, str):
+            self._found.undos[name] = None
+        said = undo_fault(self._scope.value(node.args[0]), undo) if node.args else None
+        if said is not None:
+            self._found.faults.append(Fault(node.lineno, said, "undo with a task that takes what this one returns"))
 
     def _method(self, node: ast.Call) -> str | None:
         """`run` of `job.run(...)`, else None."""
@@ -189,6 +220,7 @@ class _Reader:
             return []
         reading = _Reader(function, job, self._seen).read(written)
         self._found.endings |= reading.endings
+        self._found.undos |= reading.undos
         self._found.faults += reading.faults
         return reading.references
 

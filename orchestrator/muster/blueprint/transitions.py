@@ -25,6 +25,8 @@ class Transitions:
     faults: tuple[Fault, ...]
     given: tuple[tuple[Edge, Any, int], ...]
     quarantines: bool
+    undos: tuple[str, ...] = ()
+    """Tasks that undo what the state does."""
 
 
 def transitions_of(state: State[Any], states: Mapping[str, State[Any]]) -> Transitions:
@@ -36,7 +38,11 @@ def transitions_of(state: State[Any], states: Mapping[str, State[Any]]) -> Trans
         edges, faults = _declared(state, state.to, edges, states)
     ends = [Edge(state.name, word, _ENDS[word]) for word in reading.endings if word in _ENDS]
     return Transitions(
-        tuple(dict.fromkeys([*edges, *ends])), tuple(faults), tuple(given), "quarantine" in reading.endings
+        tuple(dict.fromkeys([*edges, *ends])),
+        tuple(faults),
+        tuple(given),
+        "quarantine" in reading.endings,
+        tuple(reading.undos),
     )
 
 

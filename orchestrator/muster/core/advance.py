@@ -1,15 +1,26 @@
 """Where a job goes next, given what its mailbox holds: the first half of a turn, before the blueprint is asked."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias, assert_never
 
 from muster.core.approvals import told
 from muster.core.decisions import CANCELLED, FAILURE, LATE, SPLIT, SUCCESS
 from muster.core.graph import FAILED, FINISHED
 from muster.core.join import JoinAll, JoinAny, JoinFirst, JoinSettled
-from muster.core.json import JsonValue
-from muster.core.record import ChildItem, DecisionItem, Item, JobRecord, SignalItem, TaskItem, TimerItem, Wait
+from muster.core.json import JsonObject, JsonValue
+from muster.core.record import (
+    ChildItem,
+    DecisionItem,
+    Item,
+    JobRecord,
+    SignalItem,
+    TaskItem,
+    TimerItem,
+    Undo,
+    Undoing,
+    Wait,
+)
 from muster.core.retry import status_without_edge
 from muster.core.status import JobStatus
 from muster.core.transitions import JobEvent
@@ -28,6 +39,8 @@ class Enter:
     state: str
     argument: JsonValue = None
     merge: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    undos: tuple[Undo, ...] = ()
+    """Of what has just succeeded."""
 
 
 @quick
@@ -41,6 +54,9 @@ class End:
     error: str | None = None
     details: Mapping[str, Any] | None = None
     merge: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    undos: tuple[Undo, ...] = ()
+    put_aside: bool = False
+    """A person is to look at it as it is, and may let it go on: nothing is undone."""
 
 
 Move: TypeAlias = Enter | End
@@ -59,6 +75,8 @@ def why(record: JobRecord, items: Sequence[Item]) -> JobEvent:
         return JobEvent.TASKS_ENDED
     if wait.kind == "child":
         return JobEvent.CHILD_ENDED
+    if wait.kind == "race" and items and isinstance(items[0], TaskItem):
+        return JobEvent.TASKS_ENDED
     # The first answer wins, as in `_answered`: a decision that comes after the deadline did not make the turn due.
     first = next((item for item in items if isinstance(item, DecisionItem | SignalItem | TimerItem)), None)
     if isinstance(first, SignalItem):
@@ -69,8 +87,50 @@ def why(record: JobRecord, items: Sequence[Item]) -> JobEvent:
 def advance(record: JobRecord, items: Sequence[Item]) -> Move:
     """The move that *items* (the mailbox of the current wave, in order of arrival) make."""
     wait = record.context.wait
-    if record.cancel_requested:
-        return _cancelled(record, wait)
+    if record.context.undoing is not None:
+        assert wait is not None, "it undoes by a task"
+        return _undone(record, wait, record.context.undoing, items)
+    move = _cancelled(record, wait) if record.cancel_requested else _moved(record, wait, items)
+    return replace(move, undos=undos) if (undos := undos_of(wait, items)) else move
+
+
+def undos_of(wait: Wait | None, items: Sequence[Item]) -> tuple[Undo, ...]:
+    """What undoes the successes among *items*, in the order of the tasks."""
+    if wait is None or wait.undo is None:
+        return ()
+    undo = wait.undo
+    if wait.kind == "child":
+        ends = [item for item in items if isinstance(item, ChildItem) and item.status == JobStatus.FINISHED]
+        return tuple(Undo(replace(undo, params=item.result), -1) for item in ends[:1])
+    done = {item.number: item for item in items if isinstance(item, TaskItem) and item.status == SUCCESS}
+    ours = [done[number] for number in range(wait.first, wait.first + wait.count) if number in done]
+    return tuple(Undo(replace(undo, params=item.data), item.number) for item in ours)
+
+
+def _undone(record: JobRecord, wait: Wait, undoing: Undoing, items: Sequence[Item]) -> Move:
+    """An undo has ended. Where it failed for good the job is put aside, with what was and was not undone."""
+    item = next(item for item in items if isinstance(item, TaskItem) and item.number == wait.first)
+    if item.status == SUCCESS:
+        return End(undoing.status, undoing.state, error=undoing.error, details=undoing.details)
+    error = _error_of(wait, item)
+    left = [(undoing.current.of, undoing.current.task.type)]
+    left += [(undo.of, undo.task.type) for undo in reversed(record.context.undo)]
+    details: JsonObject = {
+        "code": "undo_failed",
+        "undone": _told(undoing.undone),
+        "not_undone": _told(left),
+        "undo_error": error,
+        "instead_of": {"status": undoing.status.value, "error": undoing.error},
+    }
+    text = f"{undoing.current.task.type!r}, which should undo what the job did, failed: {error['message']}"
+    return End(JobStatus.QUARANTINED, record.state, error=text, details=details, put_aside=True)
+
+
+def _told(undos: Sequence[tuple[int, str]]) -> list[JsonValue]:
+    return [{"task": None if of < 0 else of, "undo": kind} for of, kind in undos]
+
+
+def _moved(record: JobRecord, wait: Wait | None, items: Sequence[Item]) -> Move:
     if wait is None:
         return Enter(record.state, record.context.argument)
     match wait.kind:
@@ -86,8 +146,21 @@ def advance(record: JobRecord, items: Sequence[Item]) -> Move:
             return _child_ended(record, wait, items)
         case "signal":
             return _signalled(record, wait, items)
+        case "race":
+            return _moved(record, winner(wait, items[0]), items[:1])
         case _:
             assert_never(wait.kind)
+
+
+def winner(race: Wait, item: Item) -> Wait:
+    """The part of a race that *item*, its first end, is of. Raises StopIteration where it is of none."""
+    match item:
+        case TaskItem():
+            return next(part for part in race.parts if part.kind == "task" and part.first == item.number)
+        case SignalItem():
+            return next(part for part in race.parts if part.signal == item.name)
+        case _:
+            return next(part for part in race.parts if part.kind == "timer")
 
 
 def go(state: str, target: str, argument: JsonValue, merge: Mapping[str, JsonValue] | None = None) -> Move:

@@ -17,6 +17,7 @@ from muster.core.decisions import (
     Fan,
     Go,
     Quarantine,
+    Race,
     Run,
     Sleep,
     TaskSpec,
@@ -24,10 +25,10 @@ from muster.core.decisions import (
 )
 from muster.core.graph import FAILED, FINISHED
 from muster.core.ids import UnixMs
-from muster.core.join import counting, dump_join, fits
+from muster.core.join import Counting, counting, dump_join, fits
 from muster.core.json import JsonValue
-from muster.core.limits import FAN_WIDTH_MAX, UPLOADS_LOOK_MS
-from muster.core.record import Context, JobRecord, Wait
+from muster.core.limits import FAN_WIDTH_MAX, UNDO_MAX, UPLOADS_LOOK_MS
+from muster.core.record import Context, JobRecord, Undoing, Wait
 from muster.core.status import JobStatus
 from muster.core.transitions import JOB_MOVES, JobEvent
 from muster.core.values import changed, quick
@@ -109,6 +110,7 @@ def enter(draft: Draft, move: Enter) -> Draft:
         results=_merged(draft.context.results, move.merge),
         transitions=draft.context.transitions + 1,
     )
+    context = _earned(context, move)
     event = ev.event(ev.STATE_ENTERED, state=move.state, previous=draft.state if draft.state != move.state else None)
     return changed(draft, state=move.state, context=context, events=(*draft.events, event))
 
@@ -117,19 +119,56 @@ def _merged(results: Mapping[str, JsonValue], more: Mapping[str, JsonValue]) -> 
     return {**results, **more} if more else results
 
 
+def _earned(context: Context, move: Move) -> Context:
+    return changed(context, undo=(*context.undo, *move.undos)) if move.undos else context
+
+
 def finish(draft: Draft, end: End) -> Rest:
-    """The job's last commit."""
-    if draft.overdue and end.status is not JobStatus.QUARANTINED:
+    """The job's last commit; or first, where it failed or was cancelled, the next task that undoes what it did."""
+    if draft.overdue and draft.context.undoing is None and end.status is not JobStatus.QUARANTINED:
         end = _too_late(end)
+    context = _earned(draft.context, end)
+    undone = context.undoing
+    if undone is not None and not end.put_aside:
+        done = (*undone.undone, (undone.current.of, undone.current.task.type))
+        context = changed(context, undoing=changed(undone, undone=done))
+    if context.undo and end.status is not JobStatus.FINISHED and not end.put_aside:
+        return _undo_next(changed(draft, context=context), end)
+    return _last(changed(draft, context=context), end)
+
+
+def _undo_next(draft: Draft, end: End) -> Rest:
+    """Newest first. The state stays what it was; where the job ends is kept beside."""
+    *left, newest = draft.context.undo
+    before = () if draft.context.undoing is None else draft.context.undoing.undone
+    details = None if end.details is None else dict(end.details)
+    undoing = Undoing(end.status, end.state, end.error or NO_REASON, details, newest, before)
+    context = changed(draft.context, undo=tuple(left), undoing=undoing, argument=None)
+    context = changed(context, results=_merged(context.results, end.merge))
+    wait = Wait("task", {SUCCESS: end.state}, first=draft.first_task, count=1)
+    event = ev.event(
+        ev.UNDO_STARTED,
+        state=draft.state,
+        task=draft.first_task,
+        details={"type": newest.task.type, "undoes": None if newest.of < 0 else newest.of, "left": len(left)},
+    )
+    return Rest(JobStatus.WAITING_FOR_WORKER, _waiting(changed(draft, context=context), wait, event), (newest.task,))
+
+
+def _last(draft: Draft, end: End) -> Rest:
     results = _merged(draft.context.results, end.merge)
     if isinstance(end.result, Mapping):
         results = _merged(results, end.result)
+    kept, undoing = draft.context.undo, draft.context.undoing
+    if undoing is not None and end.put_aside:
+        kept = (*kept, undoing.current)
     context = Context(
         wait=None,
         argument=None,
         data=draft.context.data,
         results=results,
         transitions=draft.context.transitions,
+        undo=kept if end.put_aside else (),
         last_worker=draft.context.last_worker,
     )
     event = ev.event(f"job_{end.status}", state=end.state, details={"error": end.error} if end.error else None)
@@ -163,6 +202,8 @@ def decide(
             return _wait_for_task(draft, decision)
         case Fan():
             return _wait_for_tasks(draft, decision)
+        case Race():
+            return _wait_for_first(draft, decision, now)
         case Ask():
             return _wait_for_person(draft, decision, now)
         case WaitFor():
@@ -182,7 +223,9 @@ def decide(
             return End(JobStatus.FAILED, FAILED, error=error, details={"code": decision.code})
         case Quarantine():
             details = {"code": "quarantined_by_blueprint", **decision.details}
-            return End(JobStatus.QUARANTINED, draft.state, error=decision.message or NO_REASON, details=details)
+            return End(
+                JobStatus.QUARANTINED, draft.state, error=decision.message or NO_REASON, details=details, put_aside=True
+            )
         case _:
             assert_never(decision)
 
@@ -192,8 +235,19 @@ def _waiting(draft: Draft, wait: Wait, *events: ev.Event) -> Draft:
     return changed(draft, context=changed(draft.context, wait=wait), events=(*draft.events, *events))
 
 
-def _wait_for_task(draft: Draft, run: Run) -> Rest:
-    wait = Wait("task", run.edges, first=draft.first_task, count=1)
+def _too_many_undos(draft: Draft, undo: TaskSpec | None, count: int) -> End | None:
+    """Told before the tasks begin: what cannot be undone is not done."""
+    if undo is None or len(draft.context.undo) + count <= UNDO_MAX:
+        return None
+    before = len(draft.context.undo)
+    text = f"state {draft.state!r} does {count} things to undo, after {before}; at most {UNDO_MAX} are kept"
+    return End(JobStatus.QUARANTINED, draft.state, error=text, details={"code": "too_many_undos"}, put_aside=True)
+
+
+def _wait_for_task(draft: Draft, run: Run) -> Rest | Move:
+    if (refused := _too_many_undos(draft, run.undo, 1)) is not None:
+        return refused
+    wait = Wait("task", run.edges, first=draft.first_task, count=1, undo=run.undo)
     event = ev.event(ev.TASK_DISPATCHED, state=draft.state, task=draft.first_task, details={"type": run.task.type})
     return Rest(JobStatus.WAITING_FOR_WORKER, _waiting(draft, wait, event), (run.task,))
 
@@ -202,20 +256,22 @@ def _wait_for_tasks(draft: Draft, fan: Fan) -> Rest | Move:
     count = len(fan.tasks)
     if not fits(fan.join, count):
         text = f"state {draft.state!r} fans out to {count} tasks, and waits for more successes ({dump_join(fan.join)})"
-        return End(JobStatus.QUARANTINED, draft.state, error=text, details={"code": "join_impossible"})
+        return End(JobStatus.QUARANTINED, draft.state, error=text, details={"code": "join_impossible"}, put_aside=True)
+    if (refused := _too_many_undos(draft, fan.undo, count)) is not None:
+        return refused
     if count == 0:
         return go(draft.state, fan.edges[SUCCESS], [])
     if count > FAN_WIDTH_MAX:
         text = f"state {draft.state!r} fans out to {count} tasks; at most {FAN_WIDTH_MAX} fit in one job"
-        return End(JobStatus.QUARANTINED, draft.state, error=text, details={"code": "fan_too_wide"})
-    wait = Wait("tasks", fan.edges, first=draft.first_task, count=count, join=fan.join)
+        return End(JobStatus.QUARANTINED, draft.state, error=text, details={"code": "fan_too_wide"}, put_aside=True)
+    wait = Wait("tasks", fan.edges, first=draft.first_task, count=count, join=fan.join, undo=fan.undo)
     event = ev.event(
         ev.TASK_DISPATCHED,
         state=draft.state,
         task=draft.first_task,
         details={"type": fan.tasks[0].type, "count": count},
     )
-    counted = counting(fan.join, count)
+    counted = counting(fan.join, count) if fan.undo is None else Counting(count, None)
     return Rest(
         JobStatus.WAITING_FOR_PARALLEL_TASKS,
         _waiting(draft, wait, event),
@@ -224,6 +280,32 @@ def _wait_for_tasks(draft: Draft, fan: Fan) -> Rest | Move:
         failures_left=counted.failures_left,
         needs_successes=counted.of_successes,
     )
+
+
+def _wait_for_first(draft: Draft, race: Race, now: UnixMs) -> Rest:
+    """Its tasks are numbered in the order of the branches."""
+    parts: list[Wait] = []
+    tasks: list[TaskSpec] = []
+    deadline_ms: int | None = None
+    for branch in race.branches:
+        match branch:
+            case Run():
+                parts.append(Wait("task", branch.edges, first=draft.first_task + len(tasks), count=1))
+                tasks.append(branch.task)
+            case WaitFor():
+                parts.append(Wait("signal", branch.edges, signal=branch.name))
+            case Sleep():
+                parts.append(Wait("timer", {}, target=branch.target, argument=branch.argument))
+                deadline_ms = branch.duration_ms
+            case _:
+                assert_never(branch)
+    deadline = None if deadline_ms is None else UnixMs(now + deadline_ms)
+    first = draft.first_task if tasks else 0
+    wait = Wait("race", race.edges, first=first, count=len(tasks), deadline_at=deadline, parts=tuple(parts))
+    details: dict[str, Any] = {"types": sorted({task.type for task in tasks}), "signals": list(wait.signals)}
+    event = ev.event(ev.RACE_STARTED, state=draft.state, task=first if tasks else None, details=details)
+    status = JobStatus.WAITING_FOR_PARALLEL_TASKS if tasks else JobStatus.WAITING
+    return Rest(status, _waiting(draft, wait, event), tuple(tasks), deadline_ms=deadline_ms)
 
 
 def _wait_for_person(draft: Draft, ask: Ask, now: UnixMs) -> Rest:
@@ -245,7 +327,9 @@ def _asks_of(question: Question | None) -> dict[str, JsonValue]:
 def _wait_for_child(draft: Draft, child: Child, start: ChildStart | ChildRefused) -> Rest | Move:
     if isinstance(start, ChildRefused):
         return without_child(draft.state, child.edges, "", start.code, start.message)
-    wait = Wait("child", child.edges, child=child.id)
+    if (refused := _too_many_undos(draft, child.undo, 1)) is not None:
+        return refused
+    wait = Wait("child", child.edges, child=child.id, undo=child.undo)
     event = ev.event(ev.CHILD_STARTED, state=draft.state, details={"job": child.id, "blueprint": child.blueprint})
     return Rest(JobStatus.WAITING, _waiting(draft, wait, event), child=start)
 

@@ -65,8 +65,11 @@ class TaskSpec:
 @quick
 @dataclass(frozen=True, slots=True)
 class Run:
+    """One task. `undo` is the task that undoes its success where the job fails later; its input is the result."""
+
     task: TaskSpec
     edges: Edges
+    undo: TaskSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,8 @@ class Fan:
     tasks: tuple[TaskSpec, ...]
     edges: Edges
     join: JoinPolicy = ALL
+    undo: TaskSpec | None = None
+    """Of each success. Such a fan waits for all its tasks, however it is joined: none succeeds unseen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +122,21 @@ class Child:
     id: JobId = field(compare=False)
     """Of the job to be. Drawn when decided; it is taken by the commit, or by nobody."""
     tags: tuple[str, ...] = ()
+    undo: TaskSpec | None = None
+
+
+Branch: TypeAlias = Run | WaitFor | Sleep
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """Several waits; the first to end decides, as it would alone, and the others are given up.
+
+    At most one is a `Sleep`. `edges` may have `cancelled`, for the job's own cancellation.
+    """
+
+    branches: tuple[Branch, ...]
+    edges: Edges
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,4 +162,4 @@ class Quarantine:
     details: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
 
 
-Decision: TypeAlias = Run | Fan | Ask | WaitFor | Sleep | Child | Go | Done | Fail | Quarantine
+Decision: TypeAlias = Run | Fan | Race | Ask | WaitFor | Sleep | Child | Go | Done | Fail | Quarantine

@@ -27,6 +27,8 @@ class Graph:
     start: str
     states: tuple[str, ...]
     edges: tuple[Edge, ...]
+    undos: tuple[tuple[str, str], ...] = ()
+    """State, and a task that undoes what is done there."""
 
     def targets(self, state: str) -> frozenset[str]:
         return frozenset(edge.target for edge in self.edges if edge.source == state)

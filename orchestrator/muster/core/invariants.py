@@ -4,15 +4,15 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from muster.core.decisions import CANCELLED, LATE, SUCCESS
-from muster.core.limits import FAN_WIDTH_MAX, TRANSITIONS_MAX, TURN_FAILURES_MAX
+from muster.core.limits import FAN_WIDTH_MAX, TRANSITIONS_MAX, TURN_FAILURES_MAX, UNDO_MAX
 from muster.core.record import JobRecord, Wait, WaitKind
 from muster.core.status import JobStatus
 
 WAITS_OF: Final[Mapping[JobStatus, frozenset[WaitKind | None]]] = {
     JobStatus.WAITING_FOR_WORKER: frozenset({"task"}),
-    JobStatus.WAITING_FOR_PARALLEL_TASKS: frozenset({"tasks"}),
+    JobStatus.WAITING_FOR_PARALLEL_TASKS: frozenset({"tasks", "race"}),
     JobStatus.WAITING_FOR_HUMAN: frozenset({"human"}),
-    JobStatus.WAITING: frozenset({"timer", "child", "signal"}),
+    JobStatus.WAITING: frozenset({"timer", "child", "signal", "race"}),
 }
 """The status says what the job waits for, and nothing else waits."""
 
@@ -35,7 +35,11 @@ def _of_the_wait(record: JobRecord) -> Iterator[str]:
     if wait is None:
         return
     yield from _of_the_edges(wait)
-    if wait.kind in {"task", "tasks"}:
+    if (wait.kind == "race") != (len(wait.parts) > 1):
+        yield f"waits for {wait.kind} with {len(wait.parts)} parts"
+    for part in wait.parts:
+        yield from _of_the_edges(part)
+    if wait.kind in {"task", "tasks"} or (wait.kind == "race" and wait.count):
         yield from _of_the_tasks(record, wait)
     elif wait.count or wait.first:
         yield f"waits for {wait.kind} and has task numbers"
@@ -54,7 +58,7 @@ def _of_the_edges(wait: Wait) -> Iterator[str]:
         yield "only a timer has a target"
     if wait.kind != "human" and wait.message:
         yield "only a question has a message"
-    if wait.kind not in {"human", "signal"} and wait.deadline_at is not None:
+    if wait.kind not in {"human", "signal", "race"} and wait.deadline_at is not None:
         yield "only a question and a signal have a deadline"
     if (wait.kind == "signal") != bool(wait.signal):
         yield f"waits for {wait.kind}, and its signal is {wait.signal!r}"
@@ -109,6 +113,17 @@ def _of_the_counters(record: JobRecord) -> Iterator[str]:
     if record.progress is not None and not 0 <= record.progress <= 1:
         yield f"progress {record.progress} is not between 0 and 1"
     yield from _of_the_spawned(record)
+    yield from _of_the_undos(record)
+
+
+def _of_the_undos(record: JobRecord) -> Iterator[str]:
+    context = record.context
+    if len(context.undo) > UNDO_MAX:
+        yield f"keeps {len(context.undo)} undos; at most {UNDO_MAX} are allowed"
+    if context.undo and record.status.is_final and record.status is not JobStatus.QUARANTINED:
+        yield f"is {record.status}, and not all that it did is undone"
+    if context.undoing is not None and record.status not in {JobStatus.WAITING_FOR_WORKER, JobStatus.PAUSED}:
+        yield f"is {record.status} and undoes what it did"
 
 
 def _of_the_spawned(record: JobRecord) -> Iterator[str]:

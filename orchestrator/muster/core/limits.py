@@ -6,6 +6,10 @@ TASKS_PER_COMMIT_MAX: Final = 100
 """One script call stays under a millisecond (100 tasks took 0.7 ms); wider fans are spawned in chunks."""
 FAN_WIDTH_MAX: Final = 10_000
 """A join's results are read in one turn; beyond this, use batches of jobs."""
+UNDO_MAX: Final = 1_000
+"""Undos that a job keeps: they are written with each commit, with the results they need."""
+RACE_MAX: Final = 100
+"""Branches of a race: its tasks go into one commit."""
 CLAIM_MAX: Final = 64
 """Tasks handed out by one script call."""
 LEASES_PER_CALL_MAX: Final = 200

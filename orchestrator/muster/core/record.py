@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from muster.core.approvals import NO_CHANGES, Question, Tally
+from muster.core.decisions import TaskSpec
 from muster.core.ids import JobId, UnixMs
 from muster.core.join import ALL, JoinPolicy
 from muster.core.json import JsonObject, JsonValue
 from muster.core.status import JobStatus
 from muster.core.values import quick
 
-WaitKind: TypeAlias = Literal["task", "tasks", "human", "timer", "child", "signal"]
+WaitKind: TypeAlias = Literal["task", "tasks", "human", "timer", "child", "signal", "race"]
 
 
 @quick
@@ -22,7 +23,9 @@ class Wait:
     `first` and `count` are the numbers of its tasks; `target` and `argument` belong to a timer;
     `message`, `deadline_at` and `question` to a question; `child` is the id of the job that was started; `signal`
     names what is waited for until `deadline_at`. Where that is `uploads` the wait is cut into slices: `left_ms` come
-    after this one. `join` belongs to several tasks.
+    after this one. `join` belongs to several tasks, `undo` to those whose success is undone where the job fails later:
+    it is the task that does it, without its input. A race has `parts`, each a wait of its own; the first to end
+    decides.
     """
 
     kind: WaitKind
@@ -39,6 +42,37 @@ class Wait:
     left_ms: int = 0
     join: JoinPolicy = ALL
     question: Question | None = None
+    undo: TaskSpec | None = None
+    parts: tuple["Wait", ...] = ()
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """Names of the signals that end it."""
+        own = (self.signal,) if self.signal else ()
+        return (*own, *(part.signal for part in self.parts if part.signal))
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """What undoes one success: a task, whose input is what it returned. `of` is its number, -1 for a child."""
+
+    task: TaskSpec
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
+class Undoing:
+    """A job that has failed or was cancelled, and undoes what it did before it ends so.
+
+    `current` is being undone; `undone` are the numbers and types of the undos that are done, in that order.
+    """
+
+    status: JobStatus
+    state: str
+    error: str
+    details: JsonObject | None
+    current: Undo
+    undone: tuple[tuple[int, str], ...] = ()
 
 
 @quick
@@ -56,6 +90,9 @@ class Context:
     transitions: int = 0
     last_worker: str = ""
     """Who did the newest task: a task may prefer the same."""
+    undo: tuple[Undo, ...] = ()
+    """Of what succeeded so far, oldest first; run newest first where the job fails or is cancelled."""
+    undoing: Undoing | None = None
 
 
 @quick

@@ -67,7 +67,13 @@ class Decider:
         for _ in range(TURN_HOPS_MAX):
             if isinstance(move, Enter) and draft.context.transitions >= TRANSITIONS_MAX:
                 text = f"entered {TRANSITIONS_MAX} states without an end: taken for an endless loop"
-                move = End(JobStatus.QUARANTINED, draft.state, error=text, details={"code": "too_many_transitions"})
+                move = End(
+                    JobStatus.QUARANTINED,
+                    draft.state,
+                    error=text,
+                    details={"code": "too_many_transitions"},
+                    put_aside=True,
+                )
             if isinstance(move, End):
                 return core.finish(draft, move)
             draft = _noted(record, core.enter(draft, move))

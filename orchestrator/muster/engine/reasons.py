@@ -33,6 +33,7 @@ class Code(StrEnum):
     SIGNAL = "signal"
     UPLOADS = "uploads"
     CHILD = "child"
+    UNDOING = "undoing"
     NO_WORKER = "no_worker"
     NEEDS_UNMET = "needs_unmet"
     PREFERRED_WORKER = "preferred_worker"

@@ -13,7 +13,7 @@ from muster_worker.retry_policy import RetryPolicy
 from muster.blueprint.registry import Registry
 from muster.core import decide as core
 from muster.core import events as ev
-from muster.core.advance import End, why
+from muster.core.advance import End, undos_of, why
 from muster.core.decisions import TaskSpec
 from muster.core.events import Event
 from muster.core.fingerprint import fingerprint
@@ -262,7 +262,8 @@ class Turns:
             if self.on_timer is not None:
                 self.on_timer(record.id, delay)
             return None, "failed"
-        end = End(JobStatus.QUARANTINED, draft.state, error=str(failure), details=details)
+        undos = undos_of(draft.context.wait, turn.items)  # none where the draft has entered a state: it has them
+        end = End(JobStatus.QUARANTINED, draft.state, error=str(failure), details=details, undos=undos, put_aside=True)
         rest = core.finish(draft, end)
         core.check_move(record.status, JobEvent.TURN_FAILED, rest.status)
         return await self._commit(turn, rest, [], b"", None), "quarantined"
@@ -342,7 +343,9 @@ class Turns:
             needs_successes=rest.needs_successes,
             current_task=wait.first if wait is not None and wait.kind == "task" else None,
             started=_begins(rest.status, wait),
-            clear_cancel=record.cancel_requested,
+            # What undoes is not cut short by another wish to cancel, also one that has come since this turn was taken.
+            clear_cancel=record.cancel_requested or draft.context.undoing is not None,
+            shielded=draft.context.undoing is not None,
             result=rest.result,
             error=rest.error,
             details=rest.details,
@@ -353,7 +356,7 @@ class Turns:
             tasks=tuple(tasks),
             messages=self._messages(record, rest, wave),
             drops=_leftovers(turn),
-            signal="" if wait is None else wait.signal,
+            signal="" if wait is None else ",".join(wait.signals),
             asks=wait is not None and wait.kind == "human",
             escalate_ms=_first_escalation(wait),
             child=None if rest.child is None else self._new_child(record, rest.child, wave),

@@ -149,7 +149,39 @@ def _wait(facts: Facts) -> list[Reason]:
         case "child":
             return [_child(facts, wait)]
         case "task" | "tasks":
-            return task_reasons(facts)
+            return [*_undoing(facts), *task_reasons(facts)]
+        case "race":
+            return [*task_reasons(facts), *(reason for part in wait.parts for reason in _branch(facts, part))]
+
+
+def _branch(facts: Facts, part: Wait) -> list[Reason]:
+    match part.kind:
+        case "signal":
+            return [_signal(facts, part)]
+        case "timer":
+            return [_timer(facts, part)]
+        case _:
+            return []
+
+
+def _undoing(facts: Facts) -> list[Reason]:
+    """It has failed or was cancelled; what the reason says is followed by that of the task that undoes."""
+    record = facts.standing.record
+    doing = record.context.undoing
+    if doing is None:
+        return []
+    left = len(record.context.undo)
+    text = f"it undoes what it did before it ends as {doing.status.value} ({doing.error})"
+    text += f": {doing.current.task.type!r} is next"
+    text += f", and {left} more after it" if left else ""
+    details: JsonObject = {
+        "ends_as": doing.status.value,
+        "error": doing.error,
+        "undone": len(doing.undone),
+        "left": left + 1,
+        "task_type": doing.current.task.type,
+    }
+    return [Reason(Code.UNDOING, text, since=record.updated_at, details=details)]
 
 
 def _person(facts: Facts, wait: Wait) -> Reason:

@@ -61,7 +61,7 @@ def commit_args(c: Commit, replica: str) -> list[Arg]:
     for low, high in c.drops:
         args += (low, high)
     args += [
-        short_hash(c.signal) if c.signal else "",
+        ",".join(short_hash(name) for name in c.signal.split(",")) if c.signal else "",
         c.parting,  # of the parent's mailbox: it may be there longer than this job, so it is no value of it
         _question_arg(c),
         *([0] if c.child is None else [1, *job_args(c.child)]),
@@ -76,7 +76,7 @@ def commit_args(c: Commit, replica: str) -> list[Arg]:
 def policy_of(c: Commit) -> str:
     """What `after_failures` in scripts/_queue.lua goes by."""
     if c.failures_left is None:
-        return ""
+        return "u" if c.shielded else ""
     if c.needs_successes:
         return f"k:{c.failures_left}"
     return f"t:{c.failures_left}" if c.failures_left else "ff"

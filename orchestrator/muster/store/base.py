@@ -315,7 +315,9 @@ class Commit:
     child: NewJob | None = None
     """A job to make, in the same partition, whose end this one waits for. None is made for a job to be cancelled."""
     signal: str = ""
-    """The signal that ends the wait; one of that name that was kept is taken at once."""
+    """The signals that end the wait, their names separated by commas; one that was kept is taken at once."""
+    shielded: bool = False
+    """A wish to cancel the job changes nothing any more: it undoes what it did, and ends then."""
     entered: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
     """What states were entered with on the way, by state; see `entered.dump_entered`."""
     fingerprint: str = ""

@@ -24,6 +24,7 @@ from muster.core.record import (
 )
 from muster.core.status import JobStatus
 from muster.store.approval_codec import load_question, load_tally, question_fields
+from muster.store.undo_codec import dump_spec, dump_undos, load_spec, load_undo, load_undoing
 
 UNREADABLE: Final = b"\0unreadable"
 """Stands for a large value that cannot be read now."""
@@ -62,6 +63,7 @@ def dump_context(context: Context) -> bytes:
             "d": context.data,
             "r": context.results,
             "n": context.transitions,
+            **dump_undos(context),
             **({"p": context.last_worker} if context.last_worker else {}),
         }
     )
@@ -71,6 +73,8 @@ def _wait_fields(wait: Wait) -> dict[str, Any]:
     """Members that few waits have are left out where they say nothing."""
     return {
         **({} if wait.join == ALL else {"o": dump_join(wait.join)}),
+        **({} if wait.undo is None else {"x": dump_spec(wait.undo)}),
+        **({"p": [_wait_fields(part) for part in wait.parts]} if wait.parts else {}),
         "k": wait.kind,
         "e": dict(wait.edges),
         "f": wait.first,
@@ -98,6 +102,8 @@ def load_context(blob: bytes) -> Context:
         data=raw["d"],
         results=raw["r"],
         transitions=raw["n"],
+        undo=tuple(load_undo(undo) for undo in raw.get("u", ())),
+        undoing=load_undoing(raw["v"]) if "v" in raw else None,
         last_worker=raw.get("p", ""),
     )
 
@@ -108,6 +114,8 @@ def _load_wait(raw: Mapping[str, Any]) -> Wait:
         raw["k"], raw["e"], raw["f"], raw["c"], raw["m"], raw["d"], raw["t"], raw["a"],
         child=raw.get("j", ""), signal=raw.get("s", ""), uploads=tuple(raw.get("u", ())), left_ms=raw.get("l", 0),
         join=load_join(raw.get("o", "all")),
+        undo=load_spec(raw["x"]) if "x" in raw else None,
+        parts=tuple(_load_wait(part) for part in raw.get("p", ())),
         question=load_question(raw["q"]) if raw.get("q") else None,
     )  # fmt: skip
 

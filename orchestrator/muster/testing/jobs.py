@@ -156,7 +156,7 @@ class TestJob:
             wait.kind,
             wait.message,
             tuple(sorted(choices_of(wait.edges))) if wait.kind == "human" else (),
-            wait.signal,
+            ",".join(wait.signals),
             self._waiting_tasks(),
             wait.child,
             _moment(wait.deadline_at),

@@ -157,7 +157,7 @@ def _start_wave(part: Partition, job: Job, c: Commit) -> None:
     failures = job.early_failures if early else 0
     job.mailbox, job.early, job.early_failures = list(early), [], 0
     job.need, job.current_task = c.need, c.current_task
-    job.failures_left, job.needs_successes = c.failures_left, c.needs_successes
+    job.failures_left, job.needs_successes, job.shielded = c.failures_left, c.needs_successes, c.shielded
     for place in range(len(early)):
         job.count_end(failed=place < failures)
 
@@ -259,7 +259,7 @@ def send(
     if job.is_final:
         return Refused(Refusal.FINAL)
     free = job.turn_token in {"", PAUSED} and not job.record.cancel_requested
-    awaited = job.awaited == name and job.need > 0 and free
+    awaited = name in job.awaited.split(",") and job.need > 0 and free
     if not awaited and len(job.signals) >= signals_max:
         return Refused(Refusal.FULL)
     job.sent_by = [token, *job.sent_by][:SENDERS_KEPT]
@@ -274,7 +274,7 @@ def send(
 
 def _take_signal(job: Job) -> None:
     """The oldest of the awaited name, if one came before."""
-    place = next((i for i, (name, _) in enumerate(job.signals) if name == job.awaited), None)
+    place = next((i for i, (name, _) in enumerate(job.signals) if name in job.awaited.split(",")), None)
     if place is not None:
         job.mailbox.append(job.signals.pop(place)[1])
         job.need = 0
@@ -307,13 +307,10 @@ def cancel(
     if queued and leased and not asked_before:
         return Refused(Refusal.HELD)
     for link in chain:
-        if link.record.pause is not None:
-            let_go(part, link)
-        if not link.record.cancel_requested:
-            passed = link.record.deadline_passed or (overdue and link.id == job_id)
-            link.record = replace(link.record, cancel_requested=True, deadline_passed=passed)
-            part.note(link, history if link.id == job_id else below)
-            part.changed(link)
+        noted = history if link.id == job_id else below
+        _ask_for_end(part, link, noted, overdue=overdue and link.id == job_id)
+    if job.shielded:
+        return ()
     if not asked_before:
         if leased:
             part.timers[GraceEnd(job.id)] = part.now() + grace_ms
@@ -321,3 +318,14 @@ def cancel(
             job.need = 0
             return part.lease_turn(job, token)
     return tuple((task.id, task.worker) for task in leased if task.worker)
+
+
+def _ask_for_end(part: Partition, link: Job, noted: str, *, overdue: bool) -> None:
+    if link.record.pause is not None:
+        let_go(part, link)
+    if link.record.cancel_requested or link.shielded:
+        return
+    passed = link.record.deadline_passed or overdue
+    link.record = replace(link.record, cancel_requested=True, deadline_passed=passed)
+    part.note(link, noted)
+    part.changed(link)

@@ -38,6 +38,8 @@ class Job:
     failures_left: int | None = None
     """Ends that are no success and leave the turn undue; None: all of them do."""
     needs_successes: bool = False
+    shielded: bool = False
+    """A wish to cancel it changes nothing any more."""
     current_task: int | None = None
     child: JobId | None = None
     """The job this one waits for."""

@@ -191,12 +191,14 @@ local function settle_mailbox(jid, c, spawn_wave, failed_early)
   return after_failures(c.policy, need - early + failures, failures)
 end
 
--- The oldest signal of the name that came before the job waited for it. Of at most a hundred.
-local function take_signal(jid, name)
-  local kept, oldest = T .. 'sb:' .. jid, nil
+-- The oldest signal of one of the names (hashes, separated by commas) that came before the job waited for it. Of at most a hundred.
+local function take_signal(jid, names)
+  local kept, oldest, name = T .. 'sb:' .. jid, nil, nil
   for _, field in ipairs(call('HKEYS', kept)) do
     local known, place = string.match(field, '^([^|]+)|(%d+)$')
-    if known == name and (not oldest or tonumber(place) < oldest) then oldest = tonumber(place) end
+    if known and string.find(',' .. names .. ',', ',' .. known .. ',', 1, true) and (not oldest or tonumber(place) < oldest) then
+      oldest, name = tonumber(place), known
+    end
   end
   if not oldest then return nil end
   local field = name .. '|' .. oldest

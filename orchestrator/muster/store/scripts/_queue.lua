@@ -362,7 +362,7 @@ local function take(claim, first_seat)
 end
 
 -- What a wait needs after so many ends that are no success, and its policy then. ff: a failure decides; t:<left>: all
--- must end; k:<left>: only successes count. More failures than are left decide either.
+-- must end; k:<left>: only successes count. More failures than are left decide either. u: the job undoes, and is not cancelled.
 local function after_failures(policy, need, failures)
   if failures == 0 then return need, policy end
   if policy == 'ff' then return math.min(need - failures, 0), policy end

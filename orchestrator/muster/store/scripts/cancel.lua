@@ -2,7 +2,7 @@
 --[[
 cancel: ask for a job's end, and for that of its child and so on down: no job ends before its child. Where the last of
 them has nothing leased, the turn that ends it is leased at once; else its workers get a grace. What is paused goes on, to
-be cancelled.
+be cancelled; what undoes what it did is left to it.
 
 KEYS  1 the partition's tag
 ARGV  job, turn token, turn ttl ms, grace ms, history entry, history entry of the jobs below,
@@ -19,7 +19,7 @@ if overdue then call('ZREM', T .. 'tm', 'e|' .. jid) end
 local DEPTH_MAX = 16   -- more than there can be
 local chain, below = {}, jid
 while below ~= '' and #chain < DEPTH_MAX do
-  local j = call('HMGET', T .. 'j:' .. below, 'fin', 'cx', 'tl', 'nl', 'ac', 'cur', 'ch', 'fl')
+  local j = call('HMGET', T .. 'j:' .. below, 'fin', 'cx', 'tl', 'nl', 'ac', 'cur', 'ch', 'fl', 'pol')
   if j[1] ~= '0' then
     if #chain == 0 then return { j[1] and 'final' or 'gone' } end
     break
@@ -40,7 +40,7 @@ for place, link in ipairs(chain) do
     let_go(link.id)
     link.j[3] = ''
   end
-  if link.j[2] ~= '1' then
+  if link.j[2] ~= '1' and link.j[9] ~= 'u' then
     call('HSET', T .. 'j:' .. link.id, 'cx', '1')
     if overdue and place == 1 then call('HSET', T .. 'j:' .. jid, 'dp', '1') end
     call('HINCRBY', T .. 'j:' .. link.id, 'pv', 1)
@@ -49,6 +49,7 @@ for place, link in ipairs(chain) do
     announce_to_tenant(link.id, link.j[8])
   end
 end
+if j[9] == 'u' then return { 'asked' } end
 if j[2] ~= '1' then
   if tonumber(j[4]) > 0 then call('ZADD', T .. 'tm', now + grace, 'c|' .. last.id) end
   if tonumber(j[4]) <= 0 and j[3] == '' then

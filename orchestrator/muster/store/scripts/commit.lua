@@ -3,11 +3,11 @@
 commit: write what a turn decided, make its tasks ready, and claim for seats that wait here.
 
 KEYS  1 the partition's tag
-ARGV  job, version, turn token, turn ttl ms, next turn's token, final (0|1), status, state, context, need, policy ('' | ff | t:left | k:left),
+ARGV  job, version, turn token, turn ttl ms, next turn's token, final (0|1), status, state, context, need, policy ('' | ff | t:left | k:left | u),
       wave, next task number, current task or '', started (0|1), clear cancel (0|1), replica, result, error, details,
       retention ms, day of the index, its ttl ms, deadline ms or '',
       #history, entry..., #tasks, (number, class, type, body, policy, timeout ms, band, limits, flow)...,
-      #messages, (id, body)..., #drops, (from, to)..., hash of the awaited signal or '', the end's item for the parent or '',
+      #messages, (id, body)..., #drops, (from, to)..., hashes of the awaited signals or '', the end's item for the parent or '',
       a question ('': none; '-', or ms until its first escalation),
       with child (0|1), then a job as submit's where 1,
       fingerprint of the error or '', #states entered, (state, what with)..., with claim (0|1), then a claim where 1

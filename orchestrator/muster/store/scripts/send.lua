@@ -21,7 +21,7 @@ if string.find(recent, token .. ',', 1, true) then
 end
 if j[1] == '1' then return { 'final' } end
 local free = j[2] == '' or j[2] == PAUSED
-local awaited = j[3] == name and tonumber(j[4]) > 0 and free and j[5] ~= '1'
+local awaited = string.find(',' .. (j[3] or '') .. ',', ',' .. name .. ',', 1, true) and tonumber(j[4]) > 0 and free and j[5] ~= '1'
 if not awaited and call('HLEN', kept) >= most then return { 'full' } end
 
 call('HSET', job, 'sr', string.sub(token .. ',' .. recent, 1, RECENT_BYTES))

@@ -1,0 +1,101 @@
+"""`make bench-fans`: a wide map against as many single tasks, and the longest script call on the way.
+
+Two bars: the map takes at most 1.5 times as long as the single tasks of jobs that 100 clients run side by side, and no
+script call of the map takes over 1 ms, by the server's own count (SLOWLOG). Bars are printed, not asserted; a lost
+job fails.
+"""
+
+import argparse
+import asyncio
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import aiohttp
+import orjson
+from muster.store.link import Link, parse_url
+
+from tests.benchmarks.run import run_job, spread
+from tests.benchmarks.system import CLIENT_TOKEN, System, running
+
+RATIO_MAX = 1.5
+SCRIPT_MS_MAX = 1.0
+CLIENTS = 100
+SCRIPTS = {b"EVALSHA", b"EVAL", b"FCALL"}
+
+
+@dataclass
+class Report:
+    single_s: list[float] = field(default_factory=list[float])
+    wide_s: list[float] = field(default_factory=list[float])
+    slow_ms: list[float] = field(default_factory=list[float])
+    """Script calls of the maps that took longer than the bar."""
+    lost: int = 0
+
+
+async def single_tasks(system: System, session: aiohttp.ClientSession, count: int, report: Report) -> None:
+    left: Iterator[int] = iter(range(count))
+
+    async def client() -> None:
+        for _ in left:
+            report.lost += not await run_job(session, system.url, "one_step")
+
+    started = time.perf_counter()
+    await asyncio.gather(*(client() for _ in range(CLIENTS)))
+    report.single_s.append(time.perf_counter() - started)
+
+
+async def wide_map(system: System, session: aiohttp.ClientSession, width: int, report: Report) -> None:
+    link = await Link.open(parse_url(system.store_url), "bench")
+    await link.call("CONFIG", "SET", "slowlog-log-slower-than", int(SCRIPT_MS_MAX * 1000))
+    await link.call("SLOWLOG", "RESET")
+    body = orjson.dumps({"initial_data": {"width": width}})
+    started = time.perf_counter()
+    async with session.post(f"{system.url}/api/v1/jobs/wide", data=body, headers={"Prefer": "wait=60"}) as answer:
+        job = orjson.loads(await answer.read())
+    report.wide_s.append(time.perf_counter() - started)
+    report.lost += job.get("result") != {"count": width}
+    for entry in await link.call("SLOWLOG", "GET", 1_000):
+        if bytes(entry[3][0]).upper() in SCRIPTS:
+            report.slow_ms.append(int(entry[2]) / 1000)
+    link.close()
+
+
+async def measure(system: System, arguments: argparse.Namespace) -> Report:
+    report = Report()
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(headers={"X-Client-Token": CLIENT_TOKEN}, connector=connector) as session:
+        await single_tasks(system, session, CLIENTS, Report())  # warm
+        for _ in range(arguments.rounds):
+            await single_tasks(system, session, arguments.width, report)
+            await wide_map(system, session, arguments.width, report)
+    return report
+
+
+def show(report: Report, width: int) -> None:
+    ratio = statistics.median(report.wide_s) / statistics.median(report.single_s)
+    print(f"{width} single tasks, {CLIENTS} at once: {spread(report.single_s, 2)} s")
+    print(f"one map of {width}: {spread(report.wide_s, 2)} s, {ratio:.2f} times as long (bar: {RATIO_MAX})")
+    longest = f", the longest {max(report.slow_ms):.2f} ms" if report.slow_ms else ""
+    print(f"script calls of the maps over {SCRIPT_MS_MAX:g} ms: {len(report.slow_ms)}{longest} (bar: 0)")
+    print(f"jobs lost: {report.lost}")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    with running(1) as system:
+        report = asyncio.run(measure(system, arguments))
+    show(report, arguments.width)
+    return 1 if report.lost else 0
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--width", type=int, default=1_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main(parse()))

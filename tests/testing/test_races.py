@@ -1,0 +1,187 @@
+"""Races, as whole jobs."""
+
+from typing import Any
+
+import pytest
+from muster import Blueprint, Job, Next, TaskError, task
+from muster.testing import TestMuster, hangs, later
+from muster_worker import Permanent
+from pydantic import BaseModel
+
+
+class Quote(BaseModel):
+    cents: int
+
+
+ask_price = task("quotes.ask", str, Quote, retries=0)
+look_up = task("prices.look_up", str, Quote, retries=0)
+
+hurry = Blueprint("hurry")
+
+
+@hurry.start
+async def begin(job: Job) -> Next:
+    return job.race(
+        job.run(ask_price, "tea", ok=bought, error=nobody_sells),
+        job.run(look_up, "tea", ok=looked_up),
+        job.wait_for("stop", ok=stopped),
+        job.wait_for("pause", ok=stopped),
+        job.sleep("5m", then=too_slow),
+        cancelled=given_up,
+    )
+
+
+@hurry.state
+async def bought(job: Job, quote: Quote) -> Next:
+    return job.sleep("1s", then=told, argument=f"bought for {quote.cents}")
+
+
+@hurry.state
+async def looked_up(job: Job, quote: Quote) -> Next:
+    return job.done(f"looked up: {quote.cents}")
+
+
+@hurry.state
+async def nobody_sells(job: Job, error: TaskError) -> Next:
+    return job.done(error.message)
+
+
+@hurry.state
+async def stopped(job: Job, data: Any) -> Next:
+    return job.done({"stopped": data})
+
+
+@hurry.state
+async def too_slow(job: Job) -> Next:
+    return job.done("too slow")
+
+
+@hurry.state
+async def given_up(job: Job) -> Next:
+    return job.done("given up")
+
+
+@hurry.state
+async def told(job: Job, what: str) -> Next:
+    return job.done(what)
+
+
+async def test_the_first_task_to_end_decides_and_the_other_is_cancelled_at_its_worker(muster: TestMuster) -> None:
+    muster.on(ask_price, later("1m", Quote(cents=5)))
+    muster.on(look_up, hangs)
+    job = await muster.run(hurry)
+    assert job.result == "bought for 5"
+    dropped = [event.task_id for event in job.history() if event.event_type == "task_dropped"]
+    assert dropped == [f"{job.id}.1"]
+
+
+async def test_a_task_that_fails_for_good_has_ended_as_well(muster: TestMuster) -> None:
+    muster.on(ask_price, Permanent("sold out"))
+    muster.on(look_up, hangs)
+    assert (await muster.run(hurry)).result == "sold out"
+
+
+@pytest.mark.parametrize("name", ["stop", "pause"])
+async def test_a_signal_wins_against_tasks(muster: TestMuster, name: str) -> None:
+    muster.on(ask_price, hangs)
+    muster.on(look_up, hangs)
+    job = await muster.start(hurry)
+    await job.signal(name, {"by": "ann"})
+    await job.ends()
+    assert job.result == {"stopped": {"by": "ann"}}
+
+
+async def test_time_is_up_when_nothing_else_has_ended(muster: TestMuster) -> None:
+    muster.on(ask_price, hangs)
+    muster.on(look_up, hangs)
+    before = muster.now
+    job = await muster.run(hurry)
+    assert job.result == "too slow"
+    assert (muster.now - before).total_seconds() >= 300
+
+
+async def test_a_raced_job_can_be_cancelled(muster: TestMuster) -> None:
+    muster.nobody(ask_price)
+    muster.nobody(look_up)
+    job = await muster.start(hurry)
+    assert job.waiting_for is not None
+    assert job.waiting_for.kind == "race"
+    await job.cancel()
+    await job.ends()
+    assert job.result == "given up"
+
+
+async def test_a_signal_that_came_before_the_race_wins_it_at_once(muster: TestMuster) -> None:
+    early = Blueprint("early")
+
+    @early.state
+    async def over(job: Job, data: Any = None) -> Next:
+        return job.done(data)
+
+    @early.state
+    async def race(job: Job) -> Next:
+        return job.race(job.wait_for("a", ok=over), job.wait_for("b", ok=over), job.sleep("1h", then=over))
+
+    @early.start
+    async def sleep(job: Job) -> Next:
+        return job.sleep("1h", then=race)
+
+    job = await muster.start(early)
+    await job.signal("b", {"first": True})
+    await job.signal("a", {"first": False})
+    await job.ends()
+    assert job.result == {"first": True}
+
+
+async def test_no_crash_changes_who_wins(muster: TestMuster) -> None:
+    muster.on(ask_price, later("1m", Quote(cents=5)))
+    muster.on(look_up, hangs)
+
+    async def story(muster: TestMuster) -> None:
+        await muster.run(hurry)
+
+    assert len([life async for life in muster.crashes(story)]) > 3
+
+
+def test_each_branch_is_an_edge_of_its_own() -> None:
+    edges = {(edge.label, edge.target) for edge in hurry.graph.edges if edge.source == "begin"}
+    assert edges == {
+        ("quotes.ask: success", "bought"),
+        ("quotes.ask: failure", "nobody_sells"),
+        ("prices.look_up: success", "looked_up"),
+        ("stop: success", "stopped"),
+        ("pause: success", "stopped"),
+        ("timer: then", "too_slow"),
+        ("cancelled", "given_up"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("branches", "words"),
+    [
+        (lambda job, end: [], "of 0 branches; it takes 2 to 100"),
+        (lambda job, end: [job.sleep(1, then=end)], "of 1 branches; it takes 2 to 100"),
+        (lambda job, end: [job.sleep(1, then=end), job.sleep(2, then=end)], "only the shortest could win"),
+        (lambda job, end: [job.wait_for("a", ok=end), job.wait_for("a", ok=end)], "one signal twice"),
+        (lambda job, end: [job.wait_for("a", ok=end, within=5), job.sleep(1, then=end)], "as a branch instead"),
+        (lambda job, end: [job.run("a", 1, ok=end, undo="b"), job.sleep(1, then=end)], "undo= in a race"),
+        (lambda job, end: [job.go(end), job.sleep(1, then=end)], "not Go"),
+        (lambda job, end: [job.sleep(-1, then=end), job.wait_for("a", ok=end)], "-1 is not a duration"),
+    ],
+)
+async def test_a_race_that_cannot_be_is_refused_when_it_is_decided(
+    muster: TestMuster, branches: Any, words: str
+) -> None:
+    wrong = Blueprint("wrong")
+
+    @wrong.state
+    async def end(job: Job) -> Next:
+        return job.done()
+
+    @wrong.start(to=["end"])
+    async def start(job: Job) -> Next:
+        return job.race(*branches(job, end))
+
+    job = await muster.run(wrong)
+    assert job.status == "quarantined"
+    assert words in str(job.error)
