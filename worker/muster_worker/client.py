@@ -34,9 +34,8 @@ from muster_worker.schedule_client import ScheduleCalls
 from muster_worker.settings import addresses, token_from
 from muster_worker.time_limits import deadline_ms_of
 from muster_worker.transport import Answer, Transport
+from muster_worker.waiting import WAIT_S_MAX, end_of, next_wait_s
 
-WAIT_S_MAX: Final = 30.0
-"""One request is held this long; longer waits are made of several."""
 OUTAGE_S_MAX: Final = 60.0
 """How long waiting for a job outlasts orchestrators that do not answer."""
 DELETE_S_MAX: Final = 90.0
@@ -307,8 +306,8 @@ class Client(ApprovalCalls, BatchCalls, BlueprintCalls, FleetCalls, JobOperation
         timeout_s: float | None = None,
     ) -> JobState:
         """Start a job and wait for its end, whatever that is. Raises TimeoutError; the job goes on then."""
-        deadline_s = _deadline_s(timeout_s)
-        wait_s = _next_wait_s(deadline_s)
+        deadline_s = end_of(timeout_s)
+        wait_s = next_wait_s(deadline_s)
         answer = await self._post_job(blueprint, input, None, None, (), wait_s=wait_s)
         if answer.status == 200:  # final in time
             state = read_answer(_JOB, answer.body)
@@ -322,7 +321,7 @@ class Client(ApprovalCalls, BatchCalls, BlueprintCalls, FleetCalls, JobOperation
 
     async def wait(self, job_id: str, *, timeout_s: float | None = None) -> JobState:
         """Until the job is final. Raises TimeoutError; short outages of the orchestrators are sat out."""
-        return await self._wait_until(job_id, _deadline_s(timeout_s))
+        return await self._wait_until(job_id, end_of(timeout_s))
 
     async def watch(self, job_id: str) -> AsyncIterator[JobState]:
         """The state now, then after every change, ending with the final one. Fast changes may be seen as one."""
@@ -556,7 +555,7 @@ class Client(ApprovalCalls, BatchCalls, BlueprintCalls, FleetCalls, JobOperation
 
     async def _wait_until(self, job_id: str, deadline_s: float | None) -> JobState:
         while True:
-            wait_s = _next_wait_s(deadline_s)
+            wait_s = next_wait_s(deadline_s)
             path = f"{_job_path(job_id)}?wait={wait_s:g}"
             state = read_answer(_JOB, (await self._get_patiently(path, wait_s)).body)
             if state.is_final:
@@ -590,13 +589,3 @@ def _connection_path(name: str) -> str:
 
 def _job_path(job_id: str) -> str:
     return f"/api/v1/jobs/{quote(job_id, safe='')}"
-
-
-def _deadline_s(timeout_s: float | None) -> float | None:
-    return None if timeout_s is None else time.monotonic() + timeout_s
-
-
-def _next_wait_s(deadline_s: float | None) -> float:
-    if deadline_s is None:
-        return WAIT_S_MAX
-    return max(0.0, min(WAIT_S_MAX, round(deadline_s - time.monotonic(), 3)))

@@ -87,6 +87,7 @@ class MemoryOperations:
         part.counts[job.record.status] += 1
         job.expires_at, job.need, job.retried_by, job.batch = None, 0, retry.token, ""
         job.client = ""
+        part.unique = {key: held for key, held in part.unique.items() if held[0] != job.id or held[1] is not None}
         job.current_task, job.awaited, job.child = None, "", None
         job.failures_left, job.needs_successes = None, False
         part.note(job, retry.history)
