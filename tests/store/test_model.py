@@ -86,7 +86,7 @@ LIMITS: dict[int, tuple[int | None, int | None, int | None]] = defaultdict(
 """Schedule to start, schedule to close and heartbeat; by chance, and often none."""
 MINE = short_hash("prefers somebody")
 PREFERRED: dict[int, tuple[str, tuple[str, int] | None]] = defaultdict(
-    lambda: ("", None), {3: (MINE, (short_hash("work"), 0)), 5: (MINE, (short_hash("work"), HOUR_MS))}
+    lambda: ("", None), {6: (MINE, (short_hash("work"), 0)), 7: (MINE, (short_hash("work"), HOUR_MS))}
 )
 """Class and fallback of tasks, by chance."""
 DELAYS = st.sampled_from([0, HOUR_MS])
@@ -1004,6 +1004,8 @@ def tour(machine: StoreMachine) -> None:  # noqa: C901 - a walk has many steps
     for which in (-1, -2):
         machine.a_job_is_cancelled_under_its_worker(which, "final", progress=False)
     machine.cancel(len(machine.jobs) - 1, 0, overdue=False, twice=True)
+    machine.submit_decided("tasks", 1, 2, 1, twice=False)  # its schedule_to_close has passed already
+    machine.tick(twice=False)
     steps_on_the_way(machine)
     moves_between_versions(machine)
     signals_early_and_late(machine)

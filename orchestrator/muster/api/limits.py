@@ -1,5 +1,6 @@
 """Routes of limits, and of pauses, which are limits too. A tenant sees its own and everybody's."""
 
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -17,6 +18,8 @@ async def list_limits(call: Call) -> web.Response:
     views = await call.engine.limits.all()
     sees_all = call.client is not None and call.client.is_operator
     shown = [view for view in views if sees_all or applies_to(view.limit, call.tenant)]
+    hidden = [] if sees_all else [view for view in shown if view.limit.scope not in {Scope.TENANT, Scope.KEY}]
+    shown = [replace(view, holders=()) if view in hidden else view for view in shown]  # tasks of other tenants
     return json_answer({"items": [limit_object(view) for view in shown]})
 
 

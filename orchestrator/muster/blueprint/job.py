@@ -9,8 +9,8 @@ from muster_worker.durations import Duration, parse_duration_ms
 from muster_worker.task_options import TaskOptions
 from typing_extensions import TypeVar
 
-from muster.blueprint.answers import Decision, TaskError
-from muster.blueprint.asking import Escalate, Form, question_of
+from muster.blueprint.answers import TaskError
+from muster.blueprint.asks import Asks
 from muster.blueprint.facts import JobFacts
 from muster.blueprint.fans import FanOptions, apart, capped
 from muster.blueprint.specs import check_fan, child_of, json_of, race_of, spec, undo_of
@@ -21,7 +21,6 @@ from muster.core.decisions import (
     LATE,
     REQUEUE,
     SUCCESS,
-    Ask,
     Child,
     Done,
     Fail,
@@ -44,7 +43,6 @@ DataT = TypeVar("DataT", default=dict[str, Any])
 ArgT = TypeVar("ArgT")
 In = TypeVar("In")
 Out = TypeVar("Out")
-FormT = TypeVar("FormT")
 A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
@@ -61,7 +59,7 @@ class Named(Protocol):
     def name(self) -> str: ...
 
 
-class Job(Generic[InT, DataT]):
+class Job(Asks, Generic[InT, DataT]):
     """A job inside one of its states. Every method that returns a `Next` only describes it: return its value.
 
     Values are turned into JSON at once, so a state function fails where the mistake is. Durations are texts
@@ -399,91 +397,6 @@ class Job(Generic[InT, DataT]):
         """
         edges = {} if cancelled is None else {CANCELLED: self._name(cancelled)}
         return race_of(branches, edges)
-
-    @overload
-    def ask(
-        self,
-        message: str,
-        /,
-        *,
-        form: type[FormT],
-        within: Duration | None = None,
-        late: State[Decision[None]] | None = None,
-        cancelled: State[None] | None = None,
-        approvers: Sequence[str] | None = None,
-        quorum: int | Mapping[str, int] = 1,
-        escalate: Escalate | Sequence[Escalate] = (),
-        **choices: State[Decision[FormT]],
-    ) -> Next: ...
-    @overload
-    def ask(
-        self,
-        message: str,
-        /,
-        *,
-        form: Mapping[str, type[Any]],
-        within: Duration | None = None,
-        late: State[Decision[None]] | None = None,
-        cancelled: State[None] | None = None,
-        approvers: Sequence[str] | None = None,
-        quorum: int | Mapping[str, int] = 1,
-        escalate: Escalate | Sequence[Escalate] = (),
-        **choices: State[Decision[Any]],
-    ) -> Next: ...
-    @overload
-    def ask(
-        self,
-        message: str,
-        /,
-        *,
-        form: None = None,
-        within: Duration | None = None,
-        late: State[Decision[None]] | None = None,
-        cancelled: State[None] | None = None,
-        approvers: Sequence[str] | None = None,
-        quorum: int | Mapping[str, int] = 1,
-        escalate: Escalate | Sequence[Escalate] = (),
-        **choices: State[Decision[None]],
-    ) -> Next: ...
-    def ask(
-        self,
-        message: str,
-        /,
-        *,
-        form: Form | None = None,
-        within: Duration | None = None,
-        late: State[Any] | None = None,
-        cancelled: State[None] | None = None,
-        approvers: Sequence[str] | None = None,
-        quorum: int | Mapping[str, int] = 1,
-        escalate: Escalate | Sequence[Escalate] = (),
-        **choices: State[Any],
-    ) -> Next:
-        """Wait for people, who answer with one of the words: `job.ask("Ship?", approved=ship, rejected=stop)`.
-
-        The chosen state gets the Decision. *late* gets one with the word `late` when *within* has passed, or `split`
-        where the approvers disagree so that no choice can win any more; without it the job fails then.
-        *cancelled* is entered when the job's owner cancels it meanwhile; without it the job ends as cancelled.
-
-        *form* is a pydantic model that every answer fills in, or one for some of the words.
-        *approvers* are names, `"group:…"` among them; each has one say. Without them anybody with the link may answer.
-        *quorum* is how many of them must give the same word, or how many for which word: the first with enough wins.
-        *escalate* asks further people when nobody has decided after some time. See docs/guides/approvals.md.
-        """
-        if not choices:
-            raise ValueError("job.ask needs at least one choice, for example approved=finished")
-        if late is not None and within is None:
-            raise ValueError("job.ask(late=...) needs within=..., a duration such as '2d'")
-        within_ms = None if within is None else parse_duration_ms(within)
-        question = question_of(
-            choices, form=form, approvers=approvers, quorum=quorum, escalate=escalate, within_ms=within_ms
-        )
-        edges = {word: self._name(state) for word, state in choices.items()}
-        if late is not None:
-            edges[LATE] = self._name(late)
-        if cancelled is not None:
-            edges[CANCELLED] = self._name(cancelled)
-        return Ask(message, edges, within_ms, question)
 
     def wait_for(
         self,

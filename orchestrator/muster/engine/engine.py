@@ -176,7 +176,7 @@ class Engine:
         self.heartbeat, self.progress = work.heartbeat, work.progress
         self.workers, self.wanted, self.order = fleet.workers, demand.wanted, fleet.order
         self.attach_socket, self.detach_socket = fleet.attach, fleet.detach
-        self.why = Explaining(store, self.blueprints, fleet, demand, speeds, self._classes).why
+        self.why = Explaining(store, self.blueprints, fleet, demand, speeds, self._classes, self.limits).why
 
     def _wire_stories(self) -> None:
         """What tasks tell while they run, and who follows it."""

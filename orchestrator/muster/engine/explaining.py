@@ -15,6 +15,7 @@ from muster.engine.classes import Classes
 from muster.engine.demand import Demand
 from muster.engine.fleet import Fleet
 from muster.engine.jobs import job_not_found
+from muster.engine.limits import Limits
 from muster.engine.reasons import Explanation, Facts
 from muster.engine.speeds import Speeds
 from muster.engine.uploads import not_sent
@@ -30,8 +31,16 @@ UNKNOWN: Final = "?"
 
 class Explaining:
     def __init__(
-        self, store: Store, blueprints: Registry, fleet: Fleet, demand: Demand, speeds: Speeds, classes: Classes
+        self,
+        store: Store,
+        blueprints: Registry,
+        fleet: Fleet,
+        demand: Demand,
+        speeds: Speeds,
+        classes: Classes,
+        limits: Limits,
     ) -> None:
+        self._limits = limits
         self._store = store
         self._blueprints = blueprints
         self._fleet = fleet
@@ -88,6 +97,7 @@ class Explaining:
             typical = {kind: self._speeds.typical_ms(kind) for kind in ready}
             found["held"] = Counter(held.worker for held in await self._demand.held())
             found["queued"] = await self._demand.queued()
+            found["limits"] = await self._limits.all()
             found["durations_ms"] = {kind: ms for kind, ms in typical.items() if ms is not None}
         return found
 

@@ -9,6 +9,7 @@ from muster.core.ids import UnixMs
 from muster.core.json import JsonObject, JsonValue
 from muster.core.matching import Requirement
 from muster.core.record import JobRecord
+from muster.engine.limits import LimitView
 from muster.engine.views import WorkerView
 from muster.store.standing import Standing
 
@@ -38,6 +39,8 @@ class Code(StrEnum):
     PREFERRED_WORKER = "preferred_worker"
     WORKERS_SLOWED = "workers_slowed"
     WORKERS_DRAINING = "workers_draining"
+    LIMIT_FULL = "limit_full"
+    LIMIT_PAUSED = "limit_paused"
     WORKERS_BUSY = "workers_busy"
     WORKER_FREE = "worker_free"
     TASK_BACKOFF = "task_backoff"
@@ -65,6 +68,7 @@ class Facts:
 
     standing: Standing
     workers: tuple[WorkerView, ...] = ()
+    limits: tuple[LimitView, ...] = ()
     held: Mapping[str, int] = field(default_factory=dict[str, int])
     """Leased tasks by worker."""
     queued: Mapping[str, int] = field(default_factory=dict[str, int])

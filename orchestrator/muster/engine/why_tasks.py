@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from muster.core.flow import Scope
 from muster.core.ids import UnixMs, task_id
 from muster.core.json import JsonObject, JsonValue
 from muster.core.retry import TaskRules
@@ -61,6 +62,8 @@ def _ready(facts: Facts, kind: str, tasks: Sequence[StandingTask]) -> Reason:
     taking = [worker for worker in fit if worker.status != DRAINING]
     since = min((task.since for task in tasks if task.since is not None), default=None)
     details = _details(facts, kind, tasks)
+    if (limited := _limited(facts, kind, tasks, since, details)) is not None:
+        return limited
     if not offering:
         return _nobody(facts, kind, tasks, since, details)
     if any(task.prefers_until is not None for task in tasks):
@@ -73,6 +76,30 @@ def _ready(facts: Facts, kind: str, tasks: Sequence[StandingTask]) -> Reason:
         return Reason(Code.WORKERS_DRAINING, text, since, details={**details, "workers": list[JsonValue](names)})
     is_slowed = slowed(_tasks(kind, tasks), kind, taking, since, details)
     return is_slowed or _in_line(facts, kind, tasks, since, details, fit, taking)
+
+
+def _limited(
+    facts: Facts, kind: str, tasks: Sequence[StandingTask], since: UnixMs | None, details: JsonObject
+) -> Reason | None:
+    """A limit that all of them stand under and that lets nobody pass now."""
+    record = facts.standing.record
+    names = {Scope.TASK: kind, Scope.BLUEPRINT: record.blueprint, Scope.TENANT: record.tenant, Scope.GLOBAL: "*"}
+    for view in facts.limits:
+        limit = view.limit
+        if names.get(limit.scope) != limit.name:
+            continue
+        details = {**details, "scope": limit.scope, "name": limit.name, "max": limit.max, "running": view.running}
+        if limit.paused or limit.max == 0:
+            text = f"{_tasks(kind, tasks)} waits: {limit.scope} {limit.name!r} is paused by a limit of 0"
+            return Reason(Code.LIMIT_PAUSED, text, since, details=details)
+        if limit.max is not None and view.running is not None and view.running >= limit.max:
+            held = ", ".join(view.holders)
+            text = (
+                f"the limit of {limit.scope} {limit.name!r} is full: {view.running} of {limit.max} run, held by {held}"
+            )
+            details = {**details, "held_by": list[JsonValue](view.holders)}
+            return Reason(Code.LIMIT_FULL, text, since, details=details)
+    return None
 
 
 def _nobody(
