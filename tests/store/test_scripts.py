@@ -86,6 +86,11 @@ async def step_once(store: Store) -> None:
     assert isinstance(await step_on(store, turn, first.claimed[0]), Stepped)
 
 
+async def held_schedule(store: Store) -> None:
+    await store.connections.pause("acme/kept", Pause(True, UnixMs(1), "acme"))
+    await store.connections.backfill("acme/kept", Backfill("f", UnixMs(1), UnixMs(2), UnixMs(0), 1, False, "acme"))
+
+
 async def past_gates(store: Store) -> None:
     """One task runs, one flow waits at its gate, and a class at its own."""
     await store.flow.write_limit("global|*", "{}", 1)
@@ -135,8 +140,7 @@ async def everything(deployment: Deployment) -> None:
     await past_gates(store)
     slot = Slot("0 * * * * UTC", UnixMs(3_600_000), "run", "a job")
     await store.connections.note_slots("r1", {"acme/kept": slot}, (), [("acme/kept", slot)])
-    await store.connections.pause("acme/kept", Pause(True, UnixMs(1), "acme"))
-    await store.connections.backfill("acme/kept", Backfill("f", UnixMs(1), UnixMs(2), UnixMs(0), 1, False, "acme"))
+    await held_schedule(store)
     await some_batch(store)
     await store.read_log(job_of(three), 1, "r1")
     await store.read_live(job_of(three), Known(), "r1")
