@@ -214,7 +214,7 @@ async def test_a_state_that_raises_counts_one_failure_for_each_turn(
         past = here.store.calls[written]
         await here.engine._tickers[0].run_once()
         await until(partial(_is_more, here.store.calls, written, past))
-    await eventually(lambda: _is_in(here, job, "first"))
+    await eventually(lambda: _is_in(here, job, "second"))  # the state that failed
     record = await here.job(job)
     assert (record.status, record.error) == (
         JobStatus.QUARANTINED,

@@ -121,6 +121,17 @@ async def test_no_more_tasks_run_at_once_than_the_limit_says(store: Store, gate:
     assert len(await store.claim(0, claim_of(4))) == 2
 
 
+async def test_the_limit_of_a_type_counts_its_tasks_whatever_worker_they_need(store: Store) -> None:
+    await store.flow.set_policy(0, OF_WORK, Policy(most=2))
+    on_gpu = short_hash("work on a gpu")
+    await waiting_job(store, 2, cls=on_gpu, flow=flow_of("acme", "orders", type="work"))
+    await waiting_job(store, 2)
+    one, _ = await store.claim(0, claim_of(4, classes=(on_gpu, WORK)))
+    assert await store.claim(0, claim_of(4, classes=(on_gpu, WORK))) == ()
+    await end(store, one)
+    assert len(await store.claim(0, claim_of(4, classes=(on_gpu, WORK)))) == 1
+
+
 async def test_behind_a_full_tenant_others_pass(store: Store) -> None:
     await store.flow.set_policy(0, tenant_gate("a"), ONE)
     for tenant in ("a", "b"):

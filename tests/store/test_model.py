@@ -967,7 +967,17 @@ def signals_early_and_late(machine: StoreMachine) -> None:
     machine.send(-1, "x", 3, twice=False)
 
 
-def tour(machine: StoreMachine) -> None:  # noqa: C901 - a walk has many steps
+def questions_on_the_way(machine: StoreMachine) -> None:
+    machine.submit_decided("human", 0, 1, 0, twice=True)
+    for _ in range(2):  # the second answer loses
+        machine.signal(1, 0, twice=True)
+    machine.submit_decided("human", 0, 1, 0, twice=True)
+    for what, back in (("answer", 0), ("answer", 1), ("escalate", 0), ("decide", 0), ("answer", 0)):
+        machine.tick(twice=False)
+        machine.change_question(3, back, what, 0, twice=True)
+
+
+def tour(machine: StoreMachine) -> None:
     """One fixed walk past every operation: what random steps reach is a matter of luck."""
     machine.connect()
     for tenant in "aba":
@@ -988,13 +998,7 @@ def tour(machine: StoreMachine) -> None:  # noqa: C901 - a walk has many steps
     for which in range(1, 8):
         machine.complete(which, Mode.DELIVER, "worker", fenced=False, failed=False, delay_ms=0, seats=0, twice=False)
         machine.extend(which, 1, 1, HOUR_MS)
-    machine.submit_decided("human", 0, 1, 0, twice=True)
-    for _ in range(2):  # the second answer loses
-        machine.signal(1, 0, twice=True)
-    machine.submit_decided("human", 0, 1, 0, twice=True)
-    for what, back in (("answer", 0), ("answer", 1), ("escalate", 0), ("decide", 0), ("answer", 0)):
-        machine.tick(twice=False)
-        machine.change_question(3, back, what, 0, twice=True)
+    questions_on_the_way(machine)
     machine.spawn(3, 2, 1, twice=True)
     for _ in range(2):  # the same turn with another plan: what was written first stays
         machine.commit(3, "tasks", 1, 1, 0, 0, twice=True)

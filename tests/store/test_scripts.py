@@ -5,6 +5,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from muster.core.approvals import NO_CHANGES, Answer, with_answer
 from muster.core.file_record import NewFile, PlannedUpload, artifact_id, attached_id
 from muster.core.flow import Policy
 from muster.core.ids import UnixMs, partition_of
@@ -12,6 +13,7 @@ from muster.core.limits import TAG_JOBS_MAX
 from muster.core.metering import COST_KEPT_MS, DURATIONS_KEPT_MS, METER_FIELDS_MAX
 from muster.core.record import Context, Submission
 from muster.core.status import JobStatus
+from muster.store.approvals import QuestionChange
 from muster.store.base import Claimed, Committed, Completed, Message, Mode, Refusal, Refused, Stepped, Store, Turn
 from muster.store.batch_records import BatchLine, NewBatch
 from muster.store.blueprint_records import HeadChange, Migration
@@ -137,6 +139,7 @@ async def everything(deployment: Deployment) -> None:
     await store.connections.save("acme", "gone", b"{}", "n2", is_new=True, most=3)
     await store.connections.delete("acme", "gone")
     await store.connections.lead("r1", HOUR_MS)
+    await the_fleet_too(store)
     await past_gates(store)
     slot = Slot("0 * * * * UTC", UnixMs(3_600_000), "run", "a job")
     await store.connections.note_slots("r1", {"acme/kept": slot}, (), [("acme/kept", slot)])
@@ -146,6 +149,10 @@ async def everything(deployment: Deployment) -> None:
     await store.read_live(job_of(three), Known(), "r1")
     await files_too(store, three)
     await store.complete(end_of(three))
+    await the_evening_of(store)
+
+
+async def the_evening_of(store: Store) -> None:
     await step_once(store)
     asking = await asking_job(store, deadline_ms=HOUR_MS)
     answered = await store.signal(asking.record.id, 1, decision(), "decided", fresh())
@@ -160,7 +167,7 @@ async def everything(deployment: Deployment) -> None:
     await store.read(asking.record.id, "r1", changes=True)
     await store.jobs("a", None, 10)
     await tags_and_deletion(store)
-    await the_fleet_too(store)
+    await questions_too(store)
     await store.workers()
     await store.claim(0, claim_of(1, replica="r1", classes=("idle",), register=True))
 
@@ -170,6 +177,12 @@ async def the_fleet_too(store: Store) -> None:
     await store.fleet.idle()
     await store.fleet.retire("odd")
     await store.fleet.instruct("w1", {"order": "drain"})
+
+
+async def questions_too(store: Store) -> None:
+    turn = await asking_job(store)
+    change = QuestionChange(turn.record.id, 1, with_answer(NO_CHANGES, Answer("ada", "approved")), "", fresh())
+    await store.approvals.change(change)
 
 
 async def tags_and_deletion(store: Store) -> None:

@@ -26,8 +26,8 @@ local sums, meter = T .. 'co:' .. math.floor(created / DAY_MS) .. ':' .. flow, j
 if call('HEXISTS', sums, 'j|' .. meter) == 0 then meter = string.match(meter, '^([^|]*)|') or meter end
 if call('HEXISTS', sums, 'j|' .. meter) == 1 then
   call('HINCRBY', sums, 'j|' .. meter, -1)
-  if j[12] then call('HINCRBY', sums, 'r|' .. meter, -tonumber(j[12])) end
-  if j[13] then call('HINCRBY', sums, 'c|' .. meter, -tonumber(j[13])) end
+  if j[12] then call('HINCRBY', sums, 'r|' .. meter, 0 - tonumber(j[12])) end
+  if j[13] then call('HINCRBY', sums, 'c|' .. meter, 0 - tonumber(j[13])) end
 end
 
 local day = math.floor(tonumber(j[8]) / DAY_MS)   -- by another clock than that of the commit which wrote the index
