@@ -12,6 +12,7 @@ from muster.core.record import DecisionItem, TimerItem
 from muster.core.status import JobStatus
 from muster.store.approvals import DueEscalation, QuestionChange
 from muster.store.base import Message, Refusal, Refused, Store, Turn
+from muster.store.keys import short_hash
 
 from tests.support.deployment import Deployment
 from tests.support.samples import HOUR_MS, commit_of, committed, decision, first_turn, fresh, new_job
@@ -152,3 +153,16 @@ async def test_a_decided_question_is_not_escalated(store: Store, deployment: Dep
     await store.approvals.change(change(turn, with_answer("ada"), item=decision()))
     assert (await store.tick(0, fresh())).escalations == ()
     assert not deployment.violations()
+
+
+async def test_a_question_that_an_older_server_asked_can_be_answered(deployment: Deployment) -> None:
+    if deployment.server is None:
+        pytest.skip("the model has no older server")
+    store = (await deployment.replica("r1")).store
+    turn = await question(store)
+    client, job = deployment.server.client, turn.record.id
+    (tag,) = deployment.tags
+    assert client.hdel(f"{tag}j:{job}", "ask") == 1
+    assert client.zrem(f"{tag}xa:{short_hash('acme')}", job) == 1
+    reply = await store.approvals.change(replace(change(turn, with_answer("ada")), item=decision()))
+    assert isinstance(reply, Turn)

@@ -14,7 +14,7 @@ TWICE the same token: {'ok'}, or where it decided {'turn'} while the caller hold
 -- @include _question
 local jid, wave, seen, tally, entry, token, ttl, item, timer = arg(), arg(), arg(), arg(), arg(), arg(), int(), arg(), arg()
 local job = T .. 'j:' .. jid
-local j = call('HMGET', job, 'fin', 'wv', 'tl', 'sg', 'cx', 'need', 'qs', 'ask', 'ac', 'fl')
+local j = call('HMGET', job, 'fin', 'wv', 'tl', 'sg', 'cx', 'need', 'qs', 'ask', 'ac', 'fl', 'st')
 if not j[1] then return { 'gone' } end
 if j[4] == token then
   if item == '' then return { 'ok' } end
@@ -23,7 +23,8 @@ if j[4] == token then
   return { 'turn', reply[1], reply[2] }
 end
 local decided = (j[3] ~= '' and j[3] ~= PAUSED) or tonumber(j[6]) <= 0
-if j[1] == '1' or j[2] ~= wave or decided or j[5] == '1' or not j[8] then return { 'conflict' } end
+local asks = j[8] or j[11] == 'waiting_for_human'   -- one that an older server asked has no mark
+if j[1] == '1' or j[2] ~= wave or decided or j[5] == '1' or not asks then return { 'conflict' } end
 local of_wave, changes, times = string.match(j[7] or '', '^(%d+)|(%d+)|([%d,]*)|')
 if of_wave ~= wave then changes, times = '0', '' end
 if changes ~= seen then return { 'changed' } end
