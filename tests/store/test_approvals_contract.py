@@ -166,3 +166,4 @@ async def test_a_question_that_an_older_server_asked_can_be_answered(deployment:
     assert client.zrem(f"{tag}xa:{short_hash('acme')}", job) == 1
     reply = await store.approvals.change(replace(change(turn, with_answer("ada")), item=decision()))
     assert isinstance(reply, Turn)
+    await committed(store, commit_of(reply))
