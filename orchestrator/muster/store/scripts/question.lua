@@ -23,12 +23,13 @@ if j[4] == token then
   return { 'turn', reply[1], reply[2] }
 end
 local decided = (j[3] ~= '' and j[3] ~= PAUSED) or tonumber(j[6]) <= 0
-local asks = j[8] or j[11] == 'waiting_for_human'   -- one that an older server asked has no mark
+local asks = j[8] or j[11] == 'waiting_for_human'   -- one that an older server asked has no mark yet
 if j[1] == '1' or j[2] ~= wave or decided or j[5] == '1' or not asks then return { 'conflict' } end
 local of_wave, changes, times = string.match(j[7] or '', '^(%d+)|(%d+)|([%d,]*)|')
 if of_wave ~= wave then changes, times = '0', '' end
 if changes ~= seen then return { 'changed' } end
 
+if not j[8] then open_question(jid, j[10], wave, '-') end
 times = times == '' and tostring(now) or times .. ',' .. now
 call('HSET', job, 'qs', wave .. '|' .. (tonumber(changes) + 1) .. '|' .. times .. '|' .. tally, 'sg', token)
 call('HINCRBY', job, 'pv', 1)
