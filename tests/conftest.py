@@ -37,5 +37,5 @@ WHOLE_SYSTEMS = frozenset({"benchmarks", "chaos", "conformance", "docs", "e2e", 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     tests = Path(__file__).parent
     for item in items:
-        if item.path.relative_to(tests).parts[0] in WHOLE_SYSTEMS:
+        if item.path.is_relative_to(tests) and item.path.relative_to(tests).parts[0] in WHOLE_SYSTEMS:
             item.add_marker(pytest.mark.xdist_group("whole systems"))

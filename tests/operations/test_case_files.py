@@ -1,5 +1,6 @@
 """A job as a file, and one of its states run where the file is."""
 
+import io
 import json
 from pathlib import Path
 
@@ -73,3 +74,14 @@ def debug(path: Path, *more: str) -> int:
 
     with ThreadPoolExecutor(1) as threads:
         return threads.submit(run, ["job", "debug", str(path), "--blueprints", SOURCE, "-o", "json", *more]).result()
+
+
+async def test_the_debugger_stops_in_the_state_function_and_nowhere_before(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = await case_of(site, tmp_path, 3)
+    monkeypatch.setattr("sys.stdin", io.StringIO("p box\nc\n"))
+    debug(path, "--breakpoint")
+    said = capsys.readouterr().out
+    assert "flows.py" in said.splitlines()[0]
+    assert "case_file.py" not in said

@@ -64,19 +64,19 @@ def run(arguments: Sequence[str]) -> int:
         sys.stderr.close()
         return Exit.FAILED
     except Exception as error:  # noqa: BLE001 -- the last resort of a program: everything becomes a message
-        return explain(error)
+        return explain(error, _command_of(arguments))
     return code if isinstance(code, int) else Exit.DONE
 
 
-def explain(error: Exception) -> int:
-    """Print what *error* means to the person at the keyboard; the exit code."""
+def explain(error: Exception, command: str = "") -> int:
+    """Print what *error* means to the person who typed *command* (its words, a space behind each); the exit code."""
     from muster.embedded import EngineNotStarted
 
     if isinstance(error, CommandFailed):
         return _complain(str(error), error.way_out, error.code)
     if isinstance(error, EngineNotStarted):
         return _complain(str(error), error.hint, Exit.FAILED)
-    return _explain_start(error) or _explain_problems(error) or _explain_client(error) or _unexpected(error)
+    return _explain_start(error) or _explain_problems(error) or _explain_client(error, command) or _unexpected(error)
 
 
 _WAY_OUT_OF_START = {
@@ -101,19 +101,21 @@ def _explain_problems(error: Exception) -> int | None:
     return _complain(str(error), way_out, Exit.USAGE)
 
 
-def _explain_client(error: Exception) -> int | None:
+def _explain_client(error: Exception, command: str) -> int | None:
     from muster_worker.errors import ClientError, NotAllowed, NotFound, Unreachable
+
+    from muster.cli.hints import in_commands
 
     match error:
         case Unreachable():
             return _complain(error.detail, error.hint or "muster dev", Exit.UNREACHABLE)
         case NotFound():
-            return _complain(error.detail, error.hint or "muster job ls", Exit.NOT_FOUND)
+            return _complain(error.detail, in_commands(error.hint, command), Exit.NOT_FOUND)
         case NotAllowed():
             way_out = error.hint or "set MUSTER_CLIENT_TOKEN to a client's token, or --token"
             return _complain(error.detail, way_out, Exit.NOT_ALLOWED)
         case ClientError():
-            return _complain(_with_members(error), error.hint or "muster job ls", Exit.FAILED)
+            return _complain(_with_members(error), in_commands(error.hint, command), Exit.FAILED)
         case _:
             return None
 
@@ -122,7 +124,11 @@ def _with_members(error: Exception) -> str:
     """The refusal and, where the input did not fit, each place that is wrong."""
     problem = getattr(error, "problem", {})
     details = problem.get("errors") or problem.get("allowed") or []
-    return "\n".join([str(getattr(error, "detail", error)), *(f"  {detail}" for detail in details)])
+    said = str(getattr(error, "detail", error))
+    lines = [
+        f"{one.get('pointer', '')}: {one.get('detail', '')}" if isinstance(one, dict) else str(one) for one in details
+    ]
+    return "\n".join([said, *(f"  {line}" for line in lines if line not in said)])
 
 
 def _unexpected(error: Exception) -> int:

@@ -120,7 +120,8 @@ async def status(batch: BatchName, /, *, output: Format = "table", server: Serve
     if output == "json":
         print_json(found.model_dump(mode="json"))
         return
-    print_table(["JOB", "STATUS"], [(job.job_id, job.status) for job in found.jobs])
+    if found.jobs:  # a stream has counts only
+        print_table(["JOB", "STATUS"], [(job.job_id, job.status) for job in found.jobs])
     counted = ", ".join(f"{count} {status}" for status, count in sorted(found.counts.items()))
     hint(f"{found.total} jobs: {counted}; {euros(found.cost_micros)} EUR")
 

@@ -1,11 +1,16 @@
 """A job as a file, and one of its states run on this machine: `muster job export`, `muster job debug`."""
 
 import asyncio
+import bdb
+import inspect
 import pdb
+import sys
+import threading
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import CodeType
 from typing import Annotated, Any, Final
 
 import orjson
@@ -56,6 +61,8 @@ def debug(
     recorded = recorded_decision(told["history"], entry["state"])
     try:
         decided: dict[str, Any] = _shown(_run(blueprint, told["job"], entry, stop=stop))
+    except CommandFailed:
+        raise
     except Exception as error:  # noqa: BLE001 -- a state function may raise anything, and that is what is looked for
         decided = {"raises": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
     if output == "json":
@@ -134,18 +141,42 @@ def _run(blueprint: AnyBlueprint, job: Mapping[str, Any], entry: Mapping[str, An
 
     if not stop:
         return enter()
-    code = blueprint.shape(entry["state"]).function.__code__
-    debugger = pdb.Pdb()
-    debugger.set_break(code.co_filename, code.co_firstlineno + 1, funcname=code.co_name)
-    entered = debugger.runcall(enter)
-    if entered is None:
-        raise CommandFailed("the debugger was left", way_out="continue with c", code=Exit.FAILED)
-    return entered
+    return _stopped_in(blueprint.shape(entry["state"]).function.__code__, enter)
+
+
+def _stopped_in(code: CodeType, call: Callable[[], Entered]) -> Entered:
+    """*call*, with pdb at the first line of *code* and nowhere before."""
+    debugger = pdb.Pdb(nosigint=True)
+    debugger.reset()
+    debugger.set_break(code.co_filename, code.co_firstlineno, funcname=code.co_name)
+    debugger.botframe = inspect.currentframe()
+    debugger.set_continue()  # to that line, instead of a stop at the first line of all, which is the engine's
+    threading.settrace(debugger.trace_dispatch)  # a state function that is not async runs in a thread
+    sys.settrace(debugger.trace_dispatch)
+    try:
+        return call()
+    except bdb.BdbQuit:
+        raise CommandFailed("the debugger was left", way_out="continue with c", code=Exit.FAILED) from None
+    finally:
+        sys.settrace(None)
+        threading.settrace(None)
+
+
+_UNSAID: tuple[object, ...] = (None, {}, (), "")
 
 
 def _shown(entered: Entered) -> dict[str, Any]:
-    decision = {name: value for name, value in asdict(entered.decision).items() if value not in (None, {}, ())}
-    return {"decision": type(entered.decision).__name__.lower(), **decision, "data": entered.data}
+    said = {"decision": type(entered.decision).__name__.lower(), **asdict(entered.decision), "data": entered.data}
+    return {name: _filled(value) for name, value in said.items() if value not in _UNSAID}
+
+
+def _filled(value: object) -> object:
+    """Without the members that the decision leaves open."""
+    if isinstance(value, list | tuple):
+        return [_filled(inner) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    return {name: _filled(inner) for name, inner in value.items() if inner not in _UNSAID}
 
 
 def _line(value: object) -> str:

@@ -47,10 +47,13 @@ async def start(
     tag: Annotated[tuple[str, ...], Parameter(negative="", help="A word to find it by; may be given 8 times.")] = (),
     unique_key: Annotated[str | None, Parameter(help="At most one live job of the blueprint has it.")] = None,
     on_conflict: Annotated[
-        Literal["return", "refuse", "replace"], Parameter(help="Where another job has the unique key.")
-    ] = "return",
+        Literal["return", "refuse", "replace"] | None,
+        Parameter(help="Where another job has the unique key: return that one if not given."),
+    ] = None,
     debounce_key: Annotated[str | None, Parameter(help="A later start puts off the job that has it.")] = None,
-    debounce: Annotated[float, Parameter(help="It begins after so many seconds without a further start.")] = 5.0,
+    debounce: Annotated[
+        float | None, Parameter(help="It begins after so many seconds without a further start; 5 if not given.")
+    ] = None,
     deadline: Annotated[
         str | None, Parameter(help="It fails where it has not ended so long from now: 90s, 1h, 2d.")
     ] = None,
@@ -60,8 +63,8 @@ async def start(
 ) -> int:
     """Start a job and print its id; with --watch, its result."""
     data = read_input(input)
-    unique = {"key": unique_key, "on_conflict": on_conflict} if unique_key else None
-    later = {"key": debounce_key, "seconds": debounce} if debounce_key else None
+    unique = _keyed(unique_key, "--unique-key", "on_conflict", on_conflict)
+    later = _keyed(debounce_key, "--debounce-key", "seconds", debounce, usual=5.0)
     try:
         _ = None if deadline is None else deadline_ms_of(deadline)
     except ValueError as wrong:
@@ -87,6 +90,19 @@ async def start(
         print(job_id)
         hint("try: muster job watch @last")
     return Exit.DONE
+
+
+def _keyed(
+    key: str | None, option: str, member: str, value: str | float | None, *, usual: float | None = None
+) -> dict[str, Any] | None:
+    """A key and what goes with it; what goes with a key is refused without one, since it would do nothing."""
+    if key is None:
+        if value is not None:
+            other = "--on-conflict" if member == "on_conflict" else "--debounce"
+            raise CommandFailed(f"{other} goes with {option}", way_out=f"{option} KEY", code=Exit.USAGE)
+        return None
+    chosen = usual if value is None else value
+    return {"key": key} if chosen is None else {"key": key, member: chosen}
 
 
 @app.command(name=("ls", "list"))

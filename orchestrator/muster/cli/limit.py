@@ -70,6 +70,7 @@ async def resume(task: Task, /, *, server: Server = HERE) -> None:
     """Hand out tasks of a type again."""
     async with connect(server) as client:
         await client.resume_queue(task)
+    hint(f"tasks {task} are handed out again")
 
 
 def _row(limit: dict[str, Any]) -> list[object]:

@@ -57,10 +57,10 @@ async def coming(
     async with connect(server) as client:
         found = await client.next_slots(name, count)
     if output == "json":
-        print_json({"items": [slot.isoformat() for slot in found]})
+        print_json({"items": [_utc(slot) for slot in found]})
         return
     for slot in found:
-        print(slot.isoformat())
+        print(_utc(slot))
 
 
 @app.command
@@ -99,7 +99,7 @@ async def backfill(
     start: Annotated[
         str | None, Parameter(help="First moment, as 2026-03-01 or 2026-03-01T06:00+01:00; else UTC.")
     ] = None,
-    until: Annotated[str | None, Parameter(help="Last moment; now if not given.")] = None,
+    until: Annotated[str | None, Parameter(help="Last moment, included; now if not given.")] = None,
     /,
     *,
     overlap: Annotated[
@@ -151,6 +151,11 @@ def _state(one: dict[str, Any]) -> str:
     if one["paused"]:
         return f"paused: {one['paused']['reason']}" if one["paused"]["reason"] else "paused"
     return "on"
+
+
+def _utc(slot: datetime) -> str:
+    """As the API writes it, so that what one command prints can be searched for in what another does."""
+    return slot.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _progress(fill: dict[str, Any]) -> str:
