@@ -89,6 +89,12 @@ def test_a_script_carries_no_function_that_it_does_not_call(name: str) -> None:
     assert idle == []
 
 
+def test_each_kind_of_timer_has_a_letter_of_its_own() -> None:
+    letters = re.findall(r"^  (\w) = function", script("tick").source, re.MULTILINE)
+    assert len(letters) > 9
+    assert sorted(letters) == sorted(set(letters)), "Lua takes the last of two in silence"
+
+
 async def step_once(store: Store) -> None:
     turn = await first_turn(store, tenant="c")
     alone = {"current_task": 0, "claim": claim_of(1, classes=(short_hash("alone"),))}
