@@ -220,7 +220,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rate", type=int, default=50_000, help="lines a second of all tasks together")
+    parser.add_argument("--rate", type=int, default=60_000, help="lines a second of all tasks together; above the bar")
     parser.add_argument("--seconds", type=float, default=5, help="of each round")
     parser.add_argument("--rounds", type=int, default=3, help="of the rate; 0 leaves it out")
     parser.add_argument("--workers", type=int, default=1, help="worker processes")

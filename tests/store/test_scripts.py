@@ -81,6 +81,20 @@ def test_scripts_take_the_time_from_the_server_and_never_read_user_data(name: st
     assert re.search(r"call\('(KEYS|SCAN|SSCAN|HSCAN|ZSCAN)'", source) is None
 
 
+@pytest.mark.parametrize("name", names())
+def test_a_script_carries_no_function_that_it_does_not_call(name: str) -> None:
+    code = re.sub(r"--.*", "", script(name).source.partition("]]\n")[2])
+    functions = re.findall(r"^local function (\w+)", code, re.MULTILINE)
+    idle = [function for function in functions if len(re.findall(rf"\b{function}\b", code)) < 2]
+    assert idle == []
+
+
+def test_each_kind_of_timer_has_a_letter_of_its_own() -> None:
+    letters = re.findall(r"^  (\w) = function", script("tick").source, re.MULTILINE)
+    assert len(letters) > 9
+    assert sorted(letters) == sorted(set(letters)), "Lua takes the last of two in silence"
+
+
 async def step_once(store: Store) -> None:
     turn = await first_turn(store, tenant="c")
     alone = {"current_task": 0, "claim": claim_of(1, classes=(short_hash("alone"),))}
