@@ -232,6 +232,7 @@ def _credentials(auth: Auth) -> st.SearchStrategy[tuple[tuple[str, str], ...]]:
     right = {
         Auth.NONE: (),
         Auth.CLIENT: (("X-Client-Token", ALPHA),),
+        Auth.OPERATOR: (("X-Client-Token", ALPHA),),
         Auth.WORKER: (("X-Worker-Token", WORKER_TOKEN),),
     }[auth]
     others = st.sampled_from(

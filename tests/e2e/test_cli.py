@@ -238,7 +238,7 @@ def test_a_wrong_token_is_exit_code_6(dev: Dev) -> None:
 
 def test_blueprints_are_listed_and_drawn(dev: Dev) -> None:
     names = [item["name"] for item in dev.json("blueprint", "ls")["items"]]
-    assert sorted(names) == ["command", "gate", "hello", "labour", "sad", "sequence"]
+    assert sorted(names) == ["command", "gate", "hello", "labour", "panel", "sad", "sequence"]
     assert "digraph" in dev.muster("blueprint", "graph", "gate").stdout
     assert "flowchart" in dev.muster("blueprint", "graph", "gate", "-o", "mermaid").stdout
 

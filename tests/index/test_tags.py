@@ -60,12 +60,6 @@ async def test_wrong_tags_are_400_and_start_nothing(site: Site, tags: Any) -> No
     assert (await listed(site, ""))["items"] == []
 
 
-async def test_a_tag_is_asked_for_by_itself(site: Site) -> None:
-    for more in ("status=failed", "blueprint=one"):
-        answer = await site.http.get(f"/api/v1/jobs?tag=a&{more}", headers=ALICE)
-        assert (answer.status, (await answer.json())["parameter"]) == (400, "tag")
-
-
 async def test_the_same_key_with_other_tags_is_another_request(site: Site) -> None:
     body = {"initial_data": {"type": "work"}, "tags": ["a"]}
     keyed = {**ALICE, "Idempotency-Key": "k"}

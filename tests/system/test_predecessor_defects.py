@@ -102,7 +102,7 @@ async def test_deadlines_in_the_store_are_the_stores_own_time(
 
 def test_no_optional_package_is_needed() -> None:
     """The server's modules load where no telemetry, no test tool and no web framework's extra is there."""
-    others = ["opentelemetry", "msgpack", "fakeredis", "pytest", "hypothesis", "sqlalchemy", "yaml"]
+    others = ["opentelemetry", "msgpack", "fakeredis", "pytest", "hypothesis", "sqlalchemy"]
     code = f"import sys; sys.modules.update(dict.fromkeys({others!r})); import muster.main, muster.cli.app"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
 

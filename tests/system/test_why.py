@@ -123,6 +123,7 @@ async def test_a_fan_tells_what_runs_and_what_does_not(a: Api, b: Api, on_a: Pla
     assert (busy["details"]["looked_at"], busy["details"]["of"], busy["details"]["queued"]) == (100, 150, 148)
     assert await wanted(a, name) == {
         "task": name, "queued": 148, "running": 2, "workers": 1, "slots": 2, "wanted_workers": 75,
+        "needs": [],
     }  # fmt: skip
     one = await b.call("GET", f"/api/v1/fleet/wanted?task={name}")
     assert one.body == {"value": 75}

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from tests.system.callers import Api, Caller, PlainWorker, session, until
-from tests.system.processes import ROOT, SECONDS_MAX, WORKER_TOKEN, Cluster, Process, StoreProcess
+from tests.system.processes import ROOT, SECONDS_MAX, WORKER_TOKEN, Cluster, Process, StoreProcess, wait_until
 
 RUNTIME = "python:3.11"
 UNSERVED = "python:4.0"
@@ -140,6 +140,7 @@ def add_script_worker(cluster: Cluster, folder: Path) -> Process:
     )
     worker.start()
     cluster.workers.append(worker)
+    wait_until(lambda: "/_worker/workers/register" in cluster.a.log, "the worker has registered")
     return worker
 
 
