@@ -121,6 +121,24 @@ def test_what_the_guides_show_does_what_they_say(site: Reader) -> None:
     admission = re.findall(r"`(muster job start [^`]+)`", (ROOT / GUIDES / "admission.md").read_text())
     assert len(admission) == 2
     typed(site, "\n".join(re.sub(r"start \w+", "start sweep", command) for command in admission))
+    changes(site)
+    orders(site)
+
+
+def changes(site: Reader) -> None:
+    """A second version of the blueprint that is data, for some jobs and then for none: promoted, it has no rollout."""
+    share, differs, _ = guide("changing-blueprints", "sh")
+    typed(site, "sed 's/Ask somebody/Ask one/' hello.yaml >changed.yaml")
+    first, more, promote, _ = share.replace("orders.yaml", "changed.yaml").replace("orders", "hello").splitlines()
+    typed(site, f"{first}\n{more.replace('hello 4', 'hello 2')}", "50 % begin with 2:")
+    typed(site, promote, "new jobs begin with 2:")
+    typed(site, differs.splitlines()[0].replace("orders@3", "hello@1").replace("orders.yaml", "changed.yaml"))
+
+
+def orders(site: Reader) -> None:
+    """The last of them ends the worker."""
+    worker = typed(site, "muster worker ls").splitlines()[1].split()[0]
+    assert "disconnect" in typed(site, guide("fleet", "sh")[0].replace("render-7", worker))
 
 
 def operations(site: Reader) -> None:
