@@ -30,12 +30,17 @@ async def deploy(servers: Servers) -> AsyncIterator[MakeDeployment]:
         await deployment.close()
 
 
-WHOLE_SYSTEMS = frozenset({"benchmarks", "chaos", "conformance", "docs", "e2e", "surface", "system"})
-"""Folders whose tests run whole systems of processes: one after the other, so that they do not starve each other."""
+WHOLE_SYSTEMS = {
+    **dict.fromkeys(("benchmarks", "chaos", "surface", "system"), "the engine's systems"),
+    **dict.fromkeys(("conformance", "docs", "e2e"), "the users' systems"),
+}
+"""Folders whose tests run whole systems of processes, and wait for them most of the time. Those of a group run one after
+the other, so that they do not starve each other; two groups and the rest keep two cores busy."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     tests = Path(__file__).parent
     for item in items:
-        if item.path.is_relative_to(tests) and item.path.relative_to(tests).parts[0] in WHOLE_SYSTEMS:
-            item.add_marker(pytest.mark.xdist_group("whole systems"))
+        folder = item.path.relative_to(tests).parts[0] if item.path.is_relative_to(tests) else ""
+        if folder in WHOLE_SYSTEMS:
+            item.add_marker(pytest.mark.xdist_group(WHOLE_SYSTEMS[folder]))
