@@ -34,8 +34,8 @@ WHOLE_SYSTEMS = {
     **dict.fromkeys(("benchmarks", "chaos", "surface", "system"), "the engine's systems"),
     **dict.fromkeys(("conformance", "docs", "e2e"), "the users' systems"),
 }
-"""Folders whose tests run whole systems of processes, and wait for them most of the time. Those of a group run one after
-the other, so that they do not starve each other; two groups and the rest keep two cores busy."""
+"""Folders whose tests run whole systems of processes, and wait for them most of the time. Those of a group run one
+after the other, so that they do not starve each other; two groups and the rest keep two cores busy."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
