@@ -52,3 +52,12 @@ def test_the_benchmark_of_batches_runs() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "batch / single" in done.stdout
+
+
+def test_the_benchmark_of_flow_runs() -> None:
+    few = ["--tasks", "2000", "--queued", "1000", "--tries", "10", "--rounds", "1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.flow", *few], cwd=ROOT, capture_output=True, text=True, timeout=50
+    )
+    assert done.returncode == 0, done.stderr
+    assert "script calls over 1 ms" in done.stdout
