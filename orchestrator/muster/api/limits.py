@@ -18,9 +18,9 @@ async def list_limits(call: Call) -> web.Response:
     views = await call.engine.limits.all()
     sees_all = call.client is not None and call.client.is_operator
     shown = [view for view in views if sees_all or applies_to(view.limit, call.tenant)]
-    hidden = [] if sees_all else [view for view in shown if view.limit.scope not in {Scope.TENANT, Scope.KEY}]
-    shown = [replace(view, holders=()) if view in hidden else view for view in shown]  # tasks of other tenants
-    return json_answer({"items": [limit_object(view) for view in shown]})
+    own = {Scope.TENANT, Scope.KEY}
+    items = [view if sees_all or view.limit.scope in own else replace(view, holders=()) for view in shown]
+    return json_answer({"items": [limit_object(view) for view in items]})  # of others, tasks are not told
 
 
 async def put_limit(call: Call) -> web.Response:
