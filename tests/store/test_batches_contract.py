@@ -8,6 +8,7 @@ from muster.core.ids import JobId
 from muster.core.status import JobStatus
 from muster.store.base import Store, Tick
 from muster.store.batch_records import BatchLine, NewBatch, StoredBatch
+from muster.store.blueprint_records import Migration
 
 from tests.support.samples import HOUR_MS, commit_of, committed, fresh, new_job, new_tasks
 
@@ -174,3 +175,23 @@ async def test_a_job_that_is_paused_before_its_first_turn_is_counted_as_it_stood
     assert (await read(store)).counts == {JobStatus.PENDING: 2}, "a pause is not a status of its own here"
     assert [turn.record.id for turn in (await tick(store)).first] == [second]
     assert (await tick(store)).more_first is False
+
+
+async def test_a_job_that_was_moved_to_another_version_before_its_first_turn_gets_it_all_the_same(store: Store) -> None:
+    await add(store, 1)
+    ((_, job),) = await jobs_of(store)
+    record = await store.read(job)
+    assert record is not None
+    assert await store.blueprints.migrate(Migration(record, "2:b", record.state, None, "moved")) is None
+    assert [turn.record.id for turn in (await tick(store)).first] == [job]
+
+
+async def test_one_tick_passes_over_so_many_ended_jobs_of_a_batch_and_the_next_goes_on(store: Store) -> None:
+    await add(store, *range(1, 41))
+    await add(store, *range(41, 82))
+    jobs = [job for _, job in await jobs_of(store)]
+    for job in jobs[:80]:
+        await store.delete(job)
+    early = await tick(store)
+    assert (early.first, early.more_first) == ((), True)
+    assert [turn.record.id for turn in (await tick(store)).first] == [jobs[80]]

@@ -9,6 +9,8 @@ from muster.store.memory.timers import Found, fire
 
 FIRST_OF_BATCH = 8
 """First turns of one batch, before those of the next."""
+PASSED_OVER_MAX = 64
+"""Jobs of batches that are over already, looked at in one tick."""
 LEASES_MAX, TIMERS_MAX, TURNS_MAX = 100, 200, 32
 
 
@@ -76,13 +78,19 @@ def _due_turns(part: Partition, token_prefix: str) -> tuple[Turn, ...]:
 def _first_turns(part: Partition, token_prefix: str, most: int) -> tuple[Turn, ...]:
     """Of jobs of batches, some of each batch in turn."""
     turns: list[Turn] = []
-    while len(turns) < most and (batch := next((one for one in part.batches.values() if one.waiting), None)):
+    passed_over = 0
+    while (
+        len(turns) < most
+        and passed_over < PASSED_OVER_MAX
+        and (batch := next((one for one in part.batches.values() if one.waiting), None))
+    ):
         part.batches[batch.new.key] = part.batches.pop(batch.new.key)
         some, batch.waiting = batch.waiting[:FIRST_OF_BATCH], batch.waiting[FIRST_OF_BATCH:]
         room = most - len(turns)
         some, batch.waiting = some[:room], [*some[room:], *batch.waiting]
         known = [job for job in map(part.job, some) if job is not None and not job.is_final]
-        jobs = [job for job in known if not job.turn_token and job.record.version == 0]
+        jobs = [job for job in known if not job.turn_token and job.record.wave == 0]
+        passed_over += len(some) - len(jobs)
         turns += [part.lease_turn(job, f"{token_prefix}{len(turns) + i}") for i, job in enumerate(jobs)]
     return tuple(turns)
 

@@ -185,18 +185,20 @@ end
 
 -- First turns of batches' jobs: of each batch some, then of the next.
 local first = {}
-local room = math.min(first_max, turns_max - #turns)
-while room > 0 do
+local room, passed_over = math.min(first_max, turns_max - #turns), 0
+while room > 0 and passed_over < 64 do   -- a cancelled batch has many that are over
   local head = call('ZRANGE', T .. 'bl', 0, 0)[1]
   if not head then break end
   local waiting = T .. 'bq:' .. head
   for _, jid in ipairs(call('LPOP', waiting, math.min(room, 8)) or {}) do
-    local j = call('HMGET', T .. 'j:' .. jid, 'fin', 'tl', 'v')
-    if j[1] == '0' and j[2] == '' and j[3] == '0' then
+    local j = call('HMGET', T .. 'j:' .. jid, 'fin', 'tl', 'wv')
+    if j[1] == '0' and j[2] == '' and j[3] == '0' then   -- it has had no turn, whatever its version
       local token = prefix .. 'b' .. room
       local reply = lease_turn(jid, token, ttl)
       first[#first + 1] = { jid, token, reply[1], reply[2] }
       room = room - 1
+    else
+      passed_over = passed_over + 1
     end
   end
   if call('EXISTS', waiting) == 1 then
