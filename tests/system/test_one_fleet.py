@@ -62,7 +62,8 @@ async def test_idle_polls_cost_the_store_no_command(mute: Cluster, http: aiohttp
     polls = alone + [asyncio.create_task(worker.poll(30)) for worker in workers[1:]]
     crowded = await commands_in_a_window(mute)
     assert not any(poll.done() for poll in polls)
-    assert crowded <= quiet + 10, f"{quiet} commands with one idle poll, {crowded} with 300"
+    # A tick and a sweep more may fall into the window, some 15 commands each; one for every poll would be 299.
+    assert crowded < quiet + 75, f"{quiet} commands with one idle poll, {crowded} with 300"
     with mute.store.client() as store:
         assert store.info("clients")["connected_clients"] < 10
     for poll in polls:
