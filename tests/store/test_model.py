@@ -250,7 +250,7 @@ class StoreMachine(RuleBasedStateMachine):
     async def of_jobs(self, side: Replica, jobs: list[JobId]) -> list[Any]:
         """All that can be read of each of *jobs*, its record first."""
         store = side.store
-        calls = [
+        calls: list[list[Awaitable[Any]]] = [
             [
                 store.read(job),
                 store.history(job),
@@ -262,10 +262,11 @@ class StoreMachine(RuleBasedStateMachine):
             ]
             for job in jobs
         ]
-        if side is self.sides[0]:  # which never waits
-            found = [[await call for call in of_one] for of_one in calls]
-        else:
-            found = list(await asyncio.gather(*(asyncio.gather(*of_one) for of_one in calls)))
+        found: list[list[Any]] = (
+            [[await call for call in of_one] for of_one in calls]
+            if side is self.sides[0]  # which never waits
+            else await asyncio.gather(*(asyncio.gather(*of_one) for of_one in calls))
+        )
         return [(record, [event.blob for event in history], *rest) for record, history, *rest in found]
 
     async def asking(self, store: Store, tenant: str) -> list[JobId]:
