@@ -81,8 +81,7 @@ def _give(part: Partition) -> int:
     given = 0
     for task in part.tasks.values():
         if task.status is TaskStatus.LEASED and task.worker:  # else it waited too long, and is about to end
-            gates = (*part.gates.of_class(task.cls), *part.gates.of_flow(task.flow))
-            missing = [gate for gate in gates if gate not in task.held]
+            missing = [gate for gate in part.gates.of(task.cls, task.flow) if gate not in task.held]
             task.held = (*task.held, *(got := part.gates.hold(task.id, missing)))
             given += len(got)
     return given
