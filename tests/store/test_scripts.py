@@ -20,7 +20,7 @@ from muster.store.blueprint_records import HeadChange, Migration
 from muster.store.codec import dump_item
 from muster.store.connection_records import Backfill, Pause, Slot
 from muster.store.entered import dump_entered
-from muster.store.flow import flow_of
+from muster.store.flow import Part, flow_of
 from muster.store.journal import Known, Line, Meta, NotedLine, Step, TaskEvents
 from muster.store.keys import SLOTS, crc16, global_tag, partition_tags, short_hash
 from muster.store.operations import Retry
@@ -110,7 +110,8 @@ async def held_schedule(store: Store) -> None:
 
 async def past_gates(store: Store) -> None:
     """One task runs, one flow waits at its gate, and a class at its own."""
-    await store.flow.write_limit("global|*", "{}", 1)
+    await store.flow.write_limit("global|*", {Part.SET: "{}"}, 1)
+    await store.flow.gates(0, ["*"])
     await store.flow.set_policy(0, f"t:{short_hash('full')}", Policy(most=1, between_us=60_000_000, ahead_us=0))
     for tenant in ("full", "full", "d"):
         await waiting_job(store, 1, tenant, type="gated", flow=flow_of(tenant, "orders"))

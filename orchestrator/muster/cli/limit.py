@@ -1,6 +1,6 @@
 """The commands `muster limit …` and `muster queue …`."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from cyclopts import App, Parameter
 
@@ -9,6 +9,8 @@ from muster.cli.output import Format, hint, print_json, print_table
 
 app = App(name="limit", help="How many tasks run at once, and start in a time.", help_format="plaintext")
 queues = App(name="queue", help="Pause and resume task types.", help_format="plaintext")
+
+_COLUMNS: Final = ("SCOPE", "NAME", "RUNNING", "MAX", "RATE", "WEIGHT", "SOURCE")
 
 Scope = Annotated[str, Parameter(help="global, tenant, task, blueprint or key.")]
 Name = Annotated[str, Parameter(help="What it is for; a key's may stand for a group, as in 'site:*'.")]
@@ -23,7 +25,7 @@ async def ls(*, output: Format = "table", server: Server = HERE) -> None:
     if output == "json":
         print_json({"items": found})
         return
-    print_table(["SCOPE", "NAME", "RUNNING", "MAX", "RATE", "WEIGHT"], [_row(limit) for limit in found])
+    print_table(_COLUMNS, [_row(limit) for limit in found])
 
 
 @app.command(name="set")
@@ -46,7 +48,7 @@ async def set_limit(
     if output == "json":
         print_json(limit)
         return
-    print_table(["SCOPE", "NAME", "RUNNING", "MAX", "RATE", "WEIGHT"], [_row(limit)])
+    print_table(_COLUMNS, [_row(limit)])
 
 
 @app.command(name=("rm", "delete"))
@@ -76,5 +78,5 @@ async def resume(task: Task, /, *, server: Server = HERE) -> None:
 def _row(limit: dict[str, Any]) -> list[object]:
     most = "paused" if limit["paused"] or limit["max"] == 0 else limit["max"]
     rate = "-" if limit["rate"] is None else f"{limit['rate']} per {limit['per_seconds']:g}s"
-    shown = [limit["running"], most, rate, limit["weight"]]
+    shown = [limit["running"], most, rate, limit["weight"], limit["source"]]
     return [limit["scope"], limit["name"], *("-" if value is None else value for value in shown)]

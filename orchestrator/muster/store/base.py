@@ -493,7 +493,7 @@ class Store(JournalStore, IndexStore, Protocol):
         ...
 
     async def spawn(self, job: JobId, version: int, token: str, wave: int, tasks: Sequence[NewTask]) -> bool:
-        """Make up to 100 tasks ready ahead of the commit. False: the turn was lost."""
+        """Make up to `TASKS_PER_COMMIT_MAX` tasks ready ahead of the commit. False: the turn was lost."""
         ...
 
     async def defer(self, job: JobId, token: str, delay_ms: int, *, failed: bool, details: str = "") -> int | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
 from muster.core.ids import JobId, TaskId, UnixMs, partition_of, split_task_id
-from muster.core.limits import CLAIM_MAX, TURN_LEASE_MS
+from muster.core.limits import SEATS_PER_CALL_MAX, TURN_LEASE_MS
 from muster.core.record import JobRecord
 from muster.store import codec
 from muster.store.admission import Limited, PutOff, Taken
@@ -81,9 +81,9 @@ PASSING_ERRORS: Final = frozenset(
 )
 """The server will take the command later; nothing was written."""
 DEMOTED: Final = frozenset({"READONLY", "MASTERDOWN"})
-TICK_LEASES: Final = 100
-TICK_TIMERS: Final = 200
-TICK_TURNS: Final = 32
+TICK_LEASES: Final = 50
+TICK_TIMERS: Final = 50
+TICK_TURNS: Final = 16
 TICK_HOLD_MS: Final = 5_000
 """An ended lease or a due message that its ticker did not settle comes again after this time."""
 SWEEP_CLASSES: Final = 1_000
@@ -403,7 +403,7 @@ class RedisStore(JournalCalls, IndexCalls):
     # Tasks
 
     async def claim(self, partition: int, claim: Claim) -> tuple[Claimed, ...]:
-        assert len(claim.seats) <= CLAIM_MAX, len(claim.seats)
+        assert len(claim.seats) <= SEATS_PER_CALL_MAX, len(claim.seats)
         reply = await self._run("claim", self._tags[partition], *claim_args(claim))
         self._give_back(claim, reply)
         return claimed_of(reply)

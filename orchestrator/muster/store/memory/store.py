@@ -8,7 +8,7 @@ from datetime import date
 from typing import Final
 
 from muster.core.ids import JobId, TaskId, partition_of, split_task_id
-from muster.core.limits import CLAIM_MAX
+from muster.core.limits import SEATS_PER_CALL_MAX
 from muster.core.record import JobRecord
 from muster.core.status import JobStatus, TaskStatus
 from muster.store.admission import Limited, PutOff, Taken
@@ -271,7 +271,7 @@ class MemoryStore:
     # Tasks
 
     async def claim(self, partition: int, claim: Claim) -> tuple[Claimed, ...]:
-        assert len(claim.seats) <= CLAIM_MAX, len(claim.seats)
+        assert len(claim.seats) <= SEATS_PER_CALL_MAX, len(claim.seats)
         return self._state.partitions[partition].claim(claim)
 
     async def complete(self, completion: Completion) -> Completed | Refused:

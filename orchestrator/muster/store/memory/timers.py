@@ -35,7 +35,7 @@ from muster.store.memory.model import (
 )
 from muster.store.memory.partition import Partition
 
-DROPS_MAX = 100
+DROPS_MAX = 50
 
 
 @dataclass(slots=True)

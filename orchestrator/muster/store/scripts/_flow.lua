@@ -308,26 +308,46 @@ local function leave_flow(tid, cls, flow)
   if call('ZREM', f, tid) == 1 and call('EXISTS', f) == 0 then forget_flow(cls, flow) end
 end
 
--- Put a ready task into its flow. False where nobody can find it now, as the flow is parked at a gate that is shut.
-local function enqueue(tid, cls, flow, band, order)
+-- Where a flow stands in line: the key, its score or nil, the gate at which it is parked or nil.
+local function place_of(cls, flow)
+  local score = call('ZSCORE', T .. 'q:' .. cls, flow)
+  if score then return T .. 'q:' .. cls, tonumber(score) end
+  local gate = call('HGET', T .. 'gp', cls .. '|' .. flow)
+  if not gate then return T .. 'q:' .. cls end
+  local parked = T .. 'gf:' .. gate .. '|' .. cls
+  return parked, tonumber(call('ZSCORE', parked, flow)), gate
+end
+
+-- Ready tasks that enter a flow together. `first` is the one of them that is served first.
+local function new_group(cls, flow)
+  return { cls = cls, flow = flow, entries = {} }
+end
+
+local function add_entry(group, tid, band, order)
+  local entries = group.entries
+  entries[#entries + 1], entries[#entries + 2] = task_score(band, order), tid
+  if not group.first or band < group.band then group.first, group.band = tid, band end
+end
+
+-- Put them into their flow, which stands in line with the band of its first task. False where nobody can find them now,
+-- as the flow is parked at a gate that is shut.
+local function enqueue_all(group)
+  local cls, flow, band = group.cls, group.flow, group.band
   local f = T .. 'f:' .. cls .. '|' .. flow
-  call('ZADD', f, task_score(band, order), tid)
-  local place, gate = T .. 'q:' .. cls, nil
-  local score = call('ZSCORE', place, flow)
+  call('ZADD', f, unpack(group.entries))
+  local place, score, gate = place_of(cls, flow)
   if not score then
-    gate = call('HGET', T .. 'gp', cls .. '|' .. flow)
-    if not gate then
-      enter(cls, flow, band)
-      return true
-    end
-    place = T .. 'gf:' .. gate .. '|' .. cls
-    score = call('ZSCORE', place, flow)
-  end
-  score = tonumber(score)
-  if band < score % BANDS and call('ZRANK', f, tid) == 0 then
+    enter(cls, flow, band)
+  elseif band < score % BANDS and call('ZRANK', f, group.first) == 0 then
     call('ZADD', place, flow_score(ticket_of(score), band), flow)
   end
   return not gate or call('ZSCORE', T .. 'go:' .. cls, gate) ~= false
+end
+
+local function enqueue(tid, cls, flow, band, order)
+  local group = new_group(cls, flow)
+  add_entry(group, tid, band, order)
+  return enqueue_all(group)
 end
 
 -- The flow's turn has come, and its gate is shut: it waits there, and keeps its ticket.

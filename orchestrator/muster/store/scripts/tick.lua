@@ -90,7 +90,7 @@ local fire = {
   d = function(member, rest)
     call('ZREM', T .. 'tm', member)
     local jid, from, to = string.match(rest, '^([^|]+)|(%d+)|(%d+)$')
-    local last = math.min(tonumber(from) + 100, tonumber(to))
+    local last = math.min(tonumber(from) + 50, tonumber(to))
     local tells = call('HGET', T .. 'j:' .. jid, 'fin') == '0' and call('EXISTS', T .. 'h:' .. jid) == 1
     for number = tonumber(from), last - 1 do
       local worker, attempt = drop_task(jid, tostring(number))
