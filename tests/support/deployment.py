@@ -82,11 +82,11 @@ class Deployment:
         assert self.server is not None
         return read_all(self.server.client)
 
-    def violations(self) -> list[str]:
+    def violations(self, dump: Dump | None = None) -> list[str]:
         """What is wrong with the server's keys, the memory's are not spelled out anywhere."""
         if self.server is None:
             return []
-        dump = self.dump()
+        dump = dump or self.dump()
         tags = (*self.tags, global_tag(self.namespace))
         foreign = [f"{key} carries no tag of the namespace" for key in dump.entries if not key.startswith(tags)]
         return [*foreign, *(text for tag in tags for text in violations(dump.under(tag)))]
