@@ -105,7 +105,7 @@ def _turn(facts: Facts, at: UnixMs) -> Reason:
     if waits and record.turn_failures:
         text = f"state {record.state!r} failed {record.turn_failures} times; tried again in {span(at - now)}"
         return Reason(Code.TURN_FAILED, text, until=until, details={"failures": record.turn_failures})
-    if waits and record.version == 0:
+    if waits and record.wave == 0:  # also after it moved to another version
         text = f"it waits for {span(at - now)} for a further submit with its debounce key, which would put it off"
         return Reason(Code.DEBOUNCED, text, since=record.created_at, until=until)
     if waits:
