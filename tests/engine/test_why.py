@@ -12,7 +12,7 @@ from muster.core.retry import TaskRules
 from muster.core.status import JobStatus, TaskStatus
 from muster.engine.demand import TaskDemand, demand_of
 from muster.engine.offers import offer_of
-from muster.engine.reasons import Code, Facts, Reason
+from muster.engine.reasons import ChildFacts, Code, Facts, Reason
 from muster.engine.speeds import RUNS_KEPT, TYPES_MAX, UNDER_WAY_MAX, Speeds
 from muster.engine.views import WorkerView
 from muster.engine.why import reasons_of
@@ -186,10 +186,26 @@ def test_uploads_say_which_are_missing_and_how_long_they_have_in_all() -> None:
 def test_a_child_has_its_own_reasons_below() -> None:
     wait = Wait("child", {"success": "a"}, child=CHILD)
     child = facts(Wait("timer", {}, target="awake"), timer_at=at(5), id=CHILD, status=JobStatus.WAITING)
-    found = only(facts(wait, child=child))
+    found = only(facts(wait, children=(ChildFacts(CHILD, child),)))
     assert (found.code, found.details["child_id"], found.details["status"]) == (Code.CHILD, CHILD, "waiting")
     assert [below.code for below in found.reasons] == [Code.TIMER]
     assert only(facts(wait)).reasons == ()
+
+
+def test_a_child_whose_start_is_under_way_or_that_is_gone_says_so() -> None:
+    wait = Wait("child", {"success": "a"}, child=CHILD)
+    unsent = only(facts(wait, children=(ChildFacts(CHILD, unsent=3),)))
+    assert "its start has not been delivered to its partition yet, tried 3 times" in unsent.text
+    assert unsent.details == {"child_id": CHILD, "start_tries": 3}
+    gone = only(facts(wait, children=(ChildFacts(CHILD, gone=True),)))
+    assert "which is not there any more" in gone.text
+    assert gone.details["gone"] is True
+
+
+def test_a_race_names_each_child_that_it_waits_for() -> None:
+    parts = (Wait("timer", {}, target="late"), Wait("child", {"success": "a"}, child=CHILD))
+    timer, child = reasons_of(facts(Wait("race", {}, parts=parts), timer_at=at(5)))
+    assert (timer.code, child.code, child.details["child_id"]) == (Code.TIMER, Code.CHILD, CHILD)
 
 
 # Tasks

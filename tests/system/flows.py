@@ -297,6 +297,7 @@ async def start_child(job: Job) -> Next:
         ok=child_is_done,
         error=child_is_broken if job.input.get("mends") else None,
         cancelled=tidy_up if job.input.get("tidies") else None,
+        spread=bool(job.input.get("spread")),
     )
 
 

@@ -65,6 +65,18 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
+class ChildFacts:
+    """A job that another one waits for. `facts` is None where it was not looked at, or where it is not there."""
+
+    id: str
+    facts: Union["Facts", None] = None
+    unsent: int | None = None
+    """Its start has not been delivered to its partition, after so many tries; None: it has."""
+    gone: bool = False
+    """It is not there any more, and its end has not come."""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What is so at one moment."""
 
@@ -90,7 +102,7 @@ class Facts:
     missing_uploads: tuple[str, ...] = ()
     kept_signals: tuple[str, ...] = ()
     """Names; `?` where it is not known any more."""
-    child: Union["Facts", None] = None
+    children: tuple[ChildFacts, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,13 +139,6 @@ class Partition:
             if len(job.history) > HISTORY_KEPT + HISTORY_SLACK:
                 del job.history[:-HISTORY_KEPT]
 
-    def chain(self, job: Job) -> list[Job]:
-        """The job, its child, its child's child and so on, as far as they live."""
-        chain = [job]
-        while (child := chain[-1].child) is not None and (below := self.job(child)) is not None and not below.is_final:
-            chain.append(below)
-        return chain
-
     def leased_tasks(self, job: Job) -> list[Task]:
         return [task for task in self.tasks.values() if task.job == job.id and task.status is TaskStatus.LEASED]
 
@@ -155,14 +148,9 @@ class Partition:
         if not job.turn_token:
             job.turn_at = self.now()
 
-    def deliver_end(self, job: Job, item: str) -> None:
-        """Tell the job that waits for this one, if it still does."""
-        parent = job.record.parent
-        known = None if parent is None else self.job(parent.id)
-        if parent is None or known is None or known.is_final or known.record.wave != parent.wave:
-            return
-        known.mailbox.append(item)
-        self.make_due(known)
+    def send_soon(self, message: str, outgoing: Outgoing) -> None:
+        self.outbox[message] = outgoing
+        self.send_later(message, 0)
 
     # Tasks
 

@@ -86,7 +86,7 @@ def _deliver(part: Partition, job: Job, task: Task, c: Completion) -> Completed:
         job.early_failures += c.failed
     cancelling = job.record.cancel_requested
     if cancelling:
-        due = not part.leased_tasks(job) and job.child is None  # with a child, its end makes the turn due
+        due = not part.leased_tasks(job) and not job.children  # with children, their ends make it due
     if due and not job.turn_token:
         return Completed(part.lease_turn(job, c.token), cancelling=cancelling)
     claimed = part.claim(c.claim) if c.claim is not None else ()

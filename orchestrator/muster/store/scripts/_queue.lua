@@ -419,16 +419,6 @@ local function turn_reply(jid)
   return { header(jid), call('LRANGE', T .. 'i:' .. jid, 0, -1) }
 end
 
--- Put a child's end into the mailbox of the job that waits for it, if it still does, and make its turn due.
-local function deliver_end(parent, item)
-  local pid, wave = string.match(parent, '^([^|]+)|(%d+)|')
-  local p = call('HMGET', T .. 'j:' .. pid, 'fin', 'wv', 'tl')
-  if p[1] ~= '0' or p[2] ~= wave then return end
-  call('RPUSH', T .. 'i:' .. pid, item)
-  call('HSET', T .. 'j:' .. pid, 'need', 0)
-  if p[3] == '' then call('ZADD', T .. 'D', now, pid) end
-end
-
 -- No job of the batch lives any more. Where it takes no further lines, its webhook is written, once.
 local function end_batch(batch)
   local key = T .. 'ba:' .. batch
