@@ -63,7 +63,10 @@ LONG = os.environ.get("MUSTER_LONG") == "1"
 TYPES = ("work", "other")
 TAG = "red"
 _FAN = Fan(new_job_id(UnixMs(1), 0, 1), 1, 1)
-FLOWS = ("", *(flow_of("a", "orders", key) for key in ("", "x:1", "x:2", "y")), flow_of("a", "orders", fan=_FAN))
+FLOWS = (
+    "", *(flow_of("a", "orders", key) for key in ("", "x:1", "x:2", "y")), flow_of("a", "orders", fan=_FAN),
+    flow_of("a", "orders", type="work"),
+)  # fmt: skip
 GATES = (
     "*", f"c:{short_hash('work')}", f"t:{short_hash('a')}", f"t:{short_hash('b')}", f"b:{short_hash('orders')}",
     *(f"k:{short_hash(f'a{chr(0)}{name}')}" for name in ("x:*", "x:1", "*", "y")),
@@ -343,7 +346,7 @@ class StoreMachine(RuleBasedStateMachine):
                 (pick + i) % 3 - 1,
                 *LIMITS[pick % 9],
                 *PREFERRED[pick % 8],
-                FLOWS[pick % 6],
+                FLOWS[pick % 7],
             )
             for i in range(count)
         )
@@ -902,8 +905,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(gate=st.sampled_from(GATES), policy=POLICIES, twice=st.booleans())
     def limit(self, gate: str, policy: Policy | None, twice: bool) -> None:
         async def call(store: Store, _: int) -> str:
-            await store.flow.set_policy(0, gate, policy)
-            return "limited"
+            return "counting" if await store.flow.set_policy(0, gate, policy) else "limited"
 
         self.both("limit", call, twice)
         if policy is None or policy.most is not None:

@@ -16,7 +16,7 @@ from muster.core.limits import LIMITS_MAX
 from muster.errors import ErrorCode, MusterError
 from muster.observe.metrics import Metrics
 from muster.store.base import Store, StoreFull, StoreUnavailable
-from muster.store.flow import HOLDERS_SHOWN, Gate, KeptLimit, Part, gate_of, gates_of
+from muster.store.flow import HOLDERS_SHOWN, Gate, KeptLimit, Part, gate_of, gates_of, policies_of
 
 log = logging.getLogger("muster.limits")
 
@@ -59,6 +59,12 @@ class Limits:
         kept = await self._store.flow.limits()
         views = [view for name, limit in kept.items() if (view := _plain_view(name, limit)) is not None]
         return await self._viewed(sorted(views, key=_place))
+
+    async def of_gates(self, gates: Sequence[str]) -> Mapping[str, Limit]:
+        """The limit that each of *gates* has its policy from: a key's own, or else that of its group."""
+        known = {gate_of(limit): limit for limit in _effective(await self._store.flow.limits())}
+        found = {gate: [known[name] for name in policies_of(gate) if name in known] for gate in gates}
+        return {gate: limits[0] for gate, limits in found.items() if limits}
 
     async def put(self, limit: Limit) -> LimitView:
         """Set *limit*, in place of what was set before. A pause stays until it is resumed.

@@ -334,7 +334,7 @@ local function take_class(cls, claim, seat, pops, out)
       pops = pops + 1
     else
       local flow, score = head[1], tonumber(head[2])
-      local gates = flow_gates(flow)
+      local gates = flow_gates(flow, cls)
       local passing, gate, opens = room_of(gates)
       if passing <= 0 then
         park(cls, flow, score, gate, opens)
