@@ -1,5 +1,7 @@
 """Fixtures of every test: real servers, and deployments of the store on them."""
 
+import os
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -7,6 +9,10 @@ import pytest
 
 from tests.support.deployment import Backend, Deployment
 from tests.support.servers import Servers, servers_in
+
+# Some images forbid it, and then each of the hundreds of processes that are started here compiles everything anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 MakeDeployment = Callable[..., Deployment]
 

@@ -63,6 +63,7 @@ class ErrorCode(StrEnum):
     TOO_MANY_CONNECTIONS = "too_many_connections"
     INVALID_LIMIT = "invalid_limit"
     LIMIT_NOT_FOUND = "limit_not_found"
+    LIMIT_OF_FILE = "limit_of_file"
     TOO_MANY_LIMITS = "too_many_limits"
     RUN_FAILED = "run_failed"
     BLUEPRINT_INVALID = "blueprint_invalid"
@@ -134,6 +135,7 @@ STATUS_OF: Mapping[ErrorCode, int] = {
     ErrorCode.TOO_MANY_CONNECTIONS: 409,
     ErrorCode.INVALID_LIMIT: 400,
     ErrorCode.LIMIT_NOT_FOUND: 404,
+    ErrorCode.LIMIT_OF_FILE: 409,
     ErrorCode.TOO_MANY_LIMITS: 409,
     ErrorCode.RUN_FAILED: 500,
     ErrorCode.BLUEPRINT_INVALID: 400,

@@ -1,8 +1,9 @@
 """`make bench-fans`: a wide map against as many single tasks, and the longest script call on the way.
 
 Two bars: the map takes at most 1.5 times as long as the single tasks of jobs that 100 clients run side by side, and no
-script call of the map takes over 1 ms, by the server's own count (SLOWLOG). Bars are printed, not asserted; a lost
-job fails.
+script call of the map takes over 1 ms, by the server's own count (SLOWLOG). That count is of the clock, so what the
+machine does meanwhile is in it; each script's median is told too, which is freer of that. Bars are printed, not
+asserted; a lost job fails.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 import aiohttp
 import orjson
 from muster.store.link import Link, parse_url
+from muster.store.scripts import names, script
 
 from tests.benchmarks.run import run_job, spread
 from tests.benchmarks.system import CLIENT_TOKEN, System, running
@@ -23,15 +25,17 @@ from tests.benchmarks.system import CLIENT_TOKEN, System, running
 RATIO_MAX = 1.5
 SCRIPT_MS_MAX = 1.0
 CLIENTS = 100
-SCRIPTS = {b"EVALSHA", b"EVAL", b"FCALL"}
+CALLS_MAX = 100_000
+"""Calls of one map that are looked at."""
+NAME_BY_SHA = {script(name).sha: name for name in names()}
 
 
 @dataclass
 class Report:
     single_s: list[float] = field(default_factory=list[float])
     wide_s: list[float] = field(default_factory=list[float])
-    slow_ms: list[float] = field(default_factory=list[float])
-    """Script calls of the maps that took longer than the bar."""
+    scripts_ms: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
+    """Script calls of the maps, by script."""
     lost: int = 0
 
 
@@ -49,17 +53,19 @@ async def single_tasks(system: System, session: aiohttp.ClientSession, count: in
 
 async def wide_map(system: System, session: aiohttp.ClientSession, width: int, report: Report) -> None:
     link = await Link.open(parse_url(system.store_url), "bench")
-    await link.call("CONFIG", "SET", "slowlog-log-slower-than", int(SCRIPT_MS_MAX * 1000))
-    await link.call("SLOWLOG", "RESET")
+    await link.call("CONFIG", "SET", "slowlog-log-slower-than", 0, "slowlog-max-len", CALLS_MAX)
     body = orjson.dumps({"initial_data": {"width": width}})
     started = time.perf_counter()
     async with session.post(f"{system.url}/api/v1/jobs/wide", data=body, headers={"Prefer": "wait=60"}) as answer:
         job = orjson.loads(await answer.read())
     report.wide_s.append(time.perf_counter() - started)
     report.lost += job.get("result") != {"count": width}
-    for entry in await link.call("SLOWLOG", "GET", 1_000):
-        if bytes(entry[3][0]).upper() in SCRIPTS:
-            report.slow_ms.append(int(entry[2]) / 1000)
+    await link.call("CONFIG", "SET", "slowlog-log-slower-than", -1)
+    for entry in await link.call("SLOWLOG", "GET", CALLS_MAX):
+        if bytes(entry[3][0]).upper() == b"EVALSHA":
+            name = NAME_BY_SHA.get(bytes(entry[3][1]).decode(), "?")
+            report.scripts_ms.setdefault(name, []).append(int(entry[2]) / 1000)
+    await link.call("SLOWLOG", "RESET")  # here and not before the next map, which would pay for giving the memory back
     link.close()
 
 
@@ -78,8 +84,11 @@ def show(report: Report, width: int) -> None:
     ratio = statistics.median(report.wide_s) / statistics.median(report.single_s)
     print(f"{width} single tasks, {CLIENTS} at once: {spread(report.single_s, 2)} s")
     print(f"one map of {width}: {spread(report.wide_s, 2)} s, {ratio:.2f} times as long (bar: {RATIO_MAX})")
-    longest = f", the longest {max(report.slow_ms):.2f} ms" if report.slow_ms else ""
-    print(f"script calls of the maps over {SCRIPT_MS_MAX:g} ms: {len(report.slow_ms)}{longest} (bar: 0)")
+    for name, taken in sorted(report.scripts_ms.items()):
+        over = sum(ms > SCRIPT_MS_MAX for ms in taken)
+        print(f"  {name:9} {statistics.median(taken):.2f} [..{max(taken):.2f}] ms, {over} of {len(taken)} over the bar")
+    slow = sum(ms > SCRIPT_MS_MAX for taken in report.scripts_ms.values() for ms in taken)
+    print(f"script calls of the maps over {SCRIPT_MS_MAX:g} ms: {slow} (bar: 0)")
     print(f"jobs lost: {report.lost}")
 
 

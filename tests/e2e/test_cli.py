@@ -5,9 +5,12 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from io import BytesIO, TextIOWrapper
 
 import pytest
+from muster.cli.app import run
 
 from tests.e2e.conftest import clean_machine
 from tests.e2e.machine import Machine, free_port, wait_until
@@ -116,6 +119,26 @@ def stop(running: subprocess.Popen[str]) -> None:
 class Dev(Machine):
     said: str = ""
 
+    def typed(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command as a shell does."""
+        return super().muster(*arguments)
+
+    def muster(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in this process, which takes a tenth of the time."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.folder)
+            for name, value in {**self.environment, **variables}.items():
+                patch.setenv(name, value)
+            out, err = TextIOWrapper(BytesIO()), TextIOWrapper(BytesIO())
+            with redirect_stdout(out), redirect_stderr(err):
+                code = run(arguments)
+            return subprocess.CompletedProcess(arguments, code, _text_of(out), _text_of(err))
+
+
+def _text_of(stream: TextIOWrapper) -> str:
+    stream.seek(0)
+    return stream.read()
+
 
 @pytest.fixture(scope="module")
 def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
@@ -138,7 +161,7 @@ def test_dev_prints_where_everything_is(dev: Dev) -> None:
 
 
 def test_commands_in_the_same_folder_need_no_setup(dev: Dev) -> None:
-    done = dev.muster("job", "start", "hello", "--input", '{"name": "Ada"}', "--watch")
+    done = dev.typed("job", "start", "hello", "--input", '{"name": "Ada"}', "--watch")
     assert done.returncode == 0, done.stderr
     assert '"greeting": "hello Ada"' in done.stdout
 
@@ -152,13 +175,13 @@ def test_json_output_is_the_job_of_the_api_and_nothing_else(dev: Dev) -> None:
 
 
 def test_the_exit_code_tells_how_the_job_ended(dev: Dev) -> None:
-    sad = dev.muster("job", "start", "sad", "--watch")
+    sad = dev.typed("job", "start", "sad", "--watch")
     assert sad.returncode == 3
     assert "no luck today" in sad.stdout
     job_id = dev.json("job", "start", "gate")["job_id"]
     assert dev.muster("job", "cancel", job_id).returncode == 0
     assert dev.muster("job", "watch", job_id).returncode == 4
-    late = dev.muster("job", "start", "gate", "--watch", "--timeout", "0.3")
+    late = dev.typed("job", "start", "gate", "--watch", "--timeout", "0.3")
     assert late.returncode == 124
     assert "try: muster job watch" in late.stderr
 
@@ -232,7 +255,7 @@ def test_what_does_not_exist_is_exit_code_5(dev: Dev) -> None:
 
 
 def test_a_wrong_token_is_exit_code_6(dev: Dev) -> None:
-    done = dev.muster("job", "ls", "--token", "wrong")
+    done = dev.typed("job", "ls", "--token", "wrong")
     assert done.returncode == 6
 
 

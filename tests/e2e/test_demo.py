@@ -39,7 +39,7 @@ def test_the_demo_counts_a_real_text_and_cleans_up(machine: Machine) -> None:
 def test_both_workers_take_part_and_the_default_input_is_the_projects_own_text(machine: Machine) -> None:
     begun = time.monotonic()
     done = demo(machine)
-    assert time.monotonic() - begun < 15, "what a warm demo may take"
+    assert time.monotonic() - begun < 30, "what a warm demo may take"
     assert done.returncode == 0, done.stdout + done.stderr
     workers = done.stdout.split("Who did the work")[1].split("Result")[0]
     assert re.search(r"ada +[1-9]\d* tasks", workers)

@@ -4,7 +4,7 @@ import pytest
 from muster.core.flow import Limit, Policy, Scope
 from muster.core.ids import JobId
 from muster.store.base import Claimed, Completed, Mode, Stepped, Store, Turn
-from muster.store.flow import Audit, Fan, Gate, flow_of, gate_of
+from muster.store.flow import Audit, Fan, Gate, KeptLimit, Part, flow_of, gate_of
 from muster.store.keys import short_hash
 
 from tests.support.deployment import Deployment
@@ -24,6 +24,7 @@ from tests.support.samples import (
     step_on,
     waiting_job,
 )
+from tests.support.waiting import eventually
 
 ALL, OF_WORK = "*", f"c:{WORK}"
 OTHER = short_hash("other")
@@ -236,6 +237,33 @@ async def test_a_slot_is_free_when_its_task_is_released(store: Store) -> None:
     assert (await claim_one(store)).task == task.task
 
 
+async def test_a_task_that_is_released_after_its_job_is_gone_is_forgotten_with_it(deployment: Deployment) -> None:
+    """Its job ended without it and was kept no longer: nothing of it comes back."""
+    store = (await deployment.replica()).store
+    await store.flow.set_policy(0, OF_WORK, ONE)
+    turn = await first_turn(store)
+    await committed(store, commit_of(turn, new_tasks(0, 1)))
+    (task,) = await store.claim(0, claim_of([seat(fence="f")]))
+    job = turn.record.id
+    cancelled = await store.cancel(job, fresh(), 0, "")
+    if not isinstance(cancelled, Turn):
+        (cancelled,) = (await store.tick(0, "t")).turns
+    final = commit_of(cancelled, clear_cancel=True, retention_ms=1)
+    await committed(store, final)
+
+    async def is_gone() -> bool:
+        return await store.read(job) is None
+
+    await eventually(is_gone)
+    assert await store.release(task.task, 1, "f")
+    assert await store.read(job) is None
+    assert await store.claim(0, claim_of(1)) == ()
+    assert (await store.flow.gates(0, [OF_WORK]))[0].held == 0
+    if deployment.server is not None:
+        left = [key for key in deployment.dump().entries if job in key]
+        assert left == []
+
+
 async def test_a_slot_is_free_when_its_job_is_deleted(store: Store) -> None:
     task = await one_runs_one_waits(store)
     await store.delete(job_of(task))
@@ -334,6 +362,19 @@ async def test_a_rate_lets_its_burst_pass_and_then_nobody(store: Store) -> None:
     assert await store.claim(0, claim_of(9)) == ()
 
 
+async def test_a_gate_that_is_shut_by_its_rate_says_when_the_next_one_may_pass(store: Store) -> None:
+    gate = tenant_gate("acme")
+    await store.flow.set_policy(0, gate, Policy(between_us=HOUR_MS * 1000, ahead_us=HOUR_MS * 1000))
+    await waiting_job(store, 3)
+    before, _ = await claim_one(store), await claim_one(store)
+    (found,) = await store.flow.gates(0, [gate])
+    assert found.opens_at is not None
+    job = await store.read(job_of(before))
+    assert job is not None
+    assert 0 <= found.opens_at - (job.created_at + HOUR_MS) < 5_000, "the first one's place is free after an hour"
+    assert [gate.opens_at for gate in await store.flow.gates(0, [ALL, "k:none"])] == [None, None]
+
+
 async def test_a_rate_of_a_class_tells_when_it_opens_and_does(deployment: Deployment) -> None:
     replica = await deployment.replica("r1")
     store = replica.store
@@ -359,14 +400,40 @@ async def test_a_task_that_was_put_back_does_not_pay_its_rate_twice_at_once(stor
 
 
 async def test_limits_are_kept_as_they_were_set_and_are_not_endless(store: Store) -> None:
-    assert await store.flow.write_limit("a", "1", 2)
-    assert await store.flow.write_limit("b", "2", 2)
-    assert not await store.flow.write_limit("c", "3", 2)
-    assert await store.flow.write_limit("a", "4", 2)
-    assert await store.flow.write_limit("b", None, 2)
-    assert await store.flow.limits() == {"a": "4"}
+    write = store.flow.write_limit
+    assert await write("a", {Part.SET: "1"}, 2) == KeptLimit("1")
+    assert await write("b", {Part.PAUSED: "1"}, 2) == KeptLimit(paused=True)
+    assert await write("c", {Part.SET: "3"}, 2) is None
+    assert await write("c", {Part.SET: "", Part.PAUSED: ""}, 2) == KeptLimit(), "what is not there may be taken away"
+    assert await write("a", {Part.SET: "4"}, 2) == KeptLimit("4")
+    assert await write("b", {Part.PAUSED: ""}, 2) == KeptLimit()
+    assert await store.flow.limits() == {"a": KeptLimit("4")}
     await store.flow.set_policy(0, ALL, ONE)
     assert await store.flow.policies(0) == {ALL: ONE}
+
+
+async def test_the_parts_of_a_limit_are_kept_apart(store: Store) -> None:
+    parts = {Part.SET: '{"max":1}|ä', Part.FILE: "|2|", Part.PAUSED: "1"}
+    for given in (parts, parts):  # twice as once
+        assert await store.flow.write_limit("a", given, 9) == KeptLimit('{"max":1}|ä', "|2|", paused=True)
+    assert await store.flow.limit("a") == KeptLimit('{"max":1}|ä', "|2|", paused=True)
+    assert await store.flow.write_limit("a", {Part.SET: ""}, 9) == KeptLimit("", "|2|", paused=True)
+    assert await store.flow.write_limit("a", {Part.FILE: ""}, 9) == KeptLimit(paused=True)
+    assert await store.flow.write_limit("a", {Part.PAUSED: ""}, 9) == KeptLimit()
+    assert await store.flow.limit("a") == KeptLimit()
+    assert await store.flow.limits() == {}
+
+
+async def test_a_policy_is_being_counted_only_where_its_gate_does_not_count_slots_already(store: Store) -> None:
+    counting = Policy(most=3, counting=True)
+    assert not await store.flow.set_policy(0, OF_WORK, Policy(between_us=1, ahead_us=0))
+    assert await store.flow.set_policy(0, OF_WORK, counting)
+    assert await store.flow.set_policy(0, OF_WORK, counting), "nobody has counted yet"
+    await store.flow.audit(0)
+    assert not await store.flow.set_policy(0, OF_WORK, Policy(most=5, counting=True))
+    assert await store.flow.policies(0) == {OF_WORK: Policy(most=5)}
+    await store.flow.set_policy(0, OF_WORK, None)
+    assert await store.flow.set_policy(0, OF_WORK, counting), "meanwhile tasks may have started without a slot"
 
 
 async def test_who_holds_a_gate_is_told(store: Store) -> None:

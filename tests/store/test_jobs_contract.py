@@ -187,20 +187,20 @@ async def test_a_commit_hands_its_tasks_to_the_seats_that_come_with_it(store: St
 
 async def test_a_wide_range_of_dropped_tasks_is_cleared_away_in_chunks(store: Store) -> None:
     turn = await first_turn(store)
-    tasks = new_tasks(0, 250)
-    for start in (0, 100):
-        assert await store.spawn(turn.record.id, 0, turn.token, 1, tasks[start : start + 100])
-    await committed(store, commit_of(turn, tasks[200:], need=1))
+    tasks = new_tasks(0, 125)
+    for start in range(0, 100, 50):
+        assert await store.spawn(turn.record.id, 0, turn.token, 1, tasks[start : start + 50])
+    await committed(store, commit_of(turn, tasks[100:], need=1))
     claimed = await claim_one(store)
     done = await store.complete(end_of(claimed))
     assert isinstance(done, Completed)
     assert done.turn is not None
-    await committed(store, commit_of(done.turn, drops=((0, 250),)))
+    await committed(store, commit_of(done.turn, drops=((0, 125),)))
     left = []
     for _ in range(3):
         await store.tick(0, "t")
         left.append((await store.queue(0)).ready.get(WORK, 0))
-    assert left == [150, 50, 0]
+    assert left == [75, 25, 0]
 
 
 async def test_a_job_that_undoes_is_not_cancelled_and_its_task_is_handed_out(store: Store) -> None:
@@ -265,12 +265,12 @@ async def test_the_next_commit_replaces_the_deadline_of_the_last_wait(store: Sto
 async def test_a_thousand_tasks_are_spawned_before_the_turn_commits(store: Store) -> None:
     turn = await first_turn(store)
     tasks = new_tasks(0, 1_000)
-    for start in range(0, 900, 100):
-        assert await store.spawn(turn.record.id, 0, turn.token, 1, tasks[start : start + 100])
-    assert (await store.queue(0)).ready == {WORK: 900}
-    await committed(store, commit_of(turn, tasks[900:], need=1_000))
+    for start in range(0, 950, 50):
+        assert await store.spawn(turn.record.id, 0, turn.token, 1, tasks[start : start + 50])
+    assert (await store.queue(0)).ready == {WORK: 950}
+    await committed(store, commit_of(turn, tasks[950:], need=1_000))
     assert (await store.queue(0)).ready == {WORK: 1_000}
-    numbers = [number_of(task) for _ in range(16) for task in await store.claim(0, claim_of(64))]
+    numbers = [number_of(task) for _ in range(32) for task in await store.claim(0, claim_of(32))]
     assert numbers == list(range(1_000))
 
 

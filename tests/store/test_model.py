@@ -44,14 +44,17 @@ from muster.store.base import (
     Turn,
 )
 from muster.store.blueprint_records import Migration
+from muster.store.child_messages import CancelChild, EndOfChild, StartChild, read_child_message
 from muster.store.entered import dump_entered
 from muster.store.flow import Fan, flow_of
 from muster.store.journal import Entry, Known, Line, Meta, NotedLine, Progress, Step, TaskEvents
 from muster.store.keys import short_hash
+from muster.store.memory.children import is_awaited
 from muster.store.operations import Retry
 
 from tests.support.comparing import normal
 from tests.support.deployment import Deployment, Replica
+from tests.support.dump import Dump
 from tests.support.samples import HOUR_MS, commit_of, decision, end_of, item_of, job_of, new_job, number_of, seat
 from tests.support.servers import Server, ServerKind, Servers
 from tests.support.waiting import until
@@ -60,7 +63,10 @@ LONG = os.environ.get("MUSTER_LONG") == "1"
 TYPES = ("work", "other")
 TAG = "red"
 _FAN = Fan(new_job_id(UnixMs(1), 0, 1), 1, 1)
-FLOWS = ("", *(flow_of("a", "orders", key) for key in ("", "x:1", "x:2", "y")), flow_of("a", "orders", fan=_FAN))
+FLOWS = (
+    "", *(flow_of("a", "orders", key) for key in ("", "x:1", "x:2", "y")), flow_of("a", "orders", fan=_FAN),
+    flow_of("a", "orders", type="work"),
+)  # fmt: skip
 GATES = (
     "*", f"c:{short_hash('work')}", f"t:{short_hash('a')}", f"t:{short_hash('b')}", f"b:{short_hash('orders')}",
     *(f"k:{short_hash(f'a{chr(0)}{name}')}" for name in ("x:*", "x:1", "*", "y")),
@@ -113,6 +119,14 @@ class Handed:
     fence: str
 
 
+def is_awaited_message(partition: Any, message: str) -> bool:
+    """Of a child, and still to be delivered."""
+    outgoing = partition.outbox.get(message)
+    if outgoing is None or read_child_message(outgoing.body) is None:
+        return False
+    return is_awaited(partition, outgoing, JobId(message[:36]))
+
+
 class StoreMachine(RuleBasedStateMachine):
     server: ClassVar[Server]
     succeeded: ClassVar[Counter[str]]
@@ -126,8 +140,11 @@ class StoreMachine(RuleBasedStateMachine):
         self.handed: list[Handed] = []
         self.seats: dict[str, Seat] = {}
         self.messages: list[tuple[str, int]] = []
+        self.arrived: set[str] = set()
         self.final: set[JobId] = set()
         self.versions: dict[JobId, tuple[int, int]] = {}
+        self.known: dict[JobId, Any] = {}
+        self.comparisons = 0
 
     # Machinery
 
@@ -190,14 +207,32 @@ class StoreMachine(RuleBasedStateMachine):
 
     def compare(self) -> None:
         """Both sides hold the same, told the same, and break no rule."""
-        found = self.deployments[1].violations()
+        real = self.deployments[1]
+        dump = real.dump()
+        found = real.violations(dump)
         assert not found, "\n".join(found)
         mark = self.fresh("mark")
-        model, real = [self.runner.run(self.contents(side, mark)) for side in self.sides]
-        assert normal(real) == normal(model)
-        for job, record in zip(self.jobs, real[0], strict=True):
-            self.check_progress(job, record)
+        ours, theirs = [self.runner.run(self.contents(side, mark)) for side in self.sides]
+        assert normal(theirs) == normal(ours)
+        self.compare_jobs(dump)
         self.check_wakes()
+
+    def compare_jobs(self, dump: Dump) -> None:
+        """A job is read from the server again when its keys there, or what the model has of it, are others than when it
+        was read last; and now and then all the same, since nothing says that no other key speaks of it.
+        """
+        self.comparisons += 1
+        if self.comparisons % 12 == 0:
+            self.known.clear()
+        model, server = self.sides
+        ours = self.runner.run(self.of_jobs(model, self.jobs))
+        keys = [{key: entry.value for key, entry in dump.entries.items() if job in key} for job in self.jobs]
+        facts = {job: (mine, held) for job, mine, held in zip(self.jobs, map(normal, ours), keys, strict=True)}
+        stale = [job for job in self.jobs if self.known.get(job) != facts[job]]
+        for job, read in zip(stale, self.runner.run(self.of_jobs(server, stale)), strict=True):
+            assert normal(read) == facts[job][0], f"{job} on the server and on the model"
+            self.check_progress(job, read[0])
+        self.known = facts
 
     def check_progress(self, job: JobId, record: JobRecord | None) -> None:
         """I6: versions grow by one, and what a watcher sees changes with the revision."""
@@ -212,27 +247,42 @@ class StoreMachine(RuleBasedStateMachine):
         self.versions[job] = (record.version, record.revision)
 
     async def contents(self, side: Replica, mark: str) -> Any:
-        """All that can be read, in one round trip; and everything sent so far has arrived."""
-        store, jobs = side.store, self.jobs
+        """All that can be read but of single jobs, in one round trip; and everything sent so far has arrived."""
+        store = side.store
         found: list[Any] = await asyncio.gather(
-            asyncio.gather(*(store.read(job) for job in jobs)),
-            asyncio.gather(*(store.history(job) for job in jobs)),
-            asyncio.gather(*(store.live_task(job, number) for job in jobs for number in range(8))),
-            asyncio.gather(*(store.read_log(job, start) for job in jobs for start in (1, 4))),
-            asyncio.gather(*(store.read_steps(job) for job in jobs), *(store.operations.entered(job) for job in jobs)),
-            asyncio.gather(*(store.read_live(job, known) for job in jobs for known in KNOWN)),
             store.queue(0),
             asyncio.gather(self.found(store), self.gates(store), store.flow.policies(0)),
             *(store.jobs(tenant, None, 50) for tenant in "ab"),
             *(self.asking(store, tenant) for tenant in "ab"),
             store.publish("r1", mark),
         )
-        records, histories, live, logs, steps, stories, queue, lists, *listed = found
+        queue, lists, *listed = found
         await until(lambda: mark in side.texts)
         counts = {status: count for status, count in queue.jobs.items() if count}
-        blobs = [[event.blob for event in events] for events in histories]
         ids = [*(sorted(record.id for record in page) for page in listed[:2]), *listed[2:4]]
-        return records, blobs, live, logs, steps, stories, queue.ready, queue.leased, counts, ids, lists
+        return queue.ready, queue.leased, counts, ids, lists
+
+    async def of_jobs(self, side: Replica, jobs: list[JobId]) -> list[Any]:
+        """All that can be read of each of *jobs*, its record first."""
+        store = side.store
+        calls: list[list[Awaitable[Any]]] = [
+            [
+                store.read(job),
+                store.history(job),
+                store.read_steps(job),
+                store.operations.entered(job),
+                *(store.live_task(job, number) for number in range(8)),
+                *(store.read_log(job, start) for start in (1, 4)),
+                *(store.read_live(job, known) for known in KNOWN),
+            ]
+            for job in jobs
+        ]
+        found: list[list[Any]] = (
+            [[await call for call in of_one] for of_one in calls]
+            if side is self.sides[0]  # which never waits
+            else await asyncio.gather(*(asyncio.gather(*of_one) for of_one in calls))
+        )
+        return [(record, [event.blob for event in history], *rest) for record, history, *rest in found]
 
     async def asking(self, store: Store, tenant: str) -> list[JobId]:
         return sorted(record.id for record in (await store.approvals.asking(tenant, None, 50))[0])
@@ -297,7 +347,7 @@ class StoreMachine(RuleBasedStateMachine):
                 (pick + i) % 3 - 1,
                 *LIMITS[pick % 9],
                 *PREFERRED[pick % 8],
-                FLOWS[pick % 6],
+                FLOWS[pick % 7],
             )
             for i in range(count)
         )
@@ -334,7 +384,10 @@ class StoreMachine(RuleBasedStateMachine):
             case "sleep":
                 fields |= {"status": JobStatus.WAITING, "need": 1, "deadline_ms": delay_ms}
             case "child":
-                fields |= {"status": JobStatus.WAITING, "need": 1, "child": self.a_child(record)}
+                fields |= {"status": JobStatus.WAITING, "need": 1, "children": (self.a_child(record),)}
+            case "children":
+                some = tuple(self.a_child(record, spread=(pick + i) % 2 == 0) for i in range(count))
+                fields |= {"status": JobStatus.WAITING, "need": 1, "children": some, "deadline_ms": delay_ms}
             case "signal":
                 fields |= {"status": JobStatus.WAITING, "need": 1, "signal": "xy"[pick % 2], "deadline_ms": delay_ms}
             case "go":
@@ -346,16 +399,16 @@ class StoreMachine(RuleBasedStateMachine):
         turn = Turn("", record, ())
         return commit_of(turn, tasks, **fields)
 
-    def a_child(self, record: JobRecord) -> NewJob:
+    def a_child(self, record: JobRecord, *, spread: bool = False) -> NewJob:
         self.serial += 1
         depth = 0 if record.parent is None else record.parent.depth
-        parent = Parent(record.id, max(record.wave, record.spawn_wave) + 1, depth + 1)
+        parent = Parent(record.id, max(record.wave, record.spawn_wave) + 1, depth + 1, spread=spread)
         return new_job(id=new_job_id(FIRST_MS, 0, self.serial), tenant=record.tenant, parent=parent)
 
     def know_child(self, commit: Commit) -> None:
-        if commit.child is not None and commit.child.id in self.partition.jobs:
-            self.jobs.append(commit.child.id)
-            self.succeeded["child"] += 1
+        made = [child.id for child in commit.children if child.id in self.partition.jobs]
+        self.jobs += made
+        self.succeeded["child"] += len(made)
 
     def leftovers(self, held: Held) -> tuple[tuple[int, int], ...]:
         """All numbers of past waits: dropping what has ended already does nothing."""
@@ -385,7 +438,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: len(self.jobs) - len(self.final) < JOBS_MAX)
     @rule(
-        kind=st.sampled_from(["tasks", "tasks", "human", "signal", "child", "final"]),
+        kind=st.sampled_from(["tasks", "tasks", "human", "signal", "child", "children", "final"]),
         count=st.integers(1, 3),
         pick=st.integers(0, 99),
         seats=st.integers(0, 2),
@@ -411,7 +464,9 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.turns)
     @rule(
         which=st.integers(0, 99),
-        kind=st.sampled_from(["tasks", "tasks", "tasks", "human", "sleep", "signal", "child", "child", "go", "final"]),
+        kind=st.sampled_from(
+            ["tasks", "tasks", "tasks", "human", "sleep", "signal", "child", "child", "children", "go", "final"]
+        ),
         count=st.integers(1, 4),
         pick=st.integers(0, 99),
         seats=st.integers(0, 3),
@@ -816,6 +871,8 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(which=st.integers(0, 99), retry_in_ms=st.sampled_from([None, 0, HOUR_MS]), twice=st.booleans())
     def settle(self, which: int, retry_in_ms: int | None, twice: bool) -> None:
         message, tries = self.messages[which % len(self.messages)]
+        if not self.may_settle(message):
+            retry_in_ms = retry_in_ms or 0
 
         async def call(store: Store, _: int) -> str:
             await store.settle(0, message, tries, retry_in_ms)
@@ -823,13 +880,41 @@ class StoreMachine(RuleBasedStateMachine):
 
         self.both("settle", call, twice)
 
+    def may_settle(self, message: str) -> bool:
+        """What a child and its parent tell each other is sent until it has arrived."""
+        return message in self.arrived or not message.endswith((".start", ".end"))
+
+    @precondition(lambda self: any(is_awaited_message(self.partition, message) for message, _ in self.messages))
+    @rule(which=st.integers(0, 99), grace_ms=DELAYS, twice=st.booleans())
+    def a_childs_message_arrives(self, which: int, grace_ms: int, twice: bool) -> None:
+        """As the engine delivers it, but for a child whose start was withdrawn: that is begun, and then cancelled."""
+        some = [message for message, _ in self.messages if is_awaited_message(self.partition, message)]
+        outgoing = self.partition.outbox[some[which % len(some)]]
+        told = read_child_message(outgoing.body)
+        self.arrived.add(some[which % len(some)])
+        if isinstance(told, StartChild):
+            token = self.fresh("begun")
+            known = told.job.id in self.partition.jobs
+            self.both("a child begins", lambda store, _: store.children.begin(told.job, token), twice)
+            if not known:
+                self.jobs.append(told.job.id)
+            if outgoing.withdrawn:
+                self.cancel(self.jobs.index(told.job.id), grace_ms, overdue=False, twice=twice)
+        elif isinstance(told, EndOfChild):
+            self.both(
+                "a child ends",
+                lambda store, _: store.children.ended(told.parent, told.wave, told.child, told.item),
+                twice,
+            )
+        elif isinstance(told, CancelChild) and told.child in self.jobs:
+            self.cancel(self.jobs.index(told.child), grace_ms, overdue=False, twice=twice)
+
     # Limits
 
     @rule(gate=st.sampled_from(GATES), policy=POLICIES, twice=st.booleans())
     def limit(self, gate: str, policy: Policy | None, twice: bool) -> None:
         async def call(store: Store, _: int) -> str:
-            await store.flow.set_policy(0, gate, policy)
-            return "limited"
+            return "counting" if await store.flow.set_policy(0, gate, policy) else "limited"
 
         self.both("limit", call, twice)
         if policy is None or policy.most is not None:
@@ -927,6 +1012,23 @@ def retries_on_the_way(machine: StoreMachine) -> None:
         machine.retry(0, back, new=new, twice=True)
     machine.commit(-1, "final", 0, 1, 0, 0, twice=True)
     machine.retry(0, 0, new=True, twice=True)
+
+
+def several_children(machine: StoreMachine) -> None:
+    """One wait for a child here and two spread ones: the first end decides; then again, and the job is cancelled."""
+    for cancelled in (False, True):
+        machine.submit_decided("children", 3, 2, 0, twice=True)
+        machine.tick(twice=False)
+        if cancelled:
+            machine.cancel(len(machine.jobs) - 2, HOUR_MS, overdue=False, twice=True)
+            machine.tick(twice=False)
+        for which in range(3):
+            machine.a_childs_message_arrives(which, HOUR_MS, twice=True)
+        machine.commit(3, "final", 1, 3, 0, 0, twice=True)
+        machine.tick(twice=True)
+        for which in range(4):
+            machine.a_childs_message_arrives(which, HOUR_MS, twice=False)
+            machine.settle(which, None, twice=False)
 
 
 def pauses_on_the_way(machine: StoreMachine) -> None:
@@ -1031,6 +1133,7 @@ def tour(machine: StoreMachine) -> None:
         machine.tick(twice=False)
     machine.submit_decided("child", 0, 1, 0, twice=False)
     machine.cancel(len(machine.jobs) - 2, 0, overdue=True, twice=True)
+    several_children(machine)
     pauses_on_the_way(machine)
     retries_on_the_way(machine)
     for which in range(1, 5):  # zombies
@@ -1072,7 +1175,8 @@ MUST_HAPPEN = (
     "note_line",
     "pause", "pause refused: final", "pause refused: cancelling", "resume", "resume refused: not_paused",
     "retry", "retry refused: stale", "rerun",
-    "delete", "child", "send", "kept", "signalled", "send refused: full", "send refused: final", "stepped on",
+    "delete", "child", "a child begins", "a child ends",
+    "send", "kept", "signalled", "send refused: full", "send refused: final", "stepped on",
     "stepped and again", "step only completes: turn", "step refused: gone",
     "step refused: foreign", "limit", "slots given", "parked", "shut",
     "overdue", "schedule_to_start", "schedule_to_close", "heartbeat",

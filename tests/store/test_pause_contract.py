@@ -79,16 +79,16 @@ async def test_its_ready_tasks_are_parked_and_come_back_to_their_places(store: S
     assert found == [task_id(job, 0), task_id(job, 1), task_id(later, 0)]
 
 
-async def test_a_wide_fan_comes_back_a_hundred_at_a_time(store: Store) -> None:
+async def test_a_wide_fan_comes_back_in_portions(store: Store) -> None:
     many = UNPARKED_PER_CALL_MAX + 20
     turn = await first_turn(store)
     wave = 1
     tasks = new_tasks(0, many)
-    assert await store.spawn(turn.record.id, 0, turn.token, wave, tasks[:100])
-    await committed(store, commit_of(turn, tasks[100:], wave=wave, need=many))
+    assert await store.spawn(turn.record.id, 0, turn.token, wave, tasks[:50])
+    await committed(store, commit_of(turn, tasks[50:], wave=wave, need=many))
     await paused(store, turn.record.id)
-    assert await store.claim(0, claim_of(64)) == ()
-    assert await store.claim(0, claim_of(64)) == ()
+    assert await store.claim(0, claim_of(32)) == ()
+    assert await store.claim(0, claim_of(32)) == ()
     await resumed(store, turn.record.id)
     assert sum((await store.queue(0)).ready.values()) == UNPARKED_PER_CALL_MAX
     await store.tick(0, "t")
@@ -167,7 +167,7 @@ async def test_a_timer_that_ends_meanwhile_counts_on_resume(store: Store) -> Non
 async def parent_and_child(store: Store) -> tuple[JobId, JobId]:
     turn = await first_turn(store)
     child = new_job(parent=Parent(turn.record.id, 1, 1))
-    await committed(store, commit_of(turn, status=JobStatus.WAITING, need=1, child=child))
+    await committed(store, commit_of(turn, status=JobStatus.WAITING, need=1, children=(child,)))
     return turn.record.id, child.id
 
 

@@ -1,5 +1,6 @@
 """Bodies and answers of the routes about limits, as the reference shows them. `core.flow` checks them."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -35,6 +36,14 @@ class Limit(Answer):
     burst: int | None
     weight: float | None
     paused: bool
+    source: Annotated[
+        str | None,
+        Field(description="`api`: set by a call, which comes before `file`: set in a file. Null of a mere pause."),
+    ]
+    opens_at: Annotated[
+        datetime | None,
+        Field(description="When the next task may start, where the rate lets none start now. Null of a group of keys."),
+    ]
     running: Annotated[int | None, Field(description="Tasks that hold a slot of it; null of a group of keys.")]
     held_by: Annotated[list[str], Field(description="Up to ten of them, those that have it longest first.")]
 

@@ -9,6 +9,7 @@ from muster.errors import ErrorCode as E
 
 _STORE: Final = (E.STORE_UNAVAILABLE,)
 _LIMIT: Final = (E.INVALID_LIMIT, E.FORBIDDEN, *_STORE)
+_PAUSE: Final = (E.TOO_MANY_LIMITS, E.STORE_FULL, *_LIMIT)
 _SAYS_SO: Final = (Answer(200, "The limit that says so.", m.Limit),)
 
 # fmt: off
@@ -19,13 +20,14 @@ LIMIT_OPERATIONS: Final = (
               (Answer(200, "It holds from now on, for what waits already too.", m.Limit),), Auth.CLIENT,
               body=m.SetLimit, body_bytes_max=16 * KIBIBYTE, errors=(E.TOO_MANY_LIMITS, E.STORE_FULL, *_LIMIT)),
     Operation("DELETE", "/api/v1/limits/{scope}/{name}", limits.delete_limit, "Lift a limit", Tag.LIMITS,
-              (Answer(204, "Lifted, and its pause with it."),), Auth.CLIENT, errors=(E.LIMIT_NOT_FOUND, *_LIMIT)),
+              (Answer(204, "Lifted, and its pause with it."),), Auth.CLIENT,
+              errors=(E.LIMIT_NOT_FOUND, E.LIMIT_OF_FILE, *_LIMIT)),
     Operation("POST", "/api/v1/queues/{task}/pause", limits.pause_queue, "Pause a task type", Tag.LIMITS,
-              _SAYS_SO, Auth.OPERATOR, errors=_LIMIT),
+              _SAYS_SO, Auth.OPERATOR, errors=_PAUSE),
     Operation("POST", "/api/v1/queues/{task}/resume", limits.resume_queue, "Resume a task type", Tag.LIMITS,
               _SAYS_SO, Auth.OPERATOR, errors=_LIMIT),
     Operation("POST", "/api/v1/blueprints/{blueprint_name}/pause", limits.pause_blueprint, "Pause a blueprint",
-              Tag.LIMITS, _SAYS_SO, Auth.OPERATOR, errors=_LIMIT),
+              Tag.LIMITS, _SAYS_SO, Auth.OPERATOR, errors=_PAUSE),
     Operation("POST", "/api/v1/blueprints/{blueprint_name}/resume", limits.resume_blueprint, "Resume a blueprint",
               Tag.LIMITS, _SAYS_SO, Auth.OPERATOR, errors=_LIMIT),
 )

@@ -9,6 +9,7 @@ from muster.api.auth import authorize_operator
 from muster.api.call import Call, json_answer
 from muster.api.limit_models import SetLimit
 from muster.core.flow import Limit, LimitRefused, Scope, limit_of
+from muster.core.moments import time_text
 from muster.engine.limits import LimitView, applies_to
 from muster.errors import ErrorCode, MusterError
 
@@ -94,6 +95,8 @@ def limit_object(view: LimitView) -> dict[str, Any]:
         "burst": limit.burst,
         "weight": limit.weight,
         "paused": limit.paused,
+        "source": view.source,
+        "opens_at": time_text(view.opens_at),
         "running": view.running,
         "held_by": list(view.holders),
     }

@@ -1,6 +1,7 @@
-"""The commands `muster limit …` and `muster queue …`."""
+"""The commands `muster limit …` and `muster queue …`, and those that pause and resume a blueprint."""
 
-from typing import Annotated, Any
+from shlex import quote
+from typing import Annotated, Any, Final
 
 from cyclopts import App, Parameter
 
@@ -10,8 +11,11 @@ from muster.cli.output import Format, hint, print_json, print_table
 app = App(name="limit", help="How many tasks run at once, and start in a time.", help_format="plaintext")
 queues = App(name="queue", help="Pause and resume task types.", help_format="plaintext")
 
+_COLUMNS: Final = ("SCOPE", "NAME", "RUNNING", "MAX", "RATE", "WEIGHT", "SOURCE")
+
 Scope = Annotated[str, Parameter(help="global, tenant, task, blueprint or key.")]
 Name = Annotated[str, Parameter(help="What it is for; a key's may stand for a group, as in 'site:*'.")]
+BlueprintName = Annotated[str, Parameter(help="A blueprint.")]
 Task = Annotated[str, Parameter(help="A task type.")]
 
 
@@ -23,7 +27,7 @@ async def ls(*, output: Format = "table", server: Server = HERE) -> None:
     if output == "json":
         print_json({"items": found})
         return
-    print_table(["SCOPE", "NAME", "RUNNING", "MAX", "RATE", "WEIGHT"], [_row(limit) for limit in found])
+    print_table(_COLUMNS, [_row(limit) for limit in found])
 
 
 @app.command(name="set")
@@ -46,7 +50,7 @@ async def set_limit(
     if output == "json":
         print_json(limit)
         return
-    print_table(["SCOPE", "NAME", "RUNNING", "MAX", "RATE", "WEIGHT"], [_row(limit)])
+    print_table(_COLUMNS, [_row(limit)])
 
 
 @app.command(name=("rm", "delete"))
@@ -62,7 +66,7 @@ async def pause(task: Task, /, *, server: Server = HERE) -> None:
     """Hand out no more tasks of a type; those that run go on."""
     async with connect(server) as client:
         await client.pause_queue(task)
-    hint(f"paused; muster queue resume {task} ends it")
+    hint(f"paused; muster queue resume {quote(task)} ends it")
 
 
 @queues.command
@@ -73,8 +77,22 @@ async def resume(task: Task, /, *, server: Server = HERE) -> None:
     hint(f"tasks {task} are handed out again")
 
 
+async def pause_blueprint(name: BlueprintName, /, *, server: Server = HERE) -> None:
+    """Hand out no more tasks of a blueprint's jobs; those that run go on, and jobs may be started."""
+    async with connect(server) as client:
+        await client.pause_blueprint(name)
+    hint(f"paused; muster blueprint resume {quote(name)} ends it")
+
+
+async def resume_blueprint(name: BlueprintName, /, *, server: Server = HERE) -> None:
+    """Hand out tasks of a blueprint's jobs again."""
+    async with connect(server) as client:
+        await client.resume_blueprint(name)
+    hint(f"tasks of {name} are handed out again")
+
+
 def _row(limit: dict[str, Any]) -> list[object]:
     most = "paused" if limit["paused"] or limit["max"] == 0 else limit["max"]
     rate = "-" if limit["rate"] is None else f"{limit['rate']} per {limit['per_seconds']:g}s"
-    shown = [limit["running"], most, rate, limit["weight"]]
+    shown = [limit["running"], most, rate, limit["weight"], limit["source"]]
     return [limit["scope"], limit["name"], *("-" if value is None else value for value in shown)]

@@ -2,16 +2,18 @@
 
 from typing import Final
 
-TASKS_PER_COMMIT_MAX: Final = 100
-"""One script call stays under a millisecond (100 tasks took 0.7 ms); wider fans are spawned in chunks."""
+TASKS_PER_COMMIT_MAX: Final = 50
+"""One script call stays under a millisecond (about 13 us a task, ADR 0016); wider fans are spawned in chunks."""
 FAN_WIDTH_MAX: Final = 10_000
 """A join's results are read in one turn; beyond this, use batches of jobs."""
 UNDO_MAX: Final = 1_000
 """Undos that a job keeps: they are written with each commit, with the results they need."""
-RACE_MAX: Final = 100
+RACE_MAX: Final = 50
 """Branches of a race: its tasks go into one commit."""
 CLAIM_MAX: Final = 64
-"""Tasks handed out by one script call."""
+"""Tasks that one poll may ask for."""
+SEATS_PER_CALL_MAX: Final = 32
+"""Tasks handed out by one script call (about 20 us each); who wants more gets it by the next one."""
 LEASES_PER_CALL_MAX: Final = 200
 TURN_HOPS_MAX: Final = 50
 """`go` transitions run inside one turn before the job is saved in between."""
@@ -43,10 +45,14 @@ BULK_JOBS_MAX: Final = 500
 """Jobs that one bulk request looks at: each is a few calls to the store."""
 SEARCH_JOBS_MAX: Final = 1_000
 """Jobs that one search reads before it answers what it has, with where to go on."""
-UNPARKED_PER_CALL_MAX: Final = 100
+UNPARKED_PER_CALL_MAX: Final = 50
 """Tasks of a resumed job that go back to their queues by one script call; the rest follows tick by tick."""
 CHILD_DEPTH_MAX: Final = 8
 """Jobs above a job. A blueprint that starts itself is stopped here; a cancel walks the whole way down in one script."""
+CHILD_MESSAGE_TRIES: Final = 30
+"""The start of a spread child, and the wish to cancel it, are tried for 25 minutes; then its parent goes on without."""
+CHILD_END_TRIES: Final = 10_000
+"""A week, a try a minute: nothing but its child's end lets a parent go on."""
 SIGNALS_MAX: Final = 100
 """Signals that a job keeps until it waits for them."""
 SIGNAL_BYTES_MAX: Final = 65_536

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from muster.core.limits import CLAIM_MAX
+from muster.core.limits import SEATS_PER_CALL_MAX
 from muster.engine.choosing import Choosing
 from muster.engine.lines import Classes, Lines, Waiter, oldest_first, seats
 from muster.engine.nonces import nonce
@@ -221,7 +221,7 @@ class Dispatcher:
         """For all lines that want the same."""
         lines = [line for classes, line in self._lines if self._maybe(partition, classes) == listed]
         waiters = lines[0] if len(lines) == 1 else oldest_first([waiter for line in lines for waiter in line])
-        owners = seats(waiters, CLAIM_MAX)
+        owners = seats(waiters, SEATS_PER_CALL_MAX)
         try:
             if owners:
                 await self._claim_for(partition, self._rotated(listed), owners)
@@ -274,7 +274,7 @@ class Dispatcher:
         waiters = [waiter for classes, line in self._lines if cls in classes for waiter in line if waiter.free > 0]
         if not waiters:
             return
-        chosen = self._choosing.choose(partition, cls, waiters, CLAIM_MAX)
+        chosen = self._choosing.choose(partition, cls, waiters, SEATS_PER_CALL_MAX)
         if chosen.owners:
             self._claiming.add((partition, (cls,)))
             self._spawn(self._claim_chosen(partition, cls, chosen.owners))
@@ -313,7 +313,7 @@ class Dispatcher:
         whose workers are chosen get none: they are woken for.
         """
         if first is not None and first.free > 0:
-            mine = min(first.free, max(count, 1), CLAIM_MAX)
+            mine = min(first.free, max(count, 1), SEATS_PER_CALL_MAX)
             may = self._unchosen(self._classes_of(first.worker) or first.classes)
             listed = self._rotated(tuple(dict.fromkeys((*(c for c in classes if c in may), *may))))
             return self._reserve(listed, [first] * mine, register=False) if listed else None
@@ -323,7 +323,7 @@ class Dispatcher:
         for line_classes, line in self._lines:
             served = tuple(cls for cls in classes if cls in line_classes)
             if served:
-                owners = seats(line, min(count, CLAIM_MAX))
+                owners = seats(line, min(count, SEATS_PER_CALL_MAX))
                 if owners:
                     return self._reserve(served, owners, register=False)
         return None

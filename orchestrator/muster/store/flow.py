@@ -1,11 +1,12 @@
 """Flows and gates as the store knows them: what they are called, and limits. A part of the contract, see `base`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Final, NamedTuple, Protocol
 
 from muster.core.flow import Limit, Policy, Scope, group_of
-from muster.core.ids import JobId, TaskId
+from muster.core.ids import JobId, TaskId, UnixMs
 from muster.store.keys import short_hash
 
 HOLDERS_SHOWN: Final = 10
@@ -58,6 +59,15 @@ def gates_of(limit: Limit) -> tuple[str, ...]:
     return () if limit.name == group else (f"{gate_of(limit)}.{_of_tenant(limit.tenant, group)}",)
 
 
+def policies_of(gate: str) -> tuple[str, ...]:
+    """The gates whose policy is *gate*'s, the first that has one: its own, or of a key that of its group."""
+    kind, _, rest = gate.partition(":")
+    if kind != "k":
+        return (gate,)
+    key, _, group = rest.partition(".")
+    return (f"k:{key}", f"k:{group}")
+
+
 def _of_tenant(tenant: str, key: str) -> str:
     return short_hash(f"{tenant}\0{key}")
 
@@ -69,6 +79,8 @@ class Gate:
     held: int = 0
     holders: tuple[TaskId, ...] = ()
     """Those that have them longest."""
+    opens_at: UnixMs | None = None
+    """When the next one may pass, where the gate is shut by its rate now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +93,46 @@ class Audit:
     """Slots that nobody held any more: a bug, unless the store lost writes in a failover."""
 
 
+class Part(StrEnum):
+    """What of a limit is set by itself, so that two who set different ones at a time do not undo each other's."""
+
+    SET = "set"
+    """As somebody set it by a call."""
+    FILE = "file"
+    """As a server's file says."""
+    PAUSED = "paused"
+    """Not empty while it is paused."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptLimit:
+    """A limit as it is kept: texts, empty where nothing is set."""
+
+    set: str = ""
+    file: str = ""
+    paused: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.set or self.file or self.paused)
+
+    def having(self, part: Part, text: str) -> "KeptLimit":
+        match part:
+            case Part.SET:
+                return replace(self, set=text)
+            case Part.FILE:
+                return replace(self, file=text)
+            case Part.PAUSED:
+                return replace(self, paused=bool(text))
+
+
 class FlowRecords(Protocol):
-    async def set_policy(self, partition: int, gate: str, policy: Policy | None) -> None:
-        """From now on the gate works so; None: as if there were no limit. Who may pass now is told."""
+    async def set_policy(self, partition: int, gate: str, policy: Policy | None) -> bool:
+        """From now on the gate works so; None: as if there were no limit. Who may pass now is told.
+
+        A `counting` one whose gate counts its slots already is not counting. Returns whether it is: until an audit
+        nothing passes then.
+        """
         ...
 
     async def policies(self, partition: int) -> Mapping[str, Policy]: ...
@@ -97,11 +146,16 @@ class FlowRecords(Protocol):
 
     async def gates(self, partition: int, names: Sequence[str]) -> Sequence[Gate]: ...
 
-    async def write_limit(self, name: str, text: str | None, most: int) -> bool:
-        """Keep a limit as it was set; None forgets it. False: there are *most* of them."""
+    async def write_limit(self, name: str, parts: Mapping[Part, str], most: int) -> KeptLimit | None:
+        """Set some parts of a limit, or with empty texts take them away; what is empty then is forgotten.
+
+        Returns it as it is then. None: it would be one more than *most*, and nothing was written.
+        """
         ...
 
-    async def limits(self) -> Mapping[str, str]: ...
+    async def limit(self, name: str) -> KeptLimit: ...
+
+    async def limits(self) -> Mapping[str, KeptLimit]: ...
 
 
 def dump_policy(policy: Policy) -> str:
@@ -116,3 +170,14 @@ def load_policy(text: str) -> Policy:
 
 def _int(text: str) -> int | None:
     return int(text) if text else None
+
+
+def load_kept(text: str) -> KeptLimit:
+    """`<1: paused>|<length of the first text>|<text set by a call><text of the file>`, as `note_limit` writes it."""
+    if not text:
+        return KeptLimit()
+    paused, length, texts = [*text.split("|", 2), "", ""][:3]
+    if not length.isdigit():  # as older servers kept it: one text
+        return KeptLimit(text, paused='"paused":true' in text)
+    data = texts.encode()
+    return KeptLimit(data[: int(length)].decode(), data[int(length) :].decode(), paused == "1")

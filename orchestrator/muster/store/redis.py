@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
 from muster.core.ids import JobId, TaskId, UnixMs, partition_of, split_task_id
-from muster.core.limits import CLAIM_MAX, TURN_LEASE_MS
+from muster.core.limits import SEATS_PER_CALL_MAX, TURN_LEASE_MS
 from muster.core.record import JobRecord
 from muster.store import codec
 from muster.store.admission import Limited, PutOff, Taken
@@ -45,6 +45,7 @@ from muster.store.payloads import CARRIERS, Arg, Offload, PayloadGone, Payloads,
 from muster.store.redis_approvals import RedisApprovals
 from muster.store.redis_batches import RedisBatches, to_cancel_of
 from muster.store.redis_blueprints import RedisBlueprintRecords
+from muster.store.redis_children import RedisChildren
 from muster.store.redis_connections import RedisConnectionRecords
 from muster.store.redis_figures import RedisFigures
 from muster.store.redis_files import RedisFileRecords
@@ -80,9 +81,9 @@ PASSING_ERRORS: Final = frozenset(
 )
 """The server will take the command later; nothing was written."""
 DEMOTED: Final = frozenset({"READONLY", "MASTERDOWN"})
-TICK_LEASES: Final = 100
-TICK_TIMERS: Final = 200
-TICK_TURNS: Final = 32
+TICK_LEASES: Final = 50
+TICK_TIMERS: Final = 50
+TICK_TURNS: Final = 16
 TICK_HOLD_MS: Final = 5_000
 """An ended lease or a due message that its ticker did not settle comes again after this time."""
 SWEEP_CLASSES: Final = 1_000
@@ -131,6 +132,7 @@ class RedisStore(JournalCalls, IndexCalls):
         self.standing = RedisStanding(self._run, self._tag_or_none, self._tags)
         self.flow = RedisFlow(self._call, self._run, self._tags, self._global)
         self.fleet = RedisFleet(self._call, self._run, self._global, self._tags)
+        self.children = RedisChildren(self._call, self._run, self._tag_or_none)
         self.operations = RedisOperations(self, self._run, self._filled_fields, self._tag_or_none)
         self.approvals = RedisApprovals(self._call, self._run, self._tag_or_none, self._tags, self._newest, self.read)
         self.batches = RedisBatches(self._call, self._run, self._tags)
@@ -401,7 +403,7 @@ class RedisStore(JournalCalls, IndexCalls):
     # Tasks
 
     async def claim(self, partition: int, claim: Claim) -> tuple[Claimed, ...]:
-        assert len(claim.seats) <= CLAIM_MAX, len(claim.seats)
+        assert len(claim.seats) <= SEATS_PER_CALL_MAX, len(claim.seats)
         reply = await self._run("claim", self._tags[partition], *claim_args(claim))
         self._give_back(claim, reply)
         return claimed_of(reply)
@@ -478,7 +480,7 @@ class RedisStore(JournalCalls, IndexCalls):
         return Tick(
             next_due_ms=int(next_due) if next_due else None,
             leases=tuple(ended_lease(lease) for lease in leases),
-            messages=tuple(DueMessage(m[0].decode(), m[1], int(m[2])) for m in messages),
+            messages=tuple(DueMessage(m[0].decode(), m[1], int(m[2]), m[3] == b"1") for m in messages),
             turns=turns_of(turns),
             dropped=tuple(
                 (TaskId(task.decode()), worker.decode())

@@ -1,17 +1,18 @@
 """Limits and slots on Redis or Valkey."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any, Final
 
 from muster.core.flow import Policy
-from muster.core.ids import TaskId
-from muster.store.flow import HOLDERS_SHOWN, Audit, Gate, dump_policy, load_policy
+from muster.core.ids import TaskId, UnixMs
+from muster.store.flow import HOLDERS_SHOWN, Audit, Gate, KeptLimit, Part, dump_policy, load_kept, load_policy
 
 Run = Callable[..., Awaitable[Any]]
 AUDITED_PER_CALL: Final = 50
 """Leases, slots or parked flows: a few microseconds each."""
+GATES_PER_CALL: Final = 100
 
 
 class RedisFlow:
@@ -23,11 +24,12 @@ class RedisFlow:
         self._tags = tags
         self._global = global_tag
 
-    async def set_policy(self, partition: int, gate: str, policy: Policy | None) -> None:
+    async def set_policy(self, partition: int, gate: str, policy: Policy | None) -> bool:
         tag = self._tags[partition]
-        await self._run("limit", tag, gate, "" if policy is None else dump_policy(policy), "")
+        reply = await self._run("limit", tag, gate, "" if policy is None else dump_policy(policy), "")
         if gate.startswith("k:"):  # of which there may be many: a group's
             await self._let_pass(tag)
+        return bool(reply[0] == b"counting")
 
     async def policies(self, partition: int) -> Mapping[str, Policy]:
         flat = await self._call("HGETALL", f"{self._tags[partition]}gl")
@@ -71,16 +73,25 @@ class RedisFlow:
         return counts[0], counts[1]
 
     async def gates(self, partition: int, names: Sequence[str]) -> Sequence[Gate]:
-        return await asyncio.gather(*(self._gate(f"{self._tags[partition]}g:{name}") for name in names))
+        found: list[Gate] = []
+        for start in range(0, len(names), GATES_PER_CALL):
+            some = names[start : start + GATES_PER_CALL]
+            found += [_gate(*gate) for gate in await self._run("gates", self._tags[partition], HOLDERS_SHOWN, *some)]
+        return found
 
-    async def _gate(self, key: str) -> Gate:
-        held, holders = await asyncio.gather(self._call("ZCARD", key), self._call("ZRANGE", key, 0, HOLDERS_SHOWN - 1))
-        return Gate(int(held), tuple(TaskId(task.decode()) for task in holders))
+    async def write_limit(self, name: str, parts: Mapping[Part, str], most: int) -> KeptLimit | None:
+        reply = await self._run("note_limit", self._global, name, most, *chain.from_iterable(parts.items()))
+        return load_kept(reply[1].decode()) if reply[0] == b"ok" else None
 
-    async def write_limit(self, name: str, text: str | None, most: int) -> bool:
-        reply = await self._run("note_limit", self._global, name, "" if text is None else text, most)
-        return bool(reply[0] == b"ok")
+    async def limit(self, name: str) -> KeptLimit:
+        text = await self._call("HGET", f"{self._global}gd", name)
+        return load_kept("" if text is None else text.decode())
 
-    async def limits(self) -> Mapping[str, str]:
+    async def limits(self) -> Mapping[str, KeptLimit]:
         flat = await self._call("HGETALL", f"{self._global}gd")
-        return {name.decode(): text.decode() for name, text in zip(flat[::2], flat[1::2], strict=True)}
+        return {name.decode(): load_kept(text.decode()) for name, text in zip(flat[::2], flat[1::2], strict=True)}
+
+
+def _gate(held: bytes, opens_at: bytes, holders: Sequence[bytes]) -> Gate:
+    opens = UnixMs(int(opens_at)) if opens_at else None
+    return Gate(int(held), tuple(TaskId(task.decode()) for task in holders), opens)

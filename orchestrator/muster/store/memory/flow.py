@@ -4,22 +4,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from muster.core.flow import Policy
-from muster.core.ids import TaskId
+from muster.core.ids import UnixMs
 from muster.core.status import TaskStatus
-from muster.store.flow import HOLDERS_SHOWN, Audit, Gate
+from muster.store.flow import HOLDERS_SHOWN, Audit, Gate, KeptLimit, Part
+from muster.store.memory.gates import Gates
 from muster.store.memory.partition import Partition
 
 
 class MemoryFlow:
     def __init__(self, partitions: Sequence[Partition]) -> None:
         self._partitions = partitions
-        self._limits: dict[str, str] = {}
+        self._limits: dict[str, KeptLimit] = {}
 
-    async def set_policy(self, partition: int, gate: str, policy: Policy | None) -> None:
+    async def set_policy(self, partition: int, gate: str, policy: Policy | None) -> bool:
         part = self._partitions[partition]
+        known = part.gates.policies.get(gate)
+        if policy is not None and known is not None and known.most is not None and not known.counting:
+            policy = replace(policy, counting=False)
         _set(part, gate, policy)
         if gate.startswith("k:"):
             _let_pass(part)
+        return policy is not None and policy.counting
 
     async def policies(self, partition: int) -> Mapping[str, Policy]:
         return dict(self._partitions[partition].gates.policies)
@@ -34,19 +39,25 @@ class MemoryFlow:
         return Audit(given, drift)
 
     async def gates(self, partition: int, names: Sequence[str]) -> Sequence[Gate]:
-        holders = self._partitions[partition].gates.holders
-        return [_gate(holders.get(name, {})) for name in names]
+        gates = self._partitions[partition].gates
+        return [gate_of(gates, name) for name in names]
 
-    async def write_limit(self, name: str, text: str | None, most: int) -> bool:
-        if text is None:
+    async def write_limit(self, name: str, parts: Mapping[Part, str], most: int) -> KeptLimit | None:
+        kept = self._limits.get(name, KeptLimit())
+        for part, text in parts.items():
+            kept = kept.having(part, text)
+        if kept.is_empty:
             self._limits.pop(name, None)
         elif name not in self._limits and len(self._limits) >= most:
-            return False
+            return None
         else:
-            self._limits[name] = text
-        return True
+            self._limits[name] = kept
+        return kept
 
-    async def limits(self) -> Mapping[str, str]:
+    async def limit(self, name: str) -> KeptLimit:
+        return self._limits.get(name, KeptLimit())
+
+    async def limits(self) -> Mapping[str, KeptLimit]:
         return dict(self._limits)
 
 
@@ -70,8 +81,7 @@ def _give(part: Partition) -> int:
     given = 0
     for task in part.tasks.values():
         if task.status is TaskStatus.LEASED and task.worker:  # else it waited too long, and is about to end
-            gates = (*part.gates.of_class(task.cls), *part.gates.of_flow(task.flow))
-            missing = [gate for gate in gates if gate not in task.held]
+            missing = [gate for gate in part.gates.of(task.cls, task.flow) if gate not in task.held]
             task.held = (*task.held, *(got := part.gates.hold(task.id, missing)))
             given += len(got)
     return given
@@ -88,6 +98,7 @@ def _take_back(part: Partition) -> int:
     return drift
 
 
-def _gate(holders: Mapping[TaskId, int]) -> Gate:
+def gate_of(gates: Gates, name: str) -> Gate:
+    holders, opens = gates.holders.get(name, {}), gates.room(name).opens_at
     longest = sorted(holders, key=lambda task: (holders[task], task))
-    return Gate(len(holders), tuple(longest[:HOLDERS_SHOWN]))
+    return Gate(len(holders), tuple(longest[:HOLDERS_SHOWN]), None if opens is None else UnixMs(opens))

@@ -8,7 +8,7 @@ from datetime import date
 from typing import Final
 
 from muster.core.ids import JobId, TaskId, partition_of, split_task_id
-from muster.core.limits import CLAIM_MAX
+from muster.core.limits import SEATS_PER_CALL_MAX
 from muster.core.record import JobRecord
 from muster.core.status import JobStatus, TaskStatus
 from muster.store.admission import Limited, PutOff, Taken
@@ -40,6 +40,7 @@ from muster.store.memory import index, jobs, journal, steps, tasks, ticks
 from muster.store.memory.approvals import MemoryApprovals
 from muster.store.memory.batches import MemoryBatches
 from muster.store.memory.blueprints import MemoryBlueprintRecords
+from muster.store.memory.children import MemoryChildren
 from muster.store.memory.connections import MemoryConnectionRecords
 from muster.store.memory.figures import MemoryFigures
 from muster.store.memory.files import MemoryFileRecords
@@ -79,6 +80,7 @@ class MemoryState:
         self.figures = MemoryFigures(self.files, self.partitions)
         self.standing = MemoryStanding(self.partitions)
         self.flow = MemoryFlow(self.partitions)
+        self.children = MemoryChildren(self.partition_with, jobs.make_job)
         self.operations = MemoryOperations(self.partition_with, self.partitions)
         self.approvals = MemoryApprovals(self.partitions)
         self.connections = MemoryConnectionRecords(self.now)
@@ -146,6 +148,10 @@ class MemoryStore:
     @property
     def fleet(self) -> MemoryFleet:
         return self._state.fleet
+
+    @property
+    def children(self) -> MemoryChildren:
+        return self._state.children
 
     @property
     def operations(self) -> MemoryOperations:
@@ -265,7 +271,7 @@ class MemoryStore:
     # Tasks
 
     async def claim(self, partition: int, claim: Claim) -> tuple[Claimed, ...]:
-        assert len(claim.seats) <= CLAIM_MAX, len(claim.seats)
+        assert len(claim.seats) <= SEATS_PER_CALL_MAX, len(claim.seats)
         return self._state.partitions[partition].claim(claim)
 
     async def complete(self, completion: Completion) -> Completed | Refused:

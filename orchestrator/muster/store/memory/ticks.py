@@ -11,7 +11,7 @@ FIRST_OF_BATCH = 8
 """First turns of one batch, before those of the next."""
 PASSED_OVER_MAX = 64
 """Jobs of batches that are over already, looked at in one tick."""
-LEASES_MAX, TIMERS_MAX, TURNS_MAX = 100, 200, 32
+LEASES_MAX, TIMERS_MAX, TURNS_MAX = 50, 50, 16
 
 
 def tick(part: Partition, token_prefix: str, first_turns: int) -> Tick:

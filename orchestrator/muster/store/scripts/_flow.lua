@@ -1,6 +1,6 @@
 -- Flows, their tickets and their gates (docs/adr/0015-flows-tickets-and-gates.md). Part of _queue.
 --
--- A flow is `<tenant>[/b<blueprint>][/k<key>.<group>][/w<job>.<wave>.<at once>]`: all its tasks stand under the same
+-- A flow is `<tenant>[/b<blueprint>][/c<type>][/k<key>.<group>][/w<job>.<wave>.<at once>]`: all its tasks stand under the same
 -- gates. A gate is called after the flow's part: `t:`, `b:`, `k:`, `w:` and so on; `*` and `c:<class>` stand before all.
 --   gl  policies by gate: `<max>|<micros between>|<micros ahead>|<cost of a ticket>|<1: being counted>`
 --   g:<gate>  tasks that hold its slots        gh  gates that somebody holds      gr:<gate>  GCRA's arrival time
@@ -91,17 +91,19 @@ local function class_gates(cls)
   return known_gates[key]
 end
 
-local function flow_gates(flow)
+-- Without the class's own, which a flow names where its tasks may wait in another class than their type's.
+local function flow_gates(flow, cls)
   if not any_limit() and not string.find(flow, '/w', 1, true) then return NONE end
-  if not known_gates[flow] then
+  local known, of_class = flow .. '|' .. cls, 'c' .. cls
+  if not known_gates[known] then
     local tenant = tenant_of(flow)
     local names = { 't:' .. tenant }
     for part in string.gmatch(string.sub(flow, #tenant + 1), '[^/]+') do
-      names[#names + 1] = string.sub(part, 1, 1) .. ':' .. string.sub(part, 2)
+      if part ~= of_class then names[#names + 1] = string.sub(part, 1, 1) .. ':' .. string.sub(part, 2) end
     end
-    known_gates[flow] = with_policy(names)
+    known_gates[known] = with_policy(names)
   end
-  return known_gates[flow]
+  return known_gates[known]
 end
 
 -- How many more may pass a gate now; with 0 because of its rate, also when the next one may (ms). The rate is the
@@ -308,26 +310,46 @@ local function leave_flow(tid, cls, flow)
   if call('ZREM', f, tid) == 1 and call('EXISTS', f) == 0 then forget_flow(cls, flow) end
 end
 
--- Put a ready task into its flow. False where nobody can find it now, as the flow is parked at a gate that is shut.
-local function enqueue(tid, cls, flow, band, order)
+-- Where a flow stands in line: the key, its score or nil, the gate at which it is parked or nil.
+local function place_of(cls, flow)
+  local score = call('ZSCORE', T .. 'q:' .. cls, flow)
+  if score then return T .. 'q:' .. cls, tonumber(score) end
+  local gate = call('HGET', T .. 'gp', cls .. '|' .. flow)
+  if not gate then return T .. 'q:' .. cls end
+  local parked = T .. 'gf:' .. gate .. '|' .. cls
+  return parked, tonumber(call('ZSCORE', parked, flow)), gate
+end
+
+-- Ready tasks that enter a flow together. `first` is the one of them that is served first.
+local function new_group(cls, flow)
+  return { cls = cls, flow = flow, entries = {} }
+end
+
+local function add_entry(group, tid, band, order)
+  local entries = group.entries
+  entries[#entries + 1], entries[#entries + 2] = task_score(band, order), tid
+  if not group.first or band < group.band then group.first, group.band = tid, band end
+end
+
+-- Put them into their flow, which stands in line with the band of its first task. False where nobody can find them now,
+-- as the flow is parked at a gate that is shut.
+local function enqueue_all(group)
+  local cls, flow, band = group.cls, group.flow, group.band
   local f = T .. 'f:' .. cls .. '|' .. flow
-  call('ZADD', f, task_score(band, order), tid)
-  local place, gate = T .. 'q:' .. cls, nil
-  local score = call('ZSCORE', place, flow)
+  call('ZADD', f, unpack(group.entries))
+  local place, score, gate = place_of(cls, flow)
   if not score then
-    gate = call('HGET', T .. 'gp', cls .. '|' .. flow)
-    if not gate then
-      enter(cls, flow, band)
-      return true
-    end
-    place = T .. 'gf:' .. gate .. '|' .. cls
-    score = call('ZSCORE', place, flow)
-  end
-  score = tonumber(score)
-  if band < score % BANDS and call('ZRANK', f, tid) == 0 then
+    enter(cls, flow, band)
+  elseif band < score % BANDS and call('ZRANK', f, group.first) == 0 then
     call('ZADD', place, flow_score(ticket_of(score), band), flow)
   end
   return not gate or call('ZSCORE', T .. 'go:' .. cls, gate) ~= false
+end
+
+local function enqueue(tid, cls, flow, band, order)
+  local group = new_group(cls, flow)
+  add_entry(group, tid, band, order)
+  return enqueue_all(group)
 end
 
 -- The flow's turn has come, and its gate is shut: it waits there, and keeps its ticket.

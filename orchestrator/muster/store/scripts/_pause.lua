@@ -1,8 +1,8 @@
 -- A paused job: PAUSED holds its turn, so whoever brings something finds the turn taken and leaves it in the mailbox.
 -- Tasks of it that a claim meets are parked ('P', their numbers in `pk:`). Included by what pauses and resumes.
-local UNPARKED_MAX = 100
+local UNPARKED_MAX = 50
 
--- Put parked tasks back at their old places; those beyond the first hundred follow by a timer.
+-- Put parked tasks back at their old places; those beyond the first fifty follow by a timer.
 local function unpark(jid)
   local parked, ready = T .. 'pk:' .. jid, {}
   for _, number in ipairs(call('SPOP', parked, UNPARKED_MAX)) do

@@ -232,15 +232,47 @@ local function leave_queue(ad)
   if client ~= '' then call('HINCRBY', T .. 'qu:' .. client, 'queued', -1) end
 end
 
--- Lease task `tid`, which holds the slots of its gates from now on, to `seat`; or clear it away when its job no longer wants it, or park it while its job is paused.
--- Returns the reply's entry or nil.
+-- What the leases of one script write besides their tasks, each job and key once: many seats mean one fan mostly.
+local leased_jobs, leases = {}, {}
+
+local function leased_job(jid)
+  local known = leased_jobs[jid]
+  if not known then
+    known = call('HMGET', T .. 'j:' .. jid, 'fin', 'cx', 'wv', 'sw', 'sa', 'ac', 'nl', 'tl', 'ad')
+    known.id, known.count, known.entries = jid, 0, {}
+    leased_jobs[jid] = known
+    leased_jobs[#leased_jobs + 1] = known
+  end
+  return known
+end
+
+local function write_leases()
+  if #leases == 0 then return end
+  call('ZADD', T .. 'L', unpack(leases))
+  for _, j in ipairs(leased_jobs) do
+    if j.count > 0 then
+      local job = T .. 'j:' .. j.id
+      call('HSET', job, 'nl', tonumber(j[7]) + j.count, 'sa', j[5] == '' and now or j[5])
+      if j[9] and j[5] == '' then leave_queue(j[9]) end
+      note_all(j.id, j.entries)
+      if watchers_of_tenant(j.flow) or (j[6] and j[6] ~= '') then
+        call('HINCRBY', job, 'pv', j.count)
+        announce(j.id, j[6])
+        announce_to_tenant(j.id, j.flow)
+      end
+    end
+  end
+  leased_jobs, leases = {}, {}
+end
+
+-- Lease task `tid`, which holds the slots of its gates from now on, to `seat`; or clear it away when its job no longer
+-- wants it, or park it while its job is paused. Returns the reply's entry or nil. Call `write_leases` afterwards.
 local function lease_task(tid, seat, history, before_class, before_flow)
   local key = T .. 't:' .. tid
   local t = call('HMGET', key, 'st', 'at', 'to', 'pl', 'wv', 'ra', 'pr', 'fl', 'ss', 'ce', 'hb')
   if t[1] ~= 'R' then return nil end
   local jid, number = string.sub(tid, 1, 36), string.sub(tid, 38)
-  local job = T .. 'j:' .. jid
-  local j = call('HMGET', job, 'fin', 'cx', 'wv', 'sw', 'sa', 'ac', 'nl', 'tl', 'ad')
+  local j = leased_job(jid)
   -- Tasks being spawned may belong to the clean-up after a cancel: only the commit clears the flag.
   local unwanted = j[1] ~= '0' or (j[2] == '1' and t[5] ~= j[4]) or (t[5] ~= j[3] and t[5] ~= j[4])
   if j[8] == PAUSED and not unwanted then
@@ -262,15 +294,9 @@ local function lease_task(tid, seat, history, before_class, before_flow)
   set_price(key, seat, t[7])
   local held = hold_all(tid, before_class, before_flow)
   if held ~= '' then call('HSET', key, 'gs', held) end
-  call('ZADD', T .. 'L', lease_end(now + seat.lease, hard, now, tonumber(t[11] or nil)), tid)
-  call('HSET', job, 'nl', tonumber(j[7]) + 1, 'sa', j[5] == '' and now or j[5])
-  if j[9] and j[5] == '' then leave_queue(j[9]) end
-  if history then note(jid, started(number, attempt, seat.worker)) end
-  if watchers_of_tenant(t[8]) or (j[6] and j[6] ~= '') then
-    call('HINCRBY', job, 'pv', 1)
-    announce(jid, j[6])
-    announce_to_tenant(jid, t[8])
-  end
+  leases[#leases + 1], leases[#leases + 2] = lease_end(now + seat.lease, hard, now, tonumber(t[11] or nil)), tid
+  j.count, j.flow = j.count + 1, t[8]
+  if history then j.entries[#j.entries + 1] = stamped(started(number, attempt, seat.worker)) end
   return { tid, tostring(attempt), t[4], tostring(now - tonumber(t[6])), left }
 end
 
@@ -309,7 +335,7 @@ local function take_class(cls, claim, seat, pops, out)
       pops = pops + 1
     else
       local flow, score = head[1], tonumber(head[2])
-      local gates = flow_gates(flow)
+      local gates = flow_gates(flow, cls)
       local passing, gate, opens = room_of(gates)
       if passing <= 0 then
         park(cls, flow, score, gate, opens)
@@ -348,6 +374,7 @@ local function take(claim, first_seat)
   for _, cls in ipairs(claim.classes) do
     seat, pops, is_shut[cls] = take_class(cls, claim, seat, pops, out)
   end
+  write_leases()
   if claim.register then
     for _, cls in ipairs(claim.classes) do
       if seat <= seats then
@@ -391,16 +418,6 @@ end
 
 local function turn_reply(jid)
   return { header(jid), call('LRANGE', T .. 'i:' .. jid, 0, -1) }
-end
-
--- Put a child's end into the mailbox of the job that waits for it, if it still does, and make its turn due.
-local function deliver_end(parent, item)
-  local pid, wave = string.match(parent, '^([^|]+)|(%d+)|')
-  local p = call('HMGET', T .. 'j:' .. pid, 'fin', 'wv', 'tl')
-  if p[1] ~= '0' or p[2] ~= wave then return end
-  call('RPUSH', T .. 'i:' .. pid, item)
-  call('HSET', T .. 'j:' .. pid, 'need', 0)
-  if p[3] == '' then call('ZADD', T .. 'D', now, pid) end
 end
 
 -- No job of the batch lives any more. Where it takes no further lines, its webhook is written, once.

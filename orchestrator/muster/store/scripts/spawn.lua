@@ -21,16 +21,15 @@ if j[3] ~= wave then
   call('UNLINK', T .. 'e:' .. jid)
   call('HSET', job, 'ef', '')
 end
-local ready, order = {}, {}
-for place, task in ipairs(read_tasks()) do
+local fresh = {}
+for _, task in ipairs(read_tasks()) do
   if tonumber(task.number) >= made then
-    call('SADD', T .. 'jt:' .. jid, task.number)
-    local is_found = make_ready(jid, j[5], wave, task, place)
+    fresh[#fresh + 1] = task
     made = tonumber(task.number) + 1
-    if not ready[task.cls] then order[#order + 1] = task.cls end
-    ready[task.cls] = (ready[task.cls] or 0) + (is_found and 1 or 0)
   end
 end
+list_tasks(jid, fresh)
+local ready, order = make_ready(jid, j[5], wave, fresh)
 call('HSET', job, 'sw', wave, 'spn', made)
 call('ZADD', T .. 'D', now + ttl, jid)
 for _, cls in ipairs(order) do
