@@ -164,7 +164,7 @@ async def test_several_people_may_have_to_agree(muster: TestMuster) -> None:
 
 async def test_a_job_may_start_another(muster: TestMuster) -> None:
     muster.add(Blueprint.from_dict({**spec({"done": "${input.n}"}), "name": "below"}))
-    start = {"child": "below", "input": {"n": "${input.n}"}, "ok": "end", "tags": ["made"]}
+    start = {"child": "below", "input": {"n": "${input.n}"}, "ok": "end", "tags": ["made"], "spread": True}
     assert await result_of(muster, start, {"n": 8}, end=END) == 8
 
 

@@ -25,8 +25,9 @@ from muster.core.decisions import (
     Sleep,
     TaskSpec,
     WaitFor,
+    children_of,
 )
-from muster.core.ids import UnixMs
+from muster.core.ids import JobId, UnixMs
 from muster.core.join import Join
 from muster.core.limits import FAN_WIDTH_MAX, UPLOADS_LOOK_MS
 from muster.core.pause import held, let_go
@@ -85,6 +86,8 @@ def decisions() -> tuple[Decision, ...]:
     for edges in ({"success": "next"}, {"success": "failed", "failure": "next", "cancelled": "next"}):
         timer, signal = Sleep(1_000, "next"), WaitFor("stop", {"success": "next"})
         found += [Race((Run(SPEC, edges), timer, signal), {}), Race((timer, signal), {"cancelled": "next"})]
+        child, unknown = Child("report", {}, edges, CHILD), Child("unheard of", {}, edges, CHILD)
+        found += [Race((Run(SPEC, edges), child), {}), Race((child, timer), {}), Race((unknown, timer), {})]
     edges = {"success": "next"}
     found += [Run(SPEC, edges, UNDO), Fan((SPEC, SPEC), edges, undo=UNDO), Child("report", {}, edges, CHILD, (), UNDO)]
     for target in ("next", "finished", "failed"):
@@ -111,7 +114,9 @@ def mailboxes(wait: Wait | None) -> Iterator[tuple[Item, ...]]:
                 yield (TimerItem(),)
                 yield (TimerItem(), SignalItem(wait.signal))
         case Wait(kind="child"):
-            yield from ((ChildItem(status, message="why"),) for status in JobStatus if status.is_final)
+            yield from (
+                (ChildItem(status, message="why", child=wait.child),) for status in JobStatus if status.is_final
+            )
         case Wait(kind="task"):
             yield from ((item,) for item in _ends(wait.first))
         case Wait(kind="tasks"):
@@ -163,18 +168,19 @@ def turn(record: JobRecord, items: tuple[Item, ...], answer: Decision) -> Step:
         if isinstance(move, End):
             return Step(event, core.finish(draft, move))
         draft = core.enter(draft, move)
-        outcome = core.decide(draft, answer, {"kept": True}, NOW, _start(answer))
+        outcome = core.decide(draft, answer, {"kept": True}, NOW, _starts(answer))
         if isinstance(outcome, core.Rest):
             return Step(event, outcome)
         move = outcome
     return Step(event, core.finish(draft, move) if isinstance(move, End) else core.save(draft, move))
 
 
-def _start(answer: Decision) -> core.ChildStart | core.ChildRefused | None:
-    if not isinstance(answer, Child):
-        return None
-    known = answer.blueprint == "report"
-    return core.ChildStart(answer, "1:0", "begin") if known else core.ChildRefused("BLUEPRINT_NOT_FOUND", "none such")
+def _starts(answer: Decision) -> dict[JobId, core.Start]:
+    refused = core.ChildRefused("BLUEPRINT_NOT_FOUND", "none such")
+    return {
+        child.id: core.ChildStart(child, "1:0", "begin") if child.blueprint == "report" else refused
+        for child in children_of(answer)
+    }
 
 
 def given_up(record: JobRecord) -> Step:

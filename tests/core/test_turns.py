@@ -268,21 +268,20 @@ def test_a_cancelled_child_leads_where_the_state_says_or_cancels_its_parent() ->
 def test_a_child_that_cannot_be_started_is_a_failure_and_makes_none() -> None:
     refused = core.ChildRefused("CHILD_TOO_DEEP", "8 jobs are above this one: it may start no other")
     draft = core.begin(pending())
-    end = core.decide(draft, Child("report", {}, {"success": "shipped"}, CHILD), None, NOW, refused)
+    end = core.decide(draft, Child("report", {}, {"success": "shipped"}, CHILD), None, NOW, {CHILD: refused})
     assert isinstance(end, End)
     assert (end.status, end.error) == (JobStatus.FAILED, refused.message)
     assert (end.details or {})["code"] == "CHILD_TOO_DEEP"
-    goes_on = core.decide(
-        draft, Child("report", {}, {"success": "x", "failure": "mend"}, CHILD), None, NOW, refused
-    )  # fmt: skip
+    mended = Child("report", {}, {"success": "x", "failure": "mend"}, CHILD)
+    goes_on = core.decide(draft, mended, None, NOW, {CHILD: refused})
     assert isinstance(goes_on, Enter)
     assert goes_on.state == "mend"
 
 
 def test_a_started_child_is_named_in_the_wait_and_in_the_history() -> None:
-    rest = core.decide(core.begin(pending()), START.child, None, NOW, START)
+    rest = core.decide(core.begin(pending()), START.child, None, NOW, {CHILD: START})
     assert isinstance(rest, core.Rest)
-    assert (rest.status, rest.child, rest.tasks, rest.need) == (JobStatus.WAITING, START, (), 1)
+    assert (rest.status, rest.children, rest.tasks, rest.need) == (JobStatus.WAITING, (START,), (), 1)
     assert rest.draft.context.wait is not None
     assert rest.draft.context.wait.child == CHILD
     assert rest.draft.events[-1] == {"e": "child_started", "s": "check", "d": {"job": CHILD, "blueprint": "report"}}

@@ -5,16 +5,14 @@ from typing import Any, cast
 
 import pytest
 from muster.core.approvals import NO_CHANGES, Answer, Escalation, Question, with_answer, with_escalation
-from muster.core.flow import Limit, Scope
-from muster.core.ids import JobId, TaskId, UnixMs, new_job_id
+from muster.core.ids import JobId, UnixMs, new_job_id
 from muster.core.matching import Requirement
 from muster.core.record import Context, JobRecord, Submission, Wait
 from muster.core.retry import TaskRules
 from muster.core.status import JobStatus, TaskStatus
 from muster.engine.demand import TaskDemand, demand_of
-from muster.engine.limits import LimitView
 from muster.engine.offers import offer_of
-from muster.engine.reasons import Code, Facts, Reason
+from muster.engine.reasons import ChildFacts, Code, Facts, Reason
 from muster.engine.speeds import RUNS_KEPT, TYPES_MAX, UNDER_WAY_MAX, Speeds
 from muster.engine.views import WorkerView
 from muster.engine.why import reasons_of
@@ -188,10 +186,26 @@ def test_uploads_say_which_are_missing_and_how_long_they_have_in_all() -> None:
 def test_a_child_has_its_own_reasons_below() -> None:
     wait = Wait("child", {"success": "a"}, child=CHILD)
     child = facts(Wait("timer", {}, target="awake"), timer_at=at(5), id=CHILD, status=JobStatus.WAITING)
-    found = only(facts(wait, child=child))
+    found = only(facts(wait, children=(ChildFacts(CHILD, child),)))
     assert (found.code, found.details["child_id"], found.details["status"]) == (Code.CHILD, CHILD, "waiting")
     assert [below.code for below in found.reasons] == [Code.TIMER]
     assert only(facts(wait)).reasons == ()
+
+
+def test_a_child_whose_start_is_under_way_or_that_is_gone_says_so() -> None:
+    wait = Wait("child", {"success": "a"}, child=CHILD)
+    unsent = only(facts(wait, children=(ChildFacts(CHILD, unsent=3),)))
+    assert "its start has not been delivered to its partition yet, tried 3 times" in unsent.text
+    assert unsent.details == {"child_id": CHILD, "start_tries": 3}
+    gone = only(facts(wait, children=(ChildFacts(CHILD, gone=True),)))
+    assert "which is not there any more" in gone.text
+    assert gone.details["gone"] is True
+
+
+def test_a_race_names_each_child_that_it_waits_for() -> None:
+    parts = (Wait("timer", {}, target="late"), Wait("child", {"success": "a"}, child=CHILD))
+    timer, child = reasons_of(facts(Wait("race", {}, parts=parts), timer_at=at(5)))
+    assert (timer.code, child.code, child.details["child_id"]) == (Code.TIMER, Code.CHILD, CHILD)
 
 
 # Tasks
@@ -437,12 +451,3 @@ def test_durations_are_the_median_of_the_last_runs_and_bounded() -> None:
         speeds.handed_out("w", "type1")
         speeds.ended("w", 7)
     assert speeds.typical_ms("type1") == 7
-
-
-def test_a_full_limit_tells_who_holds_it_and_a_pause_that_it_is_one() -> None:
-    full = LimitView(Limit(Scope.TENANT, "acme", max=1), 1, (TaskId("a.0"),))
-    found = only(facts(RUN, READY, limits=(full,)))
-    assert found.code == Code.LIMIT_FULL
-    assert "1 of 1 run, held by a.0" in found.text
-    paused = LimitView(Limit(Scope.BLUEPRINT, "orders", paused=True), 0)
-    assert only(facts(RUN, READY, limits=(paused,))).code == Code.LIMIT_PAUSED

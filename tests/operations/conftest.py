@@ -18,8 +18,10 @@ from muster_worker import Client
 
 from tests.api.conftest import ALICE, credentials
 from tests.operations.flows import FLOWS
+from tests.support.reasons import reasons_are_true, wrong_reasons
+from tests.support.waiting import eventually
 
-__all__ = ["muster"]
+__all__ = ["muster", "reasons_are_true"]
 
 
 @dataclass
@@ -39,7 +41,8 @@ class Site:
 
 @pytest.fixture
 async def site() -> AsyncIterator[Site]:
-    store = MemoryStore(MemoryState(), replica="r1")
+    state = MemoryState()
+    store = MemoryStore(state, replica="r1")
     await store.open()
     registry = Registry()
     for blueprint in FLOWS:
@@ -51,4 +54,9 @@ async def site() -> AsyncIterator[Site]:
     url = str(server.make_url("")).rstrip("/")
     async with TestClient(server) as http, Client(url, "alice-token") as client:
         yield Site(engine, client, http, url)
+        await eventually(lambda: _every_reason_is_true(state, engine))
     await engine.stop()
+
+
+async def _every_reason_is_true(state: MemoryState, engine: Engine) -> bool:
+    return not await wrong_reasons(state.partitions[0], engine)

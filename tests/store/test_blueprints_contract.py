@@ -2,17 +2,20 @@
 
 from muster.core.record import Context, JobRecord, Wait
 from muster.core.status import JobStatus
+from muster.store.admission import Admission, PutOff
 from muster.store.base import Refused, Store, Turn
 from muster.store.blueprint_records import Head, HeadChange, Migration, NotMoved, NotSaved
 
 from tests.support.deployment import Deployment
 from tests.support.samples import (
+    HOUR_MS,
     asking_job,
     commit_of,
     committed,
     decision,
     first_turn,
     fresh,
+    new_job,
     new_tasks,
     waiting_job,
 )
@@ -123,6 +126,28 @@ async def test_a_waiting_job_moves_to_another_version_and_its_wait_goes_on(store
     answered = await store.signal(after.id, after.wave, decision(), "", fresh())
     assert isinstance(answered, Turn)
     assert answered.record.blueprint_version == "2:bb"
+
+
+async def test_a_paused_job_moves_and_stays_paused(store: Store) -> None:
+    turn = await asking_job(store)
+    await store.operations.pause(turn.record.id, "ann", "a new version comes", "paused", "paused above")
+    before = await read(store, turn)
+    assert await store.blueprints.migrate(moved(before)) is None
+    after = await read(store, turn)
+    assert (after.status, after.pause, after.blueprint_version) == (JobStatus.PAUSED, before.pause, "2:bb")
+    await store.operations.resume(after.id, fresh(), "resumed", "resumed above")
+    assert (await read(store, turn)).status is JobStatus.WAITING_FOR_HUMAN
+
+
+async def test_a_debounced_job_moves_and_still_waits_for_its_time_and_newest_input(store: Store) -> None:
+    soon = Admission(debounce="d" * 16, delay_ms=HOUR_MS, most_ms=HOUR_MS)
+    first = await store.submit(new_job(admission=soon), fresh())
+    assert isinstance(first, PutOff)
+    record = await store.read(first.job)
+    assert record is not None
+    assert await store.blueprints.migrate(moved(record)) is None
+    assert (await store.tick(0, "t")).turns == ()
+    assert await store.submit(new_job(admission=soon), fresh()) == PutOff(first.job, is_new=False)
 
 
 async def test_a_move_may_change_where_the_wait_leads(store: Store) -> None:

@@ -37,7 +37,7 @@ async def parent_and_child(store: Store, turn: Turn | None = None) -> tuple[JobI
     """A job that waits for another, which nobody has looked at yet."""
     turn = turn or await first_turn(store)
     child = child_of(turn)
-    await committed(store, commit_of(turn, status=JobStatus.WAITING, need=1, child=child))
+    await committed(store, commit_of(turn, status=JobStatus.WAITING, need=1, children=(child,)))
     return turn.record.id, child.id
 
 
@@ -64,10 +64,12 @@ async def test_a_child_is_made_with_its_parents_commit_and_is_due_at_once(store:
 
 async def test_a_commit_sent_twice_makes_one_child(store: Store) -> None:
     turn = await first_turn(store)
-    commit = commit_of(turn, status=JobStatus.WAITING, need=1, child=child_of(turn))
+    commit = commit_of(turn, status=JobStatus.WAITING, need=1, children=(child_of(turn),))
     await committed(store, commit)
     await committed(store, commit)
-    await committed(store, commit_of(turn, status=JobStatus.WAITING, need=1, child=child_of(turn)))  # decided again
+    await committed(
+        store, commit_of(turn, status=JobStatus.WAITING, need=1, children=(child_of(turn),))
+    )  # decided again
     assert len(await store.jobs("acme", None, 10)) == 2
     assert len(await due_turns(store)) == 1
 
@@ -75,7 +77,7 @@ async def test_a_commit_sent_twice_makes_one_child(store: Store) -> None:
 async def test_a_job_whose_first_turn_starts_a_child_is_stored_with_it(store: Store) -> None:
     new = new_job()
     turn = Turn("mine", new.record(UnixMs(0)), ())
-    first = commit_of(turn, status=JobStatus.WAITING, need=1, child=child_of(turn))
+    first = commit_of(turn, status=JobStatus.WAITING, need=1, children=(child_of(turn),))
     for _ in range(2):
         assert isinstance(await store.submit(new, "mine", first), Committed)
     assert len(await store.jobs("acme", None, 10)) == 2
@@ -100,7 +102,7 @@ async def test_the_end_of_a_child_that_nobody_waits_for_any_more_is_not_delivere
     await end(store, turn)
     going_on = (await due_turns(store))[parent]
     second = child_of(going_on)
-    await committed(store, commit_of(going_on, status=JobStatus.WAITING, need=1, child=second))
+    await committed(store, commit_of(going_on, status=JobStatus.WAITING, need=1, children=(second,)))
     zombie = await store.submit(new_job(parent=Parent(parent, 1, 1)), fresh())  # of the past wave
     assert isinstance(zombie, Turn)
     await end(store, zombie, ChildItem("failed"))
@@ -171,7 +173,7 @@ async def test_a_grace_of_an_earlier_wish_does_not_end_a_job_before_its_child(st
     assert not isinstance(ended, Refused)
     assert ended.turn is not None
     child = child_of(ended.turn)
-    cleaning = commit_of(ended.turn, status=JobStatus.WAITING, need=1, child=child, clear_cancel=True)
+    cleaning = commit_of(ended.turn, status=JobStatus.WAITING, need=1, children=(child,), clear_cancel=True)
     await committed(store, cleaning)
     last = await store.cancel(turn.record.id, fresh(), HOUR_MS, "", "")
     assert isinstance(last, Turn)
@@ -188,7 +190,7 @@ async def test_a_late_result_of_a_past_wait_does_not_end_a_cancelled_job_before_
     assert not isinstance(failed, Refused)
     assert failed.turn is not None
     child = child_of(failed.turn)
-    going_on = commit_of(failed.turn, status=JobStatus.WAITING, need=1, child=child, drops=((0, 2),))
+    going_on = commit_of(failed.turn, status=JobStatus.WAITING, need=1, children=(child,), drops=((0, 2),))
     await committed(store, going_on)
     last = await store.cancel(turn.record.id, fresh(), HOUR_MS, "", "")
     assert isinstance(last, Turn)
@@ -203,7 +205,7 @@ async def test_a_job_cancelled_while_its_turn_starts_a_child_starts_none(store: 
     turn = await first_turn(store)
     assert await store.cancel(turn.record.id, fresh(), HOUR_MS, "", "") == ()
     child = child_of(turn)
-    reply = await committed(store, commit_of(turn, status=JobStatus.WAITING, need=1, child=child))
+    reply = await committed(store, commit_of(turn, status=JobStatus.WAITING, need=1, children=(child,)))
     assert reply.turn is not None
     assert reply.turn.record.cancel_requested
     assert await store.read(child.id) is None
@@ -223,13 +225,13 @@ async def test_a_parent_is_told_of_the_deletion_of_its_child(store: Store) -> No
     await store.delete(child)
     assert await store.read(child) is None
     due = (await due_turns(store))[parent]
-    assert due.items == (ChildItem("cancelled", message="deleted"),)
+    assert due.items == (ChildItem("cancelled", message="deleted", child=child),)
 
 
 async def test_a_childs_tags_find_it(store: Store) -> None:
     turn = await first_turn(store)
     child = child_of(turn, submission=Submission({}, tags=("night",)))
-    await committed(store, commit_of(turn, status=JobStatus.WAITING, need=1, child=child))
+    await committed(store, commit_of(turn, status=JobStatus.WAITING, need=1, children=(child,)))
     record = await store.read(child.id)
     assert record is not None
     assert record.submission.tags == ("night",)

@@ -169,7 +169,7 @@ async def test_a_child_s_input_outlives_its_parent(store: Store, blobs: LocalBlo
     turn = await first_turn(store)
     parent = Parent(turn.record.id, 1, 1)
     child = new_job(submission=Submission({"text": LARGE}), parent=parent)
-    await committed(store, commit_of(turn, status=JobStatus.WAITING, need=1, child=child))
+    await committed(store, commit_of(turn, status=JobStatus.WAITING, need=1, children=(child,)))
     (value,) = on_disk(blobs)
     assert child.id.replace("-", "") in value.name
     assert turn.record.id.replace("-", "") not in value.name

@@ -252,7 +252,7 @@ async def test_a_child_has_its_own_deadline_or_its_parents_whichever_comes_first
     for mine, childs, expected in ((HOUR_MS, None, HOUR_MS), (HOUR_MS, 2 * HOUR_MS, HOUR_MS), (None, HOUR_MS, HOUR_MS)):
         turn = await first_turn(store, deadline_ms=mine)
         child = new_job(deadline_ms=childs, parent=Parent(turn.record.id, 1, 1))
-        await committed(store, commit_of(turn, need=1, status=JobStatus.WAITING, child=child))
+        await committed(store, commit_of(turn, need=1, status=JobStatus.WAITING, children=(child,)))
         record = await store.read(child.id)
         assert record is not None
         assert record.deadline_at is not None

@@ -44,10 +44,12 @@ from muster.store.base import (
     Turn,
 )
 from muster.store.blueprint_records import Migration
+from muster.store.child_messages import CancelChild, EndOfChild, StartChild, read_child_message
 from muster.store.entered import dump_entered
 from muster.store.flow import Fan, flow_of
-from muster.store.journal import Entry, Known, Line, Meta, Progress, Step, TaskEvents
+from muster.store.journal import Entry, Known, Line, Meta, NotedLine, Progress, Step, TaskEvents
 from muster.store.keys import short_hash
+from muster.store.memory.children import is_awaited
 from muster.store.operations import Retry
 
 from tests.support.comparing import normal
@@ -61,7 +63,10 @@ LONG = os.environ.get("MUSTER_LONG") == "1"
 TYPES = ("work", "other")
 TAG = "red"
 _FAN = Fan(new_job_id(UnixMs(1), 0, 1), 1, 1)
-FLOWS = ("", *(flow_of("a", "orders", key) for key in ("", "x:1", "x:2", "y")), flow_of("a", "orders", fan=_FAN))
+FLOWS = (
+    "", *(flow_of("a", "orders", key) for key in ("", "x:1", "x:2", "y")), flow_of("a", "orders", fan=_FAN),
+    flow_of("a", "orders", type="work"),
+)  # fmt: skip
 GATES = (
     "*", f"c:{short_hash('work')}", f"t:{short_hash('a')}", f"t:{short_hash('b')}", f"b:{short_hash('orders')}",
     *(f"k:{short_hash(f'a{chr(0)}{name}')}" for name in ("x:*", "x:1", "*", "y")),
@@ -92,6 +97,7 @@ PREFERRED: dict[int, tuple[str, tuple[str, int] | None]] = defaultdict(
 """Class and fallback of tasks, by chance."""
 DELAYS = st.sampled_from([0, HOUR_MS])
 WORKERS = ("w1", "w2")
+KNOWN = (Known(), Known(3, 2), Known(3, 2, 0, 0))
 FIRST_MS = UnixMs(1_700_000_000_000)
 
 
@@ -113,6 +119,14 @@ class Handed:
     fence: str
 
 
+def is_awaited_message(partition: Any, message: str) -> bool:
+    """Of a child, and still to be delivered."""
+    outgoing = partition.outbox.get(message)
+    if outgoing is None or read_child_message(outgoing.body) is None:
+        return False
+    return is_awaited(partition, outgoing, JobId(message[:36]))
+
+
 class StoreMachine(RuleBasedStateMachine):
     server: ClassVar[Server]
     succeeded: ClassVar[Counter[str]]
@@ -126,6 +140,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.handed: list[Handed] = []
         self.seats: dict[str, Seat] = {}
         self.messages: list[tuple[str, int]] = []
+        self.arrived: set[str] = set()
         self.final: set[JobId] = set()
         self.versions: dict[JobId, tuple[int, int]] = {}
         self.known: dict[JobId, Any] = {}
@@ -258,7 +273,7 @@ class StoreMachine(RuleBasedStateMachine):
                 store.operations.entered(job),
                 *(store.live_task(job, number) for number in range(8)),
                 *(store.read_log(job, start) for start in (1, 4)),
-                *(store.read_live(job, known) for known in (Known(), Known(3, 2))),
+                *(store.read_live(job, known) for known in KNOWN),
             ]
             for job in jobs
         ]
@@ -332,7 +347,7 @@ class StoreMachine(RuleBasedStateMachine):
                 (pick + i) % 3 - 1,
                 *LIMITS[pick % 9],
                 *PREFERRED[pick % 8],
-                FLOWS[pick % 6],
+                FLOWS[pick % 7],
             )
             for i in range(count)
         )
@@ -369,7 +384,10 @@ class StoreMachine(RuleBasedStateMachine):
             case "sleep":
                 fields |= {"status": JobStatus.WAITING, "need": 1, "deadline_ms": delay_ms}
             case "child":
-                fields |= {"status": JobStatus.WAITING, "need": 1, "child": self.a_child(record)}
+                fields |= {"status": JobStatus.WAITING, "need": 1, "children": (self.a_child(record),)}
+            case "children":
+                some = tuple(self.a_child(record, spread=(pick + i) % 2 == 0) for i in range(count))
+                fields |= {"status": JobStatus.WAITING, "need": 1, "children": some, "deadline_ms": delay_ms}
             case "signal":
                 fields |= {"status": JobStatus.WAITING, "need": 1, "signal": "xy"[pick % 2], "deadline_ms": delay_ms}
             case "go":
@@ -381,16 +399,16 @@ class StoreMachine(RuleBasedStateMachine):
         turn = Turn("", record, ())
         return commit_of(turn, tasks, **fields)
 
-    def a_child(self, record: JobRecord) -> NewJob:
+    def a_child(self, record: JobRecord, *, spread: bool = False) -> NewJob:
         self.serial += 1
         depth = 0 if record.parent is None else record.parent.depth
-        parent = Parent(record.id, max(record.wave, record.spawn_wave) + 1, depth + 1)
+        parent = Parent(record.id, max(record.wave, record.spawn_wave) + 1, depth + 1, spread=spread)
         return new_job(id=new_job_id(FIRST_MS, 0, self.serial), tenant=record.tenant, parent=parent)
 
     def know_child(self, commit: Commit) -> None:
-        if commit.child is not None and commit.child.id in self.partition.jobs:
-            self.jobs.append(commit.child.id)
-            self.succeeded["child"] += 1
+        made = [child.id for child in commit.children if child.id in self.partition.jobs]
+        self.jobs += made
+        self.succeeded["child"] += len(made)
 
     def leftovers(self, held: Held) -> tuple[tuple[int, int], ...]:
         """All numbers of past waits: dropping what has ended already does nothing."""
@@ -420,7 +438,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: len(self.jobs) - len(self.final) < JOBS_MAX)
     @rule(
-        kind=st.sampled_from(["tasks", "tasks", "human", "signal", "child", "final"]),
+        kind=st.sampled_from(["tasks", "tasks", "human", "signal", "child", "children", "final"]),
         count=st.integers(1, 3),
         pick=st.integers(0, 99),
         seats=st.integers(0, 2),
@@ -446,7 +464,9 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.turns)
     @rule(
         which=st.integers(0, 99),
-        kind=st.sampled_from(["tasks", "tasks", "tasks", "human", "sleep", "signal", "child", "child", "go", "final"]),
+        kind=st.sampled_from(
+            ["tasks", "tasks", "tasks", "human", "sleep", "signal", "child", "child", "children", "go", "final"]
+        ),
         count=st.integers(1, 4),
         pick=st.integers(0, 99),
         seats=st.integers(0, 3),
@@ -773,6 +793,14 @@ class StoreMachine(RuleBasedStateMachine):
         )
         self.both("append", lambda store, _: store.append(events), twice)
 
+    @precondition(lambda self: self.jobs)
+    @rule(which=st.integers(0, 99), seq=st.integers(1, 9), pick=st.integers(0, 9), twice=st.booleans())
+    def note_line(self, which: int, seq: int, pick: int, twice: bool) -> None:
+        """A line under a number of its teller's, in any order, between those of workers."""
+        job = self.jobs[which % len(self.jobs)]
+        line = NotedLine(job, seq, UnixMs(pick), "stderr", f"noted {pick}", 150 if pick % 2 else 10_000)
+        self.both("note_line", lambda store, _: store.note_line(line), twice)
+
     @precondition(lambda self: self.handed)
     @rule(which=st.integers(0, 99), count=st.integers(1, 3), who=st.integers(0, 5), lease_ms=DELAYS)
     def extend(self, which: int, count: int, who: int, lease_ms: int) -> None:
@@ -843,6 +871,8 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(which=st.integers(0, 99), retry_in_ms=st.sampled_from([None, 0, HOUR_MS]), twice=st.booleans())
     def settle(self, which: int, retry_in_ms: int | None, twice: bool) -> None:
         message, tries = self.messages[which % len(self.messages)]
+        if not self.may_settle(message):
+            retry_in_ms = retry_in_ms or 0
 
         async def call(store: Store, _: int) -> str:
             await store.settle(0, message, tries, retry_in_ms)
@@ -850,13 +880,41 @@ class StoreMachine(RuleBasedStateMachine):
 
         self.both("settle", call, twice)
 
+    def may_settle(self, message: str) -> bool:
+        """What a child and its parent tell each other is sent until it has arrived."""
+        return message in self.arrived or not message.endswith((".start", ".end"))
+
+    @precondition(lambda self: any(is_awaited_message(self.partition, message) for message, _ in self.messages))
+    @rule(which=st.integers(0, 99), grace_ms=DELAYS, twice=st.booleans())
+    def a_childs_message_arrives(self, which: int, grace_ms: int, twice: bool) -> None:
+        """As the engine delivers it, but for a child whose start was withdrawn: that is begun, and then cancelled."""
+        some = [message for message, _ in self.messages if is_awaited_message(self.partition, message)]
+        outgoing = self.partition.outbox[some[which % len(some)]]
+        told = read_child_message(outgoing.body)
+        self.arrived.add(some[which % len(some)])
+        if isinstance(told, StartChild):
+            token = self.fresh("begun")
+            known = told.job.id in self.partition.jobs
+            self.both("a child begins", lambda store, _: store.children.begin(told.job, token), twice)
+            if not known:
+                self.jobs.append(told.job.id)
+            if outgoing.withdrawn:
+                self.cancel(self.jobs.index(told.job.id), grace_ms, overdue=False, twice=twice)
+        elif isinstance(told, EndOfChild):
+            self.both(
+                "a child ends",
+                lambda store, _: store.children.ended(told.parent, told.wave, told.child, told.item),
+                twice,
+            )
+        elif isinstance(told, CancelChild) and told.child in self.jobs:
+            self.cancel(self.jobs.index(told.child), grace_ms, overdue=False, twice=twice)
+
     # Limits
 
     @rule(gate=st.sampled_from(GATES), policy=POLICIES, twice=st.booleans())
     def limit(self, gate: str, policy: Policy | None, twice: bool) -> None:
         async def call(store: Store, _: int) -> str:
-            await store.flow.set_policy(0, gate, policy)
-            return "limited"
+            return "counting" if await store.flow.set_policy(0, gate, policy) else "limited"
 
         self.both("limit", call, twice)
         if policy is None or policy.most is not None:
@@ -956,6 +1014,23 @@ def retries_on_the_way(machine: StoreMachine) -> None:
     machine.retry(0, 0, new=True, twice=True)
 
 
+def several_children(machine: StoreMachine) -> None:
+    """One wait for a child here and two spread ones: the first end decides; then again, and the job is cancelled."""
+    for cancelled in (False, True):
+        machine.submit_decided("children", 3, 2, 0, twice=True)
+        machine.tick(twice=False)
+        if cancelled:
+            machine.cancel(len(machine.jobs) - 2, HOUR_MS, overdue=False, twice=True)
+            machine.tick(twice=False)
+        for which in range(3):
+            machine.a_childs_message_arrives(which, HOUR_MS, twice=True)
+        machine.commit(3, "final", 1, 3, 0, 0, twice=True)
+        machine.tick(twice=True)
+        for which in range(4):
+            machine.a_childs_message_arrives(which, HOUR_MS, twice=False)
+            machine.settle(which, None, twice=False)
+
+
 def pauses_on_the_way(machine: StoreMachine) -> None:
     """A job whose ready tasks are parked while one is running; a parent with its child; one that gets its signal."""
     machine.submit_decided("tasks", 3, 1, 1, twice=False)
@@ -1024,6 +1099,8 @@ def tour(machine: StoreMachine) -> None:
         machine.complete(1, Mode.RETRY, "worker", fenced=True, failed=True, delay_ms=0, seats=0, twice=False)
     machine.tell(1, 0, ["line"], 1, twice=True)  # of a superseded attempt
     machine.tell(2, 0, ["line", "step", "meta", "progress"], 1, twice=True)
+    machine.note_line(2, 9, 0, twice=False)
+    machine.note_line(2, 3, 0, twice=False)
     for worker in (5, 10):  # one of the two does not hold it
         machine.tell(2, 0, ["line"], worker, twice=True)
     machine.complete(2, Mode.DELIVER, "stranger", fenced=True, failed=False, delay_ms=0, seats=0, twice=False)
@@ -1056,6 +1133,7 @@ def tour(machine: StoreMachine) -> None:
         machine.tick(twice=False)
     machine.submit_decided("child", 0, 1, 0, twice=False)
     machine.cancel(len(machine.jobs) - 2, 0, overdue=True, twice=True)
+    several_children(machine)
     pauses_on_the_way(machine)
     retries_on_the_way(machine)
     for which in range(1, 5):  # zombies
@@ -1094,9 +1172,11 @@ MUST_HAPPEN = (
     "complete refused: gone",
     "complete refused: stale", "complete refused: foreign", "complete refused: final", "commit refused: stale",
     "signal refused: conflict", "cancel refused: final", "append", "append refused: stale", "append refused: foreign",
+    "note_line",
     "pause", "pause refused: final", "pause refused: cancelling", "resume", "resume refused: not_paused",
     "retry", "retry refused: stale", "rerun",
-    "delete", "child", "send", "kept", "signalled", "send refused: full", "send refused: final", "stepped on",
+    "delete", "child", "a child begins", "a child ends",
+    "send", "kept", "signalled", "send refused: full", "send refused: final", "stepped on",
     "stepped and again", "step only completes: turn", "step refused: gone",
     "step refused: foreign", "limit", "slots given", "parked", "shut",
     "overdue", "schedule_to_start", "schedule_to_close", "heartbeat",

@@ -167,7 +167,7 @@ async def test_a_timer_that_ends_meanwhile_counts_on_resume(store: Store) -> Non
 async def parent_and_child(store: Store) -> tuple[JobId, JobId]:
     turn = await first_turn(store)
     child = new_job(parent=Parent(turn.record.id, 1, 1))
-    await committed(store, commit_of(turn, status=JobStatus.WAITING, need=1, child=child))
+    await committed(store, commit_of(turn, status=JobStatus.WAITING, need=1, children=(child,)))
     return turn.record.id, child.id
 
 

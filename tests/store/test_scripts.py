@@ -11,12 +11,13 @@ from muster.core.flow import Policy
 from muster.core.ids import UnixMs, partition_of
 from muster.core.limits import TAG_JOBS_MAX
 from muster.core.metering import COST_KEPT_MS, DURATIONS_KEPT_MS, METER_FIELDS_MAX
-from muster.core.record import Context, Submission
+from muster.core.record import ChildItem, Context, Parent, Submission
 from muster.core.status import JobStatus
 from muster.store.approvals import QuestionChange
 from muster.store.base import Claimed, Committed, Completed, Message, Mode, Refusal, Refused, Stepped, Store, Turn
 from muster.store.batch_records import BatchLine, NewBatch
 from muster.store.blueprint_records import HeadChange, Migration
+from muster.store.codec import dump_item
 from muster.store.connection_records import Backfill, Pause, Slot
 from muster.store.entered import dump_entered
 from muster.store.flow import Part, flow_of
@@ -160,6 +161,7 @@ async def everything(deployment: Deployment) -> None:
     await store.connections.note_slots("r1", {"acme/kept": slot}, (), [("acme/kept", slot)])
     await held_schedule(store)
     await some_batch(store)
+    await a_spread_child(store)
     await store.read_log(job_of(three), 1, "r1")
     await store.read_live(job_of(three), Known(), "r1")
     await files_too(store, three)
@@ -245,6 +247,18 @@ async def operate(store: Store) -> None:
     new = await store.operations.rerun(job, new_job(), fresh())
     assert isinstance(new, Turn)
     await committed(store, commit_of(new))
+
+
+async def a_spread_child(store: Store) -> None:
+    turn = await store.submit(new_job(), fresh())
+    assert isinstance(turn, Turn)
+    child = new_job(parent=Parent(turn.record.id, 1, 1, spread=True))
+    await committed(store, commit_of(turn, status=JobStatus.WAITING, need=1, children=(child,)))
+    first = await store.children.begin(child, fresh())
+    assert first is not None
+    end = dump_item(ChildItem("finished"))
+    await committed(store, commit_of(first, parting=end))
+    assert await store.children.ended(turn.record.id, 1, child.id, end)
 
 
 async def some_batch(store: Store) -> None:

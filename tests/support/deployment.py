@@ -11,7 +11,7 @@ from muster.store.memory import MemoryState, MemoryStore
 from muster.store.redis import RedisStore
 
 from tests.support.dump import Dump, read_all
-from tests.support.invariants import violations
+from tests.support.invariants import lost_spread_children, violations
 from tests.support.servers import Server
 from tests.support.waiting import until
 
@@ -89,7 +89,8 @@ class Deployment:
         dump = dump or self.dump()
         tags = (*self.tags, global_tag(self.namespace))
         foreign = [f"{key} carries no tag of the namespace" for key in dump.entries if not key.startswith(tags)]
-        return [*foreign, *(text for tag in tags for text in violations(dump.under(tag)))]
+        dumps = [dump.under(tag) for tag in tags]
+        return [*foreign, *(text for one in dumps for text in violations(one)), *lost_spread_children(dumps)]
 
     async def close(self) -> None:
         """End the replicas and leave nothing behind.

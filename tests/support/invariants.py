@@ -1,7 +1,7 @@
 """What must be true of the keys of a partition between any two calls. Reads only what the server holds."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,6 +15,7 @@ from tests.support.batches import wrong_batches
 from tests.support.dump import Dump, Entry
 from tests.support.gates import flow_of_task, scan_gates
 
+WORDS = (".start", ".end", ".cancel")
 UNPROMPTED = {JobStatus.WAITING_FOR_HUMAN, JobStatus.WAITING}
 """Waits that end by themselves, or by somebody outside."""
 
@@ -109,10 +110,15 @@ class Scan:
                 yield f"job {job} needs nothing more, yet no turn is due"
 
     def deadlines_without_a_timer(self) -> Iterator[str]:
-        """Until its deadline has made somebody ask for its end, a live job's timer is there."""
+        """A live job has its timer until it passed; who was asked for its end may clean up, and does not show it."""
         for job, fields in self.jobs.items():
-            timed = f"e|{job}" in self.timers
-            if not self.is_final(job) and timed != ("dl" in fields) and fields["cx"] != "1":
+            timed, may_clean_up = f"e|{job}" in self.timers, int(fields["v"]) > 1
+            if (
+                not self.is_final(job)
+                and timed != ("dl" in fields)
+                and fields["cx"] != "1"
+                and (timed or not may_clean_up)
+            ):
                 yield f"job {job} has a deadline: {'dl' in fields}, and a timer of it: {timed}"
 
     def stuck_jobs(self) -> Iterator[str]:
@@ -134,19 +140,21 @@ class Scan:
                 yield f"job {job} needs {fields['need']} results, but {len(ours)} tasks are left"
 
     def live_child(self, job: str) -> bool:
-        child = self.jobs[job].get("ch", "")
-        return child in self.jobs and not self.is_final(child)
+        """Whether another partition has one, is seen by whoever looks at all of them: `lost_spread_children`."""
+        children = children_of(self.jobs[job])
+        return any(spread or (child in self.jobs and not self.is_final(child)) for child, spread in children.items())
 
     def lost_children(self) -> Iterator[str]:
-        """No job ends before its child, and each waits for the one it started."""
+        """No job ends before its child, but that of a race it lost; and each waits for those it started."""
         for job, fields in self.jobs.items():
             if "pa" not in fields or self.is_final(job):
                 continue
-            parent, wave, _ = fields["pa"].split("|")
+            parent, wave, *_ = fields["pa"].split("|")
             known = self.jobs.get(parent)
-            if known is None:  # deleted
+            asked = fields["cx"] == "1" or f"ob:{job}.cancel" in self.dump.entries
+            if known is None or wave == "0" or asked:  # deleted; started again by a person; lost a race
                 continue
-            if known.get("fin") != "0" or known.get("wv") != wave or known.get("ch") != job:
+            if known.get("fin") != "0" or known.get("wv") != wave or job not in children_of(known):
                 yield f"child {job} runs, and {parent} does not wait for it"
 
     # I2, I3: a live task is gated, ready or leased, and found there
@@ -295,6 +303,25 @@ class Scan:
             yield (
                 f"{prefix}{job} expires" if entry.ttl_ms is not None else f"{prefix}{job} of a final job never expires"
             )
+
+
+def children_of(fields: dict[str, str]) -> dict[str, bool]:
+    """Of a job's fields: the children that it waits for, and whether each is spread."""
+    return {name.rstrip("*"): name.endswith("*") for name in fields.get("ch", "").split(",") if name}
+
+
+def lost_spread_children(dumps: Sequence[Dump]) -> list[str]:
+    """Who waits for a spread child will hear of its end: it lives, or its start or its end is on its way."""
+    scans = [Scan(dump) for dump in dumps]
+    live = {job for scan in scans for job in scan.jobs if not scan.is_final(job)}
+    on_the_way = {name.rpartition(".")[0] for dump in dumps for name, _ in dump.of("ob:") if name.endswith(WORDS)}
+    return [
+        f"job {job} waits for {child}, of which nobody will hear"
+        for scan in scans
+        for job, fields in scan.jobs.items()
+        for child, spread in children_of(fields).items()
+        if not scan.is_final(job) and spread and child not in live | on_the_way
+    ]
 
 
 def kind_of(key: str) -> Any:

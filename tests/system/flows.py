@@ -297,6 +297,7 @@ async def start_child(job: Job) -> Next:
         ok=child_is_done,
         error=child_is_broken if job.input.get("mends") else None,
         cancelled=tidy_up if job.input.get("tidies") else None,
+        spread=bool(job.input.get("spread")),
     )
 
 
@@ -320,6 +321,8 @@ bottomless = Blueprint("bottomless", description="Starts itself.")
 
 @bottomless.start
 async def once_more(job: Job) -> Next:
+    if job.input.get("enough"):
+        return job.done()
     return job.child("bottomless", {}, ok=finished)
 
 

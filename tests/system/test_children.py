@@ -7,6 +7,8 @@ import aiohttp
 import pytest
 
 from tests.system.callers import Api, PlainWorker, api_at
+from tests.system.conftest import QUICK, MakeCluster
+from tests.system.impatient import SHORT_TURN_LEASES
 from tests.system.processes import Cluster
 
 
@@ -67,6 +69,39 @@ async def test_a_blueprint_that_starts_itself_is_stopped_at_the_eighth_job_below
     assert "8 jobs are above this one: it may start no other" in job["error_message"]
     assert job["error_details"]["code"] == "CHILD_TOO_DEEP"
     assert job["error_message"].count("which this one started") == 8
+
+
+async def test_spread_children_live_everywhere_and_outlive_the_replica_that_started_them(
+    make_cluster: MakeCluster, http: aiohttp.ClientSession
+) -> None:
+    """Four partitions, two replicas: starts, ends and cancels are delivered though one is killed on the way."""
+    cluster = make_cluster(replicas=2, limits=SHORT_TURN_LEASES, MUSTER_PARTITIONS="4", **QUICK)
+    first, other = api_at(http, cluster.a.url), api_at(http, cluster.b.url)
+    worker = PlainWorker(http, cluster.b.url, worker_id="spread-b")
+    await worker.register("spread")
+    child = {"blueprint": "one", "input": {"type": "spread"}, "spread": True}
+    jobs = [await first.start("family", blueprint="family", input=child, spread=True) for _ in range(12)]
+    doomed = [
+        await first.start("family", blueprint="patient", spread=True, tidies=True) for _ in range(4)
+    ]  # fmt: skip
+    for job_id in doomed:
+        assert (await first.cancel(job_id)).status == 200
+    cluster.a.kill()
+    for _ in jobs:
+        await worker.report(await worker.take(), data={"n": 1})
+    ends = [await other.end_of(job) for job in jobs]
+    assert [(job["status"], job["result"]) for job in ends] == [("finished", {"child": {"child": {"n": 1}}})] * 12
+    assert {(await other.end_of(job))["result"]["tidied"] for job in doomed} == {True}
+    listed = (await other.call("GET", "/api/v1/jobs?limit=200")).body["items"]
+    families = {job["id"]: job for job in listed}
+    apart = [partition(job["parent_id"]) != partition(job["id"]) for job in families.values() if job["parent_id"]]
+    assert len(apart) == 28
+    assert any(apart), "some live elsewhere than their parents"
+    assert {job["status"] for job in families.values() if job["parent_id"] in doomed} == {"cancelled"}
+
+
+def partition(job_id: str) -> int:
+    return int(job_id[15:18], 16)
 
 
 # Cancelling

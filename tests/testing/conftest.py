@@ -1,3 +1,5 @@
 from muster.pytest_plugin import muster
 
-__all__ = ["muster"]
+from tests.support.reasons import reasons_are_true
+
+__all__ = ["muster", "reasons_are_true"]

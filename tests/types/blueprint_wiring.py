@@ -99,7 +99,13 @@ async def with_a_child(job: Job) -> Next:
 
 @loose.state
 async def no_child(job: Job, error: TaskError) -> Next:
-    return job.child("orders", {"id": error.code}, ok=finished, cancelled=failed)
+    return job.child("orders", {"id": error.code}, ok=finished, cancelled=failed, spread=True)
+
+
+@loose.state
+async def races_children(job: Job) -> Next:
+    near, far = job.child(orders, {"id": "1"}, ok=anything), job.child("orders", {"id": "2"}, ok=anything, spread=True)
+    return job.race(near, far, job.sleep("1h", then=finished))
 
 
 @loose.state

@@ -202,7 +202,9 @@ class Waiting(Answer):
     decisions: list[str]
     deadline_at: AwareDatetime | None
     approval_token: Annotated[str | None, Field(description="For one answer to this question.")]
-    child_id: Annotated[str | None, Field(description="The job whose end it waits for.")]
+    child_id: Annotated[
+        str | None, Field(description="The job whose end it waits for; those of a race, separated by commas.")
+    ]
     signal: Annotated[str | None, Field(description="The name of the signal it waits for.")]
     link: Annotated[str | None, Field(description="The page on which the question is answered.")] = None
     quorum: Annotated[dict[str, int] | None, Field(description="How many people must give which choice.")] = None

@@ -273,7 +273,7 @@ def _waiting(wait: Wait, question: Mapping[str, Any] | None) -> dict[str, Any]:
         "decisions": choices_of(wait.edges) if wait.kind == "human" else [],
         "deadline_at": time_text(wait.deadline_at),
         "approval_token": None,
-        "child_id": wait.child or None,
+        "child_id": ",".join(wait.children) or None,
         "signal": ",".join(wait.signals) or None,
         **(question or {}),
     }

@@ -16,6 +16,8 @@ class JobFacts:
     input: JsonObject
     data: JsonValue = None
     results: JsonObject = field(default_factory=dict[str, JsonValue])
+    partitions: int = 1
+    """Of the deployment: where spread children may live."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -391,9 +391,9 @@ class Job(Asks, Generic[InT, DataT]):
         """Wait for several things; the first to end decides, and leads where it would lead alone.
 
         `job.race(job.run(quote, q, ok=bought), job.wait_for("stop", ok=stopped), job.sleep("5m", then=too_slow))`: 2 to
-        100 branches of `run`, `wait_for` (without `within`) and at most one `sleep`. A task that fails for good has
-        ended as well. The tasks that lose are cancelled, signals that come later are kept. *cancelled* is entered when
-        the job's owner cancels it meanwhile; without it the job ends as cancelled.
+        50 branches of `run`, `child`, `wait_for` (without `within`) and at most one `sleep`. A task or a child that
+        fails for good has ended as well. Tasks and children that lose are cancelled, signals that come later are kept.
+        *cancelled* is entered when the job's owner cancels it meanwhile; without it the job ends as cancelled.
         """
         edges = {} if cancelled is None else {CANCELLED: self._name(cancelled)}
         return race_of(branches, edges)
@@ -435,6 +435,7 @@ class Job(Asks, Generic[InT, DataT]):
         cancelled: State[None] | None = None,
         tags: Sequence[str] = (),
         undo: TaskContract[Any, Any] | str | None = None,
+        spread: bool = False,
     ) -> Child:
         """Start a job of the same client and wait for its end; *ok* gets its result.
 
@@ -442,10 +443,14 @@ class Job(Asks, Generic[InT, DataT]):
         *cancelled* is entered when the child, or this job, was cancelled; without it this job ends as cancelled, but a
         child that was cancelled by itself goes to *error* where there is one. A wish to cancel this job goes to the
         child first. *undo* is as in `run`, on the child's result. The value's `id` is the id the child will have.
+
+        A *spread* child lives in any partition, not in that of this job: for long jobs on a cluster. It is started and
+        ends by messages, a moment later than another (docs/guides/control-flow.md).
         """
         name = blueprint if isinstance(blueprint, str) else blueprint.name
         value, edges = json_of(input), self._edges(ok, error, cancelled, None)
-        return child_of(JobId(self.id), name, value, edges, tuple(tags), undo_of(None, undo))
+        over = self._facts.partitions if spread else None
+        return child_of(JobId(self.id), name, value, edges, tuple(tags), undo_of(None, undo), over)
 
     @overload
     def sleep(self, duration: Duration, /, *, then: State[None]) -> Next: ...

@@ -180,8 +180,8 @@ class _Reader:
         """Edges of a race's branch carry what is waited for: `stop: success`, `timer: then`."""
         method = self._method(node) if isinstance(node, ast.Call) else None
         found = self._visit(node, None)
-        if method is None or not isinstance(node, ast.Call):
-            return found
+        if method in {None, "child"} or not isinstance(node, ast.Call):
+            return found  # those of a child are named already
         named = _word(node.args[0]) or getattr(self._scope.value(node.args[0]), "name", None) if node.args else None
         who = "timer" if method == "sleep" else named if isinstance(named, str) else method
         return [replace(r, label=f"{who}: {r.label}" if r.label else None) for r in found]

@@ -102,15 +102,22 @@ def check_fan(width: int, join: JoinPolicy, undo: TaskSpec | None) -> None:
 
 
 def child_of(
-    parent: JobId, name: str, value: JsonValue, edges: Edges, tags: tuple[str, ...], undo: TaskSpec | None
+    parent: JobId,
+    name: str,
+    value: JsonValue,
+    edges: Edges,
+    tags: tuple[str, ...],
+    undo: TaskSpec | None,
+    spread_over: int | None = None,
 ) -> Child:
-    """Its id is drawn here, in the partition of *parent*: both are written at once."""
+    """Its id is drawn here: in the partition of *parent*, as both are written at once, or in any of *spread_over*."""
     if not isinstance(value, Mapping):
         raise TypeError(f"the input of a job is an object, not {type(value).__name__}")
     if len(tags) > TAGS_MAX or not all(1 <= len(tag) <= TAG_CHARACTERS_MAX for tag in tags):
         raise ValueError(f"tags are at most {TAGS_MAX}, each of 1 to {TAG_CHARACTERS_MAX} characters")
-    job_id = new_job_id(UnixMs(int(time.time() * 1000)), partition_of(parent), secrets.randbits(62))
-    return Child(name, value, edges, job_id, tags, undo)
+    partition = partition_of(parent) if spread_over is None else secrets.randbelow(spread_over)
+    job_id = new_job_id(UnixMs(int(time.time() * 1000)), partition, secrets.randbits(62))
+    return Child(name, value, edges, job_id, tags, undo, spread=spread_over is not None)
 
 
 def race_of(branches: tuple[object, ...], edges: Edges) -> Race:
@@ -128,7 +135,7 @@ def race_of(branches: tuple[object, ...], edges: Edges) -> Race:
 
 def _branch(branch: object) -> Branch:
     match branch:
-        case Run(undo=TaskSpec()):
+        case Run(undo=TaskSpec()) | Child(undo=TaskSpec()):
             raise ValueError(
                 "undo= in a race: one that loses may have succeeded unseen; run what must be undone by itself"
             )
@@ -136,8 +143,8 @@ def _branch(branch: object) -> Branch:
             raise ValueError(
                 "job.wait_for(..., within= or uploads=) in a race: write job.sleep(...) as a branch instead"
             )
-        case Run() | WaitFor() | Sleep():
+        case Run() | WaitFor() | Sleep() | Child():
             return branch
         case _:
             kind = type(branch).__name__
-            raise TypeError(f"a branch of job.race(...) is job.run, job.wait_for or job.sleep, not {kind}")
+            raise TypeError(f"a branch of job.race(...) is job.run, job.child, job.wait_for or job.sleep, not {kind}")

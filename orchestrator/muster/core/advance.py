@@ -75,8 +75,8 @@ def why(record: JobRecord, items: Sequence[Item]) -> JobEvent:
         return JobEvent.TASKS_ENDED
     if wait.kind == "child":
         return JobEvent.CHILD_ENDED
-    if wait.kind == "race" and items and isinstance(items[0], TaskItem):
-        return JobEvent.TASKS_ENDED
+    if wait.kind == "race" and items and isinstance(items[0], TaskItem | ChildItem):
+        return JobEvent.TASKS_ENDED if isinstance(items[0], TaskItem) else JobEvent.CHILD_ENDED
     # The first answer wins, as in `_answered`: a decision that comes after the deadline did not make the turn due.
     first = next((item for item in items if isinstance(item, DecisionItem | SignalItem | TimerItem)), None)
     if isinstance(first, SignalItem):
@@ -159,6 +159,8 @@ def winner(race: Wait, item: Item) -> Wait:
             return next(part for part in race.parts if part.kind == "task" and part.first == item.number)
         case SignalItem():
             return next(part for part in race.parts if part.signal == item.name)
+        case ChildItem():
+            return next(part for part in race.parts if part.kind == "child" and part.child == item.child)
         case _:
             return next(part for part in race.parts if part.kind == "timer")
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, assert_never
+from typing import Any, Final, TypeAlias, assert_never
 
 from muster.core import events as ev
 from muster.core.advance import NO_REASON, End, Enter, Move, go, without_child
@@ -24,7 +24,7 @@ from muster.core.decisions import (
     WaitFor,
 )
 from muster.core.graph import FAILED, FINISHED
-from muster.core.ids import UnixMs
+from muster.core.ids import JobId, UnixMs
 from muster.core.join import Counting, counting, dump_join, fits
 from muster.core.json import JsonValue
 from muster.core.limits import FAN_WIDTH_MAX, UNDO_MAX, UPLOADS_LOOK_MS
@@ -70,6 +70,10 @@ class ChildRefused:
     message: str
 
 
+Start: TypeAlias = ChildStart | ChildRefused
+NO_CHILDREN: Final[Mapping[JobId, Start]] = {}
+
+
 @quick
 @dataclass(frozen=True, slots=True)
 class Rest:
@@ -78,7 +82,7 @@ class Rest:
     status: JobStatus
     draft: Draft
     tasks: tuple[TaskSpec, ...] = ()
-    child: ChildStart | None = None
+    children: tuple[ChildStart, ...] = ()
     need: int = 1
     failures_left: int | None = None
     """See `join.Counting`."""
@@ -190,11 +194,11 @@ def _too_late(end: End) -> End:
 
 
 def decide(
-    draft: Draft, decision: Decision, data: JsonValue, now: UnixMs, start: ChildStart | ChildRefused | None = None
+    draft: Draft, decision: Decision, data: JsonValue, now: UnixMs, starts: Mapping[JobId, Start] = NO_CHILDREN
 ) -> Rest | Move:
     """Answer *decision* of the state that *draft* is in. A move means: go on within the turn.
 
-    *start* goes with a `Child`: whether it can be started.
+    *starts* says of each child of the decision, by id, whether it can be started.
     """
     draft = changed(draft, context=changed(draft.context, data=data))
     match decision:
@@ -203,7 +207,7 @@ def decide(
         case Fan():
             return _wait_for_tasks(draft, decision)
         case Race():
-            return _wait_for_first(draft, decision, now)
+            return _wait_for_first(draft, decision, now, starts)
         case Ask():
             return _wait_for_person(draft, decision, now)
         case WaitFor():
@@ -212,8 +216,7 @@ def decide(
             wait = Wait("timer", {}, target=decision.target, argument=decision.argument)
             return Rest(JobStatus.WAITING, _waiting(draft, wait), deadline_ms=decision.duration_ms)
         case Child():
-            assert start is not None, "somebody must have looked at the child's blueprint"
-            return _wait_for_child(draft, decision, start)
+            return _wait_for_child(draft, decision, starts[decision.id])
         case Go():
             return go(draft.state, decision.target, decision.argument)
         case Done():
@@ -282,10 +285,11 @@ def _wait_for_tasks(draft: Draft, fan: Fan) -> Rest | Move:
     )
 
 
-def _wait_for_first(draft: Draft, race: Race, now: UnixMs) -> Rest:
-    """Its tasks are numbered in the order of the branches."""
+def _wait_for_first(draft: Draft, race: Race, now: UnixMs, starts: Mapping[JobId, Start]) -> Rest | Move:
+    """Its tasks are numbered in the order of the branches. A child that cannot be started has ended at once."""
     parts: list[Wait] = []
     tasks: list[TaskSpec] = []
+    children: list[ChildStart] = []
     deadline_ms: int | None = None
     for branch in race.branches:
         match branch:
@@ -297,15 +301,23 @@ def _wait_for_first(draft: Draft, race: Race, now: UnixMs) -> Rest:
             case Sleep():
                 parts.append(Wait("timer", {}, target=branch.target, argument=branch.argument))
                 deadline_ms = branch.duration_ms
+            case Child():
+                start = starts[branch.id]
+                if isinstance(start, ChildRefused):
+                    return without_child(draft.state, branch.edges, "", start.code, start.message)
+                parts.append(Wait("child", branch.edges, child=branch.id))
+                children.append(start)
             case _:
                 assert_never(branch)
     deadline = None if deadline_ms is None else UnixMs(now + deadline_ms)
     first = draft.first_task if tasks else 0
     wait = Wait("race", race.edges, first=first, count=len(tasks), deadline_at=deadline, parts=tuple(parts))
     details: dict[str, Any] = {"types": sorted({task.type for task in tasks}), "signals": list(wait.signals)}
+    if children:
+        details["jobs"] = {start.child.id: start.child.blueprint for start in children}
     event = ev.event(ev.RACE_STARTED, state=draft.state, task=first if tasks else None, details=details)
     status = JobStatus.WAITING_FOR_PARALLEL_TASKS if tasks else JobStatus.WAITING
-    return Rest(status, _waiting(draft, wait, event), tuple(tasks), deadline_ms=deadline_ms)
+    return Rest(status, _waiting(draft, wait, event), tuple(tasks), tuple(children), deadline_ms=deadline_ms)
 
 
 def _wait_for_person(draft: Draft, ask: Ask, now: UnixMs) -> Rest:
@@ -324,14 +336,19 @@ def _asks_of(question: Question | None) -> dict[str, JsonValue]:
     return {"approvers": list[JsonValue](question.approvers), "quorum": question.quorum}
 
 
-def _wait_for_child(draft: Draft, child: Child, start: ChildStart | ChildRefused) -> Rest | Move:
+def _wait_for_child(draft: Draft, child: Child, start: Start) -> Rest | Move:
     if isinstance(start, ChildRefused):
         return without_child(draft.state, child.edges, "", start.code, start.message)
     if (refused := _too_many_undos(draft, child.undo, 1)) is not None:
         return refused
     wait = Wait("child", child.edges, child=child.id, undo=child.undo)
-    event = ev.event(ev.CHILD_STARTED, state=draft.state, details={"job": child.id, "blueprint": child.blueprint})
-    return Rest(JobStatus.WAITING, _waiting(draft, wait, event), child=start)
+    details: dict[str, Any] = {
+        "job": child.id,
+        "blueprint": child.blueprint,
+        **({"spread": True} if child.spread else {}),
+    }
+    event = ev.event(ev.CHILD_STARTED, state=draft.state, details=details)
+    return Rest(JobStatus.WAITING, _waiting(draft, wait, event), children=(start,))
 
 
 def _wait_for_signal(draft: Draft, awaited: WaitFor, now: UnixMs) -> Rest:

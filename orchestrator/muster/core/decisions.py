@@ -114,7 +114,10 @@ class Sleep:
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """Start another job of the same client and wait for its end. The edges are `success`, `failure`, `cancelled`."""
+    """Start another job of the same client and wait for its end. The edges are `success`, `failure`, `cancelled`.
+
+    A `spread` one lives in a partition of its own choice, which its id says.
+    """
 
     blueprint: str
     input: JsonObject
@@ -123,9 +126,10 @@ class Child:
     """Of the job to be. Drawn when decided; it is taken by the commit, or by nobody."""
     tags: tuple[str, ...] = ()
     undo: TaskSpec | None = None
+    spread: bool = False
 
 
-Branch: TypeAlias = Run | WaitFor | Sleep
+Branch: TypeAlias = Run | WaitFor | Sleep | Child
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,3 +167,9 @@ class Quarantine:
 
 
 Decision: TypeAlias = Run | Fan | Race | Ask | WaitFor | Sleep | Child | Go | Done | Fail | Quarantine
+
+
+def children_of(decision: Decision) -> tuple[Child, ...]:
+    """The jobs that it would start."""
+    branches: tuple[Decision, ...] = decision.branches if isinstance(decision, Race) else (decision,)
+    return tuple(branch for branch in branches if isinstance(branch, Child))

@@ -49,6 +49,10 @@ UNPARKED_PER_CALL_MAX: Final = 50
 """Tasks of a resumed job that go back to their queues by one script call; the rest follows tick by tick."""
 CHILD_DEPTH_MAX: Final = 8
 """Jobs above a job. A blueprint that starts itself is stopped here; a cancel walks the whole way down in one script."""
+CHILD_MESSAGE_TRIES: Final = 30
+"""The start of a spread child, and the wish to cancel it, are tried for 25 minutes; then its parent goes on without."""
+CHILD_END_TRIES: Final = 10_000
+"""A week, a try a minute: nothing but its child's end lets a parent go on."""
 SIGNALS_MAX: Final = 100
 """Signals that a job keeps until it waits for them."""
 SIGNAL_BYTES_MAX: Final = 65_536

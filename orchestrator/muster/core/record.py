@@ -51,6 +51,12 @@ class Wait:
         own = (self.signal,) if self.signal else ()
         return (*own, *(part.signal for part in self.parts if part.signal))
 
+    @property
+    def children(self) -> tuple[JobId, ...]:
+        """The jobs whose ends end it."""
+        own = (JobId(self.child),) if self.child else ()
+        return (*own, *(JobId(part.child) for part in self.parts if part.child))
+
 
 @dataclass(frozen=True, slots=True)
 class Undo:
@@ -110,11 +116,16 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """The job that started this one, in which wave; `depth` is how many jobs are above this one."""
+    """The job that started this one, in which wave; `depth` is how many jobs are above this one.
+
+    A `spread` child is started, ended and cancelled by messages, as its keys lie elsewhere than its parent's.
+    """
 
     id: JobId
     wave: int
+    """0: it was started again by a person, after its parent had its end; nobody is told of another one."""
     depth: int
+    spread: bool = False
 
 
 @quick
@@ -194,7 +205,7 @@ class JobRecord:
 
     @property
     def parent_id(self) -> JobId | None:
-        """The job that waits for this one's end, if any."""
+        """The job that started this one, if any did."""
         return None if self.parent is None else self.parent.id
 
 
@@ -231,12 +242,16 @@ class TimerItem:
 
 @dataclass(frozen=True, slots=True)
 class ChildItem:
-    """The end of the job that was started. `code` and `message` are its error's."""
+    """The end of the job `child` that was started. `code` and `message` are its error's.
+
+    `child` is empty where an older server told of it.
+    """
 
     status: str
     result: JsonValue = None
     code: str = ""
     message: str = ""
+    child: str = ""
 
 
 @dataclass(frozen=True, slots=True)

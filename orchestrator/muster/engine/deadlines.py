@@ -39,6 +39,6 @@ class Deadlines:
         if isinstance(reply, Turn):
             await self._turns.run(reply)
             return
-        self._hint(job, self._grace_ms)
+        self._hint(job, 0)  # messages to children elsewhere; the tick knows when the grace ends
         for task, worker in reply:
             await self._fleet.send_cancel(worker, task)

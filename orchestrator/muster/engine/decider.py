@@ -10,7 +10,7 @@ from muster.blueprint.problems import BlueprintError, InputInvalid
 from muster.blueprint.registry import Registry
 from muster.core import decide as core
 from muster.core.advance import End, Enter, Move, advance, go
-from muster.core.decisions import SUCCESS, Child, WaitFor
+from muster.core.decisions import SUCCESS, Child, WaitFor, children_of
 from muster.core.ids import UnixMs
 from muster.core.limits import CHILD_DEPTH_MAX, TRANSITIONS_MAX, TURN_HOPS_MAX, TURN_TIMEOUT_MS
 from muster.core.record import Item, JobRecord, SignalItem, TaskItem, TimerItem, Wait
@@ -38,8 +38,11 @@ class StateFailed(Exception):
 
 
 class Decider:
-    def __init__(self, blueprints: Registry, files: FileRecords, now: Callable[[], UnixMs]) -> None:
+    def __init__(
+        self, blueprints: Registry, files: FileRecords, now: Callable[[], UnixMs], partitions: int = 1
+    ) -> None:
         self._blueprints = blueprints
+        self._partitions = partitions
         self._files = files
         self._now = now
         self._guard = TurnGuard()
@@ -107,6 +110,7 @@ class Decider:
             input=record.submission.initial_data,
             data=draft.context.data,
             results=draft.context.results,
+            partitions=self._partitions,
         )
         try:
             begun = self._guard.begin(blueprint.enter(draft.state, facts, draft.context.argument))
@@ -131,10 +135,10 @@ class Decider:
             if not missing:
                 return draft, go(draft.state, decision.edges[SUCCESS], {})
             decision = changed(decision, uploads=missing)
-        start = self._start(record, decision) if isinstance(decision, Child) else None
-        return draft, core.decide(draft, decision, entered.data, now, start)
+        starts = {child.id: self._start(record, child) for child in children_of(decision)}
+        return draft, core.decide(draft, decision, entered.data, now, starts)
 
-    def _start(self, record: JobRecord, child: Child) -> core.ChildStart | core.ChildRefused:
+    def _start(self, record: JobRecord, child: Child) -> core.Start:
         """Whether the job may start *child*: the checks of a client's order, which nobody else makes for it."""
         if record.parent is not None and record.parent.depth >= CHILD_DEPTH_MAX:
             text = f"{CHILD_DEPTH_MAX} jobs are above this one: it may start no other"

@@ -19,6 +19,7 @@ from muster.engine.background import Background
 from muster.engine.batches import Batches
 from muster.engine.bulk import Bulk
 from muster.engine.catalog import Catalog
+from muster.engine.child_messages import ChildMessages
 from muster.engine.choosing import Choosing
 from muster.engine.classes import Classes
 from muster.engine.connections import Connections
@@ -98,7 +99,7 @@ class Engine:
         tokens = ApprovalTokens(self._secret)
         rules = TurnRules(
             settings.task_retries, settings.task_timeout_ms, settings.retention_ms, settings.history, settings.now,
-            settings.public_url,
+            settings.public_url, settings.partitions,
         )  # fmt: skip
         self._turns = turns = Turns(store, blueprints, dispatcher, metrics, rules, tokens, Placing(classes, fleet))
         turns.on_timer = self._hint
@@ -130,7 +131,12 @@ class Engine:
         self.tagged, self.find = catalog.tagged, catalog.find
         self.costs, self.durations = costs.costs, costs.durations
         self.bulk = bulk = Bulk(store, jobs, settings, self._hint)
+        children = ChildMessages(
+            store, self._turns, self._fleet, self._background.spawn,
+            grace_ms=settings.cancel_grace_ms, history=settings.history, hint=self._hint,
+        )  # fmt: skip
         for ticker in self._tickers:
+            ticker.on_child_message = children.deliver
             ticker.on_cancel, ticker.on_replaced = bulk.cancel_some, bulk.cancel_replaced
         self.start_batch, self.batch, self.cancel_batch = batches.start_batch, batches.batch, batches.cancel_batch
         self.versions = versions = Versions(store, self.blueprints, settings.now, settings.retention_ms)

@@ -16,7 +16,7 @@ from muster.engine.demand import Demand
 from muster.engine.fleet import Fleet
 from muster.engine.jobs import job_not_found
 from muster.engine.limits import Limits
-from muster.engine.reasons import Explanation, Facts
+from muster.engine.reasons import ChildFacts, Explanation, Facts
 from muster.engine.speeds import Speeds
 from muster.engine.uploads import not_sent
 from muster.engine.why import reasons_of
@@ -26,6 +26,8 @@ from muster.store.standing import Standing
 
 LEVELS: Final = 2
 """The job and its child; the child's child is named and not looked at."""
+CHILDREN_MAX: Final = 10
+"""Of a race; the others are named."""
 UNKNOWN: Final = "?"
 
 
@@ -76,12 +78,20 @@ class Explaining:
             versions=self._blueprints.versions(record.blueprint),
             missing_uploads=() if wait is None else await not_sent(self._store.files, wait.uploads),
             kept_signals=_names(standing.signals, story),
-            child=None if wait is None or not wait.child else await self._child(JobId(wait.child), levels - 1),
+            children=() if wait is None else await self._children(record.id, wait.children[:CHILDREN_MAX], levels - 1),
         )
 
-    async def _child(self, job: JobId, levels: int) -> Facts | None:
-        standing = await self._store.standing.of(job) if levels else None
-        return None if standing is None else await self._facts(standing, levels)
+    async def _children(self, parent: JobId, children: Sequence[JobId], levels: int) -> tuple[ChildFacts, ...]:
+        if not levels:
+            return tuple(ChildFacts(child) for child in children)
+        return tuple([await self._child(parent, child, levels) for child in children])
+
+    async def _child(self, parent: JobId, child: JobId, levels: int) -> ChildFacts:
+        standing = await self._store.standing.of(child)
+        if standing is not None:
+            return ChildFacts(child, await self._facts(standing, levels))
+        unsent = await self._store.children.unsent(parent, child)
+        return ChildFacts(child, unsent=unsent, gone=unsent is None)
 
     async def _of_tasks(self, standing: Standing) -> dict[str, Any]:
         """The fleet, where there are tasks that could be with it."""
@@ -97,7 +107,8 @@ class Explaining:
             typical = {kind: self._speeds.typical_ms(kind) for kind in ready}
             found["held"] = Counter(held.worker for held in await self._demand.held())
             found["queued"] = await self._demand.queued()
-            found["limits"] = await self._limits.all()
+            if standing.gates:
+                found["limits"] = await self._limits.of_gates([gate.name for gate in standing.gates])
             found["durations_ms"] = {kind: ms for kind, ms in typical.items() if ms is not None}
         return found
 

@@ -243,7 +243,7 @@ class Jobs:
         if isinstance(reply, Turn):
             await self._background.settle(self._turns.run(reply), SETTLE_S)
             return False
-        self._hint(record.id, self._settings.cancel_grace_ms)
+        self._hint(record.id, 0)  # messages to children elsewhere; the tick knows when the grace ends
         sent = [await self._fleet.send_cancel(worker, task) for task, worker in reply]
         return any(sent)
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Union
 
+from muster.core.flow import Limit
 from muster.core.ids import UnixMs
 from muster.core.json import JsonObject, JsonValue
 from muster.core.matching import Requirement
 from muster.core.record import JobRecord
-from muster.engine.limits import LimitView
 from muster.engine.views import WorkerView
 from muster.store.standing import Standing
 
@@ -41,6 +41,8 @@ class Code(StrEnum):
     WORKERS_DRAINING = "workers_draining"
     LIMIT_FULL = "limit_full"
     LIMIT_PAUSED = "limit_paused"
+    LIMIT_RATE = "limit_rate"
+    FAN_FULL = "fan_full"
     WORKERS_BUSY = "workers_busy"
     WORKER_FREE = "worker_free"
     TASK_BACKOFF = "task_backoff"
@@ -63,12 +65,25 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
+class ChildFacts:
+    """A job that another one waits for. `facts` is None where it was not looked at, or where it is not there."""
+
+    id: str
+    facts: Union["Facts", None] = None
+    unsent: int | None = None
+    """Its start has not been delivered to its partition, after so many tries; None: it has."""
+    gone: bool = False
+    """It is not there any more, and its end has not come."""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What is so at one moment."""
 
     standing: Standing
     workers: tuple[WorkerView, ...] = ()
-    limits: tuple[LimitView, ...] = ()
+    limits: Mapping[str, Limit] = field(default_factory=dict[str, Limit])
+    """By gate: those of gates that are shut."""
     held: Mapping[str, int] = field(default_factory=dict[str, int])
     """Leased tasks by worker."""
     queued: Mapping[str, int] = field(default_factory=dict[str, int])
@@ -87,7 +102,7 @@ class Facts:
     missing_uploads: tuple[str, ...] = ()
     kept_signals: tuple[str, ...] = ()
     """Names; `?` where it is not known any more."""
-    child: Union["Facts", None] = None
+    children: tuple[ChildFacts, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

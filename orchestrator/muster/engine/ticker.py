@@ -35,6 +35,7 @@ from muster.store.base import (
     Turn,
 )
 from muster.store.batch_records import BatchToCancel
+from muster.store.child_messages import ChildMessage, read_child_message
 from muster.store.codec import dump_item
 
 log = logging.getLogger("muster.ticker")
@@ -93,6 +94,7 @@ class Ticker:
         self._more_first = False
         self.on_replaced: Callable[[str, JobId], Coroutine[Any, Any, None]] = _nobody_replaces
         self.on_cancel: Callable[[int, BatchToCancel], Coroutine[Any, Any, None]] = _nobody_cancels
+        self.on_child_message: Callable[[ChildMessage, DueMessage], Awaitable[int | None]] = _nobody_delivers
         self._early = asyncio.Event()
         self._early_at: float | None = None
 
@@ -240,11 +242,16 @@ class Ticker:
     # Messages
 
     async def _deliver(self, message: DueMessage) -> None:
-        delivery = await self._webhooks.deliver(message.id, message.body, message.tries)
-        self._metrics.webhook_deliveries.labels(delivery.outcome).inc()
-        await self._store.settle(self._partition, message.id, message.tries, delivery.retry_in_ms)
-        if delivery.retry_in_ms is not None:
-            self.hint(delivery.retry_in_ms)
+        between_jobs = read_child_message(message.body)
+        if between_jobs is not None:
+            retry_in_ms = await self.on_child_message(between_jobs, message)
+        else:
+            delivery = await self._webhooks.deliver(message.id, message.body, message.tries)
+            self._metrics.webhook_deliveries.labels(delivery.outcome).inc()
+            retry_in_ms = delivery.retry_in_ms
+        await self._store.settle(self._partition, message.id, message.tries, retry_in_ms)
+        if retry_in_ms is not None:
+            self.hint(retry_in_ms)
 
 
 def _trials(lease: EndedLease) -> Trials:
@@ -272,3 +279,8 @@ async def _nobody_cancels(_partition: int, _some: BatchToCancel) -> None:
 
 async def _nobody_replaces(_tenant: str, _job: JobId) -> None:
     """Likewise."""
+
+
+async def _nobody_delivers(_message: ChildMessage, _due: DueMessage) -> int | None:
+    """Likewise: it is tried again."""
+    return int(TICK_EVERY_S * 1000)

@@ -81,6 +81,7 @@ class TurnRules:
     history: bool
     now: Callable[[], UnixMs]
     public_url: str = ""
+    partitions: int = 1
 
 
 class Turns:
@@ -96,7 +97,7 @@ class Turns:
     ) -> None:
         self._store = store
         self._blueprints = blueprints
-        self._decider = Decider(blueprints, store.files, rules.now)
+        self._decider = Decider(blueprints, store.files, rules.now, rules.partitions)
         self._dispatcher = dispatcher
         self._placing = placing
         self._metrics = metrics
@@ -143,6 +144,15 @@ class Turns:
         finally:
             self._hand_out(reservation, reply.claimed if isinstance(reply, Committed) else ())
         return self._committed(record, first, left, reply) if isinstance(reply, Committed) else reply
+
+    async def begin_cancelled(self, job: NewJob) -> None:
+        """Store a new job as cancelled before it began. Nothing is written where it is there already."""
+        record = changed(job.record(self._rules.now()), cancel_requested=True)
+        turn = Turn(nonce(), record, ())
+        rest = await self._decider.decide(record, ())
+        await self._store.submit(job, turn.token, self._plan(turn, rest, 1, [], None))
+        if self.on_timer is not None:
+            self.on_timer(job.id, 0)
 
     async def end(self, completion: Completion, waiter: Waiter | None) -> Completed | Refused | None:
         """Take a task's end and the turn it makes due in one write, where the job was left here, waiting for it.
@@ -314,10 +324,11 @@ class Turns:
                 self.on_timer(record.id, 0)  # workers of tasks that nobody waits for are told soon
             if plan.escalate_ms is not None:
                 self.on_timer(record.id, plan.escalate_ms)
-            if plan.child is not None or (plan.status.is_final and record.parent is not None):
-                self.on_timer(record.id, 0)  # the child's first turn, the parent's next one: in this partition, due now
-        if plan.child is not None and reply.turn is None:  # else a wish to cancel came first, and none was made
-            self._metrics.jobs.labels(plan.child.blueprint).inc()
+            if plan.children or (plan.status.is_final and record.parent is not None) or _gives_up_children(record):
+                self.on_timer(record.id, 0)  # first turns, the parent's next one, messages: in this partition, due now
+        if reply.turn is None:  # else a wish to cancel came first, and none was made
+            for child in plan.children:
+                self._metrics.jobs.labels(child.blueprint).inc()
         wait = plan.context.wait
         if wait is not None and wait.uploads and reply.turn is None and self.on_uploads is not None:
             self.on_uploads(record.id, wait.uploads)
@@ -359,9 +370,9 @@ class Turns:
             signal="" if wait is None else ",".join(wait.signals),
             asks=wait is not None and wait.kind == "human",
             escalate_ms=_first_escalation(wait),
-            child=None if rest.child is None else self._new_child(record, rest.child, wave),
+            children=tuple(self._new_child(record, start, wave) for start in rest.children),
             entered=draft.entered,
-            parting=_parting(rest) if rest.status.is_final and record.parent is not None else "",
+            parting=_parting(record.id, rest) if rest.status.is_final and record.parent is not None else "",
             claim=None if reservation is None else reservation.claim,
         )
 
@@ -382,9 +393,16 @@ class Turns:
             submission=Submission(child.input, trace=record.submission.trace, tags=child.tags),
             context=Context(),
             history=orjson.dumps(created).decode() if self._rules.history else "",
-            parent=Parent(record.id, wave, depth + 1),
-            deadline_ms=start.deadline_ms,
+            parent=Parent(record.id, wave, depth + 1, spread=child.spread),
+            deadline_ms=self._left_ms(record, start.deadline_ms) if child.spread else start.deadline_ms,
         )
+
+    def _left_ms(self, record: JobRecord, own_ms: int | None) -> int | None:
+        """A child's deadline, where its parent's is not seen by the script that makes it."""
+        if record.deadline_at is None:
+            return own_ms
+        left = max(record.deadline_at - self._rules.now(), 0)
+        return left if own_ms is None else min(left, own_ms)
 
     def _messages(self, record: JobRecord, rest: core.Rest, wave: int) -> tuple[Any, ...]:
         url = record.submission.webhook_url
@@ -504,10 +522,17 @@ def _first_escalation(wait: Wait | None) -> int | None:
     return steps[0].after_ms if steps else None
 
 
-def _parting(rest: core.Rest) -> str:
+def _parting(job: JobId, rest: core.Rest) -> str:
     """What the job that started this one is told of its end."""
     code = (rest.details or {}).get("code")
-    return dump_item(ChildItem(rest.status, rest.result, code if isinstance(code, str) else "", rest.error or ""))
+    item = ChildItem(rest.status, rest.result, code if isinstance(code, str) else "", rest.error or "", job)
+    return dump_item(item)
+
+
+def _gives_up_children(record: JobRecord) -> bool:
+    """Some lost a race, and are asked to end by messages."""
+    wait = record.context.wait
+    return wait is not None and wait.kind == "race" and bool(wait.children)
 
 
 def _blobs(events: Sequence[Event]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from muster.core.moments import time_text
 from muster.core.record import Wait
 from muster.core.status import JobStatus
 from muster.engine.question_view import escalates_at
-from muster.engine.reasons import Code, Facts, Reason, span
+from muster.engine.reasons import ChildFacts, Code, Facts, Reason, span
 from muster.engine.why_tasks import task_reasons
 from muster.store.standing import Standing
 
@@ -81,8 +81,8 @@ def _cancel(facts: Facts) -> list[Reason]:
         return []
     wait, until = standing.record.context.wait, standing.grace_until
     text = "its deadline passed" if standing.record.deadline_passed else "its end was asked for"
-    if wait is not None and wait.child:
-        text += f", and job {wait.child} that it started must end first"
+    if wait is not None and wait.children:
+        text += f", and job {' and job '.join(wait.children)} that it started must end first"
     elif until is not None:
         text += f": its workers have {span(until - standing.now)} left to stop, then it ends without them"
     return [Reason(Code.CANCEL_ASKED, text, since=facts.cancel_asked_at, until=until)]
@@ -105,7 +105,7 @@ def _turn(facts: Facts, at: UnixMs) -> Reason:
     if waits and record.turn_failures:
         text = f"state {record.state!r} failed {record.turn_failures} times; tried again in {span(at - now)}"
         return Reason(Code.TURN_FAILED, text, until=until, details={"failures": record.turn_failures})
-    if waits and record.version == 0:
+    if waits and record.wave == 0:  # also after it moved to another version
         text = f"it waits for {span(at - now)} for a further submit with its debounce key, which would put it off"
         return Reason(Code.DEBOUNCED, text, since=record.created_at, until=until)
     if waits:
@@ -160,6 +160,8 @@ def _branch(facts: Facts, part: Wait) -> list[Reason]:
             return [_signal(facts, part)]
         case "timer":
             return [_timer(facts, part)]
+        case "child":
+            return [_child(facts, part)]
         case _:
             return []
 
@@ -260,15 +262,21 @@ def _uploads(facts: Facts, wait: Wait) -> Reason:
 
 
 def _child(facts: Facts, wait: Wait) -> Reason:
-    standing, child = facts.standing, facts.child
+    known = next((child for child in facts.children if child.id == wait.child), ChildFacts(wait.child))
     text = f"it waits for the end of job {wait.child} that it started"
     details: JsonObject = {"child_id": wait.child}
-    if child is not None:
-        record = child.standing.record
+    if known.facts is not None:
+        record = known.facts.standing.record
         text += f", blueprint {record.blueprint!r}, which is {record.status.value}"
         details = {**details, "blueprint": record.blueprint, "status": record.status.value, "state": record.state}
-    below = () if child is None else reasons_of(child)
-    return Reason(Code.CHILD, text, since=standing.record.updated_at, details=details, reasons=below)
+    elif known.unsent is not None:
+        text += f"; its start has not been delivered to its partition yet, tried {known.unsent} times"
+        details = {**details, "start_tries": known.unsent}
+    elif known.gone:
+        text += ", which is not there any more: its end is on its way, or was lost; a cancel ends the wait"
+        details = {**details, "gone": True}
+    below = () if known.facts is None else reasons_of(known.facts)
+    return Reason(Code.CHILD, text, since=facts.standing.record.updated_at, details=details, reasons=below)
 
 
 def _left(standing: Standing, until: UnixMs | None, words: str = "for at most {} more") -> str:

@@ -10,6 +10,7 @@ from muster.core.status import JobStatus
 from muster.store import codec
 from muster.store.admission import Admission
 from muster.store.base import Claim, Commit, Completion, ContextTooLarge, NewJob, NewTask
+from muster.store.child_messages import dump_start
 from muster.store.keys import short_hash
 from muster.store.payloads import Arg, Value
 from muster.store.redis_index import INDEX_DAY_MS
@@ -64,8 +65,11 @@ def commit_args(c: Commit, replica: str) -> list[Arg]:
         ",".join(short_hash(name) for name in c.signal.split(",")) if c.signal else "",
         c.parting,  # of the parent's mailbox: it may be there longer than this job, so it is no value of it
         _question_arg(c),
-        *([0] if c.child is None else [1, *job_args(c.child)]),
+        len(c.children),
     ]
+    for child in c.children:
+        spread = child.parent is not None and child.parent.spread
+        args += ("s", child.id, dump_start(child)) if spread else ("j", *job_args(child))
     args += (c.fingerprint, len(c.entered))
     for state, blob in c.entered.items():
         args += (state, Value(c.job, blob))

@@ -26,6 +26,7 @@ from muster.store.keys import short_hash
 if TYPE_CHECKING:
     from muster.store.batch_records import BatchRecords, BatchToCancel
     from muster.store.blueprint_records import BlueprintRecords
+    from muster.store.children import ChildRecords
     from muster.store.connection_records import ConnectionRecords
     from muster.store.figures import FigureRecords
     from muster.store.file_records import FileRecords
@@ -312,8 +313,9 @@ class Commit:
     messages: tuple[Message, ...] = ()
     drops: tuple[tuple[int, int], ...] = ()
     """Half-open ranges of task numbers nobody waits for any more."""
-    child: NewJob | None = None
-    """A job to make, in the same partition, whose end this one waits for. None is made for a job to be cancelled."""
+    children: tuple[NewJob, ...] = ()
+    """Jobs to make whose ends this one waits for: here, or by a message where they are spread. A job to be cancelled
+    makes none. Children of the past wait that have not ended are asked to."""
     signal: str = ""
     """The signals that end the wait, their names separated by commas; one that was kept is taken at once."""
     shielded: bool = False
@@ -438,6 +440,11 @@ class Store(JournalStore, IndexStore, Protocol):
     @property
     def fleet(self) -> "FleetRecords":
         """Classes of work, and orders to workers."""
+        ...
+
+    @property
+    def children(self) -> "ChildRecords":
+        """Children in another partition than their parents."""
         ...
 
     @property

@@ -146,6 +146,7 @@ def dump_item(item: Item) -> str:
             fields = {"k": "timer"}
         case ChildItem():
             fields = {"k": "child", "s": item.status, "d": item.result, "c": item.code, "m": item.message}
+            fields |= {"j": item.child} if item.child else {}
         case SignalItem():
             fields = {"k": "signal", "n": item.name, "d": item.data}
         case CancelItem():
@@ -163,7 +164,7 @@ def load_item(blob: bytes) -> Item:
         case "timer":
             return TimerItem()
         case "child":
-            return ChildItem(raw["s"], raw["d"], raw["c"], raw["m"])
+            return ChildItem(raw["s"], raw["d"], raw["c"], raw["m"], raw.get("j", ""))
         case "signal":
             return SignalItem(raw["n"], raw["d"])
         case _:
@@ -209,7 +210,7 @@ def load_record(job: JobId, header: Sequence[bytes | None], task: Sequence[bytes
         current_worker=_text(task[1]) or None if leased else None,
         progress=float(progress) if progress else None,
         progress_message=message.decode() if message else None,
-        parent=_parent(parent),
+        parent=load_parent(parent),
         pause=_pause(pause),
         fingerprint=_text(fingerprint),
         retried_as=tuple(_text(retries_as).split(",")) if retries_as else (),
@@ -224,14 +225,15 @@ def _result(blob: bytes | None) -> Any:
 
 
 def dump_parent(parent: Parent | None) -> str:
-    return "" if parent is None else f"{parent.id}|{parent.wave}|{parent.depth}"
+    """As `deliver_end` in scripts/_children.lua reads it."""
+    return "" if parent is None else f"{parent.id}|{parent.wave}|{parent.depth}{'|s' if parent.spread else ''}"
 
 
-def _parent(stored: bytes | None) -> Parent | None:
+def load_parent(stored: bytes | None) -> Parent | None:
     if not stored:
         return None
-    job, wave, depth = stored.decode().split("|")
-    return Parent(JobId(job), int(wave), int(depth))
+    job, wave, depth, *spread = stored.decode().split("|")
+    return Parent(JobId(job), int(wave), int(depth), spread=bool(spread))
 
 
 def _pause(stored: bytes | None) -> Pause | None:

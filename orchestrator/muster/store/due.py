@@ -36,6 +36,8 @@ class DueMessage:
     id: str
     body: bytes
     tries: int
+    withdrawn: bool = False
+    """The start of a child whose end is asked for already."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ KEY_KINDS: Final = (
     KeyKind("D", "zset", "live", "jobs whose turn is due, or runs until then"),
     KeyKind("tm", "zset", "live", "timers"),
     KeyKind("wt:<class>", "zset", "expires", "replicas that wait for work of the class"),
-    KeyKind("ob:<message>", "hash", "live", "a webhook that must still be delivered"),
+    KeyKind("ob:<message>", "hash", "live", "a webhook, or a word between a job and its spread child, to be delivered"),
     KeyKind("k:<key>", "string", "expires", "idempotency key to job"),
     KeyKind("xr:<tenant>", "zset", "live", "index of live jobs by creation"),
     KeyKind("xf:<day>:<tenant>", "zset", "expires", "index of final jobs by end"),

@@ -21,6 +21,7 @@ CARRIERS: Final = frozenset(
     {
         "submit", "commit", "finish", "step", "complete", "signal", "send", "spawn", "claim", "tick", "cancel", "watch",
         "live", "standing", "migrate", "resume", "question", "enlist", "retry", "rerun",
+        "begin_child",
     }
 )  # fmt: skip
 """The scripts that take or give values of jobs."""

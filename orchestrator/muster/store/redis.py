@@ -45,6 +45,7 @@ from muster.store.payloads import CARRIERS, Arg, Offload, PayloadGone, Payloads,
 from muster.store.redis_approvals import RedisApprovals
 from muster.store.redis_batches import RedisBatches, to_cancel_of
 from muster.store.redis_blueprints import RedisBlueprintRecords
+from muster.store.redis_children import RedisChildren
 from muster.store.redis_connections import RedisConnectionRecords
 from muster.store.redis_figures import RedisFigures
 from muster.store.redis_files import RedisFileRecords
@@ -131,6 +132,7 @@ class RedisStore(JournalCalls, IndexCalls):
         self.standing = RedisStanding(self._run, self._tag_or_none, self._tags)
         self.flow = RedisFlow(self._call, self._run, self._tags, self._global)
         self.fleet = RedisFleet(self._call, self._run, self._global, self._tags)
+        self.children = RedisChildren(self._call, self._run, self._tag_or_none)
         self.operations = RedisOperations(self, self._run, self._filled_fields, self._tag_or_none)
         self.approvals = RedisApprovals(self._call, self._run, self._tag_or_none, self._tags, self._newest, self.read)
         self.batches = RedisBatches(self._call, self._run, self._tags)
@@ -478,7 +480,7 @@ class RedisStore(JournalCalls, IndexCalls):
         return Tick(
             next_due_ms=int(next_due) if next_due else None,
             leases=tuple(ended_lease(lease) for lease in leases),
-            messages=tuple(DueMessage(m[0].decode(), m[1], int(m[2])) for m in messages),
+            messages=tuple(DueMessage(m[0].decode(), m[1], int(m[2]), m[3] == b"1") for m in messages),
             turns=turns_of(turns),
             dropped=tuple(
                 (TaskId(task.decode()), worker.decode())

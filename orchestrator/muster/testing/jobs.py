@@ -38,7 +38,7 @@ class Waiting:
         escalates_at: when others are asked.
         signal: its name.
         tasks: types of the tasks that no worker has taken yet.
-        child: the job that was started.
+        child: the job that was started; those of a race, separated by commas.
         deadline_at: when it goes on all the same.
     """
 
@@ -158,7 +158,7 @@ class TestJob:
             tuple(sorted(choices_of(wait.edges))) if wait.kind == "human" else (),
             ",".join(wait.signals),
             self._waiting_tasks(),
-            wait.child,
+            ",".join(wait.children),
             _moment(wait.deadline_at),
             missing(question, tally),
             {answer.who: answer.decision for answer in tally.answers},
@@ -306,13 +306,12 @@ class TestJob:
             yield f"a person is asked {waiting.message!r}; await {words}"
         elif waiting.kind == "signal":
             yield f"for signal {waiting.signal!r}; await job.signal({waiting.signal!r}, {{…}})"
-        elif waiting.kind == "child":
-            for child in self.children:
-                if child.id == waiting.child:
-                    yield child.why_stuck()
         else:
+            below = [child for child in self.children if child.id in waiting.child.split(",")]
+            yield from (child.why_stuck() for child in below)
             tasks = ", ".join(waiting.tasks)
-            yield f"nobody is to work on {tasks}" if tasks else f"for a {waiting.kind}, and nothing is due"
+            if tasks or not below:
+                yield f"nobody is to work on {tasks}" if tasks else f"for a {waiting.kind}, and nothing is due"
 
 
 def _moment(at: UnixMs | None) -> datetime | None:

@@ -110,9 +110,16 @@ class Machine:
         self._offered: tuple[str, ...] = ()
         self._runs: list[_Run] = []
         self._owed_ms = 0
-        self._is_driven = False
+        self.is_driven = False
+        """Whether somebody is letting happen what can."""
 
     # Replicas
+
+    @property
+    def living_engine(self) -> Engine | None:
+        """Of the replica that lives, where there is one."""
+        replica = self._replica
+        return None if replica is None or replica.store.death.is_set() else replica.engine
 
     async def _living(self) -> _Replica:
         replica = self._replica
@@ -173,17 +180,17 @@ class Machine:
 
     async def settle(self) -> None:
         """Let happen what can happen now. Called from inside a mock it does nothing: whoever drives goes on."""
-        if self._is_driven:
+        if self.is_driven:
             return
-        self._is_driven = True
+        self.is_driven = True
         try:
             await self._rest()
         finally:
-            self._is_driven = False
+            self.is_driven = False
 
     async def pass_to(self, moment: UnixMs) -> None:
         """Let time pass, and happen what becomes due on the way."""
-        if self._is_driven:
+        if self.is_driven:
             raise KitError("time cannot be moved from inside a mock; use `later` for an answer that takes its time")
         await self.settle()
         while (due := self.next_due()) is not None and due <= moment:
@@ -274,7 +281,7 @@ class Machine:
         return [
             task for task in ready
             if part.is_wanted(task) and task.job not in held
-            and gates.room_of((*gates.of_class(task.cls), *gates.of_flow(task.flow))).free > 0
+            and gates.room_of(gates.of(task.cls, task.flow)).free > 0
         ]  # fmt: skip
 
     async def _work(self) -> bool:

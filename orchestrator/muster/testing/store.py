@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from muster.store.memory import MemoryState, MemoryStore
-from muster.store.memory.batches import MemoryBatches
 
 WRITES: Final = (
     "submit", "commit", "step", "spawn", "defer", "signal", "send", "cancel", "claim", "complete", "extend", "release",
@@ -13,6 +12,7 @@ WRITES: Final = (
 )  # fmt: skip
 """Methods of the store that change what is known of jobs."""
 BATCH_WRITES: Final = frozenset({"add", "close", "cancel", "cancelled_to"})
+CHILD_WRITES: Final = frozenset({"begin", "ended"})
 
 
 class Deaths:
@@ -40,7 +40,11 @@ class MortalStore(MemoryStore):
     @property
     def batches(self) -> Any:
         """Its writes are mortal too."""
-        return _MortalBatches(self, super().batches)
+        return _Mortal(self, super().batches, "batches", BATCH_WRITES)
+
+    @property
+    def children(self) -> Any:
+        return _Mortal(self, super().children, "children", CHILD_WRITES)
 
     def live_or_die(self, write: str) -> None:
         if self.death.is_set():
@@ -50,14 +54,18 @@ class MortalStore(MemoryStore):
             raise asyncio.CancelledError
 
 
-class _MortalBatches:
-    def __init__(self, store: MortalStore, plain: MemoryBatches) -> None:
+class _Mortal:
+    """A part of the store, some of whose methods write."""
+
+    def __init__(self, store: MortalStore, plain: object, part: str, writes: frozenset[str]) -> None:
         self._store = store
         self._plain = plain
+        self._part = part
+        self._writes = writes
 
     def __getattr__(self, name: str) -> Any:
-        if name in BATCH_WRITES:
-            self._store.live_or_die(f"batches.{name}")
+        if name in self._writes:
+            self._store.live_or_die(f"{self._part}.{name}")
         return getattr(self._plain, name)
 
 

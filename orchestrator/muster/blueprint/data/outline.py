@@ -30,6 +30,8 @@ class Kind(Enum):
     DURATION = auto()
     WHOLE = auto()
     """A whole number."""
+    FLAG = auto()
+    """`true` or `false`, without expressions."""
     NAME = auto()
     """A text without expressions: what is named can be checked, and drawn."""
     RETRY = auto()
@@ -76,7 +78,7 @@ VERBS: Final[Mapping[str, Verb]] = {
     ),
     "wait_for": Verb(Kind.NAME, {"ok": Kind.TARGET, "within": Kind.DURATION, "late": Kind.TARGET}, ("ok",)),
     "sleep": Verb(Kind.DURATION, {"then": Kind.TARGET, "argument": Kind.VALUE}, ("then",)),
-    "child": Verb(Kind.NAME, {"input": Kind.OBJECT, **_ENDS, "tags": Kind.LIST}, ("ok",)),
+    "child": Verb(Kind.NAME, {"input": Kind.OBJECT, **_ENDS, "tags": Kind.LIST, "spread": Kind.FLAG}, ("ok",)),
     "go": Verb(Kind.TARGET, {"argument": Kind.VALUE}),
     "done": Verb(Kind.VALUE),
     "fail": Verb(Kind.TEXT),

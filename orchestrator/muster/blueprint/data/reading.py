@@ -284,7 +284,7 @@ class _Reader:
         if isinstance(template, Literal):
             if fault := literal_fault(template.value, kind):
                 self._found.add(pointer, fault)
-        elif kind in {Kind.DURATION, Kind.WHOLE, Kind.TEXT, Kind.OBJECT, Kind.LIST} and _cannot_be(value, kind):
+        elif kind in _WANTED and _cannot_be(value, kind):
             self._found.add(pointer, f"this is {_WANTED[kind]}, not {_named(value)}")
         return template
 
@@ -306,7 +306,7 @@ class _Reader:
 _DECISIONS: Final = f"write one of: {', '.join(VERBS)}"
 _WANTED: Final = {
     Kind.DURATION: "a duration such as 90s, 5m or 2d", Kind.WHOLE: "a whole number", Kind.TEXT: "a text",
-    Kind.OBJECT: "an object", Kind.LIST: "a list",
+    Kind.OBJECT: "an object", Kind.LIST: "a list", Kind.FLAG: "true or false",
 }  # fmt: skip
 
 
@@ -341,6 +341,8 @@ def literal_fault(value: Any, kind: Kind) -> str | None:
             is_right = isinstance(value, dict)
         case Kind.LIST:
             is_right = isinstance(value, list)
+        case Kind.FLAG:
+            is_right = isinstance(value, bool)
         case _:
             is_right = True
     return None if is_right else f"this is {wanted}, not {_named(value)}"
@@ -357,7 +359,7 @@ def _is_duration(value: Any) -> bool:
 def _cannot_be(value: Any, kind: Kind) -> bool:
     """Whether a value with expressions in it can never be of *kind*: a list is no number."""
     if isinstance(value, str):
-        return False
+        return kind is Kind.FLAG
     return not ((kind is Kind.OBJECT and isinstance(value, dict)) or (kind is Kind.LIST and isinstance(value, list)))
 
 

@@ -41,6 +41,11 @@ def admit(part: Partition, new: NewJob, job: Job) -> None:
         part.debounced[wish.debounce] = (new.id, part.now())
 
 
+def is_put_off(part: Partition, job: Job) -> bool:
+    """Whether its time is still to come, because it is debounced."""
+    return not job.record.wave and any(known == job.id for known, _ in part.debounced.values())
+
+
 def client_is_full(part: Partition, client: str, live_max: int, queued_max: int) -> bool:
     mine = [job for job in part.jobs.values() if job.client == client and not job.is_final]
     queued = sum(job.record.started_at is None for job in mine)
@@ -50,7 +55,7 @@ def client_is_full(part: Partition, client: str, live_max: int, queued_max: int)
 def _put_off(part: Partition, wish: Admission, new: NewJob) -> PutOff | None:
     known, first = part.debounced.get(wish.debounce, (JobId(""), 0))
     job = part.job(known)
-    if job is None or job.record.version or job.turn_token or job.is_final or job.record.cancel_requested:
+    if job is None or job.record.wave or job.turn_token or job.is_final or job.record.cancel_requested:
         return None
     job.record = _with_input(job, new)
     job.turn_at = min(part.now() + wish.delay_ms, first + wish.most_ms)

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from muster.core.ids import UnixMs, partition_of
 from muster.store.blueprint_records import CHANGED_MESSAGE, Head, HeadChange, Migration, NotMoved, NotSaved, Place
+from muster.store.memory.admission import is_put_off
 from muster.store.memory.jobs import checked
-from muster.store.memory.model import Job
+from muster.store.memory.model import PAUSED, Job
 from muster.store.memory.partition import Partition
 
 
@@ -81,7 +82,7 @@ class MemoryBlueprintRecords:
             return NotMoved.FINAL
         if known.version != record.version or known.blueprint_version != record.blueprint_version:
             return NotMoved.STALE
-        if job.turn_token or known.spawn_wave:
+        if job.turn_token not in {"", PAUSED} or known.spawn_wave:
             return NotMoved.HELD
         job.record = replace(
             known,
@@ -93,7 +94,7 @@ class MemoryBlueprintRecords:
             updated_at=UnixMs(self._now()),
             turn_failures=0,
         )
-        if job.turn_at is not None:
+        if job.turn_at is not None and not is_put_off(part, job):
             job.turn_at = self._now()
         part.note(job, migration.history)
         part.announce(job)

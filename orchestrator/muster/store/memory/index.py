@@ -13,6 +13,7 @@ from muster.store.base import Position
 from muster.store.index import DayCost, Glance, TagPage
 from muster.store.keys import short_hash
 from muster.store.memory.batching import count
+from muster.store.memory.children import deliver_end, stop_children
 from muster.store.memory.model import Deadline, Escalation, GraceEnd, Job, WaitEnd
 from muster.store.memory.partition import Partition
 
@@ -102,7 +103,8 @@ def delete(part: Partition, job_id: JobId) -> None:
         part.timers.pop(Deadline(job_id), None)
         part.timers.pop(Escalation(job_id, job.record.wave), None)
         part.ledger.count(job, None)
-        part.deliver_end(job, '{"k":"child","s":"cancelled","d":null,"c":"","m":"deleted"}')
+        stop_children(part, job)
+        deliver_end(part, job, f'{{"k":"child","s":"cancelled","d":null,"c":"","m":"deleted","j":"{job_id}"}}')
         part.announce(job)
         part.announce_end(job, "")
     for task in [task for task in part.tasks.values() if task.job == job_id]:

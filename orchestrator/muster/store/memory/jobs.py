@@ -28,8 +28,9 @@ from muster.store.keys import short_hash
 from muster.store.memory.admission import admit, refused
 from muster.store.memory.approvals import close_question, open_question
 from muster.store.memory.batching import count
+from muster.store.memory.children import chain, deliver_end, start_spread, stop_children
 from muster.store.memory.holding import let_go
-from muster.store.memory.model import PAUSED, Deadline, GraceEnd, Job, Outgoing, WaitEnd
+from muster.store.memory.model import PAUSED, Deadline, GraceEnd, Job, Outgoing, Task, WaitEnd
 from muster.store.memory.partition import Partition
 
 
@@ -104,13 +105,13 @@ def commit(part: Partition, c: Commit, replica: str = "") -> Committed | Refused
     drops = c.drops
     if c.status.is_final and job.record.spawn_wave:  # nobody will wait for what this turn spawned
         drops = (*drops, (job.record.next_task, job.record.spawned_to))
+    stop_children(part, job)  # those that lost a race
     _start_wave(part, job, c)
     _write(part, job, c, context)
     _wait_for(part, job, c, cancelling=cancelling)
     made, claimed = part.add_tasks(job, c.wave, c.tasks, None if cancelling else c.claim)
     for message in c.messages:
-        part.outbox[message.id] = Outgoing(message.body)
-        part.send_later(message.id, 0)
+        part.send_soon(message.id, Outgoing(message.body))
     for low, high in drops:
         part.drop_later(job, low, high)
     if c.deadline_ms is not None:
@@ -133,13 +134,18 @@ def commit(part: Partition, c: Commit, replica: str = "") -> Committed | Refused
 
 def _wait_for(part: Partition, job: Job, c: Commit, *, cancelling: bool) -> None:
     """What else but tasks the job waits for. A job to be cancelled waits for nothing more."""
-    job.awaited, job.child = c.signal, None
-    if c.signal and not cancelling:
+    job.awaited, job.children = c.signal, {}
+    if cancelling:
+        return
+    if c.signal:
         _take_signal(job)
-    if c.child is not None and not cancelling:
-        child = make_job(part, c.child, "", part.now(), job.record.deadline_at)
-        part.announce_to_tenant(child, 0)
-        job.child = child.id
+    for new in c.children:
+        assert new.parent is not None
+        job.children[new.id] = new.parent.spread
+        if new.parent.spread:
+            start_spread(part, job, c.wave, new)
+        else:
+            part.announce_to_tenant(make_job(part, new, "", part.now(), job.record.deadline_at), 0)
 
 
 def checked(context: Context) -> Context:
@@ -187,7 +193,7 @@ def _write(part: Partition, job: Job, c: Commit, context: Context) -> None:
 def _finish(part: Partition, job: Job, c: Commit, replica: str) -> None:
     part.timers.pop(GraceEnd(job.id), None)
     part.timers.pop(Deadline(job.id), None)
-    part.deliver_end(job, c.parting)
+    deliver_end(part, job, c.parting)
     part.ledger.count(job, job.record.updated_at if c.status is JobStatus.FINISHED else None)
     part.announce_end(job, replica)
     job.signals = []
@@ -236,7 +242,7 @@ def signal(part: Partition, job_id: JobId, wave: int, item: str, history: str, t
     if job.signalled_by == token:
         return part.turn(job) if job.turn_token == token else Refused(Refusal.TAKEN)
     held = job.turn_token not in {"", PAUSED}
-    answered = held or job.need <= 0 or job.child is not None  # only its end answers for a child
+    answered = held or job.need <= 0 or bool(job.children)  # only its end answers for a child
     if job.is_final or job.record.wave != wave or answered or job.record.cancel_requested:
         return Refused(Refusal.CONFLICT)
     job.signalled_by, job.need = token, 0
@@ -298,34 +304,40 @@ def cancel(
         return Refused(Refusal.GONE)
     if job.is_final:
         return Refused(Refusal.FINAL)
-    chain = part.chain(job)
-    job = chain[-1]
+    links = chain(part, job)
+    job = links[-1]
     if job.turn_token == token:
         return part.turn(job)
-    leased = part.leased_tasks(job)
     asked_before = job.record.cancel_requested
-    if queued and leased and not asked_before:
+    if queued and part.leased_tasks(job) and not asked_before:
         return Refused(Refusal.HELD)
-    for link in chain:
+    leased: list[Task] = []
+    for link in links:
         noted = history if link.id == job_id else below
-        _ask_for_end(part, link, noted, overdue=overdue and link.id == job_id)
-    if job.shielded:
-        return ()
-    if not asked_before:
-        if leased:
-            part.timers[GraceEnd(job.id)] = part.now() + grace_ms
-        elif not job.turn_token:
+        leased += _ask_for_end(part, link, noted, grace_ms, is_last=link is job, overdue=overdue and link.id == job_id)
+    if not asked_before and not job.shielded:
+        stop_children(part, job)
+        if not part.leased_tasks(job) and not job.turn_token and not job.children:
             job.need = 0
             return part.lease_turn(job, token)
     return tuple((task.id, task.worker) for task in leased if task.worker)
 
 
-def _ask_for_end(part: Partition, link: Job, noted: str, *, overdue: bool) -> None:
+def _ask_for_end(
+    part: Partition, link: Job, noted: str, grace_ms: int, *, is_last: bool, overdue: bool
+) -> Sequence[Task]:
+    """Its tasks that workers have; of a job above the last one those that it waits for now. They get a grace."""
     if link.record.pause is not None:
         let_go(part, link)
-    if link.record.cancel_requested or link.shielded:
-        return
-    passed = link.record.deadline_passed or overdue
-    link.record = replace(link.record, cancel_requested=True, deadline_passed=passed)
-    part.note(link, noted)
-    part.changed(link)
+    if link.shielded:
+        return ()
+    asked_before = link.record.cancel_requested
+    if not asked_before:
+        passed = link.record.deadline_passed or overdue
+        link.record = replace(link.record, cancel_requested=True, deadline_passed=passed)
+        part.note(link, noted)
+        part.changed(link)
+    leased = [task for task in part.leased_tasks(link) if is_last or (task.wave == link.record.wave and task.worker)]
+    if leased and not asked_before:
+        part.timers[GraceEnd(link.id)] = part.now() + grace_ms
+    return leased

@@ -41,8 +41,8 @@ class Job:
     shielded: bool = False
     """A wish to cancel it changes nothing any more."""
     current_task: int | None = None
-    child: JobId | None = None
-    """The job this one waits for."""
+    children: dict[JobId, bool] = field(default_factory=dict[JobId, bool])
+    """The jobs whose ends this one waits for; whether each is spread."""
     awaited: str = ""
     """Name of the signal that ends the wait."""
     signals: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
@@ -57,6 +57,7 @@ class Job:
     signalled_by: str = ""
     resumed_by: str = ""
     retried_by: str = ""
+    begun_again_at: UnixMs | None = None
     entered: dict[str, bytes] = field(default_factory=dict[str, bytes])
     """What states were entered with, by state."""
     watchers: list[str] = field(default_factory=list[str])
@@ -172,10 +173,14 @@ class Task:
 
 @dataclass(slots=True)
 class Outgoing:
-    """A webhook that was not delivered yet."""
+    """A webhook, or what a child and its parent tell each other, that was not delivered yet."""
 
     body: bytes
     tries: int = 0
+    parent: tuple[JobId, int] | None = None
+    """Of a child's start: who waits for it, in which wave. It is dropped where nobody does any more."""
+    withdrawn: bool = False
+    """Its end is asked for already: it is made as cancelled."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from muster.core.record import JobRecord, Pause
 from muster.store.base import NewJob, Position, Refusal, Refused, Turn
 from muster.store.entered import Entered, load_entered
 from muster.store.memory import jobs
+from muster.store.memory.children import with_those_below
 from muster.store.memory.holding import hold, let_go
 from muster.store.memory.index import jobs_of
 from muster.store.memory.partition import Partition
@@ -32,10 +33,8 @@ class MemoryOperations:
             return Refused(Refusal.FINAL)
         if found.record.cancel_requested:
             return Refused(Refusal.CANCELLING)
-        for link in part.chain(found):
-            if link.record.cancel_requested:
-                break
-            if link.record.pause is None:
+        for link in with_those_below(part, found):
+            if not link.is_final and not link.record.cancel_requested and link.record.pause is None:
                 hold(
                     part, link, Pause(UnixMs(part.now()), by, reason, link.record.status, "" if link is found else job)
                 )
@@ -54,7 +53,7 @@ class MemoryOperations:
             return Refused(Refusal.FINAL)
         if found.record.pause is None:
             return Refused(Refusal.NOT_PAUSED)
-        for link in part.chain(found):
+        for link in with_those_below(part, found):
             pause = link.record.pause
             if link is found or (pause is not None and pause.above == job):
                 let_go(part, link)
@@ -88,8 +87,9 @@ class MemoryOperations:
         job.expires_at, job.need, job.retried_by, job.batch = None, 0, retry.token, ""
         job.client = ""
         part.unique = {key: held for key, held in part.unique.items() if held[0] != job.id or held[1] is not None}
-        job.current_task, job.awaited, job.child = None, "", None
+        job.current_task, job.awaited, job.children = None, "", {}
         job.failures_left, job.needs_successes = None, False
+        job.begun_again_at = now
         part.note(job, retry.history)
         part.announce_to_tenant(job, job.last_line)
         return part.lease_turn(job, retry.token)

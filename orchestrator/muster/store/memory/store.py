@@ -40,6 +40,7 @@ from muster.store.memory import index, jobs, journal, steps, tasks, ticks
 from muster.store.memory.approvals import MemoryApprovals
 from muster.store.memory.batches import MemoryBatches
 from muster.store.memory.blueprints import MemoryBlueprintRecords
+from muster.store.memory.children import MemoryChildren
 from muster.store.memory.connections import MemoryConnectionRecords
 from muster.store.memory.figures import MemoryFigures
 from muster.store.memory.files import MemoryFileRecords
@@ -79,6 +80,7 @@ class MemoryState:
         self.figures = MemoryFigures(self.files, self.partitions)
         self.standing = MemoryStanding(self.partitions)
         self.flow = MemoryFlow(self.partitions)
+        self.children = MemoryChildren(self.partition_with, jobs.make_job)
         self.operations = MemoryOperations(self.partition_with, self.partitions)
         self.approvals = MemoryApprovals(self.partitions)
         self.connections = MemoryConnectionRecords(self.now)
@@ -146,6 +148,10 @@ class MemoryStore:
     @property
     def fleet(self) -> MemoryFleet:
         return self._state.fleet
+
+    @property
+    def children(self) -> MemoryChildren:
+        return self._state.children
 
     @property
     def operations(self) -> MemoryOperations:
@@ -292,11 +298,9 @@ class MemoryStore:
         part = self._of(line.job)
         return Refused(Refusal.GONE, -1) if part is None else journal.note_line(part, line)
 
-    async def read_log(
-        self, job: JobId, start: int, watcher: str = "", *, late_known: int | None = None
-    ) -> LogRead | None:
+    async def read_log(self, job: JobId, start: int, watcher: str = "") -> LogRead | None:
         part = self._of(job)
-        return None if part is None else journal.read_log(part, job, start, watcher, late_known)
+        return None if part is None else journal.read_log(part, job, start, watcher)
 
     async def read_steps(self, job: JobId) -> StoredSteps:
         part = self._of(job)

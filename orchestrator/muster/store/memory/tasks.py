@@ -86,7 +86,7 @@ def _deliver(part: Partition, job: Job, task: Task, c: Completion) -> Completed:
         job.early_failures += c.failed
     cancelling = job.record.cancel_requested
     if cancelling:
-        due = not part.leased_tasks(job) and job.child is None  # with a child, its end makes the turn due
+        due = not part.leased_tasks(job) and not job.children  # with children, their ends make it due
     if due and not job.turn_token:
         return Completed(part.lease_turn(job, c.token), cancelling=cancelling)
     claimed = part.claim(c.claim) if c.claim is not None else ()
@@ -130,6 +130,10 @@ def release(part: Partition, task_id: TaskId, attempt: int, fence: str) -> bool:
     task = part.tasks.get(task_id)
     if task is None or task.status is not TaskStatus.LEASED or (task.attempt, task.fence) != (attempt, fence):
         return False
+    if part.job(task.job) is None:
+        part.forget(task)
+        part.wake_opened()
+        return True
     task.worker = ""
     part.end_lease(task)
     if part.enqueue(task):

@@ -12,6 +12,7 @@ from muster.store.base import DueMessage
 from muster.store.batch_records import BatchToCancel
 from muster.store.memory.admission import to_cancel
 from muster.store.memory.batching import cancel_chunk
+from muster.store.memory.children import is_awaited
 from muster.store.memory.holding import unpark
 from muster.store.memory.model import (
     HOLD_MS,
@@ -94,13 +95,15 @@ def _waited_too_long(part: Partition, task: Task) -> None:
 def _wait_over(part: Partition, timer: WaitEnd, _: Found) -> None:
     job = part.job(timer.job)
     if job is not None and not job.is_final and job.record.wave == timer.wave:
+        if job.record.cancel_requested and job.children:
+            return  # they end first
         job.mailbox.append('{"k":"timer"}')
         part.make_due(job)
 
 
 def _grace_over(part: Partition, timer: GraceEnd, _: Found) -> None:
     job = part.job(timer.job)
-    if job is not None and not job.is_final and job.record.cancel_requested and job.child is None:
+    if job is not None and not job.is_final and job.record.cancel_requested and not job.children:
         part.make_due(job)
 
 
@@ -136,8 +139,11 @@ def _drop(part: Partition, drop: Drop, found: Found) -> None:
 
 def _deliver(part: Partition, timer: Delivery, found: Found) -> None:
     outgoing = part.outbox[timer.message]
+    if not is_awaited(part, outgoing, JobId(timer.message[:36])):
+        del part.outbox[timer.message]
+        return
     part.send_later(timer.message, HOLD_MS)
-    found.messages.append(DueMessage(timer.message, outgoing.body, outgoing.tries))
+    found.messages.append(DueMessage(timer.message, outgoing.body, outgoing.tries, outgoing.withdrawn))
 
 
 def _escalate(part: Partition, timer: Escalation, found: Found) -> None:

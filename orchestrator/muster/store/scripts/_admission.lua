@@ -9,7 +9,7 @@ local function put_off(a, new)
   local known = call('GET', T .. 'de:' .. a.debounce)
   if not known then return nil end
   local jid, first = string.sub(known, 1, 36), tonumber(string.sub(known, 38))
-  local j = call('HMGET', T .. 'j:' .. jid, 'fin', 'v', 'tl', 'cx')
+  local j = call('HMGET', T .. 'j:' .. jid, 'fin', 'wv', 'tl', 'cx')
   if j[1] ~= '0' or j[2] ~= '0' or j[3] ~= '' or j[4] ~= '0' then return nil end
   local due = math.min(now + a.delay, first + a.most)
   call('HSET', T .. 'j:' .. jid, 'sub', new.sub, 'ut', now)

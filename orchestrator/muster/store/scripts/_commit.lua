@@ -1,4 +1,5 @@
 -- What a turn decided, and how it is written. Included by commit, and by submit for a job's first turn.
+-- @include _children
 local function read_job()
   return { id = arg(), tenant = arg(), flow = arg(), blueprint = arg(), version = arg(), state = arg(), sub = arg(),
     ctx = arg(), status = arg(), parent = arg(), entry = arg(), tags = arg(), meter = arg(),
@@ -49,7 +50,8 @@ local function read_commit()
   for i = 1, int() do c.messages[i] = { arg(), arg() } end
   for i = 1, int() do c.drops[i] = arg() .. '|' .. arg() end
   c.signal, c.parting, c.ask = arg(), arg(), arg()
-  c.child = arg() == '1' and read_job() or nil
+  c.children = {}
+  for i = 1, int() do c.children[i] = arg() == 's' and { id = arg(), body = arg(), spread = true } or read_job() end
   c.print, c.states = arg(), {}
   for i = 1, 2 * int() do c.states[i] = arg() end
   c.claim = arg() == '1' and read_claim() or nil
@@ -122,10 +124,10 @@ local function make_leased(jid, flow, wave, task, seat)
   call('HSET', T .. 't:' .. tid, 'st', 'L', 'q', cls, 'fl', flow, 'bd', task.band, 'wv', wave, 'at', 1, 'fx', 0,
     'ls', 0, 'to', task.timeout, 'pl', task.body, 'po', task.rules, 'rs', age + task.place, 'ra', now,
     'w', seat.worker, 'nz', seat.nonce, 'lg', seat.patient, 'hd', hard, 'ca', now, 'fw', task.flow)
-  local before_flow = flow_gates(flow .. task.flow)
-  local held = hold_all(tid, class_gates(cls), before_flow)
+  local before_class, before_flow = class_gates(task.cls), flow_gates(flow .. task.flow, task.cls)
+  local held = hold_all(tid, before_class, before_flow)
   if held ~= '' then call('HSET', T .. 't:' .. tid, 'gs', held) end
-  pass_rates(class_gates(task.cls), 1)
+  pass_rates(before_class, 1)
   pass_rates(before_flow, 1)
   set_price(T .. 't:' .. tid, seat)
   call('HSETNX', T .. 'cls', cls, task.kind)
@@ -152,7 +154,7 @@ local function make_tasks(jid, flow, c, entries, cancelling)
     local cls = task.cls
     if idle[cls] == nil then idle[cls] = not is_ready(cls) end
     local is_next = serves[cls] and seats[seat] and idle[cls]
-    if is_next and passes(class_gates(cls)) and passes(flow_gates(flow .. task.flow)) then
+    if is_next and passes(class_gates(cls)) and passes(flow_gates(flow .. task.flow, cls)) then
       local lease = make_leased(jid, flow, c.wave, task, seats[seat])
       claimed[#claimed + 1] = { tostring(seat), lease[1], lease[2], lease[3], lease[4], lease[5] }
       if c.claim.history then entries[#entries + 1] = stamped(started(task.number, 1, seats[seat].worker)) end
@@ -179,7 +181,7 @@ local function list_failure(jid, job, flow, c)
 end
 
 local function end_job(jid, job, flow, c, watchers, readers, parent)
-  if parent and parent ~= '' then deliver_end(parent, c.parting) end
+  if parent and parent ~= '' then deliver_end(parent, jid, c.parting) end
   call('HSET', job, 'fin', '1', 'ft', now, 'res', c.result, 'err', c.err, 'det', c.details)
   call('ZREM', T .. 'tm', 'c|' .. jid, 'e|' .. jid)
   call('ZREM', T .. 'xr:' .. flow, jid)
@@ -243,10 +245,25 @@ local function set_timers(jid, job, c, old)
   return timer
 end
 
+-- Make the children that the job waits for from now on, or have them made. Returns its `ch`.
+local function make_children(jid, c, deadline)
+  local names = {}
+  for i, child in ipairs(c.children) do
+    names[i] = child.id .. (child.spread and '*' or '')
+    if child.spread then
+      start_spread(jid, c.wave, child.id, child.body)
+    else
+      make_job(child, '', 0, '', deadline)
+      announce_to_tenant(child.id, child.flow, 0)
+    end
+  end
+  return table.concat(names, ',')
+end
+
 local function commit(jid, c)
   local job = T .. 'j:' .. jid
   local j = call('HMGET', job, 'v', 'tl', 'lc', 'st', 'fl', 'cx', 'sa', 'tmr', 'ac', 'sw', 'fin', 'ef', 'nl', 'aw',
-    'nt', 'spn', 'al', 'pa', 'dl', 'ask', 'ba', 'ad')
+    'nt', 'spn', 'al', 'pa', 'dl', 'ask', 'ba', 'ad', 'ch', 'wv')
   if not j[1] then return { 'gone' } end
   if j[3] == c.token then
     if j[2] ~= c.next_token then return { 'ok', {}, tostring(now) } end
@@ -270,10 +287,8 @@ local function commit(jid, c)
   close_question(jid, flow, j[20])
   if c.ask ~= '' then open_question(jid, flow, c.wave, c.ask) end
   local claimed, ready, order, seat = make_tasks(jid, flow, c, entries, cancelling)
-  if c.child and not cancelling then
-    make_job(c.child, '', 0, '', j[19])
-    announce_to_tenant(c.child.id, c.child.flow, 0)
-  end
+  for child in each_child(j[23]) do stop_child(jid, j[24], child) end   -- those that lost a race
+  local children = cancelling and '' or make_children(jid, c, j[19])
   note_all(jid, entries)
   if #c.states > 0 then call('HSET', T .. 'en:' .. jid, unpack(c.states)) end
   local begun = c.started or #claimed > 0
@@ -281,7 +296,7 @@ local function commit(jid, c)
     'pol', policy, 'wv', c.wave, 'nt', c.next_task, 'cur', c.current, 'ut', now, 'tf', 0, 'sw', 0, 'spn', 0,
     'pg', '', 'pm', '', 'need', need, 'ef', '', 'tmr', timer, 'nl', tonumber(j[13]) + #claimed,
     'sa', begun and j[7] == '' and now or j[7], 'cx', c.clear_cancel and '0' or j[6],
-    'ch', c.child and not cancelling and c.child.id or '', 'ws', c.signal)
+    'ch', children, 'ws', c.signal)
   call('ZREM', T .. 'D', jid)
   count_status(j[4], c.status)
   if j[21] then count_in_batch(jid, j[21], j[4], c.status, c.final) end

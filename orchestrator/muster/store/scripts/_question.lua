@@ -23,9 +23,3 @@ local function close_question(jid, flow, mark)
   if mark ~= '-' then call('ZREM', T .. 'tm', mark) end
   call('HDEL', T .. 'j:' .. jid, 'ask', 'qs')
 end
-
--- A webhook to deliver at once.
-local function send_soon(id, body)
-  call('HSET', T .. 'ob:' .. id, 'b', body, 'n', 0)
-  call('ZADD', T .. 'tm', now, 'o|' .. id)
-end

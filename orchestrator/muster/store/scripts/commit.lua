@@ -9,7 +9,7 @@ ARGV  job, version, turn token, turn ttl ms, next turn's token, final (0|1), sta
       #history, entry..., #tasks, (number, class, type, body, policy, timeout ms, band, limits, flow)...,
       #messages, (id, body)..., #drops, (from, to)..., hashes of the awaited signals or '', the end's item for the parent or '',
       a question ('': none; '-', or ms until its first escalation),
-      with child (0|1), then a job as submit's where 1,
+      #children, ('j', then a job as submit's; or 's', id, the start's message where it is spread)...,
       fingerprint of the error or '', #states entered, (state, what with)..., with claim (0|1), then a claim where 1
 OUT   {'ok', claimed, now ms} | {'again', claimed, now ms, header, items} | {'stale'} | {'gone'}
 TWICE the same token: {'ok', {}, now}, or {'again', {}, now, ...} where the next turn is still the caller's

@@ -9,12 +9,13 @@ TWICE a chunk: nothing more; afterwards {'gone'}
 ]]
 -- @include _queue
 -- @include _question
+-- @include _children
 local jid, from, count, ttl = arg(), int(), int(), int()
 local job = T .. 'j:' .. jid
 local KINDS = { 'j:', 'i:', 'e:', 'h:', 'jt:', 'lg:', 'sp:', 'md:', 'fa:', 'sb:', 'pk:', 'en:' }
 
 local j = call('HMGET', job, 'fin', 'st', 'fl', 'tmr', 'nt', 'spn', 'aw', 'ac', 'al', 'ft', 'tg', 'pa', 'ik', 'bp', 'bv',
-  'ask', 'ba', 'pz', 'ad', 'sa')
+  'ask', 'ba', 'pz', 'ad', 'sa', 'ch', 'wv')
 if not j[1] then return { 'gone' } end
 local flow, ended = j[3], tonumber(j[10] or now)
 if j[1] == '0' then   -- from here on nobody may decide, claim, report or keep anything
@@ -31,7 +32,10 @@ if j[1] == '0' then   -- from here on nobody may decide, claim, report or keep a
   close_question(jid, flow, j[16])
   for tag in each_tag(j[11]) do call('ZREM', T .. 'xl:' .. flow .. ':' .. tag, jid) end
   count_job(jid, false)
-  if j[12] then deliver_end(j[12], '{"k":"child","s":"cancelled","d":null,"c":"","m":"deleted"}') end
+  for child in each_child(j[21]) do stop_child(jid, j[22], child) end
+  if j[12] then
+    deliver_end(j[12], jid, '{"k":"child","s":"cancelled","d":null,"c":"","m":"deleted","j":"' .. jid .. '"}')
+  end
   for _, kind in ipairs(KINDS) do call('PEXPIRE', T .. kind .. jid, ttl) end
   announce(jid, j[7])
   announce(jid, j[8])

@@ -12,6 +12,7 @@ TWICE the same token: {'ok'}, or where it decided {'turn'} while the caller hold
 ]]
 -- @include _queue
 -- @include _question
+-- @include _children
 local jid, wave, seen, tally, entry, token, ttl, item, timer = arg(), arg(), arg(), arg(), arg(), arg(), int(), arg(), arg()
 local job = T .. 'j:' .. jid
 local j = call('HMGET', job, 'fin', 'wv', 'tl', 'sg', 'cx', 'need', 'qs', 'ask', 'ac', 'fl', 'st')

@@ -10,7 +10,7 @@ TWICE the same token: {'turn'} again while the caller holds the turn, else {'ok'
 -- @include _queue
 local jid, version, token, ttl, status, state, ctx, bv, entry = arg(), arg(), arg(), int(), arg(), arg(), arg(), arg(), arg()
 local job = T .. 'j:' .. jid
-local j = call('HMGET', job, 'fin', 'v', 'tl', 'rt', 'st', 'fl', 'ct', 'ft', 'tg', 'bp', 'mt', 'rm', 'cm', 'wv')
+local j = call('HMGET', job, 'fin', 'v', 'tl', 'rt', 'st', 'fl', 'ct', 'ft', 'tg', 'bp', 'mt', 'rm', 'cm', 'wv', 'pa')
 if not j[1] then return { 'gone' } end
 if j[4] == token then
   if j[3] ~= token then return { 'ok' } end
@@ -41,7 +41,9 @@ for tag in each_tag(j[9]) do
 end
 call('HSET', job, 'fin', '0', 'st', status, 's', state, 'ctx', ctx, 'bv', bv, 'v', tonumber(version) + 1,
   'wv', tonumber(j[14]) + 1, 'ut', now, 'need', 0, 'cx', '0', 'tf', 0, 'tmr', '', 'cur', '', 'pol', '', 'ch', '',
-  'ws', '', 'pg', '', 'pm', '', 'rt', token)
+  'ws', '', 'pg', '', 'pm', '', 'rt', token, 'rb', now)
+-- The job that started it was told of its end, and goes on by that: nobody is told of another one.
+if j[15] then call('HSET', job, 'pa', (string.gsub(j[15], '^([^|]+)|%d+|(%d+).*$', '%1|0|%2'))) end
 call('HDEL', job, 'ft', 'res', 'err', 'det', 'dl', 'dp', 'ba', 'ad')   -- batch and client counted its end
 for _, kind in ipairs({ 'j:', 'h:', 'jt:', 'lg:', 'sp:', 'md:', 'fa:', 'en:' }) do call('PERSIST', T .. kind .. jid) end
 count_status(j[5], status)

@@ -10,12 +10,13 @@ OUT   {next due ms from now or '', leases, messages, turns, dropped (task, worke
       jobs to cancel with their tenants}
       lease: {task, attempt, fence, worker or '', patient, limit that passed or '', losses, failures, policy, claimed ms
       ago, counts by code, first failure ms ago, ms until schedule_to_close or ''}
-      message: {id, body, tries}; turn: {job, token, header, items}; escalation: {job, wave}
+      message: {id, body, tries, withdrawn (1 or '')}; turn: {job, token, header, items}; escalation: {job, wave}
       batch: {key, tenant, line after which, flat jobs and lines}
 TWICE what the first call handed out is held back, the rest is as at first
 ]]
 -- @include _queue
 -- @include _pause
+-- @include _children
 local leases_max, timers_max, turns_max, prefix, ttl, hold, first_max = int(), int(), int(), arg(), int(), int(), int()
 local leases, messages, turns, ready, dropped, overdue, escalations, cancels, replaced = {}, {}, {}, {}, {}, {}, {}, {}, {}
 
@@ -62,8 +63,9 @@ local fire = {
   j = function(member, rest)
     call('ZREM', T .. 'tm', member)
     local jid, wave = string.sub(rest, 1, 36), string.sub(rest, 38)
-    local j = call('HMGET', T .. 'j:' .. jid, 'fin', 'wv', 'tl')
-    if j[1] == '0' and j[2] == wave then
+    local j = call('HMGET', T .. 'j:' .. jid, 'fin', 'wv', 'tl', 'cx', 'ch')
+    local waits_for_children = j[4] == '1' and (j[5] or '') ~= ''   -- to be cancelled, and they end first
+    if j[1] == '0' and j[2] == wave and not waits_for_children then
       call('RPUSH', T .. 'i:' .. jid, '{"k":"timer"}')
       call('HSET', T .. 'j:' .. jid, 'need', 0)
       if j[3] == '' then call('ZADD', T .. 'D', now, jid) end
@@ -139,12 +141,20 @@ local fire = {
     end
   end,
   o = function(member, id)
-    local m = call('HMGET', T .. 'ob:' .. id, 'b', 'n')
+    local m = call('HMGET', T .. 'ob:' .. id, 'b', 'n', 'pa', 'x')
+    if m[3] and not m[4] then   -- a child's start: dropped once nobody waits for it
+      local pid, wave = string.match(m[3], '^([^|]+)|(%d+)$')
+      local p = call('HMGET', T .. 'j:' .. pid, 'fin', 'wv', 'ch')
+      if p[1] ~= '0' or p[2] ~= wave or not without_child(p[3], string.sub(id, 1, 36)) then
+        call('UNLINK', T .. 'ob:' .. id)
+        m[1] = nil
+      end
+    end
     if not m[1] then
       call('ZREM', T .. 'tm', member)
     else
       call('ZADD', T .. 'tm', now + hold, member)
-      messages[#messages + 1] = { id, m[1], m[2] }
+      messages[#messages + 1] = { id, m[1], m[2], m[4] or '' }
     end
   end,
 }

@@ -1,0 +1,118 @@
+"""What a job and its spread children tell each other, taken from the outbox of one partition and brought to the other.
+
+Each message is sent again until it has arrived. A start that never arrives ends the parent's wait as one that could not
+be made; so does a wish to cancel that finds nobody.
+"""
+
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, assert_never
+
+from muster.core import events as ev
+from muster.core.ids import JobId
+from muster.core.limits import CHILD_END_TRIES, CHILD_MESSAGE_TRIES
+from muster.core.record import ChildItem
+from muster.core.status import JobStatus
+from muster.engine.fleet import Fleet
+from muster.engine.history import blob
+from muster.engine.nonces import nonce
+from muster.engine.turns import Turns
+from muster.store.base import DueMessage, NewJob, Refusal, Refused, Store, StoreFull, StoreUnavailable, Turn
+from muster.store.child_messages import CancelChild, ChildMessage, EndOfChild, StartChild
+from muster.store.codec import dump_item
+
+log = logging.getLogger("muster.children")
+
+CHILD_UNREACHABLE: Final = "CHILD_UNREACHABLE"
+"""The code of a child that could not be started, as its partition did not answer for long."""
+BACKOFF_MS: Final = 1_000
+BACKOFF_MAX_MS: Final = 60_000
+
+
+class ChildMessages:
+    def __init__(
+        self,
+        store: Store,
+        turns: Turns,
+        fleet: Fleet,
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        *,
+        grace_ms: int,
+        history: bool,
+        hint: Callable[[JobId, int], None],
+    ) -> None:
+        self._store = store
+        self._turns = turns
+        self._fleet = fleet
+        self._spawn = spawn
+        self._grace_ms = grace_ms
+        self._history = history
+        self._hint = hint
+
+    async def deliver(self, message: ChildMessage, due: DueMessage) -> int | None:
+        """One try. Returns in how many ms the next one is due; None: there is none."""
+        try:
+            await self._deliver(message, withdrawn=due.withdrawn)
+        except (StoreUnavailable, StoreFull) as error:
+            log.warning("child_message_failed", extra={"message_id": due.id, "tries": due.tries, "error": str(error)})
+            if due.tries + 1 < (CHILD_END_TRIES if isinstance(message, EndOfChild) else CHILD_MESSAGE_TRIES):
+                return min(BACKOFF_MS << min(due.tries, 10), BACKOFF_MAX_MS)
+            await self._given_up(message)
+        return None
+
+    async def _deliver(self, message: ChildMessage, *, withdrawn: bool) -> None:
+        match message:
+            case StartChild() if withdrawn:
+                await self._turns.begin_cancelled(message.job)
+                await self._cancel(message.job.id)  # where it was made before the wish to cancel it came
+            case StartChild():
+                await self._start(message.job)
+            case EndOfChild():
+                await self._end(message.parent, message.wave, message.child, message.item)
+            case CancelChild():
+                if await self._cancel(message.child) is Refusal.GONE:
+                    item = ChildItem(JobStatus.CANCELLED, message="it is gone", child=message.child)
+                    await self._end(message.parent, message.wave, message.child, dump_item(item))
+            case _:
+                assert_never(message)
+
+    async def _start(self, job: NewJob) -> None:
+        turn = await self._store.children.begin(job, nonce())
+        if turn is None:
+            return
+        if job.deadline_ms is not None:
+            self._hint(job.id, job.deadline_ms)
+        self._spawn(self._turns.run(turn))
+
+    async def _end(self, parent: JobId, wave: int, child: JobId, item: str) -> None:
+        if await self._store.children.ended(parent, wave, child, item):
+            self._hint(parent, 0)
+
+    async def _cancel(self, child: JobId) -> Refusal | None:
+        told = blob(ev.event(ev.CANCEL_REQUESTED)) if self._history else ""
+        reply = await self._store.cancel(child, nonce(), self._grace_ms, told, told)
+        if isinstance(reply, Refused):
+            return reply.why
+        if isinstance(reply, Turn):
+            self._spawn(self._turns.run(reply))
+            return None
+        self._hint(child, 0)  # it may have such children itself
+        for task, worker in reply:
+            await self._fleet.send_cancel(worker, task)
+        return None
+
+    async def _given_up(self, message: ChildMessage) -> None:
+        """The parent, in the partition that sends, is told in place of the child."""
+        match message:
+            case StartChild():
+                parent, text = message.job.parent, "its partition did not answer; it may have been started"
+                assert parent is not None, "a parent has sent it"
+                item = ChildItem(JobStatus.FAILED, None, CHILD_UNREACHABLE, text, message.job.id)
+                await self._end(parent.id, parent.wave, message.job.id, dump_item(item))
+            case CancelChild():
+                item = ChildItem(JobStatus.CANCELLED, message="its partition did not answer", child=message.child)
+                await self._end(message.parent, message.wave, message.child, dump_item(item))
+            case EndOfChild():
+                log.error("child_end_given_up", extra={"job_id": message.child, "parent_id": message.parent})
+            case _:
+                assert_never(message)
