@@ -29,7 +29,7 @@ async def test_a_folder_that_cannot_be_read_or_takes_too_long_is_skipped(muster:
     job = await muster.run(folders, Folder(path="top"))
     assert isinstance(job.result, dict)
     assert (job.result["bytes"], job.result["folders"]) == (10, 1)
-    assert [line.partition(":")[0] for line in job.data.skipped] == ["a", "b"]
+    assert [line.partition(":")[0] for line in job.data["skipped"]] == ["a", "b"]
     assert sorted(child.status for child in job.children) == ["cancelled", "quarantined"]
 
 
