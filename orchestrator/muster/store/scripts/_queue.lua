@@ -82,7 +82,8 @@ local function watchers_of_tenant(flow)
   return tenant_watchers[flow]
 end
 
--- Tell them that the job changed, and how many lines its log had before.
+-- Tell them that the job changed, and which was the newest line of its log before; of a line that came late (live.lua)
+-- also how many had, `<line>.<late lines>`.
 local function announce_to_tenant(jid, flow, line)
   local watchers = watchers_of_tenant(flow)
   if not watchers then return end
