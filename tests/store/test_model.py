@@ -47,7 +47,7 @@ from muster.store.blueprint_records import Migration
 from muster.store.child_messages import CancelChild, EndOfChild, StartChild, read_child_message
 from muster.store.entered import dump_entered
 from muster.store.flow import Fan, flow_of
-from muster.store.journal import Entry, Known, Line, Meta, Progress, Step, TaskEvents
+from muster.store.journal import Entry, Known, Line, Meta, NotedLine, Progress, Step, TaskEvents
 from muster.store.keys import short_hash
 from muster.store.memory.children import is_awaited
 from muster.store.operations import Retry
@@ -97,6 +97,7 @@ PREFERRED: dict[int, tuple[str, tuple[str, int] | None]] = defaultdict(
 """Class and fallback of tasks, by chance."""
 DELAYS = st.sampled_from([0, HOUR_MS])
 WORKERS = ("w1", "w2")
+KNOWN = (Known(), Known(3, 2), Known(3, 2, 0, 0))
 FIRST_MS = UnixMs(1_700_000_000_000)
 
 
@@ -272,7 +273,7 @@ class StoreMachine(RuleBasedStateMachine):
                 store.operations.entered(job),
                 *(store.live_task(job, number) for number in range(8)),
                 *(store.read_log(job, start) for start in (1, 4)),
-                *(store.read_live(job, known) for known in (Known(), Known(3, 2))),
+                *(store.read_live(job, known) for known in KNOWN),
             ]
             for job in jobs
         ]
@@ -792,6 +793,14 @@ class StoreMachine(RuleBasedStateMachine):
         )
         self.both("append", lambda store, _: store.append(events), twice)
 
+    @precondition(lambda self: self.jobs)
+    @rule(which=st.integers(0, 99), seq=st.integers(1, 9), pick=st.integers(0, 9), twice=st.booleans())
+    def note_line(self, which: int, seq: int, pick: int, twice: bool) -> None:
+        """A line under a number of its teller's, in any order, between those of workers."""
+        job = self.jobs[which % len(self.jobs)]
+        line = NotedLine(job, seq, UnixMs(pick), "stderr", f"noted {pick}", 150 if pick % 2 else 10_000)
+        self.both("note_line", lambda store, _: store.note_line(line), twice)
+
     @precondition(lambda self: self.handed)
     @rule(which=st.integers(0, 99), count=st.integers(1, 3), who=st.integers(0, 5), lease_ms=DELAYS)
     def extend(self, which: int, count: int, who: int, lease_ms: int) -> None:
@@ -1090,6 +1099,8 @@ def tour(machine: StoreMachine) -> None:
         machine.complete(1, Mode.RETRY, "worker", fenced=True, failed=True, delay_ms=0, seats=0, twice=False)
     machine.tell(1, 0, ["line"], 1, twice=True)  # of a superseded attempt
     machine.tell(2, 0, ["line", "step", "meta", "progress"], 1, twice=True)
+    machine.note_line(2, 9, 0, twice=False)
+    machine.note_line(2, 3, 0, twice=False)
     for worker in (5, 10):  # one of the two does not hold it
         machine.tell(2, 0, ["line"], worker, twice=True)
     machine.complete(2, Mode.DELIVER, "stranger", fenced=True, failed=False, delay_ms=0, seats=0, twice=False)
@@ -1161,6 +1172,7 @@ MUST_HAPPEN = (
     "complete refused: gone",
     "complete refused: stale", "complete refused: foreign", "complete refused: final", "commit refused: stale",
     "signal refused: conflict", "cancel refused: final", "append", "append refused: stale", "append refused: foreign",
+    "note_line",
     "pause", "pause refused: final", "pause refused: cancelling", "resume", "resume refused: not_paused",
     "retry", "retry refused: stale", "rerun",
     "delete", "child", "a child begins", "a child ends",

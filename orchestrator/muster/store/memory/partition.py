@@ -102,9 +102,11 @@ class Partition:
             self._send(replica, f"j|{job.id}")
         self.announce_to_tenant(job, job.last_line if line is None else line)
 
-    def announce_to_tenant(self, job: Job, line: int) -> None:
+    def announce_to_tenant(self, job: Job, line: int, late: int | None = None) -> None:
+        """*line* was the newest one before; where one came late, so many had."""
+        place = f"{line}" if late is None else f"{line}.{late}"
         for replica in self._watching(job.flow):
-            self._send(replica, f"t|{job.flow}|{job.id}|{line}")
+            self._send(replica, f"t|{job.flow}|{job.id}|{place}")
 
     def is_watched(self, job: Job) -> bool:
         return bool(self._watching(job.flow))
