@@ -21,6 +21,7 @@ from muster.blueprint.problems import BlueprintError
 from muster.blueprint.registry import Registry
 from muster.engine.connection_file import load_connections, with_planned
 from muster.engine.engine import Engine
+from muster.engine.limit_file import LimitFile, read_limits
 from muster.engine.settings import EngineSettings, FileSettings
 from muster.files.payloads import BlobPayloads
 from muster.observe.logs import configure_logs
@@ -63,6 +64,7 @@ async def serve(
         StoreUnavailable: nobody answers at `redis_url`.
         BlueprintError: every problem of every blueprint.
         ConnectionsRefused: every problem of the file of connections.
+        LimitsRefused: every problem of the file of limits.
         OSError: the port cannot be bound.
     """
     stop = stop or asyncio.Event()
@@ -131,6 +133,8 @@ async def running_engine(settings: Settings) -> AsyncIterator[Engine]:
     for place in settings.blueprints:
         registry.load(place)
     connections = with_planned(load_connections(settings.connections_file, registry), registry)
+    if settings.limits_file is not None:
+        read_limits(settings.limits_file)  # what is wrong with it is told before anything else is done
     replica = secrets.token_hex(6)
     wiring = _Wiring()
     store = RedisStore(
@@ -152,9 +156,15 @@ async def running_engine(settings: Settings) -> AsyncIterator[Engine]:
         store.keep_large_values(BlobPayloads(engine.files.blobs), settings.payload_inline_bytes)
         metrics.count_store_traffic(store.traffic)
         await engine.publish_blueprints()
+        file = None if settings.limits_file is None else LimitFile(settings.limits_file, engine.limits)
+        if file is not None:
+            await file.apply()
         engine.start()
         try:
-            yield engine
+            async with AsyncExitStack() as stack:
+                if file is not None:
+                    stack.enter_context(_cancelled_at_exit(file.watch()))
+                yield engine
         finally:
             await engine.stop()
     finally:

@@ -131,6 +131,9 @@ class Settings(BaseSettings):
     """Blueprints to serve: files, folders or importable modules, separated by commas."""
     clients_file: Path | None = None
     """TOML file of clients: a name, a tenant, the SHA-256 of a token. `muster token new` writes the lines."""
+    limits_file: Path | None = None
+    """TOML file of limits on how many tasks run and start, read again when it changes. An empty one takes
+    away what it said before; without one nothing is changed."""
     workers_file: Path | None = None
     """TOML file of workers that have a token of their own."""
     client_token: SecretStr | None = None
@@ -405,7 +408,7 @@ def production_refusals(settings: Settings) -> list[str]:
     found = [_redis_refusal(settings), _clients_refusal(settings), _workers_refusal(settings)]
     found += [_token_refusal(settings, name) for name in ("client_token", "global_worker_token", "secret")]
     found += [_token_refusal(settings, name, document) for document, name in _CLIENT_KEYS.items()]
-    found += [_file_refusal(settings, name) for name in ("clients_file", "workers_file")]
+    found += [_file_refusal(settings, name) for name in ("clients_file", "workers_file", "limits_file")]
     found += [_shared_token_refusal(settings)]
     return [refusal for refusal in found if refusal is not None]
 

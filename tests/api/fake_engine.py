@@ -25,7 +25,7 @@ from muster.engine.jobs import Jobs
 from muster.engine.journal import EventsReply, EventsReport, LogEntry, LogPage, Steps, StepView
 from muster.engine.limits import Limits
 from muster.engine.live import CaughtUp, JobChanged, Page
-from muster.engine.live_events import JobEnded, LiveEvent
+from muster.engine.live_events import FROM_THE_START, JobEnded, LinePlace, LiveEvent
 from muster.engine.many_jobs import ManyJobs
 from muster.engine.migrations import Order as MigrationOrder
 from muster.engine.migrations import Page as MigrationPage
@@ -539,7 +539,7 @@ class FakeEngine:
         return max((entry.seq for entry in self.log), default=0)
 
     async def follow_job(
-        self, tenant: str, job_id: str, *, after: int = 0, quiet_s: float
+        self, tenant: str, job_id: str, *, after: LinePlace = FROM_THE_START, quiet_s: float
     ) -> AsyncGenerator[LiveEvent | None, None]:
         yield JobEnded(await self.job(tenant, job_id))
 
@@ -558,7 +558,6 @@ class FakeEngine:
         after: int,
         stream: Stream | None,
         quiet_s: float,
-        late: bool = False,
     ) -> AsyncGenerator[LogPage, None]:
         while True:
             page = await self.logs(tenant, job_id, after=after, limit=10, stream=stream)
@@ -574,7 +573,7 @@ class FakeEngine:
                 raise
 
     async def follow_pages(
-        self, tenant: str, job_id: str, *, after: int = 0, quiet_s: float
+        self, tenant: str, job_id: str, *, after: LinePlace = FROM_THE_START, quiet_s: float
     ) -> AsyncGenerator[Page | None, None]:
         record = await self.job(tenant, job_id)
         yield Page((JobChanged(record),), Place.after(after), is_last=True, is_end=False)

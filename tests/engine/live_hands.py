@@ -9,6 +9,7 @@ import orjson
 from muster.core.file_record import NewFile, artifact_id
 from muster.core.ids import JobId, TaskId, UnixMs
 from muster.engine.live import ArtifactKept, JobChanged, JobEnded, LineCame, Live, LiveEvent, StepChanged
+from muster.engine.live_events import LinePlace
 from muster.engine.settings import EngineSettings
 from muster.store.base import Claimed, Commit, Completed, Store, Turn
 from muster.store.journal import Entry, Line, Step, TaskEvents
@@ -53,8 +54,9 @@ class Replica:
         made.append(cls(replica.store, live))
         return made[0]
 
-    def follow(self, job: JobId, after: int = 0, quiet_s: float = 30) -> Any:
-        return self.live.follow_job(TENANT, job, after=after, quiet_s=quiet_s)
+    def follow(self, job: JobId, after: int | LinePlace = 0, quiet_s: float = 30) -> Any:
+        place = after if isinstance(after, LinePlace) else LinePlace(after)
+        return self.live.follow_job(TENANT, job, after=place, quiet_s=quiet_s)
 
 
 async def held(store: Store) -> Claimed:
@@ -112,7 +114,7 @@ def word(event: LiveEvent | None) -> str:
             return f"job {record.status}"
         case StepChanged(_, view):
             return f"step {view.fields['name']} {view.fields['status']}"
-        case LineCame(_, entry, view):
+        case LineCame(_, entry, view, _):
             inside = "" if view is None else f" ({view.fields['name']} {view.fields['status']})"
             return f"{entry.seq} {entry.text}{inside}"
         case ArtifactKept(_, file):

@@ -45,7 +45,7 @@ def job_of_event(event: LiveEvent) -> JobId:
     match event:
         case JobChanged(record) | JobEnded(record):
             return record.id
-        case StepChanged(job, _) | LineCame(job, _, _) | ArtifactKept(job, _):
+        case StepChanged(job, _) | LineCame(job, _, _, _) | ArtifactKept(job, _):
             return job
 
 

@@ -2,9 +2,12 @@
 
 from typing import Any
 
+import pytest
+from muster.blueprint import Blueprint
 from muster.blueprint.registry import Registry
 from muster.core.ids import UnixMs
 from muster.engine.versions import Versions
+from muster.errors import ErrorCode, MusterError
 from muster.store.base import Store
 from muster.store.memory import MemoryState, MemoryStore
 
@@ -92,3 +95,18 @@ async def test_two_replicas_that_save_at_once_both_save(monkeypatch: Any) -> Non
     assert (await two.put(description="two")).startswith("3:")
     assert raced[0].startswith("2:")
     assert len(two.registry.versions("flow")) == 3
+
+
+async def test_a_version_that_closes_a_circle_of_children_is_refused_and_nothing_is_saved() -> None:
+    replica = Replica(MemoryStore(MemoryState()))
+    replica.registry.add(Blueprint.from_dict({"name": "below", "start": "a", "states": {"a": _child("flow")}}))
+    first = await replica.put()
+    with pytest.raises(MusterError) as caught:
+        await replica.put(states={"a": _child("below")})
+    assert caught.value.code is ErrorCode.BLUEPRINT_INVALID
+    assert "flow -> below -> flow" in str(caught.value)
+    assert replica.registry.versions("flow") == (first,)
+
+
+def _child(name: str) -> dict[str, Any]:
+    return {"child": name, "ok": "finished"}

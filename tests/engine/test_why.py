@@ -5,14 +5,12 @@ from typing import Any, cast
 
 import pytest
 from muster.core.approvals import NO_CHANGES, Answer, Escalation, Question, with_answer, with_escalation
-from muster.core.flow import Limit, Scope
-from muster.core.ids import JobId, TaskId, UnixMs, new_job_id
+from muster.core.ids import JobId, UnixMs, new_job_id
 from muster.core.matching import Requirement
 from muster.core.record import Context, JobRecord, Submission, Wait
 from muster.core.retry import TaskRules
 from muster.core.status import JobStatus, TaskStatus
 from muster.engine.demand import TaskDemand, demand_of
-from muster.engine.limits import LimitView
 from muster.engine.offers import offer_of
 from muster.engine.reasons import ChildFacts, Code, Facts, Reason
 from muster.engine.speeds import RUNS_KEPT, TYPES_MAX, UNDER_WAY_MAX, Speeds
@@ -453,12 +451,3 @@ def test_durations_are_the_median_of_the_last_runs_and_bounded() -> None:
         speeds.handed_out("w", "type1")
         speeds.ended("w", 7)
     assert speeds.typical_ms("type1") == 7
-
-
-def test_a_full_limit_tells_who_holds_it_and_a_pause_that_it_is_one() -> None:
-    full = LimitView(Limit(Scope.TENANT, "acme", max=1), 1, (TaskId("a.0"),))
-    found = only(facts(RUN, READY, limits=(full,)))
-    assert found.code == Code.LIMIT_FULL
-    assert "1 of 1 run, held by a.0" in found.text
-    paused = LimitView(Limit(Scope.BLUEPRINT, "orders", paused=True), 0)
-    assert only(facts(RUN, READY, limits=(paused,))).code == Code.LIMIT_PAUSED

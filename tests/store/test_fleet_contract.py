@@ -1,7 +1,9 @@
 """What every store does with classes of work, with tasks that prefer somebody, and with orders to workers."""
 
+from muster.core.flow import Policy
 from muster.store.base import Mode, Store
 from muster.store.fleet import Defined
+from muster.store.flow import flow_of
 from muster.store.keys import short_hash
 
 from tests.support.deployment import Deployment
@@ -131,3 +133,67 @@ async def test_an_order_is_kept_over_a_new_registration(store: Store) -> None:
     worker = await store.worker("w1")
     assert worker is not None
     assert (worker["order"], worker["order_slots"]) == ("drain", "3")
+
+
+# Gates of a task that prefers somebody: its type's is in its flow, and in the class to which it falls back
+
+
+ITS_FLOW = flow_of("acme", "orders", type="work")
+HOURLY = Policy(between_us=HOUR_MS * 1000, ahead_us=9 * HOUR_MS * 1000)
+"""Ten start together, then one an hour."""
+
+
+async def passes_left(store: Store) -> int:
+    """Of HOURLY, by how many more tasks may start now."""
+    await waiting_job(store, 20)
+    return len(await store.claim(0, claim_of(20)))
+
+
+async def test_a_task_that_falls_back_to_its_type_pays_the_types_rate_once(store: Store) -> None:
+    await store.flow.set_policy(0, f"c:{WORK}", HOURLY)
+    await waiting_job(store, cls=MINE, fallback=(WORK, 0), flow=ITS_FLOW)
+    await store.tick(0, "t:")
+    await claim_one(store)
+    assert await passes_left(store) == 9
+
+
+async def test_a_task_that_finds_whom_it_prefers_at_once_pays_every_rate_once(store: Store) -> None:
+    await store.flow.set_policy(0, f"c:{WORK}", HOURLY)
+    await store.flow.set_policy(0, "*", HOURLY)
+    turn = await first_turn(store)
+    (task,) = new_tasks(0, 1, cls=MINE, fallback=(WORK, HOUR_MS), flow=ITS_FLOW)
+    assert (await committed(store, commit_of(turn, (task,), claim=claim_of(1, classes=(MINE,))))).claimed
+    assert await passes_left(store) == 9
+
+
+async def test_a_task_that_prefers_somebody_passes_and_holds_its_types_gate_whichever_way_it_is_handed_out(
+    store: Store,
+) -> None:
+    await store.flow.set_policy(0, f"c:{WORK}", Policy(most=2))
+    turn = await first_turn(store)
+    tasks = new_tasks(0, 3, cls=MINE, fallback=(WORK, HOUR_MS), flow=ITS_FLOW)
+    reply = await committed(store, commit_of(turn, tasks, claim=claim_of(3, classes=(MINE,))))
+    assert len(reply.claimed) == 2
+    assert (await store.flow.gates(0, [f"c:{WORK}"]))[0].held == 2
+    assert await store.claim(0, claim_of(9, classes=(MINE, WORK))) == ()
+    for claimed in reply.claimed:
+        await store.complete(end_of(claimed, mode=Mode.RETRY, failed=True))
+    assert (await store.flow.gates(0, [f"c:{WORK}"]))[0].held == 0
+    got = await store.claim(0, claim_of(9, classes=(MINE, WORK)))
+    assert len(got) == 2
+    for claimed in got:
+        await store.complete(end_of(claimed))
+    assert len(await store.claim(0, claim_of(9, classes=(MINE, WORK)))) == 1
+
+
+async def test_a_task_holds_one_slot_of_its_type_and_says_so_once(deployment: Deployment) -> None:
+    store = (await deployment.replica()).store
+    await store.flow.set_policy(0, f"c:{WORK}", Policy(most=2))
+    await waiting_job(store, cls=MINE, fallback=(WORK, 0), flow=ITS_FLOW)
+    await store.tick(0, "t:")
+    task = await claim_one(store)
+    if deployment.server is not None:
+        held = deployment.dump().under(deployment.tags[0]).value(f"t:{task.task}")["gs"]
+        assert held == f"c:{WORK}"
+    await store.complete(end_of(task))
+    assert (await store.flow.gates(0, [f"c:{WORK}"]))[0].held == 0

@@ -24,6 +24,7 @@ from tests.support.samples import (
     step_on,
     waiting_job,
 )
+from tests.support.waiting import eventually
 
 ALL, OF_WORK = "*", f"c:{WORK}"
 OTHER = short_hash("other")
@@ -234,6 +235,33 @@ async def test_a_slot_is_free_when_its_task_is_released(store: Store) -> None:
     (task,) = await store.claim(0, claim_of([seat(fence="f")]))
     assert await store.release(task.task, 1, "f")
     assert (await claim_one(store)).task == task.task
+
+
+async def test_a_task_that_is_released_after_its_job_is_gone_is_forgotten_with_it(deployment: Deployment) -> None:
+    """Its job ended without it and was kept no longer: nothing of it comes back."""
+    store = (await deployment.replica()).store
+    await store.flow.set_policy(0, OF_WORK, ONE)
+    turn = await first_turn(store)
+    await committed(store, commit_of(turn, new_tasks(0, 1)))
+    (task,) = await store.claim(0, claim_of([seat(fence="f")]))
+    job = turn.record.id
+    cancelled = await store.cancel(job, fresh(), 0, "")
+    if not isinstance(cancelled, Turn):
+        (cancelled,) = (await store.tick(0, "t")).turns
+    final = commit_of(cancelled, clear_cancel=True, retention_ms=1)
+    await committed(store, final)
+
+    async def is_gone() -> bool:
+        return await store.read(job) is None
+
+    await eventually(is_gone)
+    assert await store.release(task.task, 1, "f")
+    assert await store.read(job) is None
+    assert await store.claim(0, claim_of(1)) == ()
+    assert (await store.flow.gates(0, [OF_WORK]))[0].held == 0
+    if deployment.server is not None:
+        left = [key for key in deployment.dump().entries if job in key]
+        assert left == []
 
 
 async def test_a_slot_is_free_when_its_job_is_deleted(store: Store) -> None:

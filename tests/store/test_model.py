@@ -47,7 +47,7 @@ from muster.store.blueprint_records import Migration
 from muster.store.child_messages import CancelChild, EndOfChild, StartChild, read_child_message
 from muster.store.entered import dump_entered
 from muster.store.flow import Fan, flow_of
-from muster.store.journal import Entry, Known, Line, Meta, Progress, Step, TaskEvents
+from muster.store.journal import Entry, Known, Line, Meta, NotedLine, Progress, Step, TaskEvents
 from muster.store.keys import short_hash
 from muster.store.memory.children import is_awaited
 from muster.store.operations import Retry
@@ -63,7 +63,10 @@ LONG = os.environ.get("MUSTER_LONG") == "1"
 TYPES = ("work", "other")
 TAG = "red"
 _FAN = Fan(new_job_id(UnixMs(1), 0, 1), 1, 1)
-FLOWS = ("", *(flow_of("a", "orders", key) for key in ("", "x:1", "x:2", "y")), flow_of("a", "orders", fan=_FAN))
+FLOWS = (
+    "", *(flow_of("a", "orders", key) for key in ("", "x:1", "x:2", "y")), flow_of("a", "orders", fan=_FAN),
+    flow_of("a", "orders", type="work"),
+)  # fmt: skip
 GATES = (
     "*", f"c:{short_hash('work')}", f"t:{short_hash('a')}", f"t:{short_hash('b')}", f"b:{short_hash('orders')}",
     *(f"k:{short_hash(f'a{chr(0)}{name}')}" for name in ("x:*", "x:1", "*", "y")),
@@ -94,6 +97,7 @@ PREFERRED: dict[int, tuple[str, tuple[str, int] | None]] = defaultdict(
 """Class and fallback of tasks, by chance."""
 DELAYS = st.sampled_from([0, HOUR_MS])
 WORKERS = ("w1", "w2")
+KNOWN = (Known(), Known(3, 2), Known(3, 2, 0, 0))
 FIRST_MS = UnixMs(1_700_000_000_000)
 
 
@@ -269,7 +273,7 @@ class StoreMachine(RuleBasedStateMachine):
                 store.operations.entered(job),
                 *(store.live_task(job, number) for number in range(8)),
                 *(store.read_log(job, start) for start in (1, 4)),
-                *(store.read_live(job, known) for known in (Known(), Known(3, 2))),
+                *(store.read_live(job, known) for known in KNOWN),
             ]
             for job in jobs
         ]
@@ -343,7 +347,7 @@ class StoreMachine(RuleBasedStateMachine):
                 (pick + i) % 3 - 1,
                 *LIMITS[pick % 9],
                 *PREFERRED[pick % 8],
-                FLOWS[pick % 6],
+                FLOWS[pick % 7],
             )
             for i in range(count)
         )
@@ -789,6 +793,14 @@ class StoreMachine(RuleBasedStateMachine):
         )
         self.both("append", lambda store, _: store.append(events), twice)
 
+    @precondition(lambda self: self.jobs)
+    @rule(which=st.integers(0, 99), seq=st.integers(1, 9), pick=st.integers(0, 9), twice=st.booleans())
+    def note_line(self, which: int, seq: int, pick: int, twice: bool) -> None:
+        """A line under a number of its teller's, in any order, between those of workers."""
+        job = self.jobs[which % len(self.jobs)]
+        line = NotedLine(job, seq, UnixMs(pick), "stderr", f"noted {pick}", 150 if pick % 2 else 10_000)
+        self.both("note_line", lambda store, _: store.note_line(line), twice)
+
     @precondition(lambda self: self.handed)
     @rule(which=st.integers(0, 99), count=st.integers(1, 3), who=st.integers(0, 5), lease_ms=DELAYS)
     def extend(self, which: int, count: int, who: int, lease_ms: int) -> None:
@@ -902,8 +914,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(gate=st.sampled_from(GATES), policy=POLICIES, twice=st.booleans())
     def limit(self, gate: str, policy: Policy | None, twice: bool) -> None:
         async def call(store: Store, _: int) -> str:
-            await store.flow.set_policy(0, gate, policy)
-            return "limited"
+            return "counting" if await store.flow.set_policy(0, gate, policy) else "limited"
 
         self.both("limit", call, twice)
         if policy is None or policy.most is not None:
@@ -1088,6 +1099,8 @@ def tour(machine: StoreMachine) -> None:
         machine.complete(1, Mode.RETRY, "worker", fenced=True, failed=True, delay_ms=0, seats=0, twice=False)
     machine.tell(1, 0, ["line"], 1, twice=True)  # of a superseded attempt
     machine.tell(2, 0, ["line", "step", "meta", "progress"], 1, twice=True)
+    machine.note_line(2, 9, 0, twice=False)
+    machine.note_line(2, 3, 0, twice=False)
     for worker in (5, 10):  # one of the two does not hold it
         machine.tell(2, 0, ["line"], worker, twice=True)
     machine.complete(2, Mode.DELIVER, "stranger", fenced=True, failed=False, delay_ms=0, seats=0, twice=False)
@@ -1159,6 +1172,7 @@ MUST_HAPPEN = (
     "complete refused: gone",
     "complete refused: stale", "complete refused: foreign", "complete refused: final", "commit refused: stale",
     "signal refused: conflict", "cancel refused: final", "append", "append refused: stale", "append refused: foreign",
+    "note_line",
     "pause", "pause refused: final", "pause refused: cancelling", "resume", "resume refused: not_paused",
     "retry", "retry refused: stale", "rerun",
     "delete", "child", "a child begins", "a child ends",

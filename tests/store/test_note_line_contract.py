@@ -4,7 +4,8 @@ from typing import Any
 
 from muster.core.ids import JobId, UnixMs
 from muster.store.base import Refusal, Refused, Store
-from muster.store.journal import Appended, NotedLine
+from muster.store.journal import Appended, Known, NotedLine
+from muster.store.keys import short_hash
 
 from tests.store.test_journal_contract import MEBIBYTE, events_of, lines_of, running, said
 from tests.support.deployment import Deployment
@@ -124,9 +125,12 @@ async def test_readers_are_told_of_a_noted_line_and_not_of_one_that_is_known(dep
     await until(lambda: one.texts == [f"l|{job}"] * 2)
 
 
+FAR = 10**6
+
+
 async def late_of(store: Store, job: JobId, known: int | None) -> tuple[list[int], int]:
     """Numbers of the late lines after those that are known, and how many are known then."""
-    read = await store.read_log(job, 10**6, late_known=known)
+    read = await store.read_live(job, Known(line=FAR, late=known))
     assert read is not None
     assert not read.has_more_late
     return [chunk.first for chunk in read.late], read.late_known
@@ -143,6 +147,7 @@ async def test_lines_below_the_newest_are_told_to_who_knows_the_ones_before_them
     await store.note_line(noted(job, 1, "again"))
     assert await late_of(store, job, 2) == ([1], 3)
     assert await late_of(store, job, 3) == ([], 3)
+    assert await late_of(store, job, 99) == ([], 3)
 
 
 async def test_of_many_late_lines_the_newest_are_told(store: Store) -> None:
@@ -154,7 +159,18 @@ async def test_of_many_late_lines_the_newest_are_told(store: Store) -> None:
     assert await late_of(store, job, 298) == ([299, 300], 300)
 
 
-async def test_late_lines_that_are_large_are_told_in_several_reads(store: Store) -> None:
+async def test_a_late_line_that_is_gone_is_an_empty_chunk(store: Store) -> None:
+    job = job_of(await running(store))
+    await store.note_line(noted(job, 1000, "far"))
+    for seq in (2, 1, 3):
+        await store.note_line(noted(job, seq, "x" * 100, log_bytes_max=MEBIBYTE if seq != 3 else 300))
+    read = await store.read_live(job, Known(line=FAR, late=0))
+    assert read is not None
+    assert [(chunk.first, len(chunk.lines)) for chunk in read.late] == [(2, 1), (1, 0), (3, 1)]
+
+
+async def test_late_lines_that_are_large_are_told_in_several_reads_before_any_other(store: Store) -> None:
+    """A number that was read in its place before its turn among the late ones would be told twice."""
     job = job_of(await running(store))
     await store.note_line(noted(job, 1000, "far"))
     for seq in range(1, 11):
@@ -162,9 +178,20 @@ async def test_late_lines_that_are_large_are_told_in_several_reads(store: Store)
     told: list[int] = []
     known = 0
     while len(told) < 10:
-        read = await store.read_log(job, 10**6, late_known=known)
+        read = await store.read_live(job, Known(line=0, late=known))
         assert read is not None
         assert read.has_more_late == (read.late_known < 10)
+        assert bool(read.chunks) == (not read.has_more_late)
         told += [chunk.first for chunk in read.late]
         known = read.late_known
     assert told == list(range(1, 11))
+
+
+async def test_who_watches_a_tenant_is_told_how_many_lines_were_late_before(deployment: Deployment) -> None:
+    one, two = await deployment.replica("r1"), await deployment.replica("r2")
+    job = job_of(await running(two.store))
+    await one.store.watch_tenant("acme", "r1", HOUR_MS)
+    for seq in (4, 9, 2, 2, 3):
+        await two.store.note_line(noted(job, seq, "x"))
+    start = f"t|{short_hash('acme')}|{job}|"
+    await until(lambda: one.texts == [start + place for place in ("0", "4", "9.0", "9.1")])

@@ -1,11 +1,13 @@
 """What every store does to start a job that is over again: itself, with all that lists it, or as a new job of it."""
 
+import asyncio
 from typing import Any
 
 from muster.core.ids import JobId
-from muster.core.record import Context, Submission
+from muster.core.record import ChildItem, Context, Parent, Submission
 from muster.core.status import JobStatus
 from muster.store.base import Completed, Refusal, Refused, Store, Turn
+from muster.store.codec import dump_item
 from muster.store.entered import Entered, dump_entered
 from muster.store.operations import RETRIES_KEPT, Retry
 
@@ -175,3 +177,45 @@ async def test_the_newest_retries_are_named(store: Store) -> None:
     old = await store.read(job)
     assert old is not None
     assert list(old.retried_as) == made[2:]
+
+
+async def test_how_long_a_job_took_counts_from_when_it_was_started_again(store: Store) -> None:
+    """The time for which it lay there, failed, says nothing of how long such jobs take."""
+    turn = await first_turn(store)
+    job = turn.record.id
+    await committed(store, commit_of(turn, started=True, status=JobStatus.FAILED, error="x"))
+    await passes(store, 200)
+    last = await retried(store, again(job))
+    await committed(store, commit_of(last))
+    (took,) = await store.durations("acme", "orders")
+    assert took < 200
+
+
+async def passes(store: Store, ms: int) -> None:
+    """So much time by the store's own clock: a job's deadline tells."""
+    clock = await first_turn(store, deadline_ms=ms)
+    while clock.record.id not in (await store.tick(0, fresh())).overdue:
+        await asyncio.sleep(0.005)
+    await committed(store, commit_of(clock, status=JobStatus.FAILED, error="it was a clock"))
+
+
+# Children
+
+
+async def test_a_child_that_is_started_again_tells_its_parent_of_no_second_end(store: Store) -> None:
+    """Its parent is paused, so it still stands in the wave that waits for the child; it has the end already."""
+    parent = await first_turn(store)
+    child = new_job(parent=Parent(parent.record.id, 1, 1))
+    await committed(store, commit_of(parent, status=JobStatus.WAITING, need=1, children=(child,)))
+    assert await store.operations.pause(child.id, "ann", "", "") is None  # so that its turn is not the next tick's
+    assert await store.operations.pause(parent.record.id, "ann", "", "") is None
+    first = await store.operations.resume(child.id, fresh(), "")
+    turn = first if isinstance(first, Turn) else next(iter((await store.tick(0, fresh())).turns))
+    broken = dump_item(ChildItem("failed", None, "", "no"))
+    await committed(store, commit_of(turn, status=JobStatus.FAILED, error="no", parting=broken))
+    second = await retried(store, again(child.id))
+    assert second.record.parent == Parent(parent.record.id, 0, 1)
+    await committed(store, commit_of(second, parting=dump_item(ChildItem("finished"))))
+    resumed = await store.operations.resume(parent.record.id, fresh(), "")
+    assert isinstance(resumed, Turn)
+    assert resumed.items == (ChildItem("failed", None, "", "no"),)

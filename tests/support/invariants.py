@@ -110,10 +110,15 @@ class Scan:
                 yield f"job {job} needs nothing more, yet no turn is due"
 
     def deadlines_without_a_timer(self) -> Iterator[str]:
-        """Until its deadline has made somebody ask for its end, a live job's timer is there."""
+        """A live job has its timer until it passed; who was asked for its end may clean up, and does not show it."""
         for job, fields in self.jobs.items():
-            timed = f"e|{job}" in self.timers
-            if not self.is_final(job) and timed != ("dl" in fields) and fields["cx"] != "1":
+            timed, may_clean_up = f"e|{job}" in self.timers, int(fields["v"]) > 1
+            if (
+                not self.is_final(job)
+                and timed != ("dl" in fields)
+                and fields["cx"] != "1"
+                and (timed or not may_clean_up)
+            ):
                 yield f"job {job} has a deadline: {'dl' in fields}, and a timer of it: {timed}"
 
     def stuck_jobs(self) -> Iterator[str]:

@@ -39,7 +39,7 @@ mother = Blueprint("mother")
 
 @mother.start
 async def give_birth(job: Job) -> Next:
-    return job.child(job.input["child"], {}, ok=finished, error=bereaved)
+    return job.child(job.input["child"], {}, ok=finished, error=bereaved, spread=bool(job.input.get("spread")))
 
 
 @mother.state
@@ -99,10 +99,11 @@ async def test_a_worker_that_does_not_listen_has_its_grace_and_no_more(muster: T
     assert muster.now == datetime(2030, 1, 1, 13, 0, 30, tzinfo=UTC)
 
 
-async def test_a_child_has_no_longer_than_its_parent(muster: TestMuster) -> None:
+@pytest.mark.parametrize("spread", [False, True])
+async def test_a_child_has_no_longer_than_its_parent(muster: TestMuster, *, spread: bool) -> None:
     muster.add(hasty)
     muster.on(WORK, hangs)
-    job = await muster.run(mother, {"child": "hasty"}, deadline="20m")
+    job = await muster.run(mother, {"child": "hasty", "spread": spread}, deadline="20m")
     assert is_too_late(job)
     assert job.children[0].status in {"failed", "cancelled"}
     assert muster.now == datetime(2030, 1, 1, 12, 20, tzinfo=UTC)

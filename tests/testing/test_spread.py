@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from muster.blueprint import Blueprint, Job, Next, finished
 from muster.blueprint.answers import TaskError
-from muster.testing import TestMuster
+from muster.testing import TestMuster, hangs, later
 
 kid = Blueprint("kid")
 
@@ -175,11 +175,28 @@ async def test_a_cancelled_race_is_over_after_all_its_children(muster: TestMuste
 
 
 @pytest.mark.parametrize("spread", [False, True])
+@pytest.mark.parametrize("task", ["hangs", "takes long"])
+async def test_a_race_with_a_task_that_runs_is_cancelled_once_after_its_worker_and_its_children(
+    muster: TestMuster, *, spread: bool, task: str
+) -> None:
+    muster.on("slow", hangs if task == "hangs" else later("2m", {}))
+    muster.nobody("work")
+    job = await muster.start("racer", {"spread": spread})
+    await job.cancel()
+    await job.ends()
+    assert [one.status for one in job.family] == ["cancelled"] * 3
+    ends = [event.event_type for event in job.history() if event.event_type == "job_cancelled"]
+    assert len(ends) == 1
+    await muster.advance("10m")
+    assert [one.status for one in job.family] == ["cancelled"] * 3
+
+
+@pytest.mark.parametrize("spread", [False, True])
 async def test_a_child_of_a_race_that_fails_decides_as_it_would_alone(muster: TestMuster, *, spread: bool) -> None:
     muster.nobody("slow")
     muster.nobody("work")
     job = await muster.start("racer", {"spread": spread})
-    (first, _) = job.children
+    first = next(child for child in job.children if child.status == "waiting")  # for its signal
     await first.cancel()
     await job.ends()
     assert job.result == {"lost": "CHILD_CANCELLED"}

@@ -7,6 +7,7 @@ import pytest
 from muster import Blueprint, Job, Join, Next, TaskError, failed, finished, task
 from muster.blueprint import BlueprintError, dot, mermaid
 from muster.blueprint.specs import undo_of
+from muster.engine.retrying import Given, RetryOrder
 from muster.store.undo_codec import dump_spec, load_spec
 from muster.testing import TestMuster, hangs
 from muster_worker import Permanent, Retry
@@ -257,3 +258,26 @@ def test_where_an_undo_may_run_is_kept_with_the_job() -> None:
     assert spec is not None
     assert spec.placement is not None
     assert load_spec(json.loads(json.dumps(dump_spec(spec)))) == spec
+
+
+@pytest.mark.parametrize(("new", "undone_then"), [(False, ["money"]), (True, [])])
+async def test_a_job_that_goes_on_after_it_was_put_aside_still_undoes_what_it_did(
+    muster: TestMuster, *, new: bool, undone_then: list[str]
+) -> None:
+    """Started again in place it is the same job; a new one that is made of it undoes what it does itself."""
+    sale = Blueprint("sale")
+
+    @sale.state
+    async def deliver(job: Job, receipt: Booked) -> Next:
+        return job.fail("no stock") if job.data.get("looked") else job.quarantine("look at it")
+
+    @sale.start
+    async def charge(job: Job) -> Next:
+        return job.run(pay, Wish(what="all"), ok=deliver, undo=refund)
+
+    all_work(muster)
+    job = await muster.run(sale)
+    assert (job.status, undone(muster)) == ("quarantined", [])
+    again = await job.retry(RetryOrder(data=Given({"looked": True}), new=new))
+    await again.ends()
+    assert (again.status, again.error, undone(muster)) == ("failed", "no stock", undone_then)

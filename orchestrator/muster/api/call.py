@@ -44,7 +44,9 @@ class Edge:
     router: Router
     reference: Reference
     sockets: set["WorkerSocket"] = field(default_factory=set["WorkerSocket"])
-    client_sockets: set[web.WebSocketResponse] = field(default_factory=set[web.WebSocketResponse])
+    client_sockets: dict[web.WebSocketResponse, web.Request] = field(
+        default_factory=dict[web.WebSocketResponse, web.Request]
+    )
     background: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     """Closings under way: held so that they are not collected half done."""
     envelopes: Mapping[str, Envelope] = field(default_factory=dict[str, Envelope])

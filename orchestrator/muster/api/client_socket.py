@@ -8,6 +8,7 @@ from aiohttp import WSCloseCode, web
 
 from muster.api.auth import Client, authenticate_caller
 from muster.api.call import Call, Edge
+from muster.api.closing import close_within
 from muster.api.operations import Auth
 from muster.errors import ErrorCode, MusterError
 
@@ -15,8 +16,9 @@ KEEP_ALIVE_S: Final = 15.0
 FRAME_BYTES_MAX: Final = 4096
 """Readers have little to say."""
 CLOSE_SECONDS: Final = 5.0
+"""Of strangers, and of a server that stops: a client has so long to answer the close frame."""
 UNREAD_SECONDS: Final = 30.0
-"""So long a client that reads nothing may take to come to the close frame."""
+"""So long a client may take to come to the close frame and answer it: one that was not reading has much to read."""
 NOT_FOUND: Final = 4404
 """Close code: there is no such job, or it is another tenant's."""
 
@@ -50,40 +52,35 @@ async def converse(call: Call, auth: Auth, talk: Talk, check: Check | None = Non
     What *check* raises is answered in HTTP, before there is a socket.
     """
     settings = call.edge.settings
-    socket = web.WebSocketResponse(heartbeat=KEEP_ALIVE_S, max_msg_size=FRAME_BYTES_MAX, timeout=CLOSE_SECONDS)
+    socket = web.WebSocketResponse(heartbeat=KEEP_ALIVE_S, max_msg_size=FRAME_BYTES_MAX, timeout=UNREAD_SECONDS)
     try:
         client = authenticate_caller(call.request, call.edge.credentials, settings, auth, key_in_url=True)
     except MusterError as refusal:
         if refusal.code is not ErrorCode.UNAUTHENTICATED:
             raise
         await socket.prepare(call.request)
-        await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"the key is missing or not valid")
+        await close_within(
+            CLOSE_SECONDS, call.request, socket, WSCloseCode.POLICY_VIOLATION, b"the key is missing or not valid"
+        )
         return socket
     if check is not None:
         await check(client)
     await socket.prepare(call.request)
     code: int = WSCloseCode.INTERNAL_ERROR
-    call.edge.client_sockets.add(socket)
+    call.edge.client_sockets[socket] = call.request
     try:
         code = await talk(client, socket)
     finally:
-        call.edge.client_sockets.discard(socket)
-        await _close(call.request, socket, code)
+        call.edge.client_sockets.pop(socket, None)
+        await close_within(UNREAD_SECONDS, call.request, socket, code)
     return socket
 
 
 async def close_client_sockets(edge: Edge) -> None:
     """Tell every client that this server stops."""
-    await asyncio.gather(*(socket.close(code=WSCloseCode.GOING_AWAY) for socket in list(edge.client_sockets)))
-
-
-async def _close(request: web.Request, socket: web.WebSocketResponse, code: int) -> None:
-    try:
-        async with asyncio.timeout(UNREAD_SECONDS):
-            await socket.close(code=code)
-    except TimeoutError:
-        if request.transport is not None:
-            request.transport.abort()
+    code = WSCloseCode.GOING_AWAY
+    sockets = list(edge.client_sockets.items())
+    await asyncio.gather(*(close_within(CLOSE_SECONDS, request, socket, code) for socket, request in sockets))
 
 
 def refuse_plain_requests(call: Call) -> None:

@@ -1,5 +1,6 @@
 """Live events of one job or of all, as server-sent events and over WebSockets. docs/events.md shows them."""
 
+import re
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -12,14 +13,16 @@ from aiohttp import WSCloseCode, web
 from muster.api.auth import Client
 from muster.api.call import Call
 from muster.api.client_socket import tell
-from muster.api.logs import EVENT_STREAM, KEEP_ALIVE_S, after_line, line_object, step_object
+from muster.api.logs import EVENT_STREAM, KEEP_ALIVE_S, line_object, step_object
 from muster.api.middleware import headers_of_stream
 from muster.api.operations import Auth
-from muster.api.parameters import whole
+from muster.api.parameters import refused, whole
 from muster.api.wire import artifact_object, job_object
 from muster.core.record import JobRecord
 from muster.engine.live import ArtifactKept, CaughtUp, JobChanged, JobEnded, LineCame, LiveEvent, Page, StepChanged
+from muster.engine.live_events import FROM_THE_START, LinePlace
 
+_PLACE: Final = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")
 SINCE_MS_MAX: Final = 2**53 - 1
 PLACE_EVERY_S: Final = 1.0
 """A stream of a busy tenant says so often where to go on."""
@@ -31,13 +34,13 @@ Pages: TypeAlias = AsyncGenerator[Told, None]
 
 
 async def job_events(call: Call) -> web.StreamResponse:
-    after = after_line(call.request.headers.get("Last-Event-ID") or call.query("after"))
+    after = _after(call.request.headers.get("Last-Event-ID") or call.query("after"))
     await call.engine.job(call.tenant, call.path["job_id"])  # refused before the stream has begun
     return await _stream(call, _pages_of_job(call, call.tenant, after), of_job=True)
 
 
 async def job_events_socket(call: Call) -> web.StreamResponse:
-    after = after_line(call.query("after"))
+    after = _after(call.query("after"))
 
     async def send(client: Client, socket: web.WebSocketResponse) -> int:
         return await _send(socket, _pages_of_job(call, client.tenant, after), of_job=True)
@@ -64,11 +67,25 @@ async def events_socket(call: Call) -> web.StreamResponse:
     return await tell(call, Auth.CLIENT, send)
 
 
-async def _pages_of_job(call: Call, tenant: str, after: int) -> Pages:
+async def _pages_of_job(call: Call, tenant: str, after: LinePlace) -> Pages:
     pages = call.engine.follow_pages(tenant, call.path["job_id"], after=after, quiet_s=KEEP_ALIVE_S)
     async with aclosing(pages):
         async for page in pages:
             yield page
+
+
+def _after(text: str | None) -> LinePlace:
+    """The place of a log event, or only the number of a line.
+
+    >>> _after("7.2"), _after("7"), _after(None)
+    (LinePlace(line=7, late=2), LinePlace(line=7, late=None), LinePlace(line=0, late=None))
+    """
+    if not text:
+        return FROM_THE_START
+    if _PLACE.fullmatch(text) is None:
+        raise refused("after", text, "a line's seq or place, for example 7 or 7.0")
+    line, _, late = text.partition(".")
+    return LinePlace(int(line), int(late) if late else None)
 
 
 def _since_ms(text: str | None) -> int | None:
@@ -130,7 +147,7 @@ def _texts(page: Page) -> tuple[str, ...]:
 
 @lru_cache(maxsize=64)
 def _frames(page: Page, *, with_places: bool) -> bytes:
-    """The place in a job's stream is its newest line; a tenant's stream tells its place by itself."""
+    """The place in a job's stream is that of its newest line; a tenant's stream tells its place by itself."""
     return b"".join(
         (_place(event) if with_places else b"") + b"data: " + text.encode() + b"\n\n"
         for event, text in zip(page.events, _texts(page), strict=True)
@@ -138,7 +155,7 @@ def _frames(page: Page, *, with_places: bool) -> bytes:
 
 
 def _place(event: LiveEvent) -> bytes:
-    return b"id: %d\n" % event.entry.seq if isinstance(event, LineCame) else b""
+    return f"id: {event.place}\n".encode() if isinstance(event, LineCame) else b""
 
 
 def event_object(event: LiveEvent) -> dict[str, Any]:
@@ -147,9 +164,10 @@ def event_object(event: LiveEvent) -> dict[str, Any]:
             return {"type": "job", "job_id": record.id, "job": _job(record)}
         case StepChanged(job, step):
             return {"type": "step", "job_id": job, "step": step_object(step)}
-        case LineCame(job, entry, step):
+        case LineCame(job, entry, step, place):
             index = None if step is None else step.index
-            return {"type": "log", "job_id": job, "line": line_object(entry), "step_index": index}
+            shown = {"line": line_object(entry), "step_index": index, "place": str(place)}
+            return {"type": "log", "job_id": job, **shown}
         case ArtifactKept(job, file):
             return {"type": "artifact", "job_id": job, "artifact": artifact_object(file)}
         case JobEnded(record):

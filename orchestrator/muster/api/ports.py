@@ -18,7 +18,7 @@ from muster.engine.files import Files
 from muster.engine.journal import EventsReply, EventsReport, LogPage, Steps
 from muster.engine.limits import Limits
 from muster.engine.live import CaughtUp, Page
-from muster.engine.live_events import LiveEvent
+from muster.engine.live_events import FROM_THE_START, LinePlace, LiveEvent
 from muster.engine.migrations import Order as MigrationOrder
 from muster.engine.migrations import Page as MigrationPage
 from muster.engine.operations import Operations
@@ -164,7 +164,7 @@ class Engine(Protocol):
     async def delete(self, tenant: str, job_id: str) -> None: ...
 
     def follow_job(
-        self, tenant: str, job_id: str, *, after: int = 0, quiet_s: float
+        self, tenant: str, job_id: str, *, after: LinePlace = FROM_THE_START, quiet_s: float
     ) -> AsyncGenerator[LiveEvent | None, None]: ...
 
     def follow_tenant(
@@ -237,7 +237,6 @@ class Engine(Protocol):
         after: int,
         stream: Stream | None,
         quiet_s: float,
-        late: bool = False,
     ) -> AsyncGenerator[LogPage, None]: ...
 
     async def last_line(self, tenant: str, job_id: str) -> int:
@@ -245,7 +244,7 @@ class Engine(Protocol):
         ...
 
     def follow_pages(
-        self, tenant: str, job_id: str, *, after: int = 0, quiet_s: float
+        self, tenant: str, job_id: str, *, after: LinePlace = FROM_THE_START, quiet_s: float
     ) -> AsyncGenerator[Page | None, None]:
         """What happens to a job, until it is over; None after *quiet_s* of silence."""
         ...

@@ -74,7 +74,10 @@ _HOLDER: Final = (
     text_parameter("X-Task-Fence", "Its `fence`.", header=True),
 )
 _BYTES: Final = Answer(200, "The bytes, with `Repr-Digest`.", media_type="application/octet-stream", example="")
-_AN_EVENT: Final = 'id: 1\ndata: {"type":"log","job_id":"018f…","line":{"seq":1,"text":"hello"},"step_index":0}\n\n'
+_AN_EVENT: Final = (
+    'id: 1.0\ndata: {"type":"log","job_id":"018f…","line":{"seq":1,"text":"hello"},"step_index":0,"place":"1.0"}\n\n'
+)
+_AFTER_PLACE: Final = text_parameter("after", "What comes after this `place` of a log event, or after this `seq`.")
 _NEXT: Final = whole_parameter("next", "Take up to so many new tasks along; never waits for any.")
 _LINK: Final = text_parameter("token", "Part of the link.")
 _FORMAT: Final = text_parameter("format", "`dot` (default), `mermaid` or `json`.")
@@ -206,12 +209,12 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
               (Answer(200, "Server-sent events: its state, steps, lines and artifacts in order, at last `end`.",
                       media_type="text/event-stream", example=_AN_EVENT),), Auth.CLIENT,
               errors=(E.INVALID_PARAMETER, *_JOB), head=False,
-              parameters=(whole_parameter("after", "Lines after the one of this `seq`."),
+              parameters=(_AFTER_PLACE,
                           text_parameter("Last-Event-ID", "As `after`, and wins.", header=True))),
     Operation("GET", "/api/v1/jobs/{job_id}/events/socket", live.job_events_socket, "The same (WebSocket)", Tag.JOBS,
               (Answer(101, "A frame for each event. A wrong key: close code 1008."),),
               guard=client_socket.refuse_plain_requests, errors=(E.INVALID_PARAMETER, *_JOB), head=False,
-              parameters=(whole_parameter("after", "Lines after the one of this `seq`."),
+              parameters=(_AFTER_PLACE,
                           text_parameter("api_key", "The client's token, where headers are not possible."))),
     Operation("GET", "/api/v1/events", live.events, "All that happens to one's jobs, live", Tag.JOBS,
               (Answer(200, "Server-sent events of all jobs from now on, also of those made later.",

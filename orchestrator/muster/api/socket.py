@@ -16,6 +16,7 @@ from pydantic import Field, StrictStr, ValidationError
 
 from muster.api.body import parse_json
 from muster.api.call import Call, Edge, plain
+from muster.api.closing import close_within
 from muster.api.stream import CreditFrame, TaskStream
 from muster.core.ids import split_task_id
 from muster.errors import ErrorCode, MusterError
@@ -25,9 +26,7 @@ from muster.store.base import StoreFull, StoreUnavailable
 FRAME_BYTES_MAX: Final = 64 * 1024
 PING_SECONDS: Final = 30
 CLOSE_SECONDS: Final = 5
-"""A peer that does not answer our close frame is dropped after this time."""
-ABORT_SECONDS: Final = 2 * CLOSE_SECONDS
-"""A peer that does not even take our close frame."""
+"""A peer that does not take our close frame, or does not answer it, is dropped after this time."""
 REPLACED: Final = 4409
 _log = structlog.stdlib.get_logger()
 
@@ -53,7 +52,7 @@ class WorkerSocket:
         )
         self._early: list[Mapping[str, Any]] | None = []
         self._closing: tuple[int, bytes] | None = None
-        self._transport: asyncio.Transport | None = None
+        self._request: web.Request | None = None
         self._tasks = TaskStream(edge.engine, edge.settings, worker_id, send=self._send, close=self._close)
 
     async def send_cancel(self, job_id: str, task_id: str) -> bool:
@@ -80,18 +79,17 @@ class WorkerSocket:
         """The server goes down: say so, and wait a moment for the peer's answer."""
         self._closing = (WSCloseCode.GOING_AWAY, b"shutting down")
         self._tasks.end()
-        if self._stream.prepared:
-            await self._stream.close(code=self._closing[0], message=self._closing[1])
+        await self._close_now(*self._closing)
 
     async def serve(self, call: Call) -> web.WebSocketResponse:
         """Upgrade, then read until either side closes."""
         await self._stream.prepare(call.request)
-        self._transport = call.request.transport
+        self._request = call.request
         early, self._early = self._early or [], None
         for frame in early:
             await self._send(frame)
         if self._closing is not None:
-            await self._stream.close(code=self._closing[0], message=self._closing[1])
+            await self._close_now(*self._closing)
         try:
             async for message in self._stream:
                 if message.type is WSMsgType.TEXT:
@@ -103,19 +101,14 @@ class WorkerSocket:
     def _close(self, code: int, reason: bytes) -> None:
         self._closing = (code, reason)
         self._tasks.end()
-        if self._stream.prepared:
+        if self._request is not None:
             closing = asyncio.create_task(self._close_now(code, reason))
             self._edge.background.add(closing)
             closing.add_done_callback(self._edge.background.discard)
 
     async def _close_now(self, code: int, reason: bytes) -> None:
-        """The close frame itself waits behind what the peer does not read, so waiting for it has an end too."""
-        try:
-            async with asyncio.timeout(ABORT_SECONDS):
-                await self._stream.close(code=code, message=reason)
-        except TimeoutError:
-            if self._transport is not None:
-                self._transport.abort()
+        if self._request is not None:
+            await close_within(CLOSE_SECONDS, self._request, self._stream, code, reason)
 
     async def _send(self, frame: Mapping[str, Any]) -> bool:
         if self._stream.closed:

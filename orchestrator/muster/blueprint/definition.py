@@ -12,6 +12,7 @@ from muster_worker.time_limits import deadline_ms_of
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
+from muster.blueprint.conclusions import Decisions, conclusions_of_code
 from muster.blueprint.facts import Entered, JobFacts
 from muster.blueprint.graphs import versioned
 from muster.blueprint.job import DataT, InT, Job
@@ -151,6 +152,11 @@ class Blueprint(Generic[InT, DataT]):
     def transitions(self) -> Mapping[str, Transitions]:
         """By state. Read when first wanted, after the whole module has been run."""
         return {name: transitions_of(state, self._states) for name, state in self._states.items()}
+
+    def conclusions(self, state: str) -> Decisions:
+        """All that the state may decide, where its code shows that."""
+        known = self._states.get(state)
+        return None if known is None or known.to is not None else conclusions_of_code(known.function)
 
     @cached_property
     def graph(self) -> Graph:

@@ -12,6 +12,7 @@ from muster.blueprint.definition import AnyBlueprint
 from muster.blueprint.graphs import version_number
 from muster.blueprint.loading import load_blueprints
 from muster.blueprint.problems import BlueprintError, Problem
+from muster.blueprint.recursion import endless
 from muster.core.blueprint_head import BlueprintHead
 
 
@@ -112,6 +113,10 @@ class Registry:
         """What the files say now."""
         return tuple(self._code.values())
 
+    def endless(self, new: Sequence[AnyBlueprint], among: Sequence[AnyBlueprint]) -> list[Problem]:
+        """Of *new*, some of *among*: those whose jobs could only go on starting others, *among* what is here."""
+        return endless(new, {**self._current, **{blueprint.name: blueprint for blueprint in among}})
+
     def api_versions(self) -> frozenset[str]:
         return frozenset(api_version for api_version, _ in self._routes)
 
@@ -124,6 +129,8 @@ class Registry:
         """Put *new* in place of what came from *sources*, or change nothing and raise."""
         kept = [b for b in self._code.values() if b.file not in sources and not any(b is other for other in new)]
         found = [*problems, *(p for b in new for p in problems_of(b)), *collisions([*kept, *new])]
+        code = {(b.name, b.version_number): b for b in (*kept, *new)}
+        found += self.endless(new, [code[place] for place in sorted(code)])
         if found:
             raise BlueprintError(found)
         self._code = {(b.name, b.version_number): b for b in (*kept, *new)}

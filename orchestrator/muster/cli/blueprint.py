@@ -24,6 +24,12 @@ for _name, _help in {
 }.items():
     app.command(f"muster.cli.blueprint_versions:{_name}", name=_name, help=_help)
 
+for _name, _help in {
+    "pause": "Hand out no more tasks of a blueprint's jobs; those that run go on.",
+    "resume": "Hand out tasks of a blueprint's jobs again.",
+}.items():
+    app.command(f"muster.cli.limit:{_name}_blueprint", name=_name, help=_help)
+
 FOLDER: Final = "blueprints"
 
 

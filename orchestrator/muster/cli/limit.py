@@ -1,5 +1,6 @@
-"""The commands `muster limit …` and `muster queue …`."""
+"""The commands `muster limit …` and `muster queue …`, and those that pause and resume a blueprint."""
 
+from shlex import quote
 from typing import Annotated, Any, Final
 
 from cyclopts import App, Parameter
@@ -14,6 +15,7 @@ _COLUMNS: Final = ("SCOPE", "NAME", "RUNNING", "MAX", "RATE", "WEIGHT", "SOURCE"
 
 Scope = Annotated[str, Parameter(help="global, tenant, task, blueprint or key.")]
 Name = Annotated[str, Parameter(help="What it is for; a key's may stand for a group, as in 'site:*'.")]
+BlueprintName = Annotated[str, Parameter(help="A blueprint.")]
 Task = Annotated[str, Parameter(help="A task type.")]
 
 
@@ -64,7 +66,7 @@ async def pause(task: Task, /, *, server: Server = HERE) -> None:
     """Hand out no more tasks of a type; those that run go on."""
     async with connect(server) as client:
         await client.pause_queue(task)
-    hint(f"paused; muster queue resume {task} ends it")
+    hint(f"paused; muster queue resume {quote(task)} ends it")
 
 
 @queues.command
@@ -73,6 +75,20 @@ async def resume(task: Task, /, *, server: Server = HERE) -> None:
     async with connect(server) as client:
         await client.resume_queue(task)
     hint(f"tasks {task} are handed out again")
+
+
+async def pause_blueprint(name: BlueprintName, /, *, server: Server = HERE) -> None:
+    """Hand out no more tasks of a blueprint's jobs; those that run go on, and jobs may be started."""
+    async with connect(server) as client:
+        await client.pause_blueprint(name)
+    hint(f"paused; muster blueprint resume {quote(name)} ends it")
+
+
+async def resume_blueprint(name: BlueprintName, /, *, server: Server = HERE) -> None:
+    """Hand out tasks of a blueprint's jobs again."""
+    async with connect(server) as client:
+        await client.resume_blueprint(name)
+    hint(f"tasks of {name} are handed out again")
 
 
 def _row(limit: dict[str, Any]) -> list[object]:

@@ -342,7 +342,12 @@ def _wait_for_child(draft: Draft, child: Child, start: Start) -> Rest | Move:
     if (refused := _too_many_undos(draft, child.undo, 1)) is not None:
         return refused
     wait = Wait("child", child.edges, child=child.id, undo=child.undo)
-    event = ev.event(ev.CHILD_STARTED, state=draft.state, details={"job": child.id, "blueprint": child.blueprint})
+    details: dict[str, Any] = {
+        "job": child.id,
+        "blueprint": child.blueprint,
+        **({"spread": True} if child.spread else {}),
+    }
+    event = ev.event(ev.CHILD_STARTED, state=draft.state, details=details)
     return Rest(JobStatus.WAITING, _waiting(draft, wait, event), children=(start,))
 
 

@@ -17,7 +17,6 @@ from muster.engine.fleet import Fleet
 from muster.engine.history import blob
 from muster.engine.nonces import nonce
 from muster.engine.turns import Turns
-from muster.observe.metrics import Metrics
 from muster.store.base import DueMessage, NewJob, Refusal, Refused, Store, StoreFull, StoreUnavailable, Turn
 from muster.store.child_messages import CancelChild, ChildMessage, EndOfChild, StartChild
 from muster.store.codec import dump_item
@@ -36,7 +35,6 @@ class ChildMessages:
         store: Store,
         turns: Turns,
         fleet: Fleet,
-        metrics: Metrics,
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         *,
         grace_ms: int,
@@ -46,7 +44,6 @@ class ChildMessages:
         self._store = store
         self._turns = turns
         self._fleet = fleet
-        self._metrics = metrics
         self._spawn = spawn
         self._grace_ms = grace_ms
         self._history = history
@@ -83,7 +80,6 @@ class ChildMessages:
         turn = await self._store.children.begin(job, nonce())
         if turn is None:
             return
-        self._metrics.jobs.labels(job.blueprint).inc()
         if job.deadline_ms is not None:
             self._hint(job.id, job.deadline_ms)
         self._spawn(self._turns.run(turn))

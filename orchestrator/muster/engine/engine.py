@@ -132,7 +132,7 @@ class Engine:
         self.costs, self.durations = costs.costs, costs.durations
         self.bulk = bulk = Bulk(store, jobs, settings, self._hint)
         children = ChildMessages(
-            store, self._turns, self._fleet, self.counters, self._background.spawn,
+            store, self._turns, self._fleet, self._background.spawn,
             grace_ms=settings.cancel_grace_ms, history=settings.history, hint=self._hint,
         )  # fmt: skip
         for ticker in self._tickers:

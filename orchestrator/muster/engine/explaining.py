@@ -107,7 +107,8 @@ class Explaining:
             typical = {kind: self._speeds.typical_ms(kind) for kind in ready}
             found["held"] = Counter(held.worker for held in await self._demand.held())
             found["queued"] = await self._demand.queued()
-            found["limits"] = await self._limits.all()
+            if standing.gates:
+                found["limits"] = await self._limits.of_gates([gate.name for gate in standing.gates])
             found["durations_ms"] = {kind: ms for kind, ms in typical.items() if ms is not None}
         return found
 

@@ -28,8 +28,8 @@ READS_PER_PAGE: Final = 16
 """A page of a filtered log may be short: after so many reads it answers with what was found."""
 
 
-Place: TypeAlias = tuple[int, Stream | None, int | None]
-"""After which line a follower stands, which lines it wants, and how many late ones it knows."""
+Place: TypeAlias = tuple[int, Stream | None]
+"""After which line a follower stands, and which lines it wants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,6 @@ class LogPage:
     """The job is final, and these were its last lines."""
     is_last: bool = False
     """There are no more lines now."""
-    late_known: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +141,8 @@ class Journal:
     ) -> bool:
         """Keep a line under the number that its teller chose; False where that has a line, which stays.
 
-        *tenant* None: a worker tells, whosever job it is; with *worker* only this one, of what it has now. Followers
-        that are past the number are told where they want late lines.
+        *tenant* None: a worker tells, whosever job it is; with *worker* only this one, of what it has now. Live events
+        tell it also to followers that are past the number.
 
         Raises:
             MusterError: JOB_NOT_FOUND, JOB_FINAL; FORBIDDEN where *worker* does not have the job's task.
@@ -193,12 +192,11 @@ class Journal:
         after: int,
         stream: Stream | None,
         quiet_s: float,
-        late: bool = False,
     ) -> AsyncGenerator[LogPage, None]:
         """Pages of lines as they come, until the job is final; an empty one after *quiet_s* without any.
 
-        Ends early when this server shuts down: the last page has no `is_end` then. With *late* also lines that come
-        under smaller numbers than one that was told before.
+        Ends early when this server shuts down: the last page has no `is_end` then. Lines that come under smaller
+        numbers than one that was told before are not told: live events have them.
 
         Raises:
             MusterError: JOB_NOT_FOUND.
@@ -206,14 +204,12 @@ class Journal:
         job = (await self._job(tenant, job_id)).id
         loop = asyncio.get_running_loop()
         heard_at = loop.time()
-        late_known = None
         with self._following.follow(job) as woken:
             while not self._following.is_closed:
                 woken.clear()
-                place = (after, stream, late_known)
+                place = (after, stream)
                 page = await self._following.read(job, place, partial(self._read_page, job, place))
                 after = page.position
-                late_known = page.late_known if late else None
                 if page.items or page.dropped or page.is_end or loop.time() - heard_at >= quiet_s:
                     heard_at = loop.time()
                     yield page
@@ -283,19 +279,9 @@ class Journal:
         self._following.close()
 
     async def _read_page(self, job: JobId, place: Place) -> LogPage:
-        after, stream, late_known = place
-        read = await self._store.read_log(job, after + 1, self._settings.replica, late_known=late_known)
-        page = _page(job, read, after, stream, None)
-        if read is None:
-            return page
-        late = [entry for entry in entries_of(job, read.late) if entry.seq <= after and stream in (None, entry.stream)]
-        return replace(
-            page,
-            items=(*late, *page.items),
-            is_last=page.is_last and not read.has_more_late,
-            is_end=page.is_end and not read.has_more_late,
-            late_known=read.late_known,
-        )
+        after, stream = place
+        read = await self._store.read_log(job, after + 1, self._settings.replica)
+        return _page(job, read, after, stream, None)
 
 
 def _rest(events: TaskEvents, known: Appended) -> TaskEvents:

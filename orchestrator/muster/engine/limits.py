@@ -16,7 +16,7 @@ from muster.core.limits import LIMITS_MAX
 from muster.errors import ErrorCode, MusterError
 from muster.observe.metrics import Metrics
 from muster.store.base import Store, StoreFull, StoreUnavailable
-from muster.store.flow import HOLDERS_SHOWN, Gate, KeptLimit, Part, gate_of, gates_of
+from muster.store.flow import HOLDERS_SHOWN, Gate, KeptLimit, Part, gate_of, gates_of, policies_of
 
 log = logging.getLogger("muster.limits")
 
@@ -60,6 +60,12 @@ class Limits:
         views = [view for name, limit in kept.items() if (view := _plain_view(name, limit)) is not None]
         return await self._viewed(sorted(views, key=_place))
 
+    async def of_gates(self, gates: Sequence[str]) -> Mapping[str, Limit]:
+        """The limit that each of *gates* has its policy from: a key's own, or else that of its group."""
+        known = {gate_of(limit): limit for limit in _effective(await self._store.flow.limits())}
+        found = {gate: [known[name] for name in policies_of(gate) if name in known] for gate in gates}
+        return {gate: limits[0] for gate, limits in found.items() if limits}
+
     async def put(self, limit: Limit) -> LimitView:
         """Set *limit*, in place of what was set before. A pause stays until it is resumed.
 
@@ -91,6 +97,21 @@ class Limits:
         """End a pause; what is set holds again. Nothing happens where there is none."""
         return await self._write(Limit(scope, name), {Part.PAUSED: ""})
 
+    async def apply_file(self, limits: Sequence[Limit]) -> None:
+        """Set what a file says, all of it: what it says no longer is taken away. What calls have set comes before it.
+
+        Raises:
+            MusterError: TOO_MANY_LIMITS; those before it are set by then.
+        """
+        kept = await self._store.flow.limits()
+        told = {name_of(limit): dump_limit(limit) for limit in limits}
+        gone = {name: "" for name, limit in kept.items() if limit.file and name not in told}
+        changed = {name: text for name, text in (gone | told).items() if kept.get(name, KeptLimit()).file != text}
+        for name, text in changed.items():
+            await self._keep(name, {Part.FILE: text})
+        if changed:
+            await self.audit()
+
     async def run(self) -> None:
         """Audit now and then, until cancelled."""
         while True:
@@ -118,17 +139,25 @@ class Limits:
         return drift
 
     async def _reconcile(self, partition: int, wanted: Mapping[str, Limit]) -> None:
-        """A server may have died before it had told all partitions; another number of them has other shares."""
+        """A server may have died before it had told all partitions; another number of them has other shares.
+
+        What runs already is counted by the audit that follows.
+        """
         known = await self._store.flow.policies(partition)
         for gate in known.keys() - wanted.keys():
             await self._store.flow.set_policy(partition, gate, None)
         for gate, limit in wanted.items():
             policy = known.get(gate)
             if policy is None or replace(policy, counting=False) != policy_of(limit, len(self._partitions)):
-                await self._set(partition, gate, limit)
+                await self._tell(partition, gate, limit)
 
     async def _write(self, limit: Limit, parts: Mapping[Part, str]) -> LimitView:
         name = name_of(limit)
+        kept = await self._spread(name, await self._keep(name, parts))
+        (view,) = await self._viewed([_plain_view(name, kept) or LimitView(limit_called(name))])
+        return view
+
+    async def _keep(self, name: str, parts: Mapping[Part, str]) -> KeptLimit:
         kept = await self._store.flow.write_limit(name, parts, LIMITS_MAX)
         if kept is None:
             raise MusterError(
@@ -136,9 +165,7 @@ class Limits:
                 f"There are {LIMITS_MAX} limits already.",
                 hint="Set one for a group of keys, such as 'site:*', instead of one for each.",
             )
-        kept = await self._spread(name, kept)
-        (view,) = await self._viewed([_plain_view(name, kept) or LimitView(limit_called(name))])
-        return view
+        return kept
 
     async def _spread(self, name: str, kept: KeptLimit) -> KeptLimit:
         """Give each partition its share, again until nobody has changed the limit meanwhile.
@@ -158,10 +185,13 @@ class Limits:
 
     async def _set(self, partition: int, gate: str, limit: Limit | None) -> None:
         """Where slots were not counted so far, what runs already is counted before anything more may start."""
+        if await self._tell(partition, gate, limit):
+            await self._store.flow.audit(partition)
+
+    async def _tell(self, partition: int, gate: str, limit: Limit | None) -> bool:
         policy = None if limit is None else policy_of(limit, len(self._partitions))
         counted = policy if policy is None or policy.most is None else replace(policy, counting=True)
-        if await self._store.flow.set_policy(partition, gate, counted):
-            await self._store.flow.audit(partition)
+        return await self._store.flow.set_policy(partition, gate, counted)
 
     async def _viewed(self, views: Sequence[LimitView]) -> tuple[LimitView, ...]:
         """How they stand: one call for each partition."""
@@ -224,7 +254,7 @@ def limit_of_file(limit: Limit) -> MusterError:
     return MusterError(
         ErrorCode.LIMIT_OF_FILE,
         f"The limit of {limit.scope} {limit.name!r} is set in a server's file.",
-        hint="Take it out of the file, or set another one by `muster limit set`, which comes before it.",
+        hint="Take it out of MUSTER_LIMITS_FILE, or set another one by `muster limit set`, which comes before it.",
     )
 
 

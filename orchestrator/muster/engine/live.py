@@ -10,7 +10,17 @@ from muster.core.ids import JobId, is_job_id
 from muster.core.record import JobRecord
 from muster.engine.clock import unix_ms
 from muster.engine.following import Following, set_within
-from muster.engine.live_events import ArtifactKept, CaughtUp, JobChanged, JobEnded, LineCame, LiveEvent, StepChanged
+from muster.engine.live_events import (
+    FROM_THE_START,
+    ArtifactKept,
+    CaughtUp,
+    JobChanged,
+    JobEnded,
+    LineCame,
+    LinePlace,
+    LiveEvent,
+    StepChanged,
+)
 from muster.engine.settings import EngineSettings
 from muster.engine.story import Page, Place, next_page
 from muster.engine.tenants import TenantFollower, Tenants
@@ -38,12 +48,13 @@ class Live:
         self._tenants = Tenants(store, settings.replica)
 
     async def follow_job(
-        self, tenant: str, job_id: str, *, after: int = 0, quiet_s: float
+        self, tenant: str, job_id: str, *, after: LinePlace = FROM_THE_START, quiet_s: float
     ) -> AsyncGenerator[LiveEvent | None, None]:
         """What happens to a job after line *after* of its log, until it is over; None after *quiet_s* of silence.
 
         First comes the job as it is, and the steps and artifacts of before; then steps, lines and artifacts as they
-        happened. It ends without `JobEnded` where this server shuts down or the job is deleted.
+        happened, and each late line when it comes. It ends without `JobEnded` where this server shuts down or the job
+        is deleted.
 
         Raises:
             MusterError: JOB_NOT_FOUND.
@@ -57,7 +68,7 @@ class Live:
                     yield event
 
     async def follow_pages(
-        self, tenant: str, job_id: str, *, after: int = 0, quiet_s: float
+        self, tenant: str, job_id: str, *, after: LinePlace = FROM_THE_START, quiet_s: float
     ) -> AsyncGenerator[Page | None, None]:
         """The same by pages, which followers at the same place share."""
         job = (await self._job(tenant, job_id)).id
@@ -135,7 +146,7 @@ class Live:
             else:
                 follower.told(job, page.place)
                 if not page.is_last:
-                    follower.announce(job, page.place.key.line)
+                    follower.announce(job, page.place.lines)
             if page is not None and page.events:
                 found.append(page)
         return found
@@ -143,7 +154,7 @@ class Live:
     async def _tenant_page(self, job: JobId, place: Place | None) -> Page | None:
         if place is None:
             now = await self._store.read_live(job, Known(line=NO_LINES))
-            place = Place.after(0 if now is None else now.last)
+            place = Place.after(FROM_THE_START if now is None else LinePlace(now.last, now.late_known))
         return await self._following.read(job, ("tenant", place.key), partial(self._read, job, place, watch=False))
 
     async def _job(self, tenant: str, job_id: str) -> JobRecord:
@@ -159,14 +170,18 @@ class Live:
     # Waking
 
     def hear(self, partition: int, text: str) -> None:  # noqa: ARG002 - as all messages come
-        """A message to this replica: `j|job`, it changed; `l|job`, its log did; `t|tenant's hash|job|line`, either."""
+        """A message to this replica: `j|job`, it changed; `l|job`, its log did; `t|tenant's hash|job|line`, either.
+
+        Of a late line the last is `line.late lines`, as they were before.
+        """
         kind, _, rest = text.partition("|")
         if kind in {"j", "l"}:
             self._following.announce(JobId(rest))
         elif kind == "t":
-            flow, job, line = rest.split("|")
+            flow, job, place = rest.split("|")
+            line, _, late = place.partition(".")
             self._following.announce(JobId(job))
-            self._tenants.announce(flow, JobId(job), int(line))
+            self._tenants.announce(flow, JobId(job), LinePlace(int(line), int(late) if late else None))
 
     def look_again(self) -> None:
         """Messages may have been lost."""

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Union
 
+from muster.core.flow import Limit
 from muster.core.ids import UnixMs
 from muster.core.json import JsonObject, JsonValue
 from muster.core.matching import Requirement
 from muster.core.record import JobRecord
-from muster.engine.limits import LimitView
 from muster.engine.views import WorkerView
 from muster.store.standing import Standing
 
@@ -41,6 +41,8 @@ class Code(StrEnum):
     WORKERS_DRAINING = "workers_draining"
     LIMIT_FULL = "limit_full"
     LIMIT_PAUSED = "limit_paused"
+    LIMIT_RATE = "limit_rate"
+    FAN_FULL = "fan_full"
     WORKERS_BUSY = "workers_busy"
     WORKER_FREE = "worker_free"
     TASK_BACKOFF = "task_backoff"
@@ -80,7 +82,8 @@ class Facts:
 
     standing: Standing
     workers: tuple[WorkerView, ...] = ()
-    limits: tuple[LimitView, ...] = ()
+    limits: Mapping[str, Limit] = field(default_factory=dict[str, Limit])
+    """By gate: those of gates that are shut."""
     held: Mapping[str, int] = field(default_factory=dict[str, int])
     """Leased tasks by worker."""
     queued: Mapping[str, int] = field(default_factory=dict[str, int])

@@ -127,7 +127,14 @@ class Retrying:
             _check(
                 blueprint, state, argument if blueprint.shape(state).takes_argument or order.argument else None, data
             )
-        return _Entry(blueprint.version, state, Context(argument=argument, data=data, results=record.context.results))
+        context = Context(
+            argument=argument,
+            data=data,
+            results=record.context.results,
+            last_worker=record.context.last_worker,
+            undo=() if order.new else record.context.undo,  # what a job did is its own to undo
+        )
+        return _Entry(blueprint.version, state, context)
 
     def _blueprint(self, record: JobRecord, *, newest: bool) -> AnyBlueprint:
         name, version = record.blueprint, record.blueprint_version

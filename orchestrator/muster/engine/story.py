@@ -12,7 +12,7 @@ from muster.core.file_record import FileRecord
 from muster.core.ids import JobId, task_id
 from muster.core.record import JobRecord
 from muster.engine.journal import LogEntry, StepView, entries_of, step_view
-from muster.engine.live_events import ArtifactKept, JobChanged, JobEnded, LineCame, LiveEvent, StepChanged
+from muster.engine.live_events import ArtifactKept, JobChanged, JobEnded, LineCame, LinePlace, LiveEvent, StepChanged
 from muster.store.journal import AttemptStart, Known, LiveRead, PlacedStep
 
 StepKey: TypeAlias = tuple[int, int]
@@ -26,6 +26,7 @@ class PlaceKey(NamedTuple):
     """Followers for whom these are equal are told the same next."""
 
     line: int
+    late: int | None
     revision: int
     steps: int
     artifacts: int
@@ -45,9 +46,13 @@ class Place:
     """Of tasks that began again."""
 
     @classmethod
-    def after(cls, line: int) -> "Place":
-        """Of somebody who saw this line and knows nothing else."""
-        return cls(PlaceKey(line, -1, 0, 0))
+    def after(cls, lines: LinePlace) -> "Place":
+        """Of somebody who saw these lines and knows nothing else."""
+        return cls(PlaceKey(*lines, -1, 0, 0))
+
+    @property
+    def lines(self) -> LinePlace:
+        return LinePlace(self.key.line, self.key.late)
 
     @property
     def is_first(self) -> bool:
@@ -55,7 +60,7 @@ class Place:
 
     @property
     def known(self) -> Known:
-        return Known(self.key.line, self.key.steps, self.key.artifacts)
+        return Known(self.key.line, self.key.steps, self.key.artifacts, self.key.late)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,17 +89,17 @@ class _Mark(NamedTuple):
 
 def next_page(job: JobId, place: Place, read: LiveRead) -> Page:
     """What *read* has for somebody at *place*."""
-    lines = _Lines(job, place.key.line, read)
+    lines = _Lines(job, place.lines, read)
     steps = _Steps(job, place, read, lines)
     files = {record.file.id: record for record in (*place.files_ahead, *read.artifacts)}
     now = [record for record in files.values() if record.line <= lines.position]
     marks = sorted([*steps.marks(), *(_file_mark(job, record, lines.start) for record in now)], key=_order)
-    final, is_last = read.record.status.is_final, lines.position >= read.last
-    events = [*_beginning(place, read.record), *lines.notice(), *_merged(job, lines.entries, marks, steps)]
+    final, is_last = read.record.status.is_final, lines.position >= read.last and not read.has_more_late
+    events = [*_beginning(place, read.record), *lines.late(), *lines.notice(), *_merged(job, lines, marks, steps)]
     events += steps.updates()
     if final and is_last:
         events.append(JobEnded(read.record))
-    key = PlaceKey(lines.position, read.record.revision, read.newest_step, read.newest_artifact)
+    key = PlaceKey(lines.position, read.late_known, read.record.revision, read.newest_step, read.newest_artifact)
     ahead = tuple(record for record in files.values() if record.line > lines.position)
     return Page(tuple(events), Place(key, steps.open, steps.ahead, ahead, steps.attempts), is_last, final and is_last)
 
@@ -105,13 +110,13 @@ def _beginning(place: Place, record: JobRecord) -> Iterator[LiveEvent]:
         yield JobChanged(record)
 
 
-def _merged(job: JobId, entries: Sequence[LogEntry], marks: Sequence[_Mark], steps: "_Steps") -> Iterator[LiveEvent]:
-    told = 0
-    for entry in entries:
+def _merged(job: JobId, lines: "_Lines", marks: Sequence[_Mark], steps: "_Steps") -> Iterator[LiveEvent]:
+    told, late = 0, lines.late_known
+    for entry in lines.entries:
         while told < len(marks) and marks[told].line < entry.seq:
             yield steps.pass_by(marks[told])
             told += 1
-        yield LineCame(job, entry, steps.step_of(entry))
+        yield LineCame(job, entry, steps.step_of(entry), LinePlace(entry.seq, late))
     for mark in marks[told:]:
         yield steps.pass_by(mark)
 
@@ -125,21 +130,42 @@ def _file_mark(job: JobId, record: FileRecord, start: int) -> _Mark:
 
 
 class _Lines:
-    """The lines of a read after line *after*. `start` is where they begin: what is gone is passed over."""
+    """The lines of a read after *known*. `start` is where they begin: what is gone is passed over."""
 
-    def __init__(self, job: JobId, after: int, read: LiveRead) -> None:
+    def __init__(self, job: JobId, known: LinePlace, read: LiveRead) -> None:
+        after = known.line
         first = read.chunks[0].first if read.chunks else after + 1
         self.dropped = max(0, first - after - 1)
         self.start = after + self.dropped
         self.entries = [entry for entry in entries_of(job, read.chunks) if entry.seq > after]
         self.position = self.entries[-1].seq if self.entries else self.start
+        self.late_known = read.late_known
         self._job = job
+        self._known = known
+        self._late = read.late
         self._at = read.record.updated_at
+
+    def late(self) -> Iterator[LiveEvent]:
+        """Lines that came under numbers that the reader is past; the others are still to come in their places."""
+        line, told = self._known
+        before = self.late_known - len(self._late)
+        missed = 0 if told is None else before - told
+        missed += sum(not chunk.lines and chunk.first <= line for chunk in self._late)
+        if missed > 0:
+            text = f"up to {missed} lines with smaller numbers came in too fast to be told here"
+            yield self._notice(LinePlace(line, before), text, missed)
+        for count, chunk in enumerate(self._late, before + 1):
+            for entry in entries_of(self._job, (chunk,)):
+                if entry.seq <= line:
+                    yield LineCame(self._job, entry, None, LinePlace(line, count))
 
     def notice(self) -> Iterator[LiveEvent]:
         if self.dropped:
             text = f"{self.dropped} lines are gone: the log was longer than is kept"
-            yield LineCame(self._job, LogEntry(self.start, self._at, "notice", text, "", self.dropped), None)
+            yield self._notice(LinePlace(self.start, self.late_known), text, self.dropped)
+
+    def _notice(self, place: LinePlace, text: str, dropped: int) -> LineCame:
+        return LineCame(self._job, LogEntry(place.line, self._at, "notice", text, "", dropped), None, place)
 
 
 class _Steps:

@@ -10,6 +10,7 @@ from typing import Final
 from muster.core.ids import JobId
 from muster.engine.clock import unix_ms
 from muster.engine.following import set_within
+from muster.engine.live_events import LinePlace
 from muster.engine.story import Place
 from muster.store.base import Store, StoreFull, StoreUnavailable
 from muster.store.keys import short_hash
@@ -27,7 +28,7 @@ JOBS_BEHIND_MAX: Final = 10_000
 """A follower that has so many changed jobs to look at is sent away."""
 CLOCKS_APART_MS: Final = 2_000
 """The store's clock and a replica's may differ so much. What happened close to a moment is told again, not missed."""
-_ENDED: Final = -1
+_ENDED: Final = LinePlace(-1)
 
 
 @dataclass(slots=True, eq=False)
@@ -35,13 +36,13 @@ class TenantFollower:
     """What one follower still has to look at, and how far it was told."""
 
     woken: asyncio.Event = field(default_factory=asyncio.Event)
-    changed: dict[JobId, int | None] = field(default_factory=dict[JobId, int | None])
+    changed: dict[JobId, LinePlace | None] = field(default_factory=dict[JobId, LinePlace | None])
     """Jobs to look at, longest waiting first: after which line, or None: as they are now."""
     is_lost: bool = False
     _places: OrderedDict[JobId, Place] = field(default_factory=OrderedDict[JobId, Place])
-    _lines: OrderedDict[JobId, int] = field(default_factory=OrderedDict[JobId, int])
+    _lines: OrderedDict[JobId, LinePlace] = field(default_factory=OrderedDict[JobId, LinePlace])
 
-    def announce(self, job: JobId, line: int | None) -> None:
+    def announce(self, job: JobId, line: LinePlace | None) -> None:
         """The job changed; *line* was the last one before."""
         if self._lines.get(job) == _ENDED:
             return
@@ -54,14 +55,14 @@ class TenantFollower:
     def look_again(self) -> None:
         """Announcements of any job may have been lost."""
         for job, place in self._places.items():
-            self.announce(job, place.key.line)
+            self.announce(job, place.lines)
 
     def take(self, count: int) -> list[tuple[JobId, Place | None]]:
         """The next jobs to look at and where to go on; None: where they are now."""
         jobs = [job for job, _ in zip(self.changed, range(count), strict=False)]
         return [(job, self._place(job, self.changed.pop(job))) for job in jobs]
 
-    def _place(self, job: JobId, line: int | None) -> Place | None:
+    def _place(self, job: JobId, line: LinePlace | None) -> Place | None:
         known = self._places.get(job)
         if known is not None:
             return known
@@ -73,7 +74,7 @@ class TenantFollower:
         self._places.move_to_end(job)
         if len(self._places) > JOBS_FOLLOWED_MAX:
             longest_quiet, its_place = self._places.popitem(last=False)
-            self._remember(longest_quiet, its_place.key.line)
+            self._remember(longest_quiet, its_place.lines)
 
     def ended(self, job: JobId) -> None:
         """There is nothing more to be told of it, whatever announcement is still on its way."""
@@ -81,7 +82,7 @@ class TenantFollower:
         self.changed.pop(job, None)
         self._remember(job, _ENDED)
 
-    def _remember(self, job: JobId, line: int) -> None:
+    def _remember(self, job: JobId, line: LinePlace) -> None:
         self._lines[job] = line
         self._lines.move_to_end(job)
         if len(self._lines) > JOBS_REMEMBERED_MAX:
@@ -126,7 +127,7 @@ class Tenants:
                 if room.loop is not None:
                     room.loop.cancel()
 
-    def announce(self, flow: str, job: JobId, line: int) -> None:
+    def announce(self, flow: str, job: JobId, line: LinePlace) -> None:
         room = self._rooms.get(flow)
         if room is not None:
             for follower in room.followers:

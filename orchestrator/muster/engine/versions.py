@@ -184,6 +184,8 @@ class Versions:
         if route is not None and route.name != name:
             url = f"/api/{blueprint.api_version}/{blueprint.endpoint}"
             raise invalid(name, [Problem(name, "", 0, f"{url} belongs to {route.name!r}", "", "/endpoint")])
+        if problems := self._registry.endless([blueprint], [blueprint]):
+            raise invalid(name, problems)
         return blueprint
 
     async def put(self, draft: DataBlueprint, *, by: str, share: int = 100, condition: Condition = ANY) -> Saved:

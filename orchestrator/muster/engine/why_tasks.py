@@ -5,13 +5,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from muster.core.flow import Scope
 from muster.core.ids import UnixMs, task_id
 from muster.core.json import JsonObject, JsonValue
 from muster.core.retry import TaskRules
 from muster.core.status import TaskStatus
 from muster.engine.reasons import Code, Facts, Reason, span
 from muster.engine.views import WorkerView
+from muster.engine.why_limits import limit_reasons, limits_of
 from muster.engine.why_needs import fitting, needs_unmet, preferred, slowed
 from muster.store.standing import StandingTask
 
@@ -30,19 +30,20 @@ def task_reasons(facts: Facts) -> list[Reason]:
     Of a paused one those that are ready wait for nothing but its end of the pause.
     """
     cancelled, paused = facts.standing.record.cancel_requested, facts.standing.record.pause is not None
-    groups: dict[tuple[int, str, bool, str], list[StandingTask]] = {}
+    groups: dict[tuple[int, str, bool, str, tuple[str, ...]], list[StandingTask]] = {}
     for task in facts.standing.tasks:
         if task.status is TaskStatus.LEASED and not task.worker:
             continue  # it waited too long: a server is about to say so
         held = paused and task.status in {TaskStatus.READY, TaskStatus.PARKED}
         if not held and (not cancelled or task.status is TaskStatus.LEASED):
             was_put_back = task.put_back == REQUEUED
-            groups.setdefault((_ORDER.index(task.status), task.type, was_put_back, task.cls), []).append(task)
+            alike = (_ORDER.index(task.status), task.type, was_put_back, task.cls, limits_of(facts, task))
+            groups.setdefault(alike, []).append(task)
     found: list[Reason] = []
-    for (place, kind, was_put_back, _), tasks in sorted(groups.items()):
+    for (place, kind, was_put_back, _, _), tasks in sorted(groups.items()):
         match _ORDER[place]:
             case TaskStatus.READY:
-                found.append(_with_limit(facts, _ready(facts, kind, tasks), tasks))
+                found += [_with_limit(facts, reason, tasks) for reason in _ready(facts, kind, tasks)]
             case TaskStatus.GATED if was_put_back:
                 found.append(_put_back(facts, kind, tasks))
             case TaskStatus.GATED:
@@ -55,17 +56,23 @@ def task_reasons(facts: Facts) -> list[Reason]:
 # Ready, and not fetched
 
 
-def _ready(facts: Facts, kind: str, tasks: Sequence[StandingTask]) -> Reason:
+def _ready(facts: Facts, kind: str, tasks: Sequence[StandingTask]) -> list[Reason]:
+    """What is in the way: limits, and somebody who offers it."""
+    since = min((task.since for task in tasks if task.since is not None), default=None)
+    details = _details(facts, kind, tasks)
+    limited = limit_reasons(facts, _tasks(kind, tasks), tasks, since, details)
+    if any(kind in worker.supported_tasks for worker in facts.workers):
+        return limited or [_not_fetched(facts, kind, tasks, since, details)]
+    return [*limited, _nobody(facts, kind, tasks, since, details)]
+
+
+def _not_fetched(
+    facts: Facts, kind: str, tasks: Sequence[StandingTask], since: UnixMs | None, details: JsonObject
+) -> Reason:
     offering = [worker for worker in facts.workers if kind in worker.supported_tasks]
     requirement = facts.requirements.get(tasks[0].cls)
     fit = fitting(requirement, offering)
     taking = [worker for worker in fit if worker.status != DRAINING]
-    since = min((task.since for task in tasks if task.since is not None), default=None)
-    details = _details(facts, kind, tasks)
-    if (limited := _limited(facts, kind, tasks, since, details)) is not None:
-        return limited
-    if not offering:
-        return _nobody(facts, kind, tasks, since, details)
     if any(task.prefers_until is not None for task in tasks):
         return preferred(_tasks(kind, tasks), tasks, taking, facts.held, facts.standing.now, details)
     if not fit and requirement is not None:
@@ -76,30 +83,6 @@ def _ready(facts: Facts, kind: str, tasks: Sequence[StandingTask]) -> Reason:
         return Reason(Code.WORKERS_DRAINING, text, since, details={**details, "workers": list[JsonValue](names)})
     is_slowed = slowed(_tasks(kind, tasks), kind, taking, since, details)
     return is_slowed or _in_line(facts, kind, tasks, since, details, fit, taking)
-
-
-def _limited(
-    facts: Facts, kind: str, tasks: Sequence[StandingTask], since: UnixMs | None, details: JsonObject
-) -> Reason | None:
-    """A limit that all of them stand under and that lets nobody pass now."""
-    record = facts.standing.record
-    names = {Scope.TASK: kind, Scope.BLUEPRINT: record.blueprint, Scope.TENANT: record.tenant, Scope.GLOBAL: "*"}
-    for view in facts.limits:
-        limit = view.limit
-        if names.get(limit.scope) != limit.name:
-            continue
-        details = {**details, "scope": limit.scope, "name": limit.name, "max": limit.max, "running": view.running}
-        if limit.paused or limit.max == 0:
-            text = f"{_tasks(kind, tasks)} waits: {limit.scope} {limit.name!r} is paused by a limit of 0"
-            return Reason(Code.LIMIT_PAUSED, text, since, details=details)
-        if limit.max is not None and view.running is not None and view.running >= limit.max:
-            held = ", ".join(view.holders)
-            text = (
-                f"the limit of {limit.scope} {limit.name!r} is full: {view.running} of {limit.max} run, held by {held}"
-            )
-            details = {**details, "held_by": list[JsonValue](view.holders)}
-            return Reason(Code.LIMIT_FULL, text, since, details=details)
-    return None
 
 
 def _nobody(
@@ -158,7 +141,7 @@ def _with_limit(facts: Facts, reason: Reason, tasks: Sequence[StandingTask]) -> 
     if fails_at is None:
         return reason
     text = f"{reason.text}; if nobody fetches it within {span(fails_at - facts.standing.now)}, it has failed"
-    return replace(reason, text=text, until=fails_at)
+    return replace(reason, text=text, until=reason.until if reason.code is Code.LIMIT_RATE else fails_at)
 
 
 # Backing off, and running

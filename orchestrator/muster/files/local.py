@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from muster.files.blobs import Open, StoredBlob, is_blob, is_upload, place_of
-from muster.files.spool import Spool, files_in
+from muster.files.spool import INCOMING, Spool, files_in, sweep
 
 SHARDS: Final = tuple(f"{number:02x}" for number in range(256))
 READ_BYTES: Final = 256 * 1024
+WRITE_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 class LocalBlobs(Spool):
@@ -24,12 +25,20 @@ class LocalBlobs(Spool):
         self._artifacts = artifacts or root
 
     def path(self, blob: str) -> Path:
-        return (self._uploads if is_upload(blob) else self._artifacts) / place_of(blob)
+        return self._folder(blob) / place_of(blob)
+
+    def _folder(self, blob: str) -> Path:
+        return self._uploads if is_upload(blob) else self._artifacts
 
     async def keep(self, incoming: Path, blob: str) -> bool:
-        target = self.path(blob)
-        await self.run(lambda: _put(incoming, target))
+        target, near = self.path(blob), self._folder(blob) / INCOMING / incoming.name
+        await self.run(lambda: _put(incoming, near, target))
         return True
+
+    async def sweep_incoming(self, older_than_s: float) -> int:
+        """Also of copies to another disk that a process died over."""
+        folders = {self._incoming, self._uploads / INCOMING, self._artifacts / INCOMING}
+        return sum([await self.run(partial(sweep, folder, older_than_s)) for folder in folders])
 
     async def remove(self, blob: str) -> None:
         path = self.path(blob)
@@ -67,23 +76,33 @@ class LocalBlobs(Spool):
                 yield [blob for blob in found if is_blob(blob.name)]
 
 
-def _put(source: Path, target: Path) -> None:
+def _put(source: Path, near: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _move(source, target)
+    _move(source, near, target)
     _sync_folder(target.parent)
 
 
-def _move(source: Path, target: Path) -> None:
-    """Under its name in one step, also on another disk."""
+def _move(source: Path, near: Path, target: Path) -> None:
+    """Under its name in one step, also on another disk; *near* is a place of its own there."""
     try:
         source.rename(target)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        near = target.with_name(f".{target.name}")
-        shutil.copyfile(source, near)
-        near.rename(target)
+        try:
+            _copy(source, near)
+            near.rename(target)
+        finally:
+            near.unlink(missing_ok=True)
         source.unlink()
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(exist_ok=True, mode=0o700)
+    with source.open("rb") as given, os.fdopen(os.open(target, WRITE_NEW, 0o600), "wb") as taken:
+        shutil.copyfileobj(given, taken, READ_BYTES)
+        taken.flush()
+        os.fsync(taken.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

@@ -18,6 +18,7 @@ from muster.files.blobs import DiskFull, Received, StoredBlob, TooLarge
 BLOCK_BYTES: Final = 256 * 1024
 """One write; while it is under way the next block is collected, so an upload holds twice as much."""
 THREADS: Final = 8
+INCOMING: Final = "incoming"
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 T = TypeVar("T")
 
@@ -29,7 +30,7 @@ class Spool(ABC):
     """
 
     def __init__(self, root: Path) -> None:
-        self._incoming = root / "incoming"
+        self._incoming = root / INCOMING
         self._threads: ThreadPoolExecutor | None = None
 
     @abstractmethod
@@ -47,7 +48,7 @@ class Spool(ABC):
             await asyncio.shield(self.run(incoming.discard))
 
     async def sweep_incoming(self, older_than_s: float) -> int:
-        return await self.run(lambda: _sweep(self._incoming, older_than_s))
+        return await self.run(lambda: sweep(self._incoming, older_than_s))
 
     async def run(self, work: Callable[[], T]) -> T:
         """*work* in one of the threads; a full disk becomes DiskFull."""
@@ -167,7 +168,8 @@ def files_in(folder: Path) -> list[StoredBlob]:
     return found
 
 
-def _sweep(folder: Path, older_than_s: float) -> int:
+def sweep(folder: Path, older_than_s: float) -> int:
+    """Remove the old files of *folder*; how many they were."""
     old = [found for found in files_in(folder) if found.age_s > older_than_s]
     for found in old:
         (folder / found.name).unlink(missing_ok=True)

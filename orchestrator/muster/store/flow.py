@@ -59,6 +59,15 @@ def gates_of(limit: Limit) -> tuple[str, ...]:
     return () if limit.name == group else (f"{gate_of(limit)}.{_of_tenant(limit.tenant, group)}",)
 
 
+def policies_of(gate: str) -> tuple[str, ...]:
+    """The gates whose policy is *gate*'s, the first that has one: its own, or of a key that of its group."""
+    kind, _, rest = gate.partition(":")
+    if kind != "k":
+        return (gate,)
+    key, _, group = rest.partition(".")
+    return (f"k:{key}", f"k:{group}")
+
+
 def _of_tenant(tenant: str, key: str) -> str:
     return short_hash(f"{tenant}\0{key}")
 

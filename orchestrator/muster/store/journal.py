@@ -117,18 +117,11 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class LogRead:
-    """Chunks from the one that holds the wanted line. `last` is the newest line's number, 0 without any.
-
-    Late lines came under smaller numbers than the newest line's. `late` are those after the ones that were known,
-    `late_known` is how many are known with them, `has_more_late` says that this was not all.
-    """
+    """Chunks from the one that holds the wanted line. `last` is the newest line's number, 0 without any."""
 
     is_final: bool
     last: int
     chunks: tuple[Chunk, ...]
-    late: tuple[Chunk, ...] = ()
-    late_known: int = 0
-    has_more_late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +159,16 @@ class AttemptStart:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a reader of a job's story has seen: lines, changes of steps, artifacts, each by the newest one's number."""
+    """What a reader of a job's story has seen: lines, changes of steps, artifacts, each by the newest one's number.
+
+    `late` is how many late lines: those that came under smaller numbers than the newest one's. None: it wants none of
+    those that are there, only to know how many.
+    """
 
     line: int = 0
     steps: int = 0
     artifacts: int = 0
+    late: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +185,12 @@ class LiveRead:
     attempts: tuple[AttemptStart, ...]
     newest_artifact: int
     artifacts: tuple[FileRecord, ...]
+    late: tuple[Chunk, ...] = ()
+    """Late lines after those that were known, each in a chunk of its own; an empty one where the line is gone."""
+    late_known: int = 0
+    """How many are known with them."""
+    has_more_late: bool = False
+    """These were not all; no other lines are read then."""
 
 
 class JournalStore(Protocol):
@@ -200,19 +204,18 @@ class JournalStore(Protocol):
         """Keep one line under its own number. False: that number has a line. Refused: FINAL, GONE."""
         ...
 
-    async def read_log(
-        self, job: JobId, start: int, watcher: str = "", *, late_known: int | None = None
-    ) -> LogRead | None:
-        """The log from line *start* on. *watcher* is a replica that will be told when more comes.
-
-        Of late lines those after the first *late_known*, the newest 256 at most; None: only how many there are.
-        """
+    async def read_log(self, job: JobId, start: int, watcher: str = "") -> LogRead | None:
+        """The log from line *start* on. *watcher* is a replica that will be told when more comes."""
         ...
 
     async def read_steps(self, job: JobId) -> StoredSteps: ...
 
     async def read_live(self, job: JobId, known: Known, watcher: str = "") -> LiveRead | None:
-        """What has happened since. *watcher* is a replica that will be told of every change and of more lines."""
+        """What has happened since. *watcher* is a replica that will be told of every change and of more lines.
+
+        Of late lines the newest 256 at most: where there were more, `late_known` is greater than `known.late` and
+        `late` together.
+        """
         ...
 
 

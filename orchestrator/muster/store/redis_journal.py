@@ -71,19 +71,15 @@ class JournalCalls:
             case why:
                 return Refused(Refusal(why.decode()), -1)
 
-    async def read_log(
-        self, job: JobId, start: int, watcher: str = "", *, late_known: int | None = None
-    ) -> LogRead | None:
+    async def read_log(self, job: JobId, start: int, watcher: str = "") -> LogRead | None:
         tag = self._tag_or_none(job)
         if tag is None:
             return None
-        known = "" if late_known is None else late_known
-        reply = await self._run("logs", tag, job, start, CHUNKS_PER_READ, BYTES_PER_READ, watcher, known)
+        reply = await self._run("logs", tag, job, start, CHUNKS_PER_READ, BYTES_PER_READ, watcher)
         if not reply:
             return None
-        chunks, late = (tuple(load_chunk(chunk) for chunk in reply[place]) for place in (2, 5))
-        is_final, last, at, count = reply[0] == b"1", *(int(reply[place]) for place in (1, 3, 4))
-        return LogRead(is_final, last, chunks, late, at, has_more_late=at < count)
+        is_final, last, chunks = reply
+        return LogRead(is_final == b"1", int(last), tuple(load_chunk(chunk) for chunk in chunks))
 
     async def read_steps(self, job: JobId) -> StoredSteps:
         tag = self._tag_or_none(job)
@@ -99,12 +95,14 @@ class JournalCalls:
         tag = self._tag_or_none(job)
         if tag is None:
             return None
+        late_known = "" if known.late is None else known.late
         reply = await self._run(
-            "live", tag, job, known.line + 1, CHUNKS_PER_READ, BYTES_PER_READ, known.steps, known.artifacts, watcher
-        )
+            "live", tag, job, known.line + 1, CHUNKS_PER_READ, BYTES_PER_READ, known.steps, known.artifacts, watcher,
+            late_known,
+        )  # fmt: skip
         if not reply:
             return None
-        header, task, last, chunks, newest_step, steps, newest_artifact, files = reply
+        header, task, last, chunks, newest_step, steps, newest_artifact, files, late_at, late_count, late = reply
         loaded = _loaded(steps)
         return LiveRead(
             record=load_record(job, header, task),
@@ -115,6 +113,9 @@ class JournalCalls:
             attempts=tuple(step for step in loaded if isinstance(step, AttemptStart)),
             newest_artifact=int(newest_artifact),
             artifacts=tuple(load_artifact(file, None) for file in files),
+            late=tuple(load_chunk(chunk) for chunk in late),
+            late_known=int(late_at),
+            has_more_late=int(late_at) < int(late_count),
         )
 
 

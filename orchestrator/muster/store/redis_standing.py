@@ -7,7 +7,17 @@ from typing import Any, Final
 from muster.core.ids import JobId, TaskId, UnixMs
 from muster.core.status import TaskStatus
 from muster.store import codec
-from muster.store.standing import FLOWS_IN_LINE, HELD_MAX, KINDS_IN_LINE, TASKS_LOOKED_AT, Held, Standing, StandingTask
+from muster.store.flow import HOLDERS_SHOWN
+from muster.store.standing import (
+    FLOWS_IN_LINE,
+    HELD_MAX,
+    KINDS_IN_LINE,
+    TASKS_LOOKED_AT,
+    Held,
+    ShutGate,
+    Standing,
+    StandingTask,
+)
 
 Run = Callable[..., Awaitable[Any]]
 HELD_PER_CALL: Final = 200
@@ -27,10 +37,10 @@ class RedisStanding:
         tag = self._tag_of(job)
         if tag is None:
             return None
-        reply = await self._run("standing", tag, job, TASKS_LOOKED_AT, KINDS_IN_LINE, FLOWS_IN_LINE)
+        reply = await self._run("standing", tag, job, TASKS_LOOKED_AT, KINDS_IN_LINE, FLOWS_IN_LINE, HOLDERS_SHOWN)
         if not reply:
             return None
-        header, task, now, turn_at, turn_held, need, timer, grace, live, tasks, signals = reply
+        header, task, now, turn_at, turn_held, need, timer, grace, live, tasks, signals, gates = reply
         return Standing(
             record=codec.load_record(job, header, task),
             now=UnixMs(int(now)),
@@ -41,6 +51,7 @@ class RedisStanding:
             grace_until=_moment(grace),
             live_tasks=int(live),
             tasks=tuple(sorted((_task(fields) for fields in tasks), key=lambda task: task.number)),
+            gates=tuple(sorted((_gate(*fields) for fields in gates), key=lambda gate: gate.name)),
             signals=_in_order(signals),
         )
 
@@ -68,16 +79,23 @@ class RedisStanding:
         return counts
 
 
-def _task(fields: Sequence[bytes]) -> StandingTask:
+def _task(fields: Sequence[Any]) -> StandingTask:
     (
         number, status, kind, attempt, worker, since, until, failures, losses, before, cls, prefers, back, requeues,
-        fails, close, rules,
+        fails, close, rules, shut,
     ) = fields  # fmt: skip
     return StandingTask(
         int(number), _STATUS[status], kind.decode(), int(attempt), worker.decode(), _moment(since), _moment(until),
         int(failures), int(losses), int(before) if before else None, cls.decode(), _moment(prefers), back.decode(),
-        int(requeues), _moment(fails), _moment(close), rules,
+        int(requeues), _moment(fails), _moment(close), rules, tuple(gate.decode() for gate in shut),
     )  # fmt: skip
+
+
+def _gate(
+    name: bytes, held: bytes, most: bytes, opens_at: bytes, counting: bytes, holders: Sequence[bytes]
+) -> ShutGate:
+    tasks = tuple(TaskId(task.decode()) for task in holders)
+    return ShutGate(name.decode(), int(held), tasks, int(most) if most else None, _moment(opens_at), counting == b"1")
 
 
 def _in_order(fields: Sequence[bytes]) -> tuple[str, ...]:

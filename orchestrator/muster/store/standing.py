@@ -19,6 +19,22 @@ HELD_MAX: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True)
+class ShutGate:
+    """A gate of the partition that lets no task pass now: its slots are taken, or its rate is used up."""
+
+    name: str
+    held: int = 0
+    holders: tuple[TaskId, ...] = ()
+    """Some of those that hold its slots, longest first."""
+    most: int | None = None
+    """Its slots, where it counts them; 0 is a pause."""
+    opens_at: UnixMs | None = None
+    """When the next task may pass, where it is shut by its rate alone."""
+    counting: bool = False
+    """What ran before the limit came is being counted."""
+
+
+@dataclass(frozen=True, slots=True)
 class StandingTask:
     """A live task that the job waits for now.
 
@@ -49,6 +65,8 @@ class StandingTask:
     """When its schedule_to_close is over."""
     rules: bytes = b""
     """Of a gated task: how it is tried again."""
+    shut: tuple[str, ...] = ()
+    """Gates that a ready task stands under and that are shut; `Standing.gates` has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +89,8 @@ class Standing:
     live_tasks: int = 0
     tasks: tuple[StandingTask, ...] = ()
     """Some of them, by number."""
+    gates: tuple[ShutGate, ...] = ()
+    """Those that are shut of all that its ready tasks stand under, by name."""
     signals: tuple[str, ...] = ()
     """Hashes of the names of those that are kept, oldest first."""
 

@@ -281,7 +281,7 @@ class Machine:
         return [
             task for task in ready
             if part.is_wanted(task) and task.job not in held
-            and gates.room_of((*gates.of_class(task.cls), *gates.of_flow(task.flow))).free > 0
+            and gates.room_of(gates.of(task.cls, task.flow)).free > 0
         ]  # fmt: skip
 
     async def _work(self) -> bool:

@@ -8,14 +8,14 @@ import pytest
 from muster.api.client_socket import KEEP_ALIVE_S
 from muster.core.ids import JobId, UnixMs
 from muster.engine.journal import LogEntry
-from muster.engine.live_events import LineCame
+from muster.engine.live_events import LineCame, LinePlace
 from muster.store.journal import Stream
 from muster.surfaces.cli import live
 from muster.surfaces.cli.frames import KEEP_ALIVE, KEYS, chosen, filtered, frames_of
 
 
 def line(text: str, stream: Stream = "stdout", dropped: int = 0) -> LineCame:
-    return LineCame(JobId("j"), LogEntry(1, UnixMs(0), stream, text, "j.0", dropped), None)
+    return LineCame(JobId("j"), LogEntry(1, UnixMs(0), stream, text, "j.0", dropped), None, LinePlace(1, 0))
 
 
 @pytest.mark.parametrize(

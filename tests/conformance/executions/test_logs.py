@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from tests.conformance.executions.conftest import NEVER, OWN_ID, OWN_TOKEN, RUNTIME, Client, new_client
-from tests.system.callers import Caller, PlainWorker, Reply, until
+from tests.system.callers import Caller, PlainWorker, Reply, sent_events, until
 from tests.system.processes import WORKER_TOKEN
 
 SCRIPT = "print('hi')"
@@ -191,6 +191,42 @@ async def test_an_open_socket_is_told_of_every_line_whatever_its_number_once(qui
             assert (frame["sequence_number"], frame["message"]) == (number, f"line {number}")
         await hands.report(task, data={"exit_code": 0})
         assert orjson.loads(await asyncio.wait_for(socket.receive_str(), 10))["type"] == "complete"
+
+
+async def test_native_events_of_the_job_go_on_after_a_late_line_with_each_line_once(quiet: Client) -> None:
+    made = await quiet.run(SCRIPT)
+    await tell(quiet, made, 7)
+    events = f"{quiet.url}/api/v1/jobs/{made['execution_id']}/events"
+
+    async def next_lines(place: str | None, *wanted: int) -> list[str]:
+        """The places of the next lines after *place*, as a stream and over a socket."""
+        sent: list[tuple[int, str]] = []
+        headers = dict(quiet.headers) if place is None else {**quiet.headers, "Last-Event-ID": place}
+        async with asyncio.timeout(20), quiet.session.get(events, headers=headers) as answer:
+            async for told in sent_events(answer.content):
+                if told.get("data", {}).get("type") == "log":
+                    assert told["id"] == told["data"]["place"]
+                    sent.append((told["data"]["line"]["seq"], told["id"]))
+                if len(sent) == len(wanted):
+                    break
+        query = "" if place is None else f"?after={place}"
+        async with asyncio.timeout(20), quiet.session.ws_connect(f"{events}/socket{query}", headers=headers) as socket:
+            for line in sent:
+                while (frame := orjson.loads(await socket.receive_str()))["type"] != "log":
+                    pass
+                assert (frame["line"]["seq"], frame["place"]) == line
+        assert [seq for seq, _ in sent] == list(wanted)
+        return [place for _, place in sent]
+
+    (place,) = await next_lines(None, 8)
+    for number in (2, 4):
+        await tell(quiet, made, number)
+    assert await next_lines(place, 3, 5) == ["8.1", "8.2"]
+    await tell(quiet, made, 9)
+    assert await next_lines("8.1", 5, 10) == ["8.2", "10.2"]
+    assert await next_lines("8", 10) == ["10.2"]
+    reply = await quiet.call("GET", f"/api/v1/jobs/{made['execution_id']}/events?after=8.x")
+    assert (reply.status, reply.body["code"]) == (400, "invalid_parameter")
 
 
 async def test_values_may_stand_in_the_query(quiet: Client) -> None:

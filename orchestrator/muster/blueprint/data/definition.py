@@ -9,6 +9,7 @@ from typing import Any, Final
 import orjson
 
 from muster.blueprint.check import problems_of
+from muster.blueprint.conclusions import Decided, Decisions
 from muster.blueprint.data.deciding import decide
 from muster.blueprint.data.findings import Findings
 from muster.blueprint.data.input_schema import InputSchema
@@ -65,6 +66,10 @@ class DataBlueprint(Blueprint[Any, Any]):
     @cached_property
     def transitions(self) -> Mapping[str, Transitions]:
         return {name: _transitions(name, step) for name, step in self.outline.states.items()}
+
+    def conclusions(self, state: str) -> Decisions:
+        step = self.outline.states.get(state)
+        return None if step is None else tuple(_decided(branch) for branch in step.branches)
 
     @cached_property
     def graph(self) -> Graph:
@@ -134,3 +139,12 @@ def _transitions(name: str, step: Step) -> Transitions:
         edges += [Edge(name, word, target) for word, target in branch.words.items()]
     quarantines = any(branch.verb == "quarantine" for branch in step.branches)
     return Transitions(tuple(dict.fromkeys(edges)), (), (), quarantines)
+
+
+def _decided(step: Step) -> Decided:
+    """As `conclusions_of_code` sees a state function."""
+    if step.verb in {"ask", "wait_for"}:
+        return Decided(may_end="within" in step.members and "late" not in step.targets)
+    if step.verb in {"go", "sleep"} or FAILURE in {_LABELS.get(word) for word in step.targets}:
+        return Decided()
+    return Decided(step.head if step.verb == "child" and isinstance(step.head, str) else "", may_end=True)

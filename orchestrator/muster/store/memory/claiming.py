@@ -39,7 +39,7 @@ class _Claiming:
                     break
                 self._pull(cls, free, visited)
                 continue
-            room = gates.room_of(gates.of_flow(flow))
+            room = gates.room_of(gates.of_flow(flow, cls))
             if room.free <= 0:
                 self.looked_at += 1
                 queue.park(flow, room.gate)
@@ -48,7 +48,7 @@ class _Claiming:
                 continue
             shared |= not queue.is_alone()
             taken = self._serve_flow(cls, flow, int(min(self.free_seats, room.free, free)))
-            gates.pass_rates((*before_class, *gates.of_flow(flow)), taken)
+            gates.pass_rates((*before_class, *gates.of_flow(flow, cls)), taken)
             free -= taken
         if shared:
             queue.forget_past_tags()

@@ -40,7 +40,7 @@ class MemoryFlow:
 
     async def gates(self, partition: int, names: Sequence[str]) -> Sequence[Gate]:
         gates = self._partitions[partition].gates
-        return [_gate(gates, name) for name in names]
+        return [gate_of(gates, name) for name in names]
 
     async def write_limit(self, name: str, parts: Mapping[Part, str], most: int) -> KeptLimit | None:
         kept = self._limits.get(name, KeptLimit())
@@ -81,8 +81,7 @@ def _give(part: Partition) -> int:
     given = 0
     for task in part.tasks.values():
         if task.status is TaskStatus.LEASED and task.worker:  # else it waited too long, and is about to end
-            gates = (*part.gates.of_class(task.cls), *part.gates.of_flow(task.flow))
-            missing = [gate for gate in gates if gate not in task.held]
+            missing = [gate for gate in part.gates.of(task.cls, task.flow) if gate not in task.held]
             task.held = (*task.held, *(got := part.gates.hold(task.id, missing)))
             given += len(got)
     return given
@@ -99,7 +98,7 @@ def _take_back(part: Partition) -> int:
     return drift
 
 
-def _gate(gates: Gates, name: str) -> Gate:
+def gate_of(gates: Gates, name: str) -> Gate:
     holders, opens = gates.holders.get(name, {}), gates.room(name).opens_at
     longest = sorted(holders, key=lambda task: (holders[task], task))
     return Gate(len(holders), tuple(longest[:HOLDERS_SHOWN]), None if opens is None else UnixMs(opens))

@@ -55,9 +55,14 @@ class Gates:
     def of_class(self, cls: str) -> list[str]:
         return [gate for gate in ("*", f"c:{cls}") if self._limits(gate)]
 
-    def of_flow(self, flow: str) -> list[str]:
+    def of_flow(self, flow: str, cls: str) -> list[str]:
+        """Without the class's own, which a flow names where its tasks may wait in another class than their type's."""
         names = [f"t:{tenant_of(flow)}", *(f"{part[0]}:{part[1:]}" for part in flow.split("/")[1:])]
-        return [gate for gate in names if self._limits(gate)]
+        return [gate for gate in names if gate != f"c:{cls}" and self._limits(gate)]
+
+    def of(self, cls: str, flow: str) -> list[str]:
+        """All that a task of the class and flow stands under."""
+        return [*self.of_class(cls), *self.of_flow(flow, cls)]
 
     def _limits(self, gate: str) -> bool:
         policy = self.policy(gate)

@@ -150,24 +150,22 @@ def note_line(part: Partition, line: NotedLine) -> bool | Refused:
     job.log.insert(place, dump_chunk(line.seq, line.task, 1, dump_lines((Line(at, line.stream, line.text),))))
     while sum(map(len, job.log)) > line.log_bytes_max and len(job.log) > 1:
         del job.log[0]
-    if line.seq < job.last_line:
+    before, late_before = job.last_line, len(job.late)
+    is_late = line.seq < before
+    if is_late:
         job.late.append(line.seq)
-    before, job.last_line = job.last_line, max(job.last_line, line.seq)
+    job.last_line = max(before, line.seq)
     part.announce_log(job)
-    part.announce_to_tenant(job, before)
+    part.announce_to_tenant(job, before, late_before if is_late else None)
     return True
 
 
-def read_log(part: Partition, job_id: JobId, start: int, watcher: str, late_known: int | None = None) -> LogRead | None:
+def read_log(part: Partition, job_id: JobId, start: int, watcher: str) -> LogRead | None:
     job = part.job(job_id)
     if job is None:
         return None
     _add_reader(job, watcher)
-    count = len(job.late)
-    known = count if late_known is None else max(late_known, count - LATE_MAX)
-    chunks = [load_chunk(blob) for blob in job.log]
-    late = tuple(chunk for number in job.late[known:] for chunk in chunks if chunk.lines and chunk.first == number)
-    return LogRead(job.is_final, job.last_line, _chunks_from(job, start), late, count)
+    return LogRead(job.is_final, job.last_line, _chunks_from(job, start))
 
 
 def _add_reader(job: Job, watcher: str) -> None:
@@ -205,7 +203,16 @@ def read_live(job: Job, record: JobRecord, artifacts: Iterable[FileRecord], know
         attempts=tuple(step for step in steps if isinstance(step, AttemptStart)),
         newest_artifact=job.newest_artifact,
         artifacts=tuple(artifacts),
+        late=_late_since(job, known.late),
+        late_known=len(job.late),
     )
+
+
+def _late_since(job: Job, known: int | None) -> tuple[Chunk, ...]:
+    count = len(job.late)
+    numbers = job.late[count if known is None else max(known, count - LATE_MAX) :]
+    chunks = {chunk.first: chunk for chunk in map(load_chunk, job.log) if chunk.lines} if numbers else {}
+    return tuple(chunks.get(number, Chunk(number, 0, ())) for number in numbers)
 
 
 def _steps_since(job: Job, change: int) -> list[PlacedStep | AttemptStart]:

@@ -22,7 +22,7 @@ class Ledger:
         """Count a job that is over; *finished_at* is None where it did not finish."""
         meter = self.add(job, 1, job.run_ms, job.record.cost_micros)
         if finished_at is not None:
-            took = finished_at - (job.record.started_at or finished_at)
+            took = finished_at - (job.begun_again_at or job.record.started_at or finished_at)
             self._durations.setdefault((job.flow, meter), []).insert(0, (finished_at, took))
 
     def add(self, job: Job, jobs: int, ran_ms: int, cost: int) -> str:

@@ -57,6 +57,7 @@ class Job:
     signalled_by: str = ""
     resumed_by: str = ""
     retried_by: str = ""
+    begun_again_at: UnixMs | None = None
     entered: dict[str, bytes] = field(default_factory=dict[str, bytes])
     """What states were entered with, by state."""
     watchers: list[str] = field(default_factory=list[str])

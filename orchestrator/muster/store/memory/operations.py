@@ -89,6 +89,7 @@ class MemoryOperations:
         part.unique = {key: held for key, held in part.unique.items() if held[0] != job.id or held[1] is not None}
         job.current_task, job.awaited, job.children = None, "", {}
         job.failures_left, job.needs_successes = None, False
+        job.begun_again_at = now
         part.note(job, retry.history)
         part.announce_to_tenant(job, job.last_line)
         return part.lease_turn(job, retry.token)

@@ -102,9 +102,11 @@ class Partition:
             self._send(replica, f"j|{job.id}")
         self.announce_to_tenant(job, job.last_line if line is None else line)
 
-    def announce_to_tenant(self, job: Job, line: int) -> None:
+    def announce_to_tenant(self, job: Job, line: int, late: int | None = None) -> None:
+        """*line* was the newest one before; where one came late, so many had."""
+        place = f"{line}" if late is None else f"{line}.{late}"
         for replica in self._watching(job.flow):
-            self._send(replica, f"t|{job.flow}|{job.id}|{line}")
+            self._send(replica, f"t|{job.flow}|{job.id}|{place}")
 
     def is_watched(self, job: Job) -> bool:
         return bool(self._watching(job.flow))
@@ -187,10 +189,10 @@ class Partition:
             )  # fmt: skip
             self.tasks[task.id] = task
             served = claim is not None and cls in claim.classes and len(claimed) < len(claim.seats)
-            gates = (*self.gates.of_class(cls), *self.gates.of_flow(task.flow))
+            gates = self.gates.of(cls, task.flow)
             if claim is not None and served and not self.is_ready(cls) and self.gates.passes(gates):
-                self._may_go_to_anybody(task, new)
                 claimed.append(self.lease(task, claim, len(claimed)))
+                self._may_go_to_anybody(task, new)
                 self.gates.pass_rates(gates, 1)
             else:
                 self._prefers(task, new)
@@ -284,7 +286,7 @@ class Partition:
         left_ms = None if task.must_end_at == now + task.timeout_ms else max(task.must_end_at - now, 0)
         task.silence_ends_at = now + seat.lease_ms
         task.lease_ends_at = task.lease_end
-        task.held = self.gates.hold(task.id, (*self.gates.of_class(task.cls), *self.gates.of_flow(task.flow)))
+        task.held = self.gates.hold(task.id, self.gates.of(task.cls, task.flow))
         job = self.jobs[task.job]
         if job.record.started_at is None:
             job.record = replace(job.record, started_at=UnixMs(now))

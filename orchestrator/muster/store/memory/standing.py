@@ -8,10 +8,11 @@ from muster.core.ids import JobId, UnixMs, partition_of
 from muster.core.limits import BAND_AGE_MS
 from muster.core.status import TaskStatus
 from muster.store.keys import short_hash
+from muster.store.memory.flow import gate_of
 from muster.store.memory.index import with_worker
 from muster.store.memory.model import GraceEnd, Job, Order, PreferenceEnd, Task, TaskStart, WaitEnd, WaitLimit
 from muster.store.memory.partition import Partition
-from muster.store.standing import HELD_MAX, KINDS_IN_LINE, TASKS_LOOKED_AT, Held, Standing, StandingTask
+from muster.store.standing import HELD_MAX, KINDS_IN_LINE, TASKS_LOOKED_AT, Held, ShutGate, Standing, StandingTask
 
 
 class MemoryStanding:
@@ -56,6 +57,7 @@ def _standing(part: Partition, job: Job) -> Standing:
         grace_until=_moment(part.timers.get(GraceEnd(job.id))),
         live_tasks=len(live),
         tasks=_in_line(part, shown),
+        gates=_shut_gates(part, shown),
         signals=tuple(short_hash(name) for name, _ in job.signals),
     )
 
@@ -66,6 +68,23 @@ def _in_line(part: Partition, tasks: Sequence[Task]) -> tuple[StandingTask, ...]
     first = {cls: min(_of(ready, cls), key=_place) for cls in list(Counter(t.cls for t in ready))[:KINDS_IN_LINE]}
     counted = {task.id: part.queues[cls].before(task) for cls, task in first.items()}
     return tuple(replace(_shown(part, task), before=counted.get(task.id)) for task in tasks)
+
+
+def _shut_of(part: Partition, task: Task) -> tuple[str, ...]:
+    if task.status is not TaskStatus.READY:
+        return ()
+    return tuple(gate for gate in part.gates.of(task.cls, task.flow) if part.gates.room(gate).free <= 0)
+
+
+def _shut_gates(part: Partition, tasks: Sequence[Task]) -> tuple[ShutGate, ...]:
+    names = {gate for task in tasks for gate in _shut_of(part, task)}
+    return tuple(_shut_gate(part, name) for name in sorted(names))
+
+
+def _shut_gate(part: Partition, name: str) -> ShutGate:
+    policy, gate = part.gates.policy(name), gate_of(part.gates, name)
+    assert policy is not None, name
+    return ShutGate(name, gate.held, gate.holders, policy.most, gate.opens_at, policy.counting)
 
 
 def _of(tasks: Sequence[Task], cls: str) -> list[Task]:
@@ -94,6 +113,7 @@ def _shown(part: Partition, task: Task) -> StandingTask:
         fails_at=_moment(part.timers.get(WaitLimit(task.id))),
         close_at=_moment(task.close_at),
         rules=task.rules if task.status is TaskStatus.GATED else b"",
+        shut=_shut_of(part, task),
     )  # fmt: skip
 
 

@@ -298,11 +298,9 @@ class MemoryStore:
         part = self._of(line.job)
         return Refused(Refusal.GONE, -1) if part is None else journal.note_line(part, line)
 
-    async def read_log(
-        self, job: JobId, start: int, watcher: str = "", *, late_known: int | None = None
-    ) -> LogRead | None:
+    async def read_log(self, job: JobId, start: int, watcher: str = "") -> LogRead | None:
         part = self._of(job)
-        return None if part is None else journal.read_log(part, job, start, watcher, late_known)
+        return None if part is None else journal.read_log(part, job, start, watcher)
 
     async def read_steps(self, job: JobId) -> StoredSteps:
         part = self._of(job)

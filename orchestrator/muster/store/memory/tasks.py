@@ -130,6 +130,10 @@ def release(part: Partition, task_id: TaskId, attempt: int, fence: str) -> bool:
     task = part.tasks.get(task_id)
     if task is None or task.status is not TaskStatus.LEASED or (task.attempt, task.fence) != (attempt, fence):
         return False
+    if part.job(task.job) is None:
+        part.forget(task)
+        part.wake_opened()
+        return True
     task.worker = ""
     part.end_lease(task)
     if part.enqueue(task):

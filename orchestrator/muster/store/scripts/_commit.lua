@@ -124,10 +124,10 @@ local function make_leased(jid, flow, wave, task, seat)
   call('HSET', T .. 't:' .. tid, 'st', 'L', 'q', cls, 'fl', flow, 'bd', task.band, 'wv', wave, 'at', 1, 'fx', 0,
     'ls', 0, 'to', task.timeout, 'pl', task.body, 'po', task.rules, 'rs', age + task.place, 'ra', now,
     'w', seat.worker, 'nz', seat.nonce, 'lg', seat.patient, 'hd', hard, 'ca', now, 'fw', task.flow)
-  local before_flow = flow_gates(flow .. task.flow)
-  local held = hold_all(tid, class_gates(cls), before_flow)
+  local before_class, before_flow = class_gates(task.cls), flow_gates(flow .. task.flow, task.cls)
+  local held = hold_all(tid, before_class, before_flow)
   if held ~= '' then call('HSET', T .. 't:' .. tid, 'gs', held) end
-  pass_rates(class_gates(task.cls), 1)
+  pass_rates(before_class, 1)
   pass_rates(before_flow, 1)
   set_price(T .. 't:' .. tid, seat)
   call('HSETNX', T .. 'cls', cls, task.kind)
@@ -154,7 +154,7 @@ local function make_tasks(jid, flow, c, entries, cancelling)
     local cls = task.cls
     if idle[cls] == nil then idle[cls] = not is_ready(cls) end
     local is_next = serves[cls] and seats[seat] and idle[cls]
-    if is_next and passes(class_gates(cls)) and passes(flow_gates(flow .. task.flow)) then
+    if is_next and passes(class_gates(cls)) and passes(flow_gates(flow .. task.flow, cls)) then
       local lease = make_leased(jid, flow, c.wave, task, seats[seat])
       claimed[#claimed + 1] = { tostring(seat), lease[1], lease[2], lease[3], lease[4], lease[5] }
       if c.claim.history then entries[#entries + 1] = stamped(started(task.number, 1, seats[seat].worker)) end

@@ -1,6 +1,6 @@
 -- Flows, their tickets and their gates (docs/adr/0015-flows-tickets-and-gates.md). Part of _queue.
 --
--- A flow is `<tenant>[/b<blueprint>][/k<key>.<group>][/w<job>.<wave>.<at once>]`: all its tasks stand under the same
+-- A flow is `<tenant>[/b<blueprint>][/c<type>][/k<key>.<group>][/w<job>.<wave>.<at once>]`: all its tasks stand under the same
 -- gates. A gate is called after the flow's part: `t:`, `b:`, `k:`, `w:` and so on; `*` and `c:<class>` stand before all.
 --   gl  policies by gate: `<max>|<micros between>|<micros ahead>|<cost of a ticket>|<1: being counted>`
 --   g:<gate>  tasks that hold its slots        gh  gates that somebody holds      gr:<gate>  GCRA's arrival time
@@ -91,17 +91,19 @@ local function class_gates(cls)
   return known_gates[key]
 end
 
-local function flow_gates(flow)
+-- Without the class's own, which a flow names where its tasks may wait in another class than their type's.
+local function flow_gates(flow, cls)
   if not any_limit() and not string.find(flow, '/w', 1, true) then return NONE end
-  if not known_gates[flow] then
+  local known, of_class = flow .. '|' .. cls, 'c' .. cls
+  if not known_gates[known] then
     local tenant = tenant_of(flow)
     local names = { 't:' .. tenant }
     for part in string.gmatch(string.sub(flow, #tenant + 1), '[^/]+') do
-      names[#names + 1] = string.sub(part, 1, 1) .. ':' .. string.sub(part, 2)
+      if part ~= of_class then names[#names + 1] = string.sub(part, 1, 1) .. ':' .. string.sub(part, 2) end
     end
-    known_gates[flow] = with_policy(names)
+    known_gates[known] = with_policy(names)
   end
-  return known_gates[flow]
+  return known_gates[known]
 end
 
 -- How many more may pass a gate now; with 0 because of its rate, also when the next one may (ms). The rate is the

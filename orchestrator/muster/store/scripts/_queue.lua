@@ -82,7 +82,8 @@ local function watchers_of_tenant(flow)
   return tenant_watchers[flow]
 end
 
--- Tell them that the job changed, and how many lines its log had before.
+-- Tell them that the job changed, and which was the newest line of its log before; of a line that came late (live.lua)
+-- also how many had, `<line>.<late lines>`.
 local function announce_to_tenant(jid, flow, line)
   local watchers = watchers_of_tenant(flow)
   if not watchers then return end
@@ -132,11 +133,12 @@ end
 
 -- Count a job that is over, with all its runs so far. Returns when it was made, and its tags.
 local function count_job(jid, finished)
-  local j = call('HMGET', T .. 'j:' .. jid, 'fl', 'ct', 'mt', 'bp', 'rm', 'cm', 'sa', 'tg')
+  local j = call('HMGET', T .. 'j:' .. jid, 'fl', 'ct', 'mt', 'bp', 'rm', 'cm', 'sa', 'tg', 'rb')
   local meter, is_first = add_to_day(j[1], j[2], j[3] or j[4], 1, tonumber(j[5] or 0), tonumber(j[6] or 0))
   if not finished then return j[2], j[8] end
   local times = T .. 'du:' .. j[1] .. ':' .. string.sub(redis.sha1hex(meter), 1, 16)
-  local length = call('LPUSH', times, now .. '|' .. (now - (tonumber(j[7]) or now)))
+  local begun = tonumber(j[9] or j[7]) or now   -- of one that was started again the time before says nothing
+  local length = call('LPUSH', times, now .. '|' .. (now - begun))
   if length > 150 then call('LTRIM', times, 0, 99) end
   -- Once a day is enough for a time to live of 31 days, where 30 are asked for.
   if is_first or length == 1 or math.floor(tonumber(j[2]) / DAY_MS) ~= math.floor(now / DAY_MS) then
@@ -334,7 +336,7 @@ local function take_class(cls, claim, seat, pops, out)
       pops = pops + 1
     else
       local flow, score = head[1], tonumber(head[2])
-      local gates = flow_gates(flow)
+      local gates = flow_gates(flow, cls)
       local passing, gate, opens = room_of(gates)
       if passing <= 0 then
         park(cls, flow, score, gate, opens)

@@ -21,7 +21,7 @@ local function give(tid)
   local t = call('HMGET', key, 'st', 'q', 'fl', 'fw', 'gs', 'w')
   if t[1] ~= 'L' or t[6] == '' then return end   -- leased to nobody: it waited too long, and is about to end
   local held = t[5] or ''
-  for _, gates in ipairs({ class_gates(t[2]), flow_gates(t[3] .. (t[4] or '')) }) do
+  for _, gates in ipairs({ class_gates(t[2]), flow_gates(t[3] .. (t[4] or ''), t[2]) }) do
     for _, g in ipairs(gates) do
       if g.policy.most and not (holds(held, g.name) and call('ZSCORE', T .. 'g:' .. g.name, tid)) then
         hold(tid, g.name)

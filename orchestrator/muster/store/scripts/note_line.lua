@@ -40,5 +40,5 @@ if n < last then
   call('HSET', job, 'lt', late, 'ln', count)
 end
 announce(jid, j[2], nil, 'l')
-announce_to_tenant(jid, j[7], last)
+announce_to_tenant(jid, j[7], n < last and last .. '.' .. (j[6] or '0') or last)
 return { 'new' }

@@ -41,7 +41,7 @@ for tag in each_tag(j[9]) do
 end
 call('HSET', job, 'fin', '0', 'st', status, 's', state, 'ctx', ctx, 'bv', bv, 'v', tonumber(version) + 1,
   'wv', tonumber(j[14]) + 1, 'ut', now, 'need', 0, 'cx', '0', 'tf', 0, 'tmr', '', 'cur', '', 'pol', '', 'ch', '',
-  'ws', '', 'pg', '', 'pm', '', 'rt', token)
+  'ws', '', 'pg', '', 'pm', '', 'rt', token, 'rb', now)
 -- The job that started it was told of its end, and goes on by that: nobody is told of another one.
 if j[15] then call('HSET', job, 'pa', (string.gsub(j[15], '^([^|]+)|%d+|(%d+).*$', '%1|0|%2'))) end
 call('HDEL', job, 'ft', 'res', 'err', 'det', 'dl', 'dp', 'ba', 'ad')   -- batch and client counted its end

@@ -27,7 +27,9 @@ from muster.api.call import Call, json_answer
 from muster.api.operations import Auth
 from muster.api.wire import time_text
 from muster.core.ids import UnixMs
-from muster.engine.journal import LogEntry, LogPage
+from muster.engine.journal import LogEntry
+from muster.engine.live_events import LineCame, LinePlace
+from muster.engine.story import Page
 from muster.errors import ErrorCode, MusterError
 from muster.surfaces.command_job import exit_code_of
 from muster.surfaces.executions.models import LogLine, StreamLogLine, moment_of
@@ -56,17 +58,19 @@ async def _talk(call: Call, client: Client, socket: web.WebSocketResponse) -> in
     if _CURSOR.fullmatch(cursor) is None:
         await socket.send_str(_error(execution_id, f"cursor={cursor[:100]!r} is not an integer from -1"))
         return WSCloseCode.POLICY_VIOLATION
-    pages = call.engine.follow_logs(
-        client.tenant, execution_id, after=int(cursor) + 1, stream=None, quiet_s=client_socket.KEEP_ALIVE_S, late=True
-    )
+    after, quiet_s = LinePlace(int(cursor) + 1), client_socket.KEEP_ALIVE_S
+    pages = call.engine.follow_pages(client.tenant, execution_id, after=after, quiet_s=quiet_s)
     try:
         async with aclosing(pages):
             async for page in pages:
-                for frame in _frames(execution_id, page):
+                if page is None:
+                    continue
+                for frame in _frames(page):
                     await socket.send_frame(frame, WSMsgType.TEXT)
                 if page.is_end:
                     await socket.send_str(await _complete(call, client, execution_id))
                     return WSCloseCode.OK
+        await call.engine.job(client.tenant, execution_id)  # it ends where the job was deleted, too
     except MusterError as error:
         if error.code is not ErrorCode.JOB_NOT_FOUND:
             raise
@@ -153,9 +157,10 @@ def _line_of(call: Call) -> LogLine:
 
 
 @lru_cache(maxsize=16)
-def _frames(execution_id: str, page: LogPage) -> tuple[bytes, ...]:
+def _frames(page: Page) -> tuple[bytes, ...]:
     """Followers at the same place share the page, and this; hence the small number that is remembered."""
-    return tuple(_log(execution_id, entry) for entry in page.items if entry.stream in OUTPUT)
+    lines = (event for event in page.events if isinstance(event, LineCame))
+    return tuple(_log(line.job_id, line.entry) for line in lines if line.entry.stream in OUTPUT)
 
 
 def _log(execution_id: str, entry: LogEntry) -> bytes:

@@ -14,7 +14,7 @@ from muster.api.call import Call
 from muster.api.client_socket import KEEP_ALIVE_S, converse
 from muster.api.operations import Auth
 from muster.api.ports import Engine
-from muster.engine.live_events import LiveEvent
+from muster.engine.live_events import LinePlace, LiveEvent
 from muster.errors import ErrorCode, MusterError
 from muster.surfaces.monitor.clients import CLIENTS
 from muster.surfaces.monitor.envelope import now_text
@@ -171,7 +171,7 @@ class Conversation:
         """What is so far, without its lines, and what comes."""
         teller = Teller(self._engine)
         try:
-            line = await self._engine.last_line(self._tenant, execution_id)
+            line = LinePlace(await self._engine.last_line(self._tenant, execution_id))
             events = self._engine.follow_job(self._tenant, execution_id, after=line, quiet_s=KEEP_ALIVE_S)
             await self._tell(teller, events)
             if not teller.has_told_an_end:
