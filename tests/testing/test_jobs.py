@@ -1,5 +1,7 @@
 """What a test asks of a job and does to it."""
 
+from typing import Any
+
 import pytest
 from muster import Blueprint, Job, Next, finished
 from muster.errors import ErrorCode, MusterError
@@ -89,5 +91,5 @@ async def test_a_result_that_is_not_what_the_blueprint_promises_puts_the_job_asi
         assert bad.status == "quarantined"
         assert bad.error is not None
         assert bad.error.startswith("the result does not fit what blueprint 'promises' promises: /cents: ")
-        details = bad.error_details or {}
+        details: Any = bad.error_details or {}
         assert (details["code"], [one["pointer"] for one in details["errors"]]) == ("invalid_output", ["/cents"])

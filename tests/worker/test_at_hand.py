@@ -171,5 +171,6 @@ async def test_middlewares_stand_around_async_and_plain_handlers_the_first_outer
 
 
 def test_a_plain_function_is_no_middleware() -> None:
+    plain: Any = _echo
     with pytest.raises(TypeError, match="async def middleware"):
-        Worker().middleware(_echo)
+        Worker().middleware(plain)
