@@ -17,8 +17,9 @@ LOOKED_AT_MAX = 100
 TURN = {Code.TURN_DUE, Code.TURN_RUNNING, Code.TURN_FAILED, Code.VERSION_MISSING, Code.DEBOUNCED}
 READY = {
     Code.NO_WORKER, Code.NEEDS_UNMET, Code.PREFERRED_WORKER, Code.WORKERS_SLOWED, Code.WORKERS_DRAINING,
-    Code.LIMIT_FULL, Code.LIMIT_PAUSED, Code.WORKERS_BUSY, Code.WORKER_FREE,
+    Code.LIMIT_FULL, Code.LIMIT_PAUSED, Code.LIMIT_RATE, Code.FAN_FULL, Code.WORKERS_BUSY, Code.WORKER_FREE,
 }  # fmt: skip
+LIMITS = (Code.LIMIT_FULL, Code.LIMIT_PAUSED, Code.LIMIT_RATE, Code.FAN_FULL)
 GATED = {Code.TASK_BACKOFF, Code.TASK_REQUEUED}
 KINDS = {"human": {Code.PERSON}, "timer": {Code.TIMER}, "signal": {Code.SIGNAL, Code.UPLOADS}, "child": {Code.CHILD}}
 
@@ -41,7 +42,7 @@ def _wrong(part: Partition, job: Job, tasks: list[Task], said: Explanation) -> I
     codes = {reason.code for reason in said.reasons}
     if not all(reason.text for reason in said.reasons):
         yield "has a reason without words"
-    expected = [(name, wanted, is_so) for name, wanted, is_so in _causes(job, tasks)]
+    expected = [(name, wanted, is_so) for name, wanted, is_so in (*_causes(job, tasks), *_limits(part, job, tasks))]
     for name, wanted, is_so in expected:
         if is_so and not codes & wanted:
             yield f"lacks the reason that {name}"
@@ -72,6 +73,27 @@ def _causes(job: Job, tasks: list[Task]) -> Iterator[tuple[str, set[Code], bool]
         there = any(task.status is status and (task.worker or status is not TaskStatus.LEASED) for task in tasks)
         told = status is TaskStatus.LEASED or not (is_cancelled or (is_paused and status is TaskStatus.READY))
         yield name, wanted, waits and there and told
+
+
+def _limits(part: Partition, job: Job, tasks: list[Task]) -> Iterator[tuple[str, set[Code], bool]]:
+    """Exactly the gates that are shut for a ready task are told, and as what they are."""
+    record = job.record
+    waits = job.turn_at is None and record.context.wait is not None
+    told = waits and not record.cancel_requested and record.pause is None
+    ready = [task for task in tasks if told and task.status is TaskStatus.READY]
+    gates = {gate for task in ready for gate in part.gates.of(task.cls, task.flow)}
+    shut = {_shut_by(part, gate) for gate in gates if part.gates.room(gate).free <= 0}
+    for code in LIMITS:
+        yield f"a gate is shut as {code} says", {code}, code in shut
+
+
+def _shut_by(part: Partition, gate: str) -> Code:
+    policy = part.gates.policy(gate)
+    if gate.startswith("w:"):
+        return Code.FAN_FULL
+    if part.gates.room(gate).opens_at is not None:
+        return Code.LIMIT_RATE
+    return Code.LIMIT_PAUSED if policy is not None and policy.most == 0 else Code.LIMIT_FULL
 
 
 def _waits_for(wait: Wait | None, kind: str) -> bool:

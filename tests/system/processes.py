@@ -14,6 +14,7 @@ from pathlib import Path
 import redis
 from muster.embedded import EmbeddedEngine, Kind, die_with_parent, find_binary
 
+from tests.support.forking import Forked, fork_server
 from tests.support.ports import free_port
 
 HERE = Path(__file__).parent
@@ -35,16 +36,20 @@ class Process:
     command: Sequence[str]
     variables: dict[str, str]
     log_file: Path
-    popen: "subprocess.Popen[bytes] | None" = None
+    popen: "subprocess.Popen[bytes] | Forked | None" = None
 
     def start(self) -> None:
         assert self.popen is None, f"{self.name} runs already"
         others = {name: value for name, value in os.environ.items() if not name.startswith("MUSTER_")}
+        env = {**others, **self.variables}
         with self.log_file.open("ab") as log:
+            if sys.platform == "linux" and self.command[0] == "-m":
+                self.popen = fork_server(ROOT).fork(self.command, cwd=ROOT, env=env, log_file=self.log_file)
+                return
             self.popen = subprocess.Popen(
                 [sys.executable, *self.command],
                 cwd=ROOT,
-                env={**others, **self.variables},
+                env=env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

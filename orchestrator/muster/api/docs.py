@@ -1,5 +1,6 @@
 """The interactive reference: Swagger UI from an installed package. Nothing is loaded from elsewhere."""
 
+import asyncio
 from collections.abc import Mapping
 from functools import cache
 from html import escape
@@ -68,11 +69,13 @@ The whole reference is in <a href="../openapi.json">openapi.json</a>.</p>
 
 
 async def openapi_json(call: Call) -> web.Response:
-    return web.Response(body=call.edge.reference.json(OPENAPI_3_1), headers={"Content-Type": JSON})
+    body = await asyncio.to_thread(call.edge.reference.json, OPENAPI_3_1)
+    return web.Response(body=body, headers={"Content-Type": JSON})
 
 
 async def docs_page(call: Call) -> web.Response:
-    page = _PAGE.replace("{rows}", "\n".join(_rows(call)))
+    rows = await asyncio.to_thread(_rows, call)
+    page = _PAGE.replace("{rows}", "\n".join(rows))
     return web.Response(body=page.encode(), headers={"Content-Type": HTML, **_SAFETY})
 
 
@@ -82,7 +85,8 @@ async def docs_file(call: Call) -> web.StreamResponse:
     if name == "start.js":
         return web.Response(body=_START_UP.encode(), headers=_typed("text/javascript; charset=utf-8"))
     if name == "openapi.json":
-        return web.Response(body=call.edge.reference.json(OPENAPI_3_0), headers=_typed(JSON))
+        body = await asyncio.to_thread(call.edge.reference.json, OPENAPI_3_0)
+        return web.Response(body=body, headers=_typed(JSON))
     media_type = _MEDIA_TYPES.get(name)
     if media_type is None:
         raise MusterError(ErrorCode.NOT_FOUND, "There is nothing at this URL.")

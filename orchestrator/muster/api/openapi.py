@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any, Final
 
 import orjson
@@ -53,16 +54,23 @@ _OF_BODY: Final = (ErrorCode.MALFORMED_JSON, ErrorCode.INVALID_BODY, ErrorCode.B
 
 
 class Reference:
-    """The description as JSON, written anew only when the blueprints changed."""
+    """The description as JSON, written anew only when somebody asks and the blueprints changed.
+
+    It takes a good part of a second, which no start of a server has to wait for, nor any other request: ask for it in
+    a thread.
+    """
 
     def __init__(self, operations: tuple[Operation, ...], blueprints: Blueprints, api_key_header: str) -> None:
         self._operations = operations
         self._blueprints = blueprints
         self._schemes = _security_schemes(api_key_header)
-        self._models = ModelSchemas(operations)
         self._described: list[Blueprint] | None = None
         self._documents: dict[str, dict[str, Any]] = {}
         self._json: dict[str, bytes] = {}
+
+    @cached_property
+    def _models(self) -> ModelSchemas:
+        return ModelSchemas(self._operations)
 
     def json(self, version: str) -> bytes:
         """OpenAPI *version*, 3.1.0 or 3.0.3."""

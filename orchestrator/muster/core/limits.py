@@ -10,6 +10,10 @@ UNDO_MAX: Final = 1_000
 """Undos that a job keeps: they are written with each commit, with the results they need."""
 RACE_MAX: Final = 50
 """Branches of a race: its tasks go into one commit."""
+RACE_CHILDREN_MAX: Final = 10
+"""Of them children: each is a job that the same commit makes, about 50 us of the store's time."""
+PAUSED_TOGETHER_MAX: Final = 24
+"""Jobs that one pause holds: the job and those below it, each about 40 us of the store's time."""
 CLAIM_MAX: Final = 64
 """Tasks that one poll may ask for."""
 SEATS_PER_CALL_MAX: Final = 32

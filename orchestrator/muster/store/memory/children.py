@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from muster.core.ids import JobId
-from muster.core.limits import TURN_LEASE_MS
+from muster.core.limits import PAUSED_TOGETHER_MAX, TURN_LEASE_MS
 from muster.store.base import NewJob, Turn
 from muster.store.child_messages import dump_start
 from muster.store.codec import dump
@@ -11,7 +11,6 @@ from muster.store.memory.model import GraceEnd, Job, Outgoing
 from muster.store.memory.partition import Partition
 
 MakeJob = Callable[[Partition, NewJob, str, int], Job]
-PAUSED_TOGETHER_MAX = 128
 
 
 def start_spread(part: Partition, job: Job, wave: int, child: NewJob) -> None:

@@ -47,6 +47,7 @@ def _expanded(name: str) -> str:
     )
 
 
+@cache
 def _read(name: str) -> str:
     return (files(__package__) / f"{name}.lua").read_text(encoding="utf-8")
 
@@ -60,8 +61,14 @@ def _used(source: str) -> str:
         function = _FUNCTION.match(text)
         if function is None or function[1] in called:
             kept.append(text)
-            called.update(_WORD.findall(_COMMENT.sub("", text)))
+            called.update(_words(text))
     return header + mark + "\n".join(reversed(kept)) + "\n"
+
+
+@cache
+def _words(text: str) -> frozenset[str]:
+    """Of the code. Most texts are of files that many scripts include."""
+    return frozenset(_WORD.findall(_COMMENT.sub("", text)))
 
 
 def _parts(source: str) -> Iterator[str]:
@@ -69,6 +76,6 @@ def _parts(source: str) -> Iterator[str]:
     lines: list[str] = []
     for line in source.splitlines():
         lines.append(line)
-        if _FUNCTION.match(lines[0]) is None or line == "end":
+        if line == "end" or not lines[0].startswith("local function "):
             yield "\n".join(lines)
             lines = []

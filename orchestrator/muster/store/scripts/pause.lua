@@ -11,7 +11,7 @@ TWICE {'ok'}: what is paused already stays so, with the words of then
 -- @include _pause
 -- @include _children
 local jid, words, entry, entry_below = arg(), arg(), arg(), arg()
-local JOBS_MAX = 128   -- children of a race, and theirs: those beyond go on
+local JOBS_MAX = 24   -- as PAUSED_TOGETHER_MAX: of children of a race, and theirs, those beyond go on
 local todo, place = { jid }, 1
 while todo[place] and place <= JOBS_MAX do
   local one, top = todo[place], place == 1

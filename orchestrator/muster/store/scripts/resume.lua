@@ -12,7 +12,7 @@ TWICE the same token: {'turn'} again while the caller holds the turn, else {'ok'
 -- @include _pause
 -- @include _children
 local jid, token, ttl, entry, entry_below = arg(), arg(), int(), arg(), arg()
-local JOBS_MAX = 128   -- as pause
+local JOBS_MAX = 24   -- as pause
 local j = call('HMGET', T .. 'j:' .. jid, 'fin', 'tl', 'ru', 'ch', 'fl', 'ac')
 if not j[1] then return { 'gone' } end
 if j[3] == token then
