@@ -112,7 +112,11 @@ def test_the_edges_of_a_child_carry_the_name_of_its_blueprint_where_the_code_sho
         async def second(job: Job) -> Next:
             started = job.child(job.input["name"], {}, ok=finished, cancelled=failed, tags=["a"])
             job.data["id"] = started.id
-            return started
+            return (
+                started
+                if job.input.get("alone")
+                else job.race(job.child(several, {}, ok=first), job.sleep(1, then=first))
+            )
 
     assert built(write) == {
         ("first", "several: success", "finished"),
@@ -120,6 +124,8 @@ def test_the_edges_of_a_child_carry_the_name_of_its_blueprint_where_the_code_sho
         ("first", "report: success", "second"),
         ("second", "child: success", "finished"),
         ("second", "child: cancelled", "failed"),
+        ("second", "several: success", "first"),
+        ("second", "timer: then", "first"),
     }
 
 

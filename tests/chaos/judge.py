@@ -119,7 +119,8 @@ def _jobs_and_orders(run: Run) -> Iterator[Violation]:
         if order["job_ids"] and order["ended_at"] is None:
             yield Violation(f"{order['key']} had not ended {run.bound_s:g} s after the last fault", order["job_ids"][0])
     for job in run.jobs.keys() - asked:
-        yield Violation("nobody asked for this job", job)
+        if run.jobs[job].get("pa", "").partition("|")[0] not in asked:
+            yield Violation("nobody asked for this job", job)
 
 
 def _order(run: Run, order: dict[str, Any], shape: Shape) -> Iterator[str]:
@@ -136,6 +137,8 @@ def _order(run: Run, order: dict[str, Any], shape: Shape) -> Iterator[str]:
             yield "its first failure left no trace"
     elif fields["st"] == "quarantined":
         yield from _quarantined(events)
+    elif shape.starts_another and fields["st"] == "failed":
+        yield from _bereaved(events, run)
     elif not (shape.cancels and fields["st"] == "cancelled"):
         yield f"a job of shape {shape.name} ended as {fields['st']}: {fields['err']}"
 
@@ -184,6 +187,14 @@ def _tasks(events: list[Event], status: str, shape: Shape) -> Iterator[str]:
             yield f"took attempt {event['a']} of task {number}, the newest was {newest.get(number)}"
     if sum(event["e"] == "cancel_requested" for event in events) > 1:
         yield "it was cancelled twice"
+
+
+def _bereaved(events: list[Event], run: Run) -> Iterator[str]:
+    """Only a child that was given up excuses its parent."""
+    children = [event["d"]["job"] for event in events if event["e"] == "child_started"]
+    statuses = [run.jobs[child]["st"] for child in children if child in run.jobs]
+    if statuses != ["quarantined"]:
+        yield f"it failed though its child was {statuses}"
 
 
 def _quarantined(events: list[Event]) -> Iterator[str]:

@@ -19,6 +19,8 @@ class Shape:
     tasks: int = 1
     retried: bool = False
     cancels: bool = False
+    starts_another: bool = False
+    """It waits for a child, and fails where that is given up."""
 
 
 SHAPES: Final = (
@@ -35,6 +37,11 @@ SHAPES: Final = (
         "ask", "ask", ("question", "answered"), lambda n: {}, lambda n: {"decision": "approved", "by": "ann"}, tasks=0
     ),
     Shape("nap", "nap", ("lie_down", "awake"), lambda n: {"seconds": NAP_S}, lambda n: {"awake": True}, tasks=0),
+    Shape(
+        "family", "family", ("start_child", "child_is_done"),
+        lambda n: {"blueprint": "one", "input": {"type": "work", "params": {"n": n}}, "spread": True},
+        lambda n: {"child": {"n": n}}, tasks=0, starts_another=True,
+    ),
     Shape(
         "cancel", "one", ("one_task",), lambda n: {"type": "work", "params": {"n": n}}, lambda n: {"n": n}, cancels=True
     ),

@@ -165,6 +165,8 @@ def test_each_branch_is_an_edge_of_its_own() -> None:
         (lambda job, end: [job.wait_for("a", ok=end), job.wait_for("a", ok=end)], "one signal twice"),
         (lambda job, end: [job.wait_for("a", ok=end, within=5), job.sleep(1, then=end)], "as a branch instead"),
         (lambda job, end: [job.run("a", 1, ok=end, undo="b"), job.sleep(1, then=end)], "undo= in a race"),
+        (lambda job, end: [job.child("x", {}, ok=end, undo="b"), job.sleep(1, then=end)], "undo= in a race"),
+        (lambda job, end: [job.child("x", {}, ok=end)] * 11, "more than 10 children"),
         (lambda job, end: [job.go(end), job.sleep(1, then=end)], "not Go"),
         (lambda job, end: [job.sleep(-1, then=end), job.wait_for("a", ok=end)], "-1 is not a duration"),
     ],

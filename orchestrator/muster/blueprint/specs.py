@@ -21,7 +21,15 @@ from muster.core.ids import JobId, UnixMs, new_job_id, partition_of
 from muster.core.join import JoinAny, JoinFirst, JoinPolicy, dump_join
 from muster.core.join import fits as can_succeed
 from muster.core.json import JsonValue
-from muster.core.limits import FAN_WIDTH_MAX, PRIORITY_MAX, PRIORITY_MIN, RACE_MAX, TAG_CHARACTERS_MAX, TAGS_MAX
+from muster.core.limits import (
+    FAN_WIDTH_MAX,
+    PRIORITY_MAX,
+    PRIORITY_MIN,
+    RACE_CHILDREN_MAX,
+    RACE_MAX,
+    TAG_CHARACTERS_MAX,
+    TAGS_MAX,
+)
 
 
 def spec(
@@ -127,6 +135,8 @@ def race_of(branches: tuple[object, ...], edges: Edges) -> Race:
     checked = tuple(_branch(branch) for branch in branches)
     if sum(isinstance(branch, Sleep) for branch in checked) > 1:
         raise ValueError("job.race(...) with more than one job.sleep(...): only the shortest could win")
+    if sum(isinstance(branch, Child) for branch in checked) > RACE_CHILDREN_MAX:
+        raise ValueError(f"job.race(...) of more than {RACE_CHILDREN_MAX} children: start the others from these")
     names = [branch.name for branch in checked if isinstance(branch, WaitFor)]
     if len(set(names)) < len(names):
         raise ValueError(f"job.race(...) waits for one signal twice: {', '.join(sorted(names))}")

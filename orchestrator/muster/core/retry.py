@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 import orjson
@@ -68,6 +69,7 @@ class TaskRules:
     policy: RetryPolicy = USUAL
     """When and for which errors; its number of retries is not looked at."""
 
+    @lru_cache(maxsize=1_024)  # noqa: B019 - it is frozen, and most tasks have the same
     def dump(self, task_type: str) -> bytes:
         policy = self.policy.to_json()
         policy.pop("retries", None)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import orjson
-from muster_worker.retry_policy import RetryPolicy
 
 from muster.blueprint.registry import Registry
 from muster.core import decide as core
@@ -24,7 +23,7 @@ from muster.core.limits import (
 )
 from muster.core.matching import requirement_json
 from muster.core.record import ChildItem, Context, Item, JobRecord, Parent, Submission, TaskItem, Wait
-from muster.core.retry import TaskRules
+from muster.core.retry import USUAL, TaskRules
 from muster.core.status import JobStatus
 from muster.core.transitions import JobEvent
 from muster.core.values import changed
@@ -427,7 +426,7 @@ class Turns:
 
     def _new_task(self, record: JobRecord, number: int, spec: TaskSpec, place: Place, wave: int) -> NewTask:
         timeout_ms = spec.timeout_ms or self._rules.task_timeout_ms
-        policy = spec.retry or RetryPolicy()
+        policy = spec.retry or USUAL
         retries = next(n for n in (spec.retries, policy.retries, self._rules.task_retries) if n is not None)
         body = {
             "job_id": record.id,

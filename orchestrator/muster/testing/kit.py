@@ -24,22 +24,23 @@ from muster.engine.migrations import JOBS_MAX, Order, Page
 from muster.engine.views import JobOrder
 from muster.errors import MusterError
 from muster.store.batch_records import StoredBatch
+from muster.testing.admission import debounce_of, unique_of
 from muster.testing.answers import Mock, Mocks
 from muster.testing.clock import NOON, VirtualClock
 from muster.testing.crashes import Crashed, Story, differences, outcome_of, spread
 from muster.testing.failures import KitError, closest
 from muster.testing.histories import HistoryReplay, recording_of
 from muster.testing.jobs import TestJob
+from muster.testing.limits import TENANT, LimitSetting
 from muster.testing.machine import Machine
 from muster.testing.recording import Difference, Recording, Replay, record
 from muster.testing.store import Deaths
 
-TENANT: Final = "test"
 LIVES_MAX: Final = 200
 """Crashes that a story is put through, where the test does not say how many."""
 
 
-class TestMuster:
+class TestMuster(LimitSetting):
     """A server in the test: its engine, its store and its workers, on a clock that stands still until it is moved.
 
     Args:
@@ -59,6 +60,7 @@ class TestMuster:
         self._deaths = Deaths()
         self._made: Machine | None = None
         self._jobs: list[TestJob] = []
+        self._starts = 0
         self.add(*blueprints)
 
     # What there is
@@ -109,19 +111,28 @@ class TestMuster:
         *,
         tags: tuple[str, ...] = (),
         deadline: Duration | None = None,
+        unique: Mapping[str, Any] | None = None,
+        debounce: Mapping[str, Any] | None = None,
     ) -> TestJob:
         """Start a job and let it go as far as it can without time passing.
 
-        *input* is an object or a model. Raises MusterError as the server does: no such blueprint, wrong input.
+        *input* is an object or a model; *unique* and *debounce* have the members that `Client.start` takes, and the job
+        is the one there was, where there was one. Raises MusterError as the server does: no such blueprint, wrong
+        input, a job that has the unique key.
         """
         name = self._name_of(blueprint)
         initial_data = {} if input is None else to_jsonable_python(input)
-        key = f"start-{len(self._jobs) + 1}"
+        self._starts += 1
+        key = f"start-{self._starts}"
         deadline_ms = None if deadline is None else deadline_ms_of(deadline)
-        order = JobOrder(TENANT, name, initial_data, tags=tags, idempotency_key=key, deadline_ms=deadline_ms)
+        order = JobOrder(
+            TENANT, name, initial_data, tags=tags, idempotency_key=key, deadline_ms=deadline_ms,
+            unique=unique_of(unique), debounce=debounce_of(debounce),
+        )  # fmt: skip
         submitted = await self.machine.ask(lambda engine: engine.submit(order))
         job = TestJob(submitted.job_id, self.machine, self._mocks)
-        self._jobs.append(job)
+        if all(job.id != other.id for other in self._jobs):
+            self._jobs.append(job)
         await self.machine.settle()
         return job
 
