@@ -91,6 +91,7 @@ Processes of the SDK and the client read these instead:
 | `MUSTER_WORKER_SLOTS` | `10` | Tasks at a time. |
 | `MUSTER_WORKER_PRICE_PER_SECOND` | `0` | What a second of a running task costs, in EUR. |
 | `MUSTER_WORKER_LABELS` | | What tasks may need, such as `gpu=a100,region=eu`. |
+| `MUSTER_WORKER_HEALTH` | - | Port, or `host:port`, of `GET /health` and `/ready`; without a host for this machine. |
 | `MUSTER_WORKER_RESOURCES` | | What the machine has, such as `cpu=4,memory=8GB,gpu=1,vram=24GB`. |
 | `MUSTER_COMMANDS_FILE` | - | What a worker with `--commands` may run: [commands.md](commands.md). |
 """

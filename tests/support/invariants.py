@@ -112,7 +112,7 @@ class Scan:
     def deadlines_without_a_timer(self) -> Iterator[str]:
         """A live job has its timer until it passed; who was asked for its end may clean up, and does not show it."""
         for job, fields in self.jobs.items():
-            timed, may_clean_up = f"e|{job}" in self.timers, int(fields["v"]) > 1
+            timed, may_clean_up = f"e|{job}" in self.timers, int(fields.get("v", "0")) > 1
             if (
                 not self.is_final(job)
                 and timed != ("dl" in fields)

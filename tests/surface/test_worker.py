@@ -89,7 +89,7 @@ async def test_a_poll_brings_the_documented_task_or_204_when_its_time_is_over(cl
     path = f"/_worker/workers/{worker.worker_id}/tasks/next"
     empty = await worker.call("GET", f"{path}?timeout=0.4")
     assert (empty.status, empty.raw) == (204, b"")
-    assert 0.35 < time.monotonic() - started < 2
+    assert 0.35 < time.monotonic() - started < 10
     job_id = await client.start("simple_flow", colour="red")
     task = await worker.take()
     assert set(task) == TASK_FIELDS
@@ -104,7 +104,7 @@ async def test_a_poll_is_held_open_until_there_is_work(client: Api, worker: Plai
     await asyncio.sleep(0.2)
     assert not poll.done()
     job_id = await client.start("simple_flow")
-    task = await asyncio.wait_for(poll, 2)
+    task = await asyncio.wait_for(poll, 10)
     assert task is not None
     assert task["job_id"] == job_id
 

@@ -145,7 +145,7 @@ async def test_an_address_that_nobody_answers_delays_no_other_webhook(a: Api, ho
     await a.start("nap", hook.url, seconds=0)
     started = asyncio.get_running_loop().time()
     await hook.called(1)
-    assert asyncio.get_running_loop().time() - started < 3
+    assert asyncio.get_running_loop().time() - started < 10
 
 
 async def test_a_webhook_that_was_due_when_its_replica_died_is_delivered_by_another(

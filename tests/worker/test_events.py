@@ -4,6 +4,8 @@ import asyncio
 import logging
 import threading
 import time
+import tracemalloc
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -42,6 +44,21 @@ async def test_lines_arrive_in_order_and_before_the_result(fake: FakeOrchestrato
     assert [event["seq"] for event in fake.events[task_id]] == list(range(1234))
     assert max(fake.event_requests) <= 500
     assert len(fake.event_requests) <= 4
+
+
+async def test_many_short_events_take_little_more_memory_than_they_are_long() -> None:
+    """What waits is bounded by its length, so the rest of it must not be several kilobytes each."""
+    sender: Any = EventSender(SimpleNamespace(), SimpleNamespace(task_id="t"), lambda _: None)  # type: ignore[arg-type]
+    tracemalloc.start()
+    try:
+        for number in range(5000):
+            sender.emit("log", {"text": f"{number}"})
+        await asyncio.sleep(0)
+        held_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        sender.close()
+    assert held_bytes < 3 * sender._held_bytes
 
 
 async def test_a_line_is_sent_while_its_task_still_runs(fake: FakeOrchestrator, serving: Serving) -> None:

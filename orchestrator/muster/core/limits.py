@@ -47,6 +47,14 @@ RETENTION_MS_MAX: Final = 31_536_000_000
 """A year: how long a job that is over may be kept at most."""
 BULK_JOBS_MAX: Final = 500
 """Jobs that one bulk request looks at: each is a few calls to the store."""
+LEASES_PER_TICK_MAX: Final = 50
+TIMERS_PER_TICK_MAX: Final = 50
+TURNS_PER_TICK_MAX: Final = 16
+"""What one tick deals with stays below a millisecond; the next one comes at once where more is due (ADR 0016)."""
+FIRST_TURNS_IN_A_ROW: Final = 8
+"""Of the jobs of one batch, before those of the next batch."""
+JOBS_PASSED_OVER_MAX: Final = 64
+"""A cancelled batch has many jobs that are over: so many are passed over in one tick."""
 SEARCH_JOBS_MAX: Final = 1_000
 """Jobs that one search reads before it answers what it has, with where to go on."""
 UNPARKED_PER_CALL_MAX: Final = 50

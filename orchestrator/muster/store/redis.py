@@ -9,11 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
 from muster.core.ids import JobId, TaskId, UnixMs, partition_of, split_task_id
-from muster.core.limits import SEATS_PER_CALL_MAX, TURN_LEASE_MS
+from muster.core.limits import (
+    FIRST_TURNS_IN_A_ROW,
+    JOBS_PASSED_OVER_MAX,
+    LEASES_PER_TICK_MAX,
+    SEATS_PER_CALL_MAX,
+    TIMERS_PER_TICK_MAX,
+    TURN_LEASE_MS,
+    TURNS_PER_TICK_MAX,
+)
 from muster.core.record import JobRecord
 from muster.store import codec
 from muster.store.admission import Limited, PutOff, Taken
-from muster.store.approvals import DueEscalation
 from muster.store.arguments import admission_args, claim_args, commit_args, completion_args, job_args, task_args
 from muster.store.base import (
     Claim,
@@ -22,7 +29,6 @@ from muster.store.base import (
     Committed,
     Completed,
     Completion,
-    DueMessage,
     Existing,
     LeaseRef,
     LiveTask,
@@ -43,7 +49,7 @@ from muster.store.keys import EVERYBODY, global_tag, partition_tags, short_hash,
 from muster.store.link import CONNECT_TIMEOUT_S, Address, Link, LinkDown, ServerError, Traffic
 from muster.store.payloads import CARRIERS, Arg, Offload, PayloadGone, Payloads, Value, holds_reference, plain
 from muster.store.redis_approvals import RedisApprovals
-from muster.store.redis_batches import RedisBatches, to_cancel_of
+from muster.store.redis_batches import RedisBatches
 from muster.store.redis_blueprints import RedisBlueprintRecords
 from muster.store.redis_children import RedisChildren
 from muster.store.redis_connections import RedisConnectionRecords
@@ -60,15 +66,14 @@ from muster.store.replies import (
     claimed_of,
     committed_of,
     completed_of,
-    ended_lease,
     live_task_of,
     not_made_of,
     stepped_of,
     turn_of,
-    turns_of,
     unreadable_of,
 )
 from muster.store.scripts import names, script
+from muster.store.tick_reply import tick_of
 from muster.store.topology import locator
 
 log = logging.getLogger("muster.store")
@@ -81,9 +86,6 @@ PASSING_ERRORS: Final = frozenset(
 )
 """The server will take the command later; nothing was written."""
 DEMOTED: Final = frozenset({"READONLY", "MASTERDOWN"})
-TICK_LEASES: Final = 50
-TICK_TIMERS: Final = 50
-TICK_TURNS: Final = 16
 TICK_HOLD_MS: Final = 5_000
 """An ended lease or a due message that its ticker did not settle comes again after this time."""
 SWEEP_CLASSES: Final = 1_000
@@ -474,25 +476,10 @@ class RedisStore(JournalCalls, IndexCalls):
     async def tick(self, partition: int, token_prefix: str, first_turns: int = 0) -> Tick:
         reply = await self._run(
             "tick", self._tags[partition],
-            TICK_LEASES, TICK_TIMERS, TICK_TURNS, token_prefix, TURN_LEASE_MS, TICK_HOLD_MS, first_turns,
+            LEASES_PER_TICK_MAX, TIMERS_PER_TICK_MAX, TURNS_PER_TICK_MAX, token_prefix, TURN_LEASE_MS, TICK_HOLD_MS,
+            first_turns, FIRST_TURNS_IN_A_ROW, JOBS_PASSED_OVER_MAX,
         )  # fmt: skip
-        next_due, leases, messages, turns, dropped, overdue, escalations, first, more_first, cancels, replaced = reply
-        return Tick(
-            next_due_ms=int(next_due) if next_due else None,
-            leases=tuple(ended_lease(lease) for lease in leases),
-            messages=tuple(DueMessage(m[0].decode(), m[1], int(m[2]), m[3] == b"1") for m in messages),
-            turns=turns_of(turns),
-            dropped=tuple(
-                (TaskId(task.decode()), worker.decode())
-                for task, worker in zip(dropped[::2], dropped[1::2], strict=True)
-            ),
-            overdue=tuple(JobId(job.decode()) for job in overdue),
-            escalations=tuple(DueEscalation(JobId(job.decode()), int(wave)) for job, wave in escalations),
-            first=turns_of(first),
-            more_first=more_first == 1,
-            cancels=tuple(to_cancel_of(some) for some in cancels),
-            replaced=tuple((JobId(job.decode()), tenant.decode()) for job, tenant in replaced),
-        )
+        return tick_of(reply)
 
     async def settle(self, partition: int, message: str, tries: int, retry_in_ms: int | None) -> None:
         await self._run("settle", self._tags[partition], message, tries, "" if retry_in_ms is None else retry_in_ms)

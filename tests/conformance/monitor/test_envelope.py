@@ -1,6 +1,7 @@
 """Errors that only a broken server gives have the envelope too; and what the buffer of a socket's client holds."""
 
 import asyncio
+import tracemalloc
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -97,6 +98,26 @@ async def test_a_full_buffer_ends_with_a_client_that_takes_nothing(socket: SlowS
     with pytest.raises(NotReading):
         await box.put({"a": "y" * 50})
     sending.cancel()
+
+
+async def test_a_buffer_of_short_messages_takes_little_more_memory_than_they_are_long(
+    socket: SlowSocket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "OUTBOX_BYTES_MAX", 100_000)
+    box: Any = Outbox(socket)  # type: ignore[arg-type]
+    tracemalloc.start()
+    try:
+        with pytest.raises(NotReading):
+            await fill(box)
+        held_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held_bytes < 500_000
+
+
+async def fill(box: Outbox) -> None:
+    while True:
+        await box.put({"a": "x" * 50})
 
 
 async def test_a_message_that_is_larger_than_the_buffer_is_sent(socket: SlowSocket) -> None:

@@ -1,5 +1,12 @@
 """What becomes due in the model."""
 
+from muster.core.limits import (
+    FIRST_TURNS_IN_A_ROW,
+    JOBS_PASSED_OVER_MAX,
+    LEASES_PER_TICK_MAX,
+    TIMERS_PER_TICK_MAX,
+    TURNS_PER_TICK_MAX,
+)
 from muster.core.status import TaskStatus
 from muster.core.timeouts import Timeout
 from muster.store.base import EndedLease, Tick, Turn
@@ -7,20 +14,14 @@ from muster.store.memory.model import HOLD_MS, Task
 from muster.store.memory.partition import Partition
 from muster.store.memory.timers import Found, fire
 
-FIRST_OF_BATCH = 8
-"""First turns of one batch, before those of the next."""
-PASSED_OVER_MAX = 64
-"""Jobs of batches that are over already, looked at in one tick."""
-LEASES_MAX, TIMERS_MAX, TURNS_MAX = 50, 50, 16
-
 
 def tick(part: Partition, token_prefix: str, first_turns: int) -> Tick:
     found = Found(part.next_order())
-    for timer in part.due(part.timers.items())[:TIMERS_MAX]:
+    for timer in part.due(part.timers.items())[:TIMERS_PER_TICK_MAX]:
         fire(part, timer, found)
     leases = _ended_leases(part)
     turns = _due_turns(part, token_prefix)
-    first = _first_turns(part, f"{token_prefix}b", min(first_turns, TURNS_MAX - len(turns)))
+    first = _first_turns(part, f"{token_prefix}b", min(first_turns, TURNS_PER_TICK_MAX - len(turns)))
     part.wake_all(found.made)
     part.wake_opened()
     return Tick(
@@ -42,8 +43,8 @@ def _ended_leases(part: Partition) -> tuple[EndedLease, ...]:
     now = part.now()
     leased = [task for task in part.tasks.values() if task.status is TaskStatus.LEASED and task.lease_ends_at <= now]
     leased.sort(key=lambda task: (task.lease_ends_at, task.id))
-    ended = tuple(_ended(task, now) for task in leased[:LEASES_MAX])
-    for task in leased[:LEASES_MAX]:
+    ended = tuple(_ended(task, now) for task in leased[:LEASES_PER_TICK_MAX])
+    for task in leased[:LEASES_PER_TICK_MAX]:
         task.lease_ends_at = now + HOLD_MS
     return ended
 
@@ -72,7 +73,7 @@ def _due_turns(part: Partition, token_prefix: str) -> tuple[Turn, ...]:
     now = part.now()
     due = [(job.turn_at, job) for job in part.jobs.values() if job.turn_at is not None and job.turn_at <= now]
     due.sort(key=lambda pair: (pair[0], pair[1].id))
-    return tuple(part.lease_turn(job, f"{token_prefix}{i}") for i, (_, job) in enumerate(due[:TURNS_MAX], 1))
+    return tuple(part.lease_turn(job, f"{token_prefix}{i}") for i, (_, job) in enumerate(due[:TURNS_PER_TICK_MAX], 1))
 
 
 def _first_turns(part: Partition, token_prefix: str, most: int) -> tuple[Turn, ...]:
@@ -81,11 +82,11 @@ def _first_turns(part: Partition, token_prefix: str, most: int) -> tuple[Turn, .
     passed_over = 0
     while (
         len(turns) < most
-        and passed_over < PASSED_OVER_MAX
+        and passed_over < JOBS_PASSED_OVER_MAX
         and (batch := next((one for one in part.batches.values() if one.waiting), None))
     ):
         part.batches[batch.new.key] = part.batches.pop(batch.new.key)
-        some, batch.waiting = batch.waiting[:FIRST_OF_BATCH], batch.waiting[FIRST_OF_BATCH:]
+        some, batch.waiting = batch.waiting[:FIRST_TURNS_IN_A_ROW], batch.waiting[FIRST_TURNS_IN_A_ROW:]
         room = most - len(turns)
         some, batch.waiting = some[:room], [*some[room:], *batch.waiting]
         known = [job for job in map(part.job, some) if job is not None and not job.is_final]

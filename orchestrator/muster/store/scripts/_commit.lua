@@ -180,8 +180,8 @@ local function list_failure(jid, job, flow, c)
   call('PEXPIRE', T .. 'er:' .. place, c.day_ttl)
 end
 
-local function end_job(jid, job, flow, c, watchers, readers, parent)
-  if parent and parent ~= '' then deliver_end(parent, jid, c.parting) end
+local function end_job(jid, job, flow, c, j)
+  if j.pa and j.pa ~= '' then deliver_end(j.pa, jid, c.parting) end
   call('HSET', job, 'fin', '1', 'ft', now, 'res', c.result, 'err', c.err, 'det', c.details)
   call('ZREM', T .. 'tm', 'c|' .. jid, 'e|' .. jid)
   call('ZREM', T .. 'xr:' .. flow, jid)
@@ -196,8 +196,8 @@ local function end_job(jid, job, flow, c, watchers, readers, parent)
     call('PEXPIRE', tag_job('xt:', flow, tag, created, jid), c.day_ttl)
   end
   if c.print ~= '' then list_failure(jid, job, flow, c) end
-  announce(jid, watchers, c.replica)   -- the caller tells its own watchers itself
-  announce(jid, readers, nil, 'l')
+  announce(jid, j.aw, c.replica)   -- the caller tells its own watchers itself
+  announce(jid, j.al, nil, 'l')
   call('HDEL', job, 'aw', 'ac', 'al')
   call('UNLINK', T .. 'sb:' .. jid, T .. 'pk:' .. jid)
   call('PEXPIRE', job, c.retention)
@@ -262,48 +262,48 @@ end
 
 local function commit(jid, c)
   local job = T .. 'j:' .. jid
-  local j = call('HMGET', job, 'v', 'tl', 'lc', 'st', 'fl', 'cx', 'sa', 'tmr', 'ac', 'sw', 'fin', 'ef', 'nl', 'aw',
+  local j = fields(job, 'v', 'tl', 'lc', 'st', 'fl', 'cx', 'sa', 'tmr', 'ac', 'sw', 'fin', 'ef', 'nl', 'aw',
     'nt', 'spn', 'al', 'pa', 'dl', 'ask', 'ba', 'ad', 'ch', 'wv')
-  if not j[1] then return { 'gone' } end
-  if j[3] == c.token then
-    if j[2] ~= c.next_token then return { 'ok', {}, tostring(now) } end
+  if not j.v then return { 'gone' } end
+  if j.lc == c.token then
+    if j.tl ~= c.next_token then return { 'ok', {}, tostring(now) } end
     local reply = turn_reply(jid)
     return { 'again', {}, tostring(now), reply[1], reply[2] }
   end
-  if j[1] ~= c.version or j[2] ~= c.token or j[11] == '1' then return { 'stale' } end
+  if j.v ~= c.version or j.tl ~= c.token or j.fin == '1' then return { 'stale' } end
 
-  local flow, entries = j[5], {}
-  local cancelling = j[6] == '1' and not c.clear_cancel
+  local flow, entries = j.fl, {}
+  local cancelling = j.cx == '1' and not c.clear_cancel
   for i, blob in ipairs(c.entries) do entries[i] = stamped(blob) end
   -- What this turn itself spawned is unknown to the caller's record; nobody will wait for it.
-  if c.final and j[10] ~= '0' then c.drops[#c.drops + 1] = j[15] .. '|' .. j[16] end
-  local need, policy = settle_mailbox(jid, c, j[10], j[12])
+  if c.final and j.sw ~= '0' then c.drops[#c.drops + 1] = j.nt .. '|' .. j.spn end
+  local need, policy = settle_mailbox(jid, c, j.sw, j.ef)
   local came = c.signal ~= '' and not cancelling and take_signal(jid, c.signal)
   if came then
     call('RPUSH', T .. 'i:' .. jid, came)
     need = 0
   end
-  local timer = set_timers(jid, job, c, j[8])
-  close_question(jid, flow, j[20])
+  local timer = set_timers(jid, job, c, j.tmr)
+  close_question(jid, flow, j.ask)
   if c.ask ~= '' then open_question(jid, flow, c.wave, c.ask) end
   local claimed, ready, order, seat = make_tasks(jid, flow, c, entries, cancelling)
-  for child in each_child(j[23]) do stop_child(jid, j[24], child) end   -- those that lost a race
-  local children = cancelling and '' or make_children(jid, c, j[19])
+  for child in each_child(j.ch) do stop_child(jid, j.wv, child) end   -- those that lost a race
+  local children = cancelling and '' or make_children(jid, c, j.dl)
   note_all(jid, entries)
   if #c.states > 0 then call('HSET', T .. 'en:' .. jid, unpack(c.states)) end
   local begun = c.started or #claimed > 0
   call('HSET', job, 'v', tonumber(c.version) + 1, 'tl', '', 'lc', c.token, 'st', c.status, 's', c.state, 'ctx', c.ctx,
     'pol', policy, 'wv', c.wave, 'nt', c.next_task, 'cur', c.current, 'ut', now, 'tf', 0, 'sw', 0, 'spn', 0,
-    'pg', '', 'pm', '', 'need', need, 'ef', '', 'tmr', timer, 'nl', tonumber(j[13]) + #claimed,
-    'sa', begun and j[7] == '' and now or j[7], 'cx', c.clear_cancel and '0' or j[6],
+    'pg', '', 'pm', '', 'need', need, 'ef', '', 'tmr', timer, 'nl', tonumber(j.nl) + #claimed,
+    'sa', begun and j.sa == '' and now or j.sa, 'cx', c.clear_cancel and '0' or j.cx,
     'ch', children, 'ws', c.signal)
   call('ZREM', T .. 'D', jid)
-  count_status(j[4], c.status)
-  if j[21] then count_in_batch(jid, j[21], j[4], c.status, c.final) end
-  if j[22] and begun and j[7] == '' then leave_queue(j[22]) end
-  if j[22] and c.final then release_admission(jid, j[22], j[7] == '' and not begun) end
-  if c.final then end_job(jid, job, flow, c, j[14], j[17], j[18]) end
-  announce(jid, j[9])
+  count_status(j.st, c.status)
+  if j.ba then count_in_batch(jid, j.ba, j.st, c.status, c.final) end
+  if j.ad and begun and j.sa == '' then leave_queue(j.ad) end
+  if j.ad and c.final then release_admission(jid, j.ad, j.sa == '' and not begun) end
+  if c.final then end_job(jid, job, flow, c, j) end
+  announce(jid, j.ac)
   announce_to_tenant(jid, flow)
 
   if c.claim and c.claim.seats[seat] then

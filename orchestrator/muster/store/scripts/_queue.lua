@@ -18,6 +18,13 @@ local function int()
   return tonumber(arg())
 end
 
+-- Members of a hash by their names; false where there is none.
+local function fields(key, ...)
+  local values, found = call('HMGET', key, ...), {}
+  for i, name in ipairs({ ... }) do found[name] = values[i] end
+  return found
+end
+
 local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local age = (clock[1] - EPOCH) * 100000 + math.floor(clock[2] / 10)

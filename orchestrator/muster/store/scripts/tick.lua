@@ -4,10 +4,11 @@ tick: fire what is due. Ended leases and messages are handed to the caller, who 
 
 KEYS  1 the partition's tag
 ARGV  leases max, timers max, turns max, turn token prefix, turn ttl ms, hold ms (before an ended lease, message
-      or batch to cancel comes again), first turns of batches' jobs max
-OUT   {next due ms from now or '', leases, messages, turns, dropped (task, worker)..., jobs whose deadline has passed,
-      escalations, first turns, whether there are more, batches to cancel,
-      jobs to cancel with their tenants}
+      or batch to cancel comes again), first turns of batches' jobs max, those of one batch in a row, jobs of batches
+      that may be passed over because they are over
+OUT   names and values: next_due (ms from now or ''), leases, messages, turns, dropped (task, worker)..., overdue (jobs whose
+      deadline has passed), escalations, first (turns), more_first (0|1), cancels (batches), replaced (jobs to cancel, with
+      their tenants)
       lease: {task, attempt, fence, worker or '', patient, limit that passed or '', losses, failures, policy, claimed ms
       ago, counts by code, first failure ms ago, ms until schedule_to_close or ''}
       message: {id, body, tries, withdrawn (1 or '')}; turn: {job, token, header, items}; escalation: {job, wave}
@@ -16,8 +17,8 @@ TWICE what the first call handed out is held back, the rest is as at first
 ]]
 -- @include _queue
 -- @include _pause
--- @include _children
-local leases_max, timers_max, turns_max, prefix, ttl, hold, first_max = int(), int(), int(), arg(), int(), int(), int()
+local leases_max, timers_max, turns_max, prefix, ttl, hold = int(), int(), int(), arg(), int(), int()
+local first_max, in_a_row, passed_over_max = int(), int(), int()
 local leases, messages, turns, ready, dropped, overdue, escalations, cancels, replaced = {}, {}, {}, {}, {}, {}, {}, {}, {}
 
 local fire = {
@@ -144,7 +145,11 @@ local fire = {
     local m = call('HMGET', T .. 'ob:' .. id, 'b', 'n', 'pa', 'x')
     if m[3] and not m[4] then   -- a child's start: dropped once nobody waits for it
       local pid, wave = string.match(m[3], '^([^|]+)|(%d+)$')
-      local p = call('HMGET', T .. 'j:' .. pid, 'fin', 'wv', 'ch')
+      local p = call('HMGET', T .. 'j:' .. pid, 'fin', 'wv', 'ch', 'pz')
+      if p[4] then
+        call('ZADD', T .. 'tm', now + hold, member)   -- whoever resumes the parent brings it forward
+        return
+      end
       if p[1] ~= '0' or p[2] ~= wave or not without_child(p[3], string.sub(id, 1, 36)) then
         call('UNLINK', T .. 'ob:' .. id)
         m[1] = nil
@@ -171,15 +176,15 @@ local function passed(worker, hard, close_at, sign_at, heartbeat)
 end
 
 for _, tid in ipairs(call('ZRANGEBYSCORE', T .. 'L', '-inf', now, 'LIMIT', 0, leases_max)) do
-  local t = call('HMGET', T .. 't:' .. tid, 'st', 'at', 'nz', 'w', 'lg', 'hd', 'ls', 'fx', 'po', 'ca', 'ce', 'sg', 'hb', 'fc',
+  local t = fields(T .. 't:' .. tid, 'st', 'at', 'nz', 'w', 'lg', 'hd', 'ls', 'fx', 'po', 'ca', 'ce', 'sg', 'hb', 'fc',
     'ff')
-  if t[1] ~= 'L' then
+  if t.st ~= 'L' then
     call('ZREM', T .. 'L', tid)
   else
     call('ZADD', T .. 'L', now + hold, tid)
-    leases[#leases + 1] = { tid, t[2], t[3], t[4], t[5], passed(t[4], t[6], t[11], t[12], t[13]), t[7], t[8], t[9],
-      tostring(t[4] == '' and 0 or now - tonumber(t[10])), t[14] or '', tostring(t[15] and now - t[15] or 0),
-      t[11] and tostring(t[11] - now) or '' }
+    leases[#leases + 1] = { tid, t.at, t.nz, t.w, t.lg, passed(t.w, t.hd, t.ce, t.sg, t.hb), t.ls, t.fx, t.po,
+      tostring(t.w == '' and 0 or now - tonumber(t.ca)), t.fc or '', tostring(t.ff and now - t.ff or 0),
+      t.ce and tostring(t.ce - now) or '' }
   end
 end
 
@@ -196,11 +201,11 @@ end
 -- First turns of batches' jobs: of each batch some, then of the next.
 local first = {}
 local room, passed_over = math.min(first_max, turns_max - #turns), 0
-while room > 0 and passed_over < 64 do   -- a cancelled batch has many that are over
+while room > 0 and passed_over < passed_over_max do   -- a cancelled batch has many that are over
   local head = call('ZRANGE', T .. 'bl', 0, 0)[1]
   if not head then break end
   local waiting = T .. 'bq:' .. head
-  for _, jid in ipairs(call('LPOP', waiting, math.min(room, 8)) or {}) do
+  for _, jid in ipairs(call('LPOP', waiting, math.min(room, in_a_row)) or {}) do
     local j = call('HMGET', T .. 'j:' .. jid, 'fin', 'tl', 'wv')
     if j[1] == '0' and j[2] == '' and j[3] == '0' then   -- it has had no turn, whatever its version
       local token = prefix .. 'b' .. room
@@ -226,5 +231,6 @@ for _, name in ipairs({ 'L', 'tm', 'D' }) do
   local head = call('ZRANGE', T .. name, 0, 0, 'WITHSCORES')
   if head[2] and (not next_due or tonumber(head[2]) < next_due) then next_due = tonumber(head[2]) end
 end
-return { next_due and tostring(math.max(0, next_due - now)) or '', leases, messages, turns, dropped, overdue, escalations,
-  first, call('EXISTS', T .. 'bl'), cancels, replaced }
+return { 'next_due', next_due and tostring(math.max(0, next_due - now)) or '', 'leases', leases, 'messages', messages,
+  'turns', turns, 'dropped', dropped, 'overdue', overdue, 'escalations', escalations, 'first', first,
+  'more_first', call('EXISTS', T .. 'bl'), 'cancels', cancels, 'replaced', replaced }

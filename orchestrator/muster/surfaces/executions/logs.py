@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import orjson
 from aiohttp import WSCloseCode, WSMsgType, hdrs, web
+from muster_worker.codec import encode
 
 from muster.api import client_socket
 from muster.api.auth import (
@@ -164,7 +165,7 @@ def _frames(page: Page) -> tuple[bytes, ...]:
 
 
 def _log(execution_id: str, entry: LogEntry) -> bytes:
-    return orjson.dumps(
+    return encode(
         {
             "type": "log",
             "log_id": log_id(execution_id, entry.seq - 1),

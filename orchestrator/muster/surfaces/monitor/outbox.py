@@ -4,8 +4,8 @@ import asyncio
 from collections import deque
 from typing import Any, Final
 
-import orjson
 from aiohttp import web
+from muster_worker.codec import encode
 
 from muster.surfaces.monitor.clients import CLIENTS
 
@@ -33,7 +33,7 @@ class Outbox:
         Raises:
             NotReading.
         """
-        text = orjson.dumps(message)
+        text = encode(message)
         while self._waiting and self._bytes + len(text) > OUTBOX_BYTES_MAX:
             self._room.clear()
             try:
