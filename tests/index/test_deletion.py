@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from tests.api.conftest import ALICE, ANY_WORKER, BOB
 from tests.files.conftest import Site
 
