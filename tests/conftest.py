@@ -50,3 +50,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = item.path.relative_to(tests).parts[0] if item.path.is_relative_to(tests) else ""
         if folder in WHOLE_SYSTEMS:
             item.add_marker(pytest.mark.xdist_group(WHOLE_SYSTEMS[folder]))
+            item.add_marker(pytest.mark.flaky(reruns=1))
