@@ -87,10 +87,12 @@ Processes of the SDK and the client read these instead:
 | `MUSTER_URL` | `http://127.0.0.1:8080` | Orchestrators, separated by commas; the next is tried when one fails. |
 | `MUSTER_CLIENT_TOKEN` | - | The client's token. |
 | `MUSTER_WORKER_TOKEN` | - | The worker's token; or `MUSTER_WORKER_TOKEN_FILE`. |
+| `MUSTER_WORKER_TLS_CERT`, `MUSTER_WORKER_TLS_KEY` | - | PEM files: the worker's certificate, instead of a token. |
 | `MUSTER_WORKER_ID` | host, process and a random part | The worker's name. Two processes must never share one. |
 | `MUSTER_WORKER_SLOTS` | `10` | Tasks at a time. |
 | `MUSTER_WORKER_PRICE_PER_SECOND` | `0` | What a second of a running task costs, in EUR. |
 | `MUSTER_WORKER_LABELS` | | What tasks may need, such as `gpu=a100,region=eu`. |
+| `MUSTER_WORKER_HEALTH` | - | Port, or `host:port`, of `GET /health` and `/ready`; without a host for this machine. |
 | `MUSTER_WORKER_RESOURCES` | | What the machine has, such as `cpu=4,memory=8GB,gpu=1,vram=24GB`. |
 | `MUSTER_COMMANDS_FILE` | - | What a worker with `--commands` may run: [commands.md](commands.md). |
 """

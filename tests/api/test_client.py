@@ -179,6 +179,17 @@ async def test_a_bad_wait_is_400(http: Http, engine: FakeEngine, query: str) -> 
     assert (answer.status, (await answer.json())["code"]) == (400, "invalid_parameter")
 
 
+async def test_a_job_is_read_by_the_members_that_are_asked_for(http: Http, engine: FakeEngine) -> None:
+    url = f"/api/v1/jobs/{a_job(engine)}"
+    whole = await (await http.get(url, headers=ALICE)).json()
+    answer = await http.get(f"{url}?fields=status,result,status", headers=ALICE)
+    assert await answer.json() == {name: whole[name] for name in ("status", "result")}
+    for wrong in ("fields=", "fields=status,", "fields=token"):
+        refused = await http.get(f"{url}?{wrong}", headers=ALICE)
+        problem = await refused.json()
+        assert (refused.status, problem["code"], problem["parameter"]) == (400, "invalid_parameter", "fields")
+
+
 async def test_the_owner_of_a_waiting_job_sees_the_question_and_its_token(http: Http, engine: FakeEngine) -> None:
     job = a_job(engine, "approval_flow")
     document = await (await http.get(f"/api/v1/jobs/{job}", headers=ALICE)).json()

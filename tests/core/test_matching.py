@@ -85,6 +85,19 @@ def test_a_worker_that_costs_more_than_the_task_may_does_not_get_it() -> None:
     rule = ("cost", "le", ("0.5",))
     assert meets(Requirement("render", (rule,)), offer(cost=0.5))
     assert not meets(Requirement("render", (rule,)), offer(cost=0.51))
+
+
+def test_a_price_of_the_task_type_stands_for_the_workers() -> None:
+    rule = ("cost", "le", ("0.5",))
+    dear = offer(cost=0.1, cost_per_task={"render": 0.6, "other": 0.2})
+    assert [one.text for one in unmet(Requirement("render", (rule,)), dear)] == [
+        "its price per second is '0.6', more than '0.5'"
+    ]
+    assert meets(Requirement("render", (rule,)), offer(cost=9.0, capabilities={"cost_per_skill": {"render": 0.5}}))
+    assert (dear.prices, dear.price_of("render"), dear.price_of("more")) == ({"render": 0.6}, 0.6, 0.1)
+    wrong: Any
+    for wrong in ("0.5", True, -1, float("nan"), None, {}):
+        assert offer(cost=0.1, cost_per_task={"render": wrong}).price_of("render") == 0.1
     assert Unmet(rule, "0.51").text == "its price per second is '0.51', more than '0.5'"
 
 

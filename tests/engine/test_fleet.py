@@ -8,6 +8,7 @@ from muster.core.limits import CLASSES_MAX
 from muster.core.reputation import DELAY_MAX_MS, OTHERS_MIN, Tally, delay_ms, is_black_hole, is_quick
 from muster.engine.classes import class_of
 from muster.engine.lines import Lines, Waiter, seats
+from muster.engine.views import WorkerPatch
 from muster.errors import ErrorCode, MusterError
 
 from tests.engine.fleet_hands import TENANT, Fleet, fleet
@@ -172,6 +173,28 @@ async def test_the_cheapest_waiting_worker_gets_the_task() -> None:
         await until(lambda: polls["cheap"].done())
         assert not polls["dear"].done()
         assert not polls["middle"].done()
+
+
+async def test_a_price_of_the_task_type_decides_before_that_of_the_worker() -> None:
+    async with fleet() as made:
+        await made.worker("cheap", cost=1.0, cost_per_task={"render": 5.0})
+        await made.worker("dear", cost=3.0)
+        polls = {name: made.poll(name) for name in ("cheap", "dear")}
+        await until(lambda: bool(made.stores[0].claims))
+        await made.start(where={"choose": "cheapest"})
+        await until(lambda: polls["dear"].done())
+        assert not polls["cheap"].done()
+
+
+async def test_a_task_comes_first_to_the_worker_that_has_a_thing_at_hand() -> None:
+    async with fleet() as made:
+        await made.worker("cold", hot_cache=["qwen"])
+        await made.worker("warm")
+        polls = {name: made.poll(name) for name in ("cold", "warm")}
+        await made.engines[0].heartbeat("warm", WorkerPatch(hot_cache=("llama-3",)), ())
+        await made.start(where={"prefer": {"labels": {"hot": "llama-3"}}})
+        await until(lambda: polls["warm"].done())
+        assert not polls["cold"].done()
 
 
 async def test_a_worse_worker_waits_for_a_better_one_and_takes_over_when_that_takes_too_long() -> None:

@@ -1,8 +1,12 @@
 """What a test asks of a job and does to it."""
 
+from typing import Any
+
 import pytest
+from muster import Blueprint, Job, Next, finished
 from muster.errors import ErrorCode, MusterError
 from muster.testing import KitError, Stuck, TestMuster
+from pydantic import BaseModel
 
 from tests.testing.flows import asker, late_waiter, parent, payer, sleeper
 
@@ -62,3 +66,30 @@ async def test_jobs_are_found_by_what_they_are(muster: TestMuster) -> None:
     assert job.record.submission.tags == ("mine",)
     assert [one.id for one in muster.jobs("asker")] == [job.id]
     assert muster.started == (job,)
+
+
+class Paid(BaseModel):
+    cents: int
+
+
+promises = Blueprint("promises", output=Paid)
+
+
+@promises.start
+async def pay(job: Job) -> Next:
+    if "done" in job.input:
+        return job.done(job.input["done"])
+    return job.run("pay", {}, ok=finished)
+
+
+async def test_a_result_that_is_not_what_the_blueprint_promises_puts_the_job_aside(muster: TestMuster) -> None:
+    muster.add(promises)
+    good = await muster.run("promises", {"done": {"cents": 5}})
+    assert (good.status, good.result) == ("finished", {"cents": 5})
+    muster.on("pay", {"cents": "many"})
+    for bad in (await muster.run("promises", {"done": {"cent": 5}}), await muster.run("promises")):
+        assert bad.status == "quarantined"
+        assert bad.error is not None
+        assert bad.error.startswith("the result does not fit what blueprint 'promises' promises: /cents: ")
+        details: Any = bad.error_details or {}
+        assert (details["code"], [one["pointer"] for one in details["errors"]]) == ("invalid_output", ["/cents"])

@@ -50,11 +50,15 @@ async def test_a_worker_says_what_it_costs_and_which_runtimes_it_has(fake: FakeO
     scripts, worker = Worker(), Worker(cost_per_second=0.5)
     scripts.offer_runtimes(["python:3.11", "bash"])
     worker.add("x", lambda value: value)
+    worker.add("dear", lambda value: value, cost_per_second=2.5)
+    with pytest.raises(ValueError, match="cost_per_second must be EUR of 0 or more, not -1"):
+        worker.add("wrong", lambda value: value, cost_per_second=-1)
     worker.include(scripts)
     worker.offer_runtimes(["bash", "ruby:3.2"])
     async with serving(worker, fake):
         said = fake.registrations[0]
     assert (said["cost_per_second"], said["runtimes"]) == (0.5, ["python:3.11", "bash", "ruby:3.2"])
+    assert said["cost_per_task"] == {"dear": 2.5}
 
 
 async def test_plain_functions_run_in_threads_side_by_side(fake: FakeOrchestrator, serving: Serving) -> None:

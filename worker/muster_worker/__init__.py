@@ -23,6 +23,7 @@ from muster_worker.errors import (
 from muster_worker.files import Artifact, TaskFiles, UploadedFile
 from muster_worker.loading import load_worker
 from muster_worker.log_stream import JobStep, JobSteps, LogLine, LogPage
+from muster_worker.middleware import CallNext
 from muster_worker.needs import Choose, InvalidNeeds, Needs, Prefer
 from muster_worker.outcome import Outcome
 from muster_worker.reasons import Reason, TaskDemand, Why
@@ -40,6 +41,7 @@ __all__ = [
     "TRANSIENT_ERROR",
     "Artifact",
     "Call",
+    "CallNext",
     "Cancelled",
     "Choose",
     "Client",

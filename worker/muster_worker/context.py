@@ -146,6 +146,22 @@ class Ctx:
         self.check_cancelled()
         self._running.sign()
 
+    def add_to_hot_cache(self, name: str) -> None:
+        """This worker has *name* at hand from now on, such as a model in memory.
+
+        Tasks with `prefer={"hot": name}` come here first. From any thread; an orchestrator is told at once. Of more
+        than 32 names the oldest goes.
+
+        Raises ValueError for what is no name of 1 to 256 characters.
+        """
+        if self._running.hot is not None:
+            self._running.hot.add(name)
+
+    def remove_from_hot_cache(self, name: str) -> None:
+        """This worker has *name* at hand no more."""
+        if self._running.hot is not None:
+            self._running.hot.remove(name)
+
     def check_cancelled(self) -> None:
         """Raises Cancelled once the task should stop."""
         if self._running.stopped is not None:

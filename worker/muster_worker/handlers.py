@@ -1,6 +1,7 @@
 """The functions a worker runs, and whether their annotations fit their contracts."""
 
 import inspect
+import math
 import types
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,6 +26,10 @@ class Handler:
     is_async: bool
     slots: int | None = None
     errors: ErrorCodes = field(default_factory=lambda: NO_CODES)
+    around: tuple[Callable[..., Any], ...] = ()
+    """Middlewares of the worker it came from, where that is another."""
+    cost_per_second: float | None = None
+    """In EUR, where it is not the worker's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,7 @@ def handler_for(
     function: HandlerFunction,
     slots: int | None = None,
     errors: ErrorCodes = NO_CODES,
+    cost_per_second: float | None = None,
 ) -> Handler:
     """Raises TypeError when the function cannot be called as a handler or does not fit the contract."""
     is_named = isinstance(contract_or_name, str)
@@ -55,7 +61,10 @@ def handler_for(
     if slots is not None and slots < 1:
         raise ValueError(f"task {contract.name!r}: slots must be 1 or more, not {slots}")
     _check_errors(contract.name, errors)
-    return Handler(contract, function, shape.takes_ctx, shape.is_async, slots, MappingProxyType(dict(errors)))
+    if cost_per_second is not None and not (math.isfinite(cost_per_second) and cost_per_second >= 0):
+        raise ValueError(f"task {contract.name!r}: cost_per_second must be EUR of 0 or more, not {cost_per_second}")
+    codes = MappingProxyType(dict(errors))
+    return Handler(contract, function, shape.takes_ctx, shape.is_async, slots, codes, cost_per_second=cost_per_second)
 
 
 def _check_errors(name: str, errors: ErrorCodes) -> None:

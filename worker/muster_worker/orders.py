@@ -36,9 +36,23 @@ class Orders:
         self._resize = resize
         self._end = end
         self._loop = asyncio.get_running_loop()
-        self.is_paused = False
+        self.is_drained = False
+        """By an operator."""
+        self.is_ready = True
+        """By the worker's own condition."""
         self.is_ended = False
         self.slots = slots
+
+    @property
+    def is_paused(self) -> bool:
+        return self.is_drained or not self.is_ready
+
+    def set_ready(self, ready: bool) -> None:
+        """The worker's own condition: holds it back like a drain, and does not end one."""
+        if ready != self.is_ready:
+            _log.info("ready for tasks" if ready else "not ready for tasks: running ones may finish")
+            was, self.is_ready = self.is_paused, ready
+            self._follow(was)
 
     def command(self, command: dict[str, Any]) -> None:
         """A frame of the socket."""
@@ -68,14 +82,18 @@ class Orders:
             _log.info("ordered to end: running tasks may finish")
             self.is_ended = True
             self._end()
-        elif order == "drain" and not self.is_paused:
+        elif order == "drain" and not self.is_drained:
             _log.info("ordered to drain: running tasks may finish, no new ones are taken")
-            self.is_paused = True
-            self._pause()
-        elif order == "" and self.is_paused:
+            was, self.is_drained = self.is_paused, True
+            self._follow(was)
+        elif order == "" and self.is_drained:
             _log.info("ordered to take tasks again")
-            self.is_paused = False
-            self._go_on()
+            was, self.is_drained = self.is_paused, False
+            self._follow(was)
+
+    def _follow(self, was_paused: bool) -> None:
+        if self.is_paused != was_paused:
+            (self._pause if self.is_paused else self._go_on)()
 
 
 def orders_for(runner: Runner, pulse: Pulse, slots: int, end: Callable[[], None]) -> Orders:

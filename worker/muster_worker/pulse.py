@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from muster_worker.backoff import Backoff
 from muster_worker.errors import ClientError
+from muster_worker.hot import HotCache
 from muster_worker.outcome import StopReason
 from muster_worker.running import Running, RunningTasks
 from muster_worker.settings import WorkerSettings
@@ -34,8 +35,13 @@ class Pulse:
         timing: Timing,
         running: RunningTasks,
         stop_task: StopTask,
+        hot: HotCache | None = None,
     ) -> None:
         self._settings = settings
+        self._hot = HotCache() if hot is None else hot
+        self._hot.on_change = self._wake
+        self.heard_s = time.monotonic()
+        """When an orchestrator answered last; the registration has just been."""
         self._registration = registration
         self._timing = timing
         self._running = running
@@ -86,8 +92,8 @@ class Pulse:
         self._nudge = asyncio.Event()
         self._ready.set()
         headers = worker_headers(self._settings.token)
-        async with Transport(self._settings.addresses, headers) as transport:
-            api = WorkerApi(transport, self._settings.worker_id, self._registration)
+        async with Transport(self._settings.addresses, headers, self._settings.tls) as transport:
+            api = WorkerApi(transport, self._settings.worker_id, self._registration, self._hot)
             api.timing = self._timing
             await self._beat_until_closed(api, self._nudge)
 
@@ -117,7 +123,7 @@ class Pulse:
         status = "draining" if self._draining or self._paused else "busy" if running else "idle"
         resized = None if self._slots == self._settings.slots else self._slots
         answer = await api.heartbeat(status, self._slots, running, resized)
-        self._last_beat_s = time.monotonic()
+        self._last_beat_s = self.heard_s = time.monotonic()
         self.on_order(answer.order, answer.ordered_slots)
         for task_id in answer.cancel_task_ids:
             if (cancelled := self._running.get(task_id)) is not None:
@@ -129,7 +135,8 @@ class Pulse:
 
 
 def worker_headers(token: str) -> dict[str, str]:
-    return {"X-Worker-Token": token, "Content-Type": "application/json"}
+    """Without a token its certificate says who the worker is."""
+    return {**({"X-Worker-Token": token} if token else {}), "Content-Type": "application/json"}
 
 
 async def _is_set_within(event: asyncio.Event, timeout_s: float) -> bool:

@@ -5,7 +5,7 @@ import contextlib
 import functools
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 from muster_worker import outcome
@@ -16,6 +16,8 @@ from muster_worker.errors import Cancelled, ClientError
 from muster_worker.events import EventSender
 from muster_worker.files import TaskFiles
 from muster_worker.handlers import Handler
+from muster_worker.hot import HotCache
+from muster_worker.middleware import Middleware, around
 from muster_worker.outcome import StopReason, WireOutcome
 from muster_worker.reporter import NEXT_MAX, Reporter
 from muster_worker.running import EventSink, Running, RunningTasks
@@ -35,8 +37,18 @@ _log = logging.getLogger("muster_worker")
 class Runner:
     """Lives on the main event loop. `stop_task` may be called from any thread."""
 
-    def __init__(self, api: WorkerApi, worker_id: str, slots: int, handlers: Mapping[str, Handler]) -> None:
+    def __init__(
+        self,
+        api: WorkerApi,
+        worker_id: str,
+        slots: int,
+        handlers: Mapping[str, Handler],
+        middlewares: Sequence[Middleware] = (),
+        hot: HotCache | None = None,
+    ) -> None:
         self.running = RunningTasks()
+        self._middlewares = tuple(middlewares)
+        self._hot = hot
         self.on_order: Callable[[dict[str, Any]], None] = lambda _command: None
         """Commands of the socket that concern the worker, not a task."""
         self._api = api
@@ -177,6 +189,7 @@ class Runner:
         self._slots.take(1)
         running.events = EventSender(self._api, running, self._cancelled)
         running.files = self._files_of(running)
+        running.hot = self._hot
         if (before := self.running.add(running)) is not None:
             self._stop_here(before, "lost")
         handler = running.handler
@@ -201,14 +214,25 @@ class Runner:
             return await self._call_now(running, handler, value)
 
     async def _call_now(self, running: Running, handler: Handler, value: Any) -> Any:
-        function = handler.function
         running_events.set(running.events)
+        ctx = Ctx(running)
+        middlewares = (*self._middlewares, *handler.around)
+        if not middlewares:
+            return await self._call_handler(running, handler, ctx, value)
+        handle = functools.partial(self._call_handler, running, handler, ctx)
+        try:
+            return await around(middlewares, ctx, handle)(value)
+        except (SystemExit, KeyboardInterrupt) as error:
+            raise RuntimeError(f"a middleware raised {error!r}") from error
+
+    async def _call_handler(self, running: Running, handler: Handler, ctx: Ctx, value: Any) -> Any:
+        function = handler.function
+        arguments = (ctx, value) if handler.takes_ctx else (value,)
         if handler.is_async:
             try:
-                return await (function(Ctx(running), value) if handler.takes_ctx else function(value))
+                return await function(*arguments)
             except (SystemExit, KeyboardInterrupt) as error:  # it would end the worker, and the next one
                 raise RuntimeError(f"the handler raised {error!r}") from error
-        arguments = (Ctx(running), value) if handler.takes_ctx else (value,)
         call = functools.partial(_unless_stopped, running, function, arguments)
         # Never cancelled: a thread cannot be interrupted, so its slot is not given away before it returns.
         return await asyncio.wrap_future(self._threads.submit(call))

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from muster_worker.errors import TIMEOUT_ERROR
 from muster_worker.files import TaskFiles
 from muster_worker.handlers import Handler
+from muster_worker.hot import HotCache
 from muster_worker.outcome import StopReason
 
 
@@ -47,6 +48,7 @@ class Running:
         "future",
         "handler",
         "heartbeat_s",
+        "hot",
         "job_id",
         "message",
         "progress",
@@ -89,6 +91,8 @@ class Running:
         self.reported_since_s: float | None = None
         self.files: TaskFiles | None = None
         """None where there is no orchestrator, or one that gave no fence."""
+        self.hot: HotCache | None = None
+        """The worker's; None in a test of a handler."""
         self.events: EventSink | None = None
         """Takes what the task tells; None where nobody listens, as in a test of a handler."""
         self._event: CancelEvent | None = None

@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
+import inspect
 import logging
 import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, overload
 
@@ -14,10 +15,14 @@ from muster_worker.contracts import In, Out, TaskContract
 from muster_worker.durations import Duration
 from muster_worker.errors import ClientError, Unreachable
 from muster_worker.handlers import Handler, handler_for
+from muster_worker.health import Health, health_port
+from muster_worker.hot import HotCache
+from muster_worker.middleware import Middleware
 from muster_worker.needs import checked_labels
-from muster_worker.orders import DISCONNECTED, orders_for
+from muster_worker.orders import DISCONNECTED, Orders, orders_for
 from muster_worker.outcome import NO_CODES, ErrorCodes
 from muster_worker.pulse import Pulse, worker_headers
+from muster_worker.readiness import Readiness, Ready
 from muster_worker.registration import Decorator, NamedDecorator, installed
 from muster_worker.runner import Runner
 from muster_worker.settings import WorkerSettings, worker_settings
@@ -49,7 +54,8 @@ class Worker:
 
     Args:
         url: one orchestrator or several (default MUSTER_URL, comma separated, else http://127.0.0.1:8080).
-        token: default MUSTER_WORKER_TOKEN, or the file named by MUSTER_WORKER_TOKEN_FILE.
+        token: default MUSTER_WORKER_TOKEN, or the file named by MUSTER_WORKER_TOKEN_FILE; none is needed with a
+            certificate (MUSTER_WORKER_TLS_CERT and MUSTER_WORKER_TLS_KEY), whose common name is the worker's id.
         worker_id: default MUSTER_WORKER_ID, else host, process and a random part.
         slots: tasks at a time (default MUSTER_WORKER_SLOTS, else 10). Plain handlers get as many threads.
         drain_timeout: what running tasks get after SIGTERM.
@@ -57,6 +63,9 @@ class Worker:
         labels: what tasks may need or prefer, such as `{"gpu": "a100", "region": "eu"}` (and MUSTER_WORKER_LABELS).
         resources: `{"memory": "8GB", "cpu": 4, "gpu": 1, "vram": "24GB"}` (and MUSTER_WORKER_RESOURCES).
         software, models: what is installed, `{"ffmpeg": "6.1"}` and `{"llama-3": "2"}` or names.
+        hot: what it has at hand, such as models in memory; tasks may prefer that (`prefer={"hot": "llama-3"}`).
+        ready: a function that says, once a second, whether it takes tasks; without one it always does.
+        health: a port, or `host:port`, for `GET /health` and `/ready` (default MUSTER_WORKER_HEALTH, else none).
         worker_type, capabilities: shown in the list of workers.
     """
 
@@ -75,6 +84,9 @@ class Worker:
         labels: Mapping[str, Any] = MappingProxyType({}),
         software: Mapping[str, Any] = MappingProxyType({}),
         models: Mapping[str, Any] | Sequence[str] = (),
+        hot: Iterable[str] = (),
+        ready: Ready | None = None,
+        health: str | int | None = None,
     ) -> None:
         self._url = url
         self._token = token
@@ -92,6 +104,11 @@ class Worker:
         self._labels = checked_labels(labels)
         self._resources = dict(resources)
         self._handlers: dict[str, Handler] = {}
+        self._middlewares: list[Middleware] = []
+        self._ready = ready
+        self._health = health
+        self.hot = HotCache(hot)
+        """What it has at hand; `ctx.add_to_hot_cache` of its handlers adds to it."""
 
     @property
     def handlers(self) -> Mapping[str, Handler]:
@@ -100,23 +117,41 @@ class Worker:
 
     @overload
     def task(
-        self, contract: TaskContract[In, Out], *, slots: int | None = None, errors: ErrorCodes = NO_CODES
+        self,
+        contract: TaskContract[In, Out],
+        *,
+        slots: int | None = None,
+        errors: ErrorCodes = NO_CODES,
+        cost_per_second: float | None = None,
     ) -> Decorator[In, Out]: ...
     @overload
-    def task(self, contract: str, *, slots: int | None = None, errors: ErrorCodes = NO_CODES) -> NamedDecorator: ...
     def task(
-        self, contract: TaskContract[Any, Any] | str, *, slots: int | None = None, errors: ErrorCodes = NO_CODES
+        self,
+        contract: str,
+        *,
+        slots: int | None = None,
+        errors: ErrorCodes = NO_CODES,
+        cost_per_second: float | None = None,
+    ) -> NamedDecorator: ...
+    def task(
+        self,
+        contract: TaskContract[Any, Any] | str,
+        *,
+        slots: int | None = None,
+        errors: ErrorCodes = NO_CODES,
+        cost_per_second: float | None = None,
     ) -> Decorator[Any, Any] | NamedDecorator:
         """Make a function the handler of a task: `@worker.task(charge_card)` or `@worker.task("payments.charge")`.
 
         `slots` bounds how many of this task run here at a time; further ones wait in the worker.
         `errors` gives exceptions of the handler an error code: `{ValueError: PERMANENT_ERROR, BusyError: "BUSY"}`.
         Others are TRANSIENT_ERROR; a retry policy may name the code, or the exception's class.
+        `cost_per_second` is what choices and `max_cost` take for this task instead of the worker's price.
         Raises TypeError when the function does not fit the contract, ValueError for a second handler.
         """
 
         def add(function: Callable[..., Any]) -> None:
-            self.add(contract, function, slots=slots, errors=errors)
+            self.add(contract, function, slots=slots, errors=errors, cost_per_second=cost_per_second)
 
         return NamedDecorator(add) if isinstance(contract, str) else Decorator[Any, Any](add)
 
@@ -127,16 +162,33 @@ class Worker:
         *,
         slots: int | None = None,
         errors: ErrorCodes = NO_CODES,
+        cost_per_second: float | None = None,
     ) -> None:
         """The same as `task`, without the decorator and its static checks."""
-        handler = handler_for(contract, function, slots, errors)
+        handler = handler_for(contract, function, slots, errors, cost_per_second)
         self._add(handler)
 
     def include(self, other: "Worker") -> None:
         """Take over the handlers of another worker, for example of another module."""
         for handler in other.handlers.values():
-            self._add(handler)
+            self._add(replace(handler, around=(*other.middlewares, *handler.around)))
         self.offer_runtimes(other.runtimes)
+
+    def middleware(self, function: Middleware) -> Middleware:
+        """Put a function around every handler: `async def timed(ctx, value, call_next)`.
+
+        What it returns, usually what `await call_next(value)` returned, is the task's result; what it raises counts as
+        raised by the handler. The first one stands outermost. Raises TypeError for a plain function.
+        """
+        if not inspect.iscoroutinefunction(function):
+            raise TypeError(f"{function!r} is no middleware: write async def middleware(ctx, value, call_next)")
+        self._middlewares.append(function)
+        return function
+
+    @property
+    def middlewares(self) -> tuple[Middleware, ...]:
+        """Around every handler, the outermost first."""
+        return tuple(self._middlewares)
 
     @property
     def runtimes(self) -> tuple[str, ...]:
@@ -164,6 +216,7 @@ class Worker:
         price_per_second: float | None = None,
         labels: str | None = None,
         resources: str | None = None,
+        health: str | int | None = None,
     ) -> WorkerSettings:
         """What the worker would run with: these arguments, then the constructor's, then the environment.
 
@@ -178,6 +231,7 @@ class Worker:
             price_per_second=price_per_second if price_per_second is not None else self._cost_per_second,
             labels=labels,
             resources=resources,
+            health=health if health is not None else self._health,
         )
 
     def run(self, settings: WorkerSettings | None = None) -> None:
@@ -213,12 +267,17 @@ class Worker:
             "supported_tasks": sorted(self._handlers),
             "max_concurrent_tasks": settings.slots,
             "cost_per_second": settings.price_per_second,
+            "cost_per_task": {
+                name: handler.cost_per_second
+                for name, handler in self._handlers.items()
+                if handler.cost_per_second is not None
+            },
             "runtimes": list(self._runtimes),
             "labels": {**self._labels, **settings.labels},
             "resources": {**self._resources, **settings.resources},
         }
-        async with Transport(settings.addresses, worker_headers(settings.token)) as transport:
-            api = WorkerApi(transport, settings.worker_id, registration)
+        async with Transport(settings.addresses, worker_headers(settings.token), settings.tls) as transport:
+            api = WorkerApi(transport, settings.worker_id, registration, self.hot)
             if not await _unless(stop.drain, _register(api)):
                 return False
             _log.info(
@@ -227,21 +286,38 @@ class Worker:
             return await self._work(api, settings, registration, stop)
 
     async def _work(self, api: WorkerApi, settings: WorkerSettings, registration: dict[str, Any], stop: _Stop) -> bool:
-        runner = Runner(api, settings.worker_id, settings.slots, self._handlers)
-        pulse = Pulse(settings, registration, api.timing, runner.running, runner.stop_task)
+        runner = Runner(api, settings.worker_id, settings.slots, self._handlers, self._middlewares, self.hot)
+        pulse = Pulse(settings, registration, api.timing, runner.running, runner.stop_task, self.hot)
         orders = orders_for(runner, pulse, settings.slots, stop.drain.set)
-        pulse.start()
-        runner.start()
+
+        def look() -> Health:
+            takes = not orders.is_paused and not stop.drain.is_set()
+            return Health(settings.worker_id, len(runner.running), orders.slots, takes, pulse.heard_s)
+
+        async with health_port(settings.health, look):
+            pulse.start()
+            runner.start()
+            try:
+                await self._while_ready(orders, stop)
+                pulse.drain()
+                await runner.take_no_more()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(_unless(stop.now, runner.wait_empty()), settings.drain_timeout_s)
+            finally:
+                await runner.close()
+                await pulse.close()
+        return orders.is_ended
+
+    async def _while_ready(self, orders: Orders, stop: _Stop) -> None:
+        """Until the drain, which no answer of the worker's own condition may undo."""
+        readiness = None if self._ready is None else Readiness(self._ready, orders.set_ready)
+        if readiness is not None:
+            readiness.start()
         try:
             await stop.drain.wait()
-            pulse.drain()
-            await runner.take_no_more()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(_unless(stop.now, runner.wait_empty()), settings.drain_timeout_s)
         finally:
-            await runner.close()
-            await pulse.close()
-        return orders.is_ended
+            if readiness is not None:
+                await readiness.close()
 
 
 async def _register(api: WorkerApi) -> None:

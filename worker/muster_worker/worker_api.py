@@ -12,6 +12,7 @@ from muster_worker.answers import read_answer
 from muster_worker.codec import decode_object, encode
 from muster_worker.errors import NotFound, Unreachable
 from muster_worker.event_wire import EventsAnswer
+from muster_worker.hot import HotCache
 from muster_worker.running import Running
 from muster_worker.transport import Transport
 from muster_worker.wire import PROTOCOL, HeartbeatAnswer, Registered
@@ -51,15 +52,21 @@ class WorkerApi:
     The hot path reads plain dicts: the shapes are those of wire.py, and the orchestrator made them.
     """
 
-    def __init__(self, transport: Transport, worker_id: str, registration: dict[str, Any]) -> None:
+    def __init__(
+        self, transport: Transport, worker_id: str, registration: dict[str, Any], hot: HotCache | None = None
+    ) -> None:
         self.transport = transport
         self.timing = Timing()
         self._worker_id = worker_id
         self._worker = f"/_worker/workers/{worker_id}"
-        self._registration = encode({**registration, "worker_id": worker_id, "protocol": PROTOCOL})
+        self._registration = {**registration, "worker_id": worker_id, "protocol": PROTOCOL}
+        self._hot = HotCache() if hot is None else hot
 
     async def register(self) -> Timing:
-        answer = await self.transport.request("POST", "/_worker/workers/register", body=self._registration)
+        hot = self._hot.names()
+        body = encode({**self._registration, **({"hot_cache": hot} if hot else {})})
+        answer = await self.transport.request("POST", "/_worker/workers/register", body=body)
+        self._hot.told = hot
         told = read_answer(_REGISTERED, answer.body)
         default = Timing()
         self.timing = Timing(
@@ -135,12 +142,14 @@ class WorkerApi:
         self, status: str, load: float, task_ids: list[str], running: Sequence[Running], resized: int | None
     ) -> HeartbeatAnswer:
         signs = [(r, (r.progress, r.message)) for r in running]
+        hot = self._hot.names()
         body = encode(
             {
                 "status": status,
                 "load": load,
                 "current_tasks": task_ids,
                 **({} if resized is None else {"max_concurrent_tasks": resized}),
+                **({} if hot == self._hot.told else {"hot_cache": hot}),
                 "leases": [_lease(r, sign) for r, sign in signs if r.fence is not None],
             }
         )
@@ -150,6 +159,7 @@ class WorkerApi:
         except NotFound:
             await self.register_again()
             answer = await self.transport.request("PATCH", self._worker, body=body, timeout_s=timeout_s)
+        self._hot.told = hot
         for r, sign in signs:
             r.progress_sent = sign
         return read_answer(_HEARTBEAT, answer.body)

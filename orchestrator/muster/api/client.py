@@ -8,7 +8,7 @@ from aiohttp import web
 
 from muster.api.approvals import view_of
 from muster.api.call import Call, json_answer
-from muster.api.models import CreateJob, SignalData
+from muster.api.models import CreateJob, Job, SignalData
 from muster.api.parameters import refused, seconds, whole
 from muster.api.ports import Blueprint
 from muster.api.wire import dashboard_object, event_object, job_object, worker_object
@@ -77,14 +77,15 @@ async def create_job(call: Call) -> web.Response:
 
 async def get_job(call: Call) -> web.Response:
     job_id = call.path["job_id"]
-    wait, since = call.query("wait"), call.query("since")
+    wait, since, fields = call.query("wait"), call.query("since"), _fields(call.query("fields"))
     since_version = None if since is None else whole("since", since, minimum=0, maximum=VERSION_MAX)
     if wait is None:
         record = await call.engine.job(call.tenant, job_id)
     else:
         timeout_ms = round(seconds("wait", wait, maximum=WAIT_SECONDS_MAX) * 1000)
         record = await call.engine.wait(call.tenant, job_id, timeout_ms=timeout_ms, since=since_version)
-    return json_answer(await shown_job(call, record))
+    shown = await shown_job(call, record)
+    return json_answer(shown if fields is None else {name: shown[name] for name in fields})
 
 
 async def list_jobs(call: Call) -> web.Response:
@@ -213,6 +214,17 @@ def statuses_of(text: str | None) -> frozenset[JobStatus] | None:
         allowed = ", ".join(status.value for status in JobStatus)
         raise refused("status", unknown[0], f"a status; there are {allowed}")
     return frozenset(JobStatus(word) for word in words)
+
+
+def _fields(text: str | None) -> tuple[str, ...] | None:
+    """Members of a job, in the order of `?fields=`; None where all are wanted."""
+    if text is None:
+        return None
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    unknown = [name for name in names if name not in Job.model_fields]
+    if unknown:
+        raise refused("fields", unknown[0], f"a member of a job; there are {', '.join(Job.model_fields)}")
+    return names
 
 
 def _idempotency_key(request: web.Request) -> str | None:

@@ -42,6 +42,7 @@ _FACTS: Final = (
     "labels",
     "hot_cache",
     "hot_skills",
+    "cost_per_task",
 )
 
 

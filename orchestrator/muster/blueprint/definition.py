@@ -55,6 +55,7 @@ class Blueprint(Generic[InT, DataT]):
         name: letters, digits, `_`, `.` and `-`.
         input: what `initial_data` must be: a pydantic model, a dataclass or a TypedDict; None: any JSON object.
         data: what `job.data` is, likewise; every member needs a default. None: a dict.
+        output: what a finished job's result must be, likewise, or any other type; None: anything.
         endpoint: path below `/api/<api_version>/`; None: `jobs/<name>`.
         retention: how long its jobs are kept once they are over, such as `"30d"`; None: as the server says.
         version: raise it when running jobs must not go on with the new code.
@@ -68,6 +69,7 @@ class Blueprint(Generic[InT, DataT]):
         *,
         input: type[InT] | None = None,  # noqa: A002 - the word users know
         data: type[DataT] | None = None,
+        output: Any = None,
         endpoint: str | None = None,
         api_version: str = "v1",
         version: int = 1,
@@ -79,6 +81,7 @@ class Blueprint(Generic[InT, DataT]):
         self.name = name
         self.input_type = input
         self.data_type = data
+        self.output_type = output
         self.endpoint = f"jobs/{name}" if endpoint is None else endpoint.lstrip("/")
         self.api_version = api_version
         self.version_number = version
@@ -173,6 +176,17 @@ class Blueprint(Generic[InT, DataT]):
     @cached_property
     def data_adapter(self) -> TypeAdapter[Any]:
         return TypeAdapter(self.data_type or dict[str, Any])
+
+    @cached_property
+    def output_adapter(self) -> TypeAdapter[Any]:
+        return TypeAdapter(Any if self.output_type is None else self.output_type)
+
+    def validate_output(self, result: JsonValue) -> None:
+        """Whether a job may finish with *result*. Raises InputInvalid."""
+        try:
+            self.output_adapter.validate_python(result)
+        except ValidationError as error:
+            raise InputInvalid(pointers(error)) from error
 
     def input_schema(self) -> JsonObject:
         """JSON Schema of `initial_data`."""

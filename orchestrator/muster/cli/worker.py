@@ -47,6 +47,9 @@ def run(
     resources: Annotated[
         str | None, Parameter(help="What it has, `cpu=4,memory=8GB,gpu=1,vram=24GB`, else MUSTER_WORKER_RESOURCES.")
     ] = None,
+    health: Annotated[
+        str | None, Parameter(help="Port, or host:port, of GET /health and /ready, else MUSTER_WORKER_HEALTH.")
+    ] = None,
 ) -> None:
     """Run a worker until it is told to stop; running tasks may finish first."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
@@ -61,6 +64,7 @@ def run(
         price_per_second=price_per_second,
         labels=labels,
         resources=resources,
+        health=health,
     )
     if runs_commands:
         _allow_commands(worker, commands_file, settings)

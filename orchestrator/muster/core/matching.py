@@ -50,6 +50,22 @@ class Offer:
     amounts: Mapping[str, float] = field(default_factory=dict[str, float])
     does_all: bool = False
     """Of a test's stand-in for all workers: it meets every rule."""
+    prices: Mapping[str, float] = field(default_factory=dict[str, float])
+    """EUR per second of a task type, where that is not `amounts["cost"]`."""
+
+    def price_of(self, kind: str) -> float:
+        """What a second of a task of type *kind* costs here, in EUR.
+
+        >>> Offer(frozenset({"a", "b"}), amounts={"cost": 0.2}, prices={"a": 0.5}).price_of("a")
+        0.5
+        """
+        return self.prices.get(kind, self.amounts.get("cost", 0.0))
+
+    def amount(self, subject: str, kind: str) -> float | None:
+        """Of a task of type *kind*; None for what is no amount, or not said."""
+        if subject == "cost" and kind in self.prices:
+            return self.prices[kind]
+        return self.amounts.get(subject)
 
 
 NOTHING: Final = Offer(frozenset())
@@ -85,19 +101,22 @@ class Unmet:
 
 def unmet(requirement: Requirement, offer: Offer) -> tuple[Unmet, ...]:
     """The rules that do not hold; the type is not looked at."""
-    return tuple(Unmet(rule, _shown(rule[0], offer)) for rule in requirement.rules if not _holds(rule, offer))
+    kind = requirement.type
+    return tuple(
+        Unmet(rule, _shown(rule[0], kind, offer)) for rule in requirement.rules if not _holds(rule, kind, offer)
+    )
 
 
 def meets(requirement: Requirement, offer: Offer) -> bool:
     if requirement.type not in offer.types:
         return False
-    return offer.does_all or all(_holds(rule, offer) for rule in requirement.rules)
+    return offer.does_all or all(_holds(rule, requirement.type, offer) for rule in requirement.rules)
 
 
-def _holds(rule: Rule, offer: Offer) -> bool:
+def _holds(rule: Rule, kind: str, offer: Offer) -> bool:
     subject, op, wanted = rule
-    if subject in offer.amounts:
-        return _compares(op, offer.amounts[subject], float(wanted[0]))
+    if (amount := offer.amount(subject, kind)) is not None:
+        return _compares(op, amount, float(wanted[0]))
     has = offer.values.get(subject, ())
     match op:
         case "has":
@@ -141,9 +160,8 @@ def _is_at_least(has: str, wanted: str) -> bool:
     return mine is not None and theirs is not None and mine >= theirs
 
 
-def _shown(subject: str, offer: Offer) -> str | None:
-    if subject in offer.amounts:
-        amount = offer.amounts[subject]
+def _shown(subject: str, kind: str, offer: Offer) -> str | None:
+    if (amount := offer.amount(subject, kind)) is not None:
         return f"{amount / 1024**3:.3g} GB" if subject in {"memory", "vram"} else f"{amount:g}"
     values = offer.values.get(subject)
     return ", ".join(values) if values else None

@@ -78,7 +78,7 @@ class Decider:
                     put_aside=True,
                 )
             if isinstance(move, End):
-                return core.finish(draft, move)
+                return core.finish(draft, self._fitting(record, move))
             draft = _noted(record, core.enter(draft, move))
             try:
                 draft, outcome = await self._enter(record, draft)
@@ -88,7 +88,28 @@ class Decider:
             if isinstance(outcome, core.Rest):
                 return outcome
             move = outcome
-        return core.finish(draft, move) if isinstance(move, End) else core.save(draft, move)
+        return core.finish(draft, self._fitting(record, move)) if isinstance(move, End) else core.save(draft, move)
+
+    def _fitting(self, record: JobRecord, end: End) -> End:
+        """*end*, or where its result is not what the blueprint promises, one that puts the job aside."""
+        blueprint = self._blueprints.find(record.blueprint, record.blueprint_version)
+        if end.status is not JobStatus.FINISHED or blueprint is None:
+            return end  # this replica lacks the version: what the job did is worth more than the check
+        try:
+            blueprint.validate_output(end.result)
+        except InputInvalid as error:
+            text = f"the result does not fit what blueprint {record.blueprint!r} promises: {error}"
+            details = {"code": "invalid_output", "errors": error.errors}
+            return End(
+                JobStatus.QUARANTINED,
+                end.state,
+                error=text,
+                details=details,
+                merge=end.merge,
+                undos=end.undos,
+                put_aside=True,
+            )
+        return end
 
     async def _look_again(self, draft: core.Draft, wait: Wait, items: Sequence[Item]) -> core.Rest | Sequence[Item]:
         """Where a slice of the wait for uploads is over: as if the signal came, or wait on for those still missing."""

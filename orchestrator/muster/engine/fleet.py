@@ -281,13 +281,14 @@ class Fleet:
         if requirement is None or requirement.choice is None:
             return 0.0
         usual_ms = self.reputation.usual_ms(view.worker_id, requirement.type)
+        price = view.offer.price_of(requirement.type)
         match requirement.choice.policy:
             case "cheapest":
-                return view.cost_per_second
+                return price
             case "fastest":
                 return 0.0 if usual_ms is None else usual_ms  # one of whom nothing is known gets its chance
             case "best_value":
-                return view.cost_per_second * (0.0 if usual_ms is None else usual_ms)
+                return price * (0.0 if usual_ms is None else usual_ms)
             case _:
                 return 0.0
 

@@ -37,7 +37,23 @@ def offer_of(
     gpu = resources.get("gpu_info")
     if isinstance(gpu, Mapping) and isinstance(gpu.get("model"), str):
         values["gpu_model"] = (gpu["model"],)
-    return Offer(frozenset(types), values, amounts, does_all=facts.get("does_all") is True)
+    return Offer(
+        frozenset(types), values, amounts, does_all=facts.get("does_all") is True, prices=_prices(types, facts)
+    )
+
+
+def _prices(types: Sequence[str], facts: Mapping[str, Any]) -> dict[str, float]:
+    """`cost_per_task`, or `cost_per_skill` among the capabilities; of types that the worker does not offer nothing."""
+    capabilities = facts.get("capabilities")
+    nested = capabilities.get("cost_per_skill") if isinstance(capabilities, Mapping) else None
+    given = facts.get("cost_per_task") or nested
+    if not isinstance(given, Mapping):
+        return {}
+    return {kind: float(given[kind]) for kind in types if kind in given and _is_price(given[kind])}
+
+
+def _is_price(given: object) -> bool:
+    return isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given) and given >= 0
 
 
 def check_offer(facts: Mapping[str, Any], resources: Mapping[str, Any]) -> None:
