@@ -87,6 +87,7 @@ Processes of the SDK and the client read these instead:
 | `MUSTER_URL` | `http://127.0.0.1:8080` | Orchestrators, separated by commas; the next is tried when one fails. |
 | `MUSTER_CLIENT_TOKEN` | - | The client's token. |
 | `MUSTER_WORKER_TOKEN` | - | The worker's token; or `MUSTER_WORKER_TOKEN_FILE`. |
+| `MUSTER_WORKER_TLS_CERT`, `MUSTER_WORKER_TLS_KEY` | - | PEM files: the worker's certificate, instead of a token. |
 | `MUSTER_WORKER_ID` | host, process and a random part | The worker's name. Two processes must never share one. |
 | `MUSTER_WORKER_SLOTS` | `10` | Tasks at a time. |
 | `MUSTER_WORKER_PRICE_PER_SECOND` | `0` | What a second of a running task costs, in EUR. |

@@ -5,6 +5,7 @@ import gc
 import logging
 import secrets
 import signal
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -30,6 +31,7 @@ from muster.settings import Settings
 from muster.store.redis import RedisStore
 from muster.store.topology import inspect, locator
 from muster.surfaces.table import envelopes_of, operations_of, prepare, sockets_of
+from muster.tls import server_context
 from muster.version import product_version
 
 log = logging.getLogger("muster.main")
@@ -60,7 +62,7 @@ async def serve(
 
     Raises:
         StartRefused: the store is not fit for the mode.
-        SettingsRefused: a file that a surface needs cannot be used.
+        SettingsRefused: a file that a surface or TLS needs cannot be used.
         StoreUnavailable: nobody answers at `redis_url`.
         BlueprintError: every problem of every blueprint.
         ConnectionsRefused: every problem of the file of connections.
@@ -70,6 +72,7 @@ async def serve(
     stop = stop or asyncio.Event()
     _stop_on_signals(stop)
     configure_logs(level=settings.log_level, log_format=settings.log_format)
+    tls = server_context(settings)
     async with AsyncExitStack() as stack:
         engine = await stack.enter_async_context(running_engine(settings))
         credentials = Credentials.load(settings)
@@ -81,11 +84,13 @@ async def serve(
             envelopes=envelopes_of(settings.mounted_surfaces),
         )
         prepare(app, settings)
-        url = await stack.enter_async_context(_listening(app, settings.host, settings.port))
+        url = await stack.enter_async_context(_listening(app, settings.host, settings.port, tls))
         sockets = sockets_of(settings.mounted_surfaces)
         if settings.stepflow_ws_port is not None and sockets:
             apart = create_app(engine, settings, credentials, operations=sockets)
-            await stack.enter_async_context(_listening(apart, settings.stepflow_ws_host, settings.stepflow_ws_port))
+            await stack.enter_async_context(
+                _listening(apart, settings.stepflow_ws_host, settings.stepflow_ws_port, tls)
+            )
         _spare_the_collector()
         if settings.reload:
             stack.enter_context(_cancelled_at_exit(_reload_on_change(engine, settings)))
@@ -190,7 +195,7 @@ def base_url_of(settings: Settings) -> str:
     if settings.public_url is not None or settings.is_production or not settings.port:
         return settings.public_url or ""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"http://{host}:{settings.port}"
+    return f"{'http' if settings.tls_cert is None else 'https'}://{host}:{settings.port}"
 
 
 def engine_settings(settings: Settings, replica: str) -> EngineSettings:
@@ -257,7 +262,7 @@ def check_store(info: dict[str, str], settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def _listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
+async def _listening(app: web.Application, host: str, port: int, tls: ssl.SSLContext | None) -> AsyncIterator[str]:
     runner = web.AppRunner(
         app,
         handler_cancellation=True,
@@ -267,11 +272,11 @@ async def _listening(app: web.Application, host: str, port: int) -> AsyncIterato
     )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port, backlog=1024)
+        site = web.TCPSite(runner, host, port, backlog=1024, ssl_context=tls)
         await site.start()
         bound = runner.addresses[0][1] if runner.addresses else port
         name = f"[{host}]" if ":" in host else host
-        yield f"http://{name}:{bound}"
+        yield f"{'http' if tls is None else 'https'}://{name}:{bound}"
     finally:
         await runner.cleanup()
 

@@ -7,7 +7,6 @@ A secret may also come from a file: `MUSTER_SECRET_FILE=/run/secrets/muster`. A 
 import difflib
 import ipaddress
 import os
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias
@@ -25,6 +24,7 @@ from pydantic_settings import (
 )
 
 from muster.core.ids import PARTITIONS_MAX
+from muster.setting_reasons import kubernetes_hint, reason_of
 
 REDIS_SCHEMES: Final = frozenset({"redis", "rediss", "valkey", "valkeys", "unix", "redis+sentinel", "valkey+sentinel"})
 PREFIX: Final = "MUSTER_"
@@ -36,6 +36,7 @@ PUBLIC_TOKENS: Final = frozenset(
 """Tokens that stand in documents and examples: everybody knows them."""
 FROM_A_FILE: Final = ("client_token", "global_worker_token", "secret", "redis_url", "datavizhub_key", "pipelines_key")
 """Settings that `MUSTER_<NAME>_FILE` may give, so that no secret need stand in an environment."""
+_FILES: Final = ("clients_file", "workers_file", "limits_file")
 OF_OTHERS: Final = frozenset(
     {
         "MUSTER_URL",
@@ -46,6 +47,8 @@ OF_OTHERS: Final = frozenset(
         "MUSTER_WORKER_ID",
         "MUSTER_WORKER_SLOTS",
         "MUSTER_WORKER_HEALTH",
+        "MUSTER_WORKER_TLS_CERT",
+        "MUSTER_WORKER_TLS_KEY",
         "MUSTER_WORKER_LABELS",
         "MUSTER_WORKER_PRICE_PER_SECOND",
         "MUSTER_WORKER_RESOURCES",
@@ -136,6 +139,15 @@ class Settings(BaseSettings):
     away what it said before; without one nothing is changed."""
     workers_file: Path | None = None
     """TOML file of workers that have a token of their own."""
+    tls_cert: Path | None = None
+    """PEM file of the server's certificate and those above it: with MUSTER_TLS_KEY the server speaks HTTPS itself."""
+    tls_key: Path | None = None
+    """PEM file of the certificate's key."""
+    tls_worker_ca: Path | None = None
+    """PEM file of the authority that signs workers' certificates. A worker that shows one is who its common name
+    says, and needs no token."""
+    tls_require_certificate: bool = False
+    """Whether whoever connects must show such a certificate, clients and browsers too."""
     client_token: SecretStr | None = None
     """A single client's token, where a file of clients would be too much."""
     global_worker_token: SecretStr | None = None
@@ -408,7 +420,7 @@ def production_refusals(settings: Settings) -> list[str]:
     found = [_redis_refusal(settings), _clients_refusal(settings), _workers_refusal(settings)]
     found += [_token_refusal(settings, name) for name in ("client_token", "global_worker_token", "secret")]
     found += [_token_refusal(settings, name, document) for document, name in _CLIENT_KEYS.items()]
-    found += [_file_refusal(settings, name) for name in ("clients_file", "workers_file", "limits_file")]
+    found += [_file_refusal(settings, name) for name in _FILES]
     found += [_shared_token_refusal(settings)]
     return [refusal for refusal in found if refusal is not None]
 
@@ -454,7 +466,7 @@ def _clients_refusal(settings: Settings) -> str | None:
 
 
 def _workers_refusal(settings: Settings) -> str | None:
-    if settings.global_worker_token is not None or settings.workers_file is not None:
+    if (settings.global_worker_token or settings.workers_file or settings.tls_worker_ca) is not None:
         return None
     return (
         "MUSTER_GLOBAL_WORKER_TOKEN is not set, and neither is MUSTER_WORKERS_FILE, so no worker could join. "
@@ -562,33 +574,7 @@ def _explain(error: ErrorDetails, flags: Mapping[str, object]) -> str:
     source = variable(name) if os.environ.get(variable(name)) else _document_variables().get(name, variable(name))
     value = "…" if hidden else flags.get(name, os.environ.get(source, ""))
     typed = f"--{name.replace('_', '-')} {value}" if origin == "flag" else f"{source}={value}"
-    return f"{typed} is not valid: {_reason(error)}{_kubernetes_hint(name, str(value))}   {_SOURCE[origin]}"
-
-
-def _reason(error: ErrorDetails) -> str:
-    """Pydantic's complaint in the words of a person who never saw Pydantic."""
-    context = error.get("ctx", {})
-    phrases = {
-        "less_than_equal": "must be at most {le}",
-        "greater_than_equal": "must be at least {ge}",
-        "greater_than": "must be more than {gt}",
-        "int_parsing": "must be a whole number",
-        "float_parsing": "must be a number",
-        "bool_parsing": "must be true or false",
-        "literal_error": "must be {expected}",
-        "value_error": "{error}",
-        "string_pattern_mismatch": "must match {pattern}",
-    }
-    phrase = phrases.get(error["type"])
-    if phrase is None:
-        return re.sub(r"^Input should be", "must be", error["msg"])
-    return phrase.format(**context)
-
-
-def _kubernetes_hint(name: str, value: str) -> str:
-    if name != "port" or not value.startswith("tcp://"):
-        return ""
-    return " (Kubernetes set it for a Service called muster: add `enableServiceLinks: false` to the pod)"
+    return f"{typed} is not valid: {reason_of(error)}{kubernetes_hint(name, str(value))}   {_SOURCE[origin]}"
 
 
 def _without_password(url: str) -> str:

@@ -44,7 +44,7 @@ from muster.store.base import (
     Turn,
 )
 from muster.store.blueprint_records import Migration
-from muster.store.child_messages import CancelChild, EndOfChild, StartChild, read_child_message
+from muster.store.child_messages import CancelChild, EndOfChild, HoldChild, StartChild, read_child_message
 from muster.store.entered import dump_entered
 from muster.store.flow import Fan, flow_of
 from muster.store.journal import Entry, Known, Line, Meta, NotedLine, Progress, Step, TaskEvents
@@ -906,6 +906,8 @@ class StoreMachine(RuleBasedStateMachine):
                 lambda store, _: store.children.ended(told.parent, told.wave, told.child, told.item),
                 twice,
             )
+        elif isinstance(told, HoldChild):
+            self.both("a child is held", lambda store, _: store.children.hold(told, "told"), twice)
         elif isinstance(told, CancelChild) and told.child in self.jobs:
             self.cancel(self.jobs.index(told.child), grace_ms, overdue=False, twice=twice)
 
@@ -1016,6 +1018,13 @@ def retries_on_the_way(machine: StoreMachine) -> None:
 
 def several_children(machine: StoreMachine) -> None:
     """One wait for a child here and two spread ones: the first end decides; then again, and the job is cancelled."""
+    machine.submit_decided("children", 1, 2, 0, twice=True)
+    machine.tick(twice=False)
+    machine.a_childs_message_arrives(0, HOUR_MS, twice=True)
+    machine.commit(3, "final", 1, 3, 0, 0, twice=True)
+    machine.tick(twice=False)
+    for which in range(len(machine.messages)):
+        machine.a_childs_message_arrives(which, HOUR_MS, twice=True)
     for cancelled in (False, True):
         machine.submit_decided("children", 3, 2, 0, twice=True)
         machine.tick(twice=False)
@@ -1024,6 +1033,16 @@ def several_children(machine: StoreMachine) -> None:
             machine.tick(twice=False)
         for which in range(3):
             machine.a_childs_message_arrives(which, HOUR_MS, twice=True)
+        if not cancelled:
+            parent = next(job for job in reversed(machine.partition.jobs.values()) if len(job.children) > 1)
+            machine.pause(machine.jobs.index(parent.id), 0, twice=True)
+            machine.tick(twice=False)
+            for which in range(6):
+                machine.a_childs_message_arrives(which, HOUR_MS, twice=True)
+            machine.resume(1, twice=True)
+            machine.tick(twice=False)
+            for which in range(9):
+                machine.a_childs_message_arrives(which, HOUR_MS, twice=False)
         machine.commit(3, "final", 1, 3, 0, 0, twice=True)
         machine.tick(twice=True)
         for which in range(4):
@@ -1175,7 +1194,7 @@ MUST_HAPPEN = (
     "note_line",
     "pause", "pause refused: final", "pause refused: cancelling", "resume", "resume refused: not_paused",
     "retry", "retry refused: stale", "rerun",
-    "delete", "child", "a child begins", "a child ends",
+    "delete", "child", "a child begins", "a child ends", "a child is held",
     "send", "kept", "signalled", "send refused: full", "send refused: final", "stepped on",
     "stepped and again", "step only completes: turn", "step refused: gone",
     "step refused: foreign", "limit", "slots given", "parked", "shut",

@@ -17,6 +17,7 @@ from muster.store.approvals import QuestionChange
 from muster.store.base import Claimed, Committed, Completed, Message, Mode, Refusal, Refused, Stepped, Store, Turn
 from muster.store.batch_records import BatchLine, NewBatch
 from muster.store.blueprint_records import HeadChange, Migration
+from muster.store.child_messages import HoldChild
 from muster.store.codec import dump_item
 from muster.store.connection_records import Backfill, Pause, Slot
 from muster.store.entered import dump_entered
@@ -256,6 +257,9 @@ async def a_spread_child(store: Store) -> None:
     await committed(store, commit_of(turn, status=JobStatus.WAITING, need=1, children=(child,)))
     first = await store.children.begin(child, fresh())
     assert first is not None
+    for count, words in ((1, ("ann", "why")), (2, None)):
+        assert await store.children.hold(HoldChild(child.id, count, turn.record.id, words), "")
+    first = next(iter((await store.tick(0, fresh())).turns))
     end = dump_item(ChildItem("finished"))
     await committed(store, commit_of(first, parting=end))
     assert await store.children.ended(turn.record.id, 1, child.id, end)

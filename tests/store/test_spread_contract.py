@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 from muster.core.ids import JobId, UnixMs
-from muster.core.record import ChildItem, Parent
+from muster.core.record import ChildItem, Parent, Pause
 from muster.core.status import JobStatus
 from muster.store.base import Committed, DueMessage, LeaseRef, NewJob, Refusal, Refused, Store, Turn
-from muster.store.child_messages import CancelChild, EndOfChild, StartChild, read_child_message
+from muster.store.child_messages import CancelChild, EndOfChild, HoldChild, StartChild, read_child_message
 from muster.store.codec import dump_item
 
 from tests.conftest import MakeDeployment
@@ -21,6 +21,7 @@ from tests.support.samples import (
     end_of,
     first_turn,
     fresh,
+    fresh_job_id,
     new_job,
     new_tasks,
 )
@@ -159,15 +160,91 @@ async def test_the_end_of_a_spread_child_of_a_paused_parent_counts_when_it_is_re
     parent, _ = await parent_and_child(store)
     turn = await begun(store)
     assert await store.operations.pause(parent, "ann", "", "") is None
-    runs_on = await store.read(turn.record.id)
-    assert runs_on is not None
-    assert runs_on.pause is None
+    assert await pause_of(store, turn.record.id) is None, "it has not been told yet"
     await end(store, turn)
     assert await end_arrives(store)
     assert await due_turns(store) == {}
     resumed = await store.operations.resume(parent, fresh(), "")
     assert isinstance(resumed, Turn)
     assert resumed.items == (ENDED,)
+
+
+async def holds(store: Store, partition: int = HERE) -> list[HoldChild]:
+    """What spread children are told of a pause; each is settled."""
+    found = []
+    for message in await sent(store, partition):
+        told = read_child_message(message.body)
+        assert isinstance(told, HoldChild)
+        await store.settle(partition, message.id, message.tries, None)
+        found.append(told)
+    return found
+
+
+async def pause_of(store: Store, job: JobId) -> Pause | None:
+    record = await store.read(job)
+    assert record is not None
+    return record.pause
+
+
+async def test_a_pause_is_passed_down_to_a_spread_child_and_its_end_too(store: Store) -> None:
+    parent, child = await parent_and_child(store)
+    turn = await begun(store)
+    below = child_of(turn, THERE, spread=False)
+    await waiting(store, turn, below)
+    for _ in range(2):
+        assert await store.operations.pause(parent, "ann", "why", "", "") is None
+    (told,) = await holds(store)
+    assert told == HoldChild(child.id, 1, parent, ("ann", "why"))
+    for _ in range(2):
+        assert await store.children.hold(told, "held")
+    for job in (child.id, below.id):
+        pause = await pause_of(store, job)
+        assert pause is not None
+        assert (pause.by, pause.reason, pause.above) == ("ann", "why", parent)
+        assert [event.blob for event in await store.history(job)][-1] == "held"
+    assert await due_turns(store, THERE) == {}
+    assert await store.operations.resume(parent, fresh(), "") is None
+    (let_go,) = await holds(store)
+    assert let_go == HoldChild(child.id, 2, parent, None)
+    assert await store.children.hold(let_go, "let go")
+    assert not await store.children.hold(HoldChild(fresh_job_id(THERE), 1, parent, None), "")
+    assert [await pause_of(store, job) for job in (child.id, below.id)] == [None, None]
+    assert set(await due_turns(store, THERE)) == {below.id}
+
+
+async def test_of_a_pause_and_its_end_that_overtake_each_other_the_newer_one_counts(store: Store) -> None:
+    parent, child = await parent_and_child(store)
+    await begun(store)
+    await store.operations.pause(parent, "ann", "", "", "")
+    (held,) = await holds(store)
+    await store.operations.resume(parent, fresh(), "")
+    (let_go,) = await holds(store)
+    assert await store.children.hold(let_go, "")
+    assert await store.children.hold(held, "")
+    assert await pause_of(store, child.id) is None
+
+
+async def test_a_spread_child_that_was_paused_by_itself_stays_so(store: Store) -> None:
+    parent, child = await parent_and_child(store)
+    await begun(store)
+    await store.operations.pause(child.id, "bob", "mine", "", "")
+    await store.operations.pause(parent, "ann", "", "", "")
+    await store.operations.resume(parent, fresh(), "")
+    for told in await holds(store):
+        assert await store.children.hold(told, "")
+    pause = await pause_of(store, child.id)
+    assert pause is not None
+    assert pause.by == "bob"
+
+
+async def test_the_start_of_a_child_waits_while_its_parent_is_paused(store: Store) -> None:
+    parent, child = await parent_and_child(store)
+    await store.operations.pause(parent, "ann", "", "", "")
+    assert [told.words for told in await holds(store)] == [("ann", "")]
+    assert await store.children.unsent(parent, child.id) == 0
+    await store.operations.resume(parent, fresh(), "")
+    kinds = {type(read_child_message(message.body)) for message in await sent(store)}
+    assert kinds == {StartChild, HoldChild}
 
 
 async def test_the_wish_to_cancel_goes_by_a_message_and_the_parent_ends_after_its_child(store: Store) -> None:

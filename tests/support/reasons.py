@@ -10,9 +10,10 @@ from muster.engine.engine import Engine
 from muster.engine.reasons import Code, Explanation, Reason
 from muster.store.memory.model import Job, Task, TaskStart, WaitEnd
 from muster.store.memory.partition import Partition
+from muster.store.standing import TASKS_LOOKED_AT
 from muster.testing.machine import Machine
 
-LOOKED_AT_MAX = 100
+LOOKED_AT_MAX = TASKS_LOOKED_AT
 """Tasks of one job; of a wider fan `why` itself looks at some."""
 TURN = {Code.TURN_DUE, Code.TURN_RUNNING, Code.TURN_FAILED, Code.VERSION_MISSING, Code.DEBOUNCED}
 READY = {

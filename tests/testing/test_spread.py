@@ -130,6 +130,20 @@ async def test_a_family_of_spread_jobs_is_cancelled_down_to_the_last(muster: Tes
     assert [one.status for one in job.family] == ["cancelled"] * 3
 
 
+async def test_a_pause_reaches_a_spread_child_and_a_resume_lets_it_go_on(muster: TestMuster) -> None:
+    job = await muster.start("far", {"child": "far", "given": {"given": {"waits": True}}})
+    await job.pause("look at it")
+    await muster.advance("1s")
+    assert [one.status for one in job.family] == ["paused"] * 3
+    assert [one.record.pause.above if one.record.pause else None for one in job.family] == ["", job.id, job.id]
+    last = job.family[-1]
+    await last.signal("go", {"n": 1})
+    await job.resume()
+    await job.ends()
+    assert [one.status for one in job.family] == ["finished"] * 3
+    assert job.result == {"child": {"child": {"n": 1}}}
+
+
 async def test_a_failed_spread_child_fails_its_parent_with_its_own_words(muster: TestMuster) -> None:
     muster.on("work", ValueError("no"))
     job = await muster.run("far")
@@ -212,7 +226,12 @@ async def test_no_crash_changes_what_becomes_of_spread_children_and_races(muster
         await cancelled.cancel()
         await cancelled.ends()
         await muster.run("racer", {"spread": True})
-        await muster.advance("1s")
+        held = await muster.start("far", {"given": {"waits": True}})
+        await held.pause()
+        await muster.advance("10s")
+        await held.resume()
+        await held.children[0].signal("go", {"n": 1})
+        await held.ends()
 
     lives = [crashed async for crashed in muster.crashes(story)]
-    assert {"children.begin", "children.ended", "cancel", "settle"} <= {life.write for life in lives}
+    assert {"children.begin", "children.ended", "children.hold", "cancel", "settle"} <= {life.write for life in lives}

@@ -92,7 +92,7 @@ class Pulse:
         self._nudge = asyncio.Event()
         self._ready.set()
         headers = worker_headers(self._settings.token)
-        async with Transport(self._settings.addresses, headers) as transport:
+        async with Transport(self._settings.addresses, headers, self._settings.tls) as transport:
             api = WorkerApi(transport, self._settings.worker_id, self._registration, self._hot)
             api.timing = self._timing
             await self._beat_until_closed(api, self._nudge)
@@ -135,7 +135,8 @@ class Pulse:
 
 
 def worker_headers(token: str) -> dict[str, str]:
-    return {"X-Worker-Token": token, "Content-Type": "application/json"}
+    """Without a token its certificate says who the worker is."""
+    return {**({"X-Worker-Token": token} if token else {}), "Content-Type": "application/json"}
 
 
 async def _is_set_within(event: asyncio.Event, timeout_s: float) -> bool:

@@ -4,6 +4,7 @@ import os
 import re
 import secrets
 import socket
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +44,8 @@ class WorkerSettings:
     resources: Mapping[str, Any] = field(default_factory=dict[str, Any])
     health: tuple[str, int] | None = None
     """Host and port of `GET /health`."""
+    tls: ssl.SSLContext | None = None
+    """With the worker's own certificate."""
 
 
 def worker_settings(
@@ -62,9 +65,11 @@ def worker_settings(
 
     Raises ValueError naming the setting and what it should be.
     """
+    tls = _certificate(env)
+    has_token = token or env.get("MUSTER_WORKER_TOKEN") or env.get("MUSTER_WORKER_TOKEN_FILE")
     return WorkerSettings(
         addresses=addresses(url, env),
-        token=token_from(token, "MUSTER_WORKER_TOKEN", env),
+        token=token_from(token, "MUSTER_WORKER_TOKEN", env) if tls is None or has_token else "",
         worker_id=_worker_id(worker_id or env.get("MUSTER_WORKER_ID") or default_worker_id()),
         slots=_slots(slots if slots is not None else env.get("MUSTER_WORKER_SLOTS", DEFAULT_SLOTS)),
         drain_timeout_s=parse_duration_ms(DEFAULT_DRAIN_TIMEOUT if drain_timeout is None else drain_timeout) / 1000,
@@ -73,6 +78,7 @@ def worker_settings(
         ),
         labels=labels_from_text(labels if labels is not None else env.get("MUSTER_WORKER_LABELS", "")),
         resources=resources_from_text(resources if resources is not None else env.get("MUSTER_WORKER_RESOURCES", "")),
+        tls=tls,
         health=_health(health if health is not None else env.get("MUSTER_WORKER_HEALTH") or None),
     )
 
@@ -132,6 +138,22 @@ def _slots(given: Any) -> int:
     if not 1 <= slots <= SLOTS_MAX:
         raise ValueError(f"slots must be a whole number from 1 to {SLOTS_MAX}, not {given!r}")
     return slots
+
+
+def _certificate(env: Environment) -> ssl.SSLContext | None:
+    cert, key = env.get("MUSTER_WORKER_TLS_CERT"), env.get("MUSTER_WORKER_TLS_KEY")
+    if not cert and not key:
+        return None
+    if not cert or not key:
+        raise ValueError("MUSTER_WORKER_TLS_CERT and MUSTER_WORKER_TLS_KEY belong together; set both, or none")
+    context = ssl.create_default_context()
+    try:
+        context.load_cert_chain(cert, key)
+    except OSError as error:  # SSLError is one
+        raise ValueError(
+            f"MUSTER_WORKER_TLS_CERT={cert} and MUSTER_WORKER_TLS_KEY={key} cannot be used: {error}"
+        ) from error
+    return context
 
 
 def _health(given: str | int | None) -> tuple[str, int] | None:

@@ -1,6 +1,7 @@
 """HTTP requests to the first orchestrator that answers. Knows addresses, tokens and failures, but no route."""
 
 import functools
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -30,7 +31,8 @@ class Transport:
     Belongs to the event loop it was entered in.
     """
 
-    def __init__(self, addresses: Sequence[str], headers: Mapping[str, str]) -> None:
+    def __init__(self, addresses: Sequence[str], headers: Mapping[str, str], tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self._addresses = tuple(addresses)
         self._headers = dict(headers)
         self._current = 0
@@ -38,7 +40,7 @@ class Transport:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60, ssl=self._tls or True),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=self._headers,
             skip_auto_headers=("User-Agent",),

@@ -54,7 +54,8 @@ class Worker:
 
     Args:
         url: one orchestrator or several (default MUSTER_URL, comma separated, else http://127.0.0.1:8080).
-        token: default MUSTER_WORKER_TOKEN, or the file named by MUSTER_WORKER_TOKEN_FILE.
+        token: default MUSTER_WORKER_TOKEN, or the file named by MUSTER_WORKER_TOKEN_FILE; none is needed with a
+            certificate (MUSTER_WORKER_TLS_CERT and MUSTER_WORKER_TLS_KEY), whose common name is the worker's id.
         worker_id: default MUSTER_WORKER_ID, else host, process and a random part.
         slots: tasks at a time (default MUSTER_WORKER_SLOTS, else 10). Plain handlers get as many threads.
         drain_timeout: what running tasks get after SIGTERM.
@@ -275,7 +276,7 @@ class Worker:
             "labels": {**self._labels, **settings.labels},
             "resources": {**self._resources, **settings.resources},
         }
-        async with Transport(settings.addresses, worker_headers(settings.token)) as transport:
+        async with Transport(settings.addresses, worker_headers(settings.token), settings.tls) as transport:
             api = WorkerApi(transport, settings.worker_id, registration, self.hot)
             if not await _unless(stop.drain, _register(api)):
                 return False

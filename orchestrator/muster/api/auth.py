@@ -190,18 +190,33 @@ def _carries_key(request: web.Request, api_key_header: str, *, key_in_url: bool)
 
 
 def authenticate_worker(request: web.Request, credentials: Credentials) -> WorkerIdentity:
-    """What the request's worker token proves.
+    """What the request's worker token proves, or the certificate that its connection was opened with.
 
     Raises:
-        MusterError: UNAUTHENTICATED; INVALID_PARAMETER where the header came twice.
+        MusterError: UNAUTHENTICATED; FORBIDDEN where certificate and token are of two workers; INVALID_PARAMETER where
+            the header came twice.
     """
     token = _only_value(request, WORKER_HEADER)
+    certified = certified_worker(request.get_extra_info("peercert"))
+    if token is None and certified is not None:
+        return WorkerIdentity(certified)
     if token is None:
         raise _unauthenticated("A worker token is missing.", f"Send it as {WORKER_HEADER}.")
     identity = credentials.worker(_bytes(token))
     if identity is None:
         raise _unauthenticated("The worker token is not valid.", "A client token is not a worker token.")
-    return identity
+    if certified is None:
+        return identity
+    if identity.worker_id is not None:
+        authorize_worker(identity, credentials, certified)
+    return WorkerIdentity(certified)
+
+
+def certified_worker(certificate: Mapping[str, Any] | None) -> str | None:
+    """The worker that a verified certificate, as `SSLSocket.getpeercert` tells it, stands for by its common name."""
+    subject = (certificate or {}).get("subject", ())
+    names = [value for part in subject for key, value in part if key == "commonName"]
+    return names[0] if len(names) == 1 and is_worker_id(names[0]) else None
 
 
 def authorize_worker(identity: WorkerIdentity, credentials: Credentials, worker_id: str) -> None:

@@ -18,7 +18,7 @@ from muster.engine.history import blob
 from muster.engine.nonces import nonce
 from muster.engine.turns import Turns
 from muster.store.base import DueMessage, NewJob, Refusal, Refused, Store, StoreFull, StoreUnavailable, Turn
-from muster.store.child_messages import CancelChild, ChildMessage, EndOfChild, StartChild
+from muster.store.child_messages import CancelChild, ChildMessage, EndOfChild, HoldChild, StartChild
 from muster.store.codec import dump_item
 
 log = logging.getLogger("muster.children")
@@ -73,8 +73,20 @@ class ChildMessages:
                 if await self._cancel(message.child) is Refusal.GONE:
                     item = ChildItem(JobStatus.CANCELLED, message="it is gone", child=message.child)
                     await self._end(message.parent, message.wave, message.child, dump_item(item))
+            case HoldChild():
+                if await self._store.children.hold(message, self._told(message)):
+                    self._hint(message.child, 0)
             case _:
                 assert_never(message)
+
+    def _told(self, message: HoldChild) -> str:
+        if not self._history:
+            return ""
+        if message.words is None:
+            return blob(ev.event(ev.JOB_RESUMED, details={"by_job": message.above}))
+        by, reason = message.words
+        details = {"by": by, **({"reason": reason} if reason else {})}
+        return blob(ev.event(ev.JOB_PAUSED, details=details))
 
     async def _start(self, job: NewJob) -> None:
         turn = await self._store.children.begin(job, nonce())
@@ -112,6 +124,8 @@ class ChildMessages:
             case CancelChild():
                 item = ChildItem(JobStatus.CANCELLED, message="its partition did not answer", child=message.child)
                 await self._end(message.parent, message.wave, message.child, dump_item(item))
+            case HoldChild():
+                log.error("child_hold_given_up", extra={"job_id": message.child})
             case EndOfChild():
                 log.error("child_end_given_up", extra={"job_id": message.child, "parent_id": message.parent})
             case _:

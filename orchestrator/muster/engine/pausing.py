@@ -47,6 +47,7 @@ class Pausing:
         )
         if refused is not None:
             raise _refused(record, refused.why)
+        self._hint(record.id, 0)  # messages to jobs below that live elsewhere
         return await self._jobs.job(tenant, job_id)
 
     async def resume(self, tenant: str, job_id: str, *, by: str) -> JobRecord:

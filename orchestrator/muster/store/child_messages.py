@@ -1,7 +1,7 @@
-"""What goes from one partition to another about a spread child: its start, its end, and the wish to cancel it.
+"""What goes from one partition to another about a spread child: its start, its end, a cancel, a pause.
 
-They lie in the outbox of the partition that sends them, like webhooks. The scripts write `end` and `cancel` themselves
-(scripts/_children.lua), as JSON with these members.
+They lie in the outbox of the partition that sends them, like webhooks. The scripts write all but `start` themselves
+(scripts/_children.lua, _pause.lua), as JSON with these members.
 """
 
 from dataclasses import dataclass
@@ -40,7 +40,20 @@ class CancelChild:
     wave: int
 
 
-ChildMessage: TypeAlias = StartChild | EndOfChild | CancelChild
+@dataclass(frozen=True, slots=True)
+class HoldChild:
+    """The pause of the job *above*, passed down, with who holds it and why; None: it was resumed.
+
+    Of two of one child the one with the greater *count* is newer.
+    """
+
+    child: JobId
+    count: int
+    above: JobId
+    words: tuple[str, str] | None
+
+
+ChildMessage: TypeAlias = StartChild | EndOfChild | CancelChild | HoldChild
 
 
 def dump_start(job: NewJob) -> bytes:
@@ -60,6 +73,9 @@ def read_child_message(body: bytes) -> ChildMessage | None:
     raw = orjson.loads(body)
     if raw["k"] == "start":
         return StartChild(_job(raw["j"]))
+    if raw["k"] == "hold":
+        words = None if raw["w"] is None else (raw["w"][0], raw["w"][1])
+        return HoldChild(JobId(raw["c"]), raw["n"], JobId(raw["a"]), words)
     parent, wave = raw["p"].split("|")
     if raw["k"] == "end":
         item = orjson.dumps(raw["i"]).decode()

@@ -10,6 +10,7 @@ from muster.core.ids import JobId
 
 if TYPE_CHECKING:
     from muster.store.base import NewJob, Turn
+    from muster.store.child_messages import HoldChild
 
 
 class ChildRecords(Protocol):
@@ -19,6 +20,13 @@ class ChildRecords(Protocol):
 
     async def ended(self, parent: JobId, wave: int, child: JobId, item: str) -> bool:
         """Put a child's end into its parent's mailbox and make the turn due. False: that wave does not wait for it."""
+        ...
+
+    async def hold(self, message: "HoldChild", history: str) -> bool:
+        """Hold the child and what it waits for, or let go of them. False: there is no such live job.
+
+        Nothing is done where a newer message has come before.
+        """
         ...
 
     async def unsent(self, parent: JobId, child: JobId) -> int | None:

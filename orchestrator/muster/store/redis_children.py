@@ -6,8 +6,10 @@ from typing import Any
 
 from muster.core.ids import JobId, UnixMs
 from muster.core.limits import TURN_LEASE_MS
+from muster.store import codec
 from muster.store.arguments import job_args
 from muster.store.base import NewJob, Turn
+from muster.store.child_messages import HoldChild
 
 Run = Callable[..., Awaitable[Any]]
 
@@ -31,6 +33,16 @@ class RedisChildren:
         if tag is None:
             return False
         (word,) = await self._run("end_child", tag, parent, wave, child, item)
+        return bool(word == b"ok")
+
+    async def hold(self, message: HoldChild, history: str) -> bool:
+        tag = self._tag_of(message.child)
+        if tag is None:
+            return False
+        words = b"" if message.words is None else codec.dump(message.words)
+        (word,) = await self._run(
+            "hold_child", tag, message.child, message.count, message.above, words, history
+        )  # fmt: skip
         return bool(word == b"ok")
 
     async def unsent(self, parent: JobId, child: JobId) -> int | None:

@@ -8,11 +8,11 @@ from muster.core.ids import JobId, TaskId, UnixMs
 from muster.core.record import JobRecord
 from muster.core.status import TaskStatus
 
-TASKS_LOOKED_AT: Final = 100
+TASKS_LOOKED_AT: Final = 40
 """Of a wide fan only so many tasks are looked at."""
 KINDS_IN_LINE: Final = 10
 """Of so many task types the place in line is counted: all of it stays about a millisecond of the server's time."""
-FLOWS_IN_LINE: Final = 100
+FLOWS_IN_LINE: Final = 40
 """Tenants that are looked at for one place in line, those whose turn is next."""
 HELD_MAX: Final = 50_000
 """Leases of a partition that are looked at."""

@@ -12,7 +12,7 @@ WRITES: Final = (
 )  # fmt: skip
 """Methods of the store that change what is known of jobs."""
 BATCH_WRITES: Final = frozenset({"add", "close", "cancel", "cancelled_to"})
-CHILD_WRITES: Final = frozenset({"begin", "ended"})
+CHILD_WRITES: Final = frozenset({"begin", "ended", "hold"})
 
 
 class Deaths:

@@ -1,12 +1,13 @@
 """Children in the model: how they are made, how their ends arrive, and how they are asked to end."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from muster.core.ids import JobId
-from muster.core.limits import PAUSED_TOGETHER_MAX, TURN_LEASE_MS
+from muster.core.limits import TURN_LEASE_MS
 from muster.store.base import NewJob, Turn
-from muster.store.child_messages import dump_start
+from muster.store.child_messages import HoldChild, dump_start
 from muster.store.codec import dump
+from muster.store.memory.holding import hold_all, let_go_all
 from muster.store.memory.model import GraceEnd, Job, Outgoing
 from muster.store.memory.partition import Partition
 
@@ -70,6 +71,12 @@ def is_awaited(part: Partition, outgoing: Outgoing, child: JobId) -> bool:
     return job is not None and not job.is_final and job.record.wave == wave and child in job.children
 
 
+def is_put_off(part: Partition, outgoing: Outgoing) -> bool:
+    """A start waits while its sender is paused."""
+    job = None if outgoing.parent is None or outgoing.withdrawn else part.job(outgoing.parent[0])
+    return job is not None and job.record.pause is not None
+
+
 def chain(part: Partition, job: Job) -> list[Job]:
     """The job, its child, its child's child and so on, while each has one that lives in this partition."""
     found = [job]
@@ -83,18 +90,6 @@ def _only_child(part: Partition, job: Job) -> Job | None:
         return None
     ((child, is_spread),) = job.children.items()
     return None if is_spread else part.job(child)
-
-
-def with_those_below(part: Partition, job: Job) -> Iterator[Job]:
-    """The job and all below it in this partition, level by level."""
-    todo = [job.id]
-    for place in range(PAUSED_TOGETHER_MAX):
-        if place >= len(todo):
-            return
-        one = part.job(todo[place])
-        if one is not None:
-            yield one
-            todo += [child for child, is_spread in one.children.items() if not is_spread]
 
 
 class MemoryChildren:
@@ -116,6 +111,19 @@ class MemoryChildren:
     async def ended(self, parent: JobId, wave: int, child: JobId, item: str) -> bool:
         part = self._partition_with(parent)
         return part is not None and take_end(part, parent, wave, child, item)
+
+    async def hold(self, message: HoldChild, history: str) -> bool:
+        part = self._partition_with(message.child)
+        job = None if part is None else part.job(message.child)
+        if part is None or job is None or job.is_final:
+            return False
+        if message.count > job.hold_heard:
+            job.hold_heard = message.count
+            if message.words is None:
+                let_go_all(part, job, message.above, history)
+            else:
+                hold_all(part, job, message.above, message.words, (history, history))
+        return True
 
     async def unsent(self, parent: JobId, child: JobId) -> int | None:
         part = self._partition_with(parent)

@@ -58,6 +58,10 @@ class Job:
     resumed_by: str = ""
     retried_by: str = ""
     begun_again_at: UnixMs | None = None
+    holds_told: int = 0
+    """Pauses and ends of pauses that its spread children were told of."""
+    hold_heard: int = 0
+    """The count of the newest that it was told of itself."""
     entered: dict[str, bytes] = field(default_factory=dict[str, bytes])
     """What states were entered with, by state."""
     watchers: list[str] = field(default_factory=list[str])

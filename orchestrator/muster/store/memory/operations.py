@@ -8,12 +8,11 @@ from datetime import UTC, date, datetime
 from muster.core.again import started_again
 from muster.core.ids import JobId, UnixMs
 from muster.core.limits import TURN_LEASE_MS
-from muster.core.record import JobRecord, Pause
+from muster.core.record import JobRecord
 from muster.store.base import NewJob, Position, Refusal, Refused, Turn
 from muster.store.entered import Entered, load_entered
 from muster.store.memory import jobs
-from muster.store.memory.children import with_those_below
-from muster.store.memory.holding import hold, let_go
+from muster.store.memory.holding import hold_all, let_go, let_go_all
 from muster.store.memory.index import jobs_of
 from muster.store.memory.partition import Partition
 from muster.store.operations import RETRIES_KEPT, Retry
@@ -33,13 +32,7 @@ class MemoryOperations:
             return Refused(Refusal.FINAL)
         if found.record.cancel_requested:
             return Refused(Refusal.CANCELLING)
-        for link in with_those_below(part, found):
-            if not link.is_final and not link.record.cancel_requested and link.record.pause is None:
-                hold(
-                    part, link, Pause(UnixMs(part.now()), by, reason, link.record.status, "" if link is found else job)
-                )
-                part.note(link, history if link is found else below)
-                part.changed(link)
+        hold_all(part, found, job, (by, reason), (history, below))
         return None
 
     async def resume(self, job: JobId, token: str, history: str, below: str = "") -> Turn | Refused | None:
@@ -53,12 +46,10 @@ class MemoryOperations:
             return Refused(Refusal.FINAL)
         if found.record.pause is None:
             return Refused(Refusal.NOT_PAUSED)
-        for link in with_those_below(part, found):
-            pause = link.record.pause
-            if link is found or (pause is not None and pause.above == job):
-                let_go(part, link)
-                part.note(link, history if link is found else below)
-                part.changed(link)
+        let_go(part, found)
+        part.note(found, history)
+        part.changed(found)
+        let_go_all(part, found, job, below)
         found.resumed_by = token
         return part.lease_turn(found, token) if found.turn_at is not None else None
 

@@ -12,7 +12,7 @@ from muster.store.base import DueMessage
 from muster.store.batch_records import BatchToCancel
 from muster.store.memory.admission import to_cancel
 from muster.store.memory.batching import cancel_chunk
-from muster.store.memory.children import is_awaited
+from muster.store.memory.children import is_awaited, is_put_off
 from muster.store.memory.holding import unpark
 from muster.store.memory.model import (
     HOLD_MS,
@@ -141,6 +141,9 @@ def _deliver(part: Partition, timer: Delivery, found: Found) -> None:
     outgoing = part.outbox[timer.message]
     if not is_awaited(part, outgoing, JobId(timer.message[:36])):
         del part.outbox[timer.message]
+        return
+    if is_put_off(part, outgoing):
+        part.send_later(timer.message, HOLD_MS)
         return
     part.send_later(timer.message, HOLD_MS)
     found.messages.append(DueMessage(timer.message, outgoing.body, outgoing.tries, outgoing.withdrawn))

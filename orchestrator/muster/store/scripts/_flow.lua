@@ -32,23 +32,32 @@ end
 
 -- Policies
 
-local policies, limited = {}, nil
+local policies, limited, all_read = {}, nil, false
 local function any_limit()
   if limited == nil then limited = call('EXISTS', T .. 'gl') == 1 end
   return limited
+end
+
+local function read_policy(text)
+  local most, between, ahead, cost, counting = string.match(text, '^(%d*)|(%d*)|(%d*)|(%d*)|(%d*)$')
+  return { most = tonumber(most), between = tonumber(between), ahead = tonumber(ahead), cost = tonumber(cost),
+    counting = counting == '1' }
+end
+
+-- For who looks at many gates: all policies at once, where these are fewer.
+local function read_policies(gates)
+  if not any_limit() or call('HLEN', T .. 'gl') > gates then return end
+  local flat = call('HGETALL', T .. 'gl')
+  for i = 1, #flat, 2 do policies[flat[i]] = read_policy(flat[i + 1]) end
+  all_read = true
 end
 
 local function policy(gate)
   if not any_limit() then return nil end
   local known = policies[gate]
   if known == nil then
-    local text = call('HGET', T .. 'gl', gate)
-    known = false
-    if text then
-      local most, between, ahead, cost, counting = string.match(text, '^(%d*)|(%d*)|(%d*)|(%d*)|(%d*)$')
-      known = { most = tonumber(most), between = tonumber(between), ahead = tonumber(ahead), cost = tonumber(cost),
-        counting = counting == '1' }
-    end
+    local text = not all_read and call('HGET', T .. 'gl', gate)
+    known = text and read_policy(text) or false
     policies[gate] = known
   end
   return known or nil

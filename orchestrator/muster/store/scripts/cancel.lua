@@ -14,7 +14,6 @@ TWICE {'asked', ...} again, or {'turn'} again while the caller holds the turn; t
 ]]
 -- @include _queue
 -- @include _pause
--- @include _children
 local jid, token, ttl, grace, entry, entry_below, queued = arg(), arg(), int(), int(), arg(), arg(), arg() == '1'
 local overdue = arg() == '1'
 if overdue then call('ZREM', T .. 'tm', 'e|' .. jid) end

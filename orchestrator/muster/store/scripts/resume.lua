@@ -10,10 +10,8 @@ TWICE the same token: {'turn'} again while the caller holds the turn, else {'ok'
 ]]
 -- @include _queue
 -- @include _pause
--- @include _children
 local jid, token, ttl, entry, entry_below = arg(), arg(), int(), arg(), arg()
-local JOBS_MAX = 24   -- as pause
-local j = call('HMGET', T .. 'j:' .. jid, 'fin', 'tl', 'ru', 'ch', 'fl', 'ac')
+local j = call('HMGET', T .. 'j:' .. jid, 'fin', 'tl', 'ru', 'fl', 'ac')
 if not j[1] then return { 'gone' } end
 if j[3] == token then
   if j[2] ~= token then return { 'ok' } end
@@ -26,25 +24,8 @@ if j[2] ~= PAUSED then return { 'not_paused' } end
 local due = let_go(jid)
 call('HSET', T .. 'j:' .. jid, 'ru', token)
 note(jid, entry)
-tell_change(jid, j[5], j[6])
-local todo, place = {}, 1
-local function look_below(ch)
-  for child, star in each_child(ch) do
-    if star == '' then todo[#todo + 1] = child end
-  end
-end
-look_below(j[4])
-while todo[place] and place <= JOBS_MAX do
-  local below = todo[place]
-  local b = call('HMGET', T .. 'j:' .. below, 'pz', 'ch', 'fl', 'ac')
-  if b[1] and string.match(b[1], '^%d+|[^|]*|([^|]*)|') == jid then
-    let_go(below)
-    note(below, entry_below)
-    tell_change(below, b[3], b[4])
-  end
-  look_below(b[2])
-  place = place + 1
-end
+tell_change(jid, j[4], j[5])
+let_go_all(jid, jid, entry_below)
 if not due then return { 'ok' } end
 local reply = lease_turn(jid, token, ttl)
 return { 'turn', reply[1], reply[2] }

@@ -41,17 +41,21 @@ local function before(tid, cls, flow)
   return count
 end
 
--- Gates are looked at once, whatever the number of tasks that stand under them.
+-- Gates are looked at once, whatever the number of tasks that stand under them. Holders are told of a few: the others are
+-- gates of further keys of a group, and full.
+local GATES_TOLD = 10
 local gates, looked_at = {}, {}
+read_policies(tasks_max)
 local function is_shut(gate)
   if looked_at[gate.name] == nil then
     local p = gate.policy
     local free, opens = room(gate.name, p)
     looked_at[gate.name] = free <= 0
     if free <= 0 then
-      local key = T .. 'g:' .. gate.name
-      gates[#gates + 1] = { gate.name, tostring(call('ZCARD', key)), p.most and tostring(p.most) or '',
-        opens and string.format('%.0f', opens) or '', p.counting and '1' or '0', call('ZRANGE', key, 0, holders_max - 1) }
+      local key, held, holders = T .. 'g:' .. gate.name, p.most or 0, {}
+      if #gates < GATES_TOLD then held, holders = call('ZCARD', key), call('ZRANGE', key, 0, holders_max - 1) end
+      gates[#gates + 1] = { gate.name, tostring(held), p.most and tostring(p.most) or '',
+        opens and string.format('%.0f', opens) or '', p.counting and '1' or '0', holders }
     end
   end
   return looked_at[gate.name]

@@ -17,7 +17,6 @@ TWICE what the first call handed out is held back, the rest is as at first
 ]]
 -- @include _queue
 -- @include _pause
--- @include _children
 local leases_max, timers_max, turns_max, prefix, ttl, hold = int(), int(), int(), arg(), int(), int()
 local first_max, in_a_row, passed_over_max = int(), int(), int()
 local leases, messages, turns, ready, dropped, overdue, escalations, cancels, replaced = {}, {}, {}, {}, {}, {}, {}, {}, {}
@@ -146,7 +145,11 @@ local fire = {
     local m = call('HMGET', T .. 'ob:' .. id, 'b', 'n', 'pa', 'x')
     if m[3] and not m[4] then   -- a child's start: dropped once nobody waits for it
       local pid, wave = string.match(m[3], '^([^|]+)|(%d+)$')
-      local p = call('HMGET', T .. 'j:' .. pid, 'fin', 'wv', 'ch')
+      local p = call('HMGET', T .. 'j:' .. pid, 'fin', 'wv', 'ch', 'pz')
+      if p[4] then
+        call('ZADD', T .. 'tm', now + hold, member)   -- whoever resumes the parent brings it forward
+        return
+      end
       if p[1] ~= '0' or p[2] ~= wave or not without_child(p[3], string.sub(id, 1, 36)) then
         call('UNLINK', T .. 'ob:' .. id)
         m[1] = nil
