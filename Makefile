@@ -11,7 +11,7 @@ SERVER := $(VENV)/.server-installed
 DEV    := $(VENV)/.dev-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check fmt fmt-check lint types arch docs bench bench-batches bench-files bench-logs bench-fans bench-flow chaos sweep fuzz conformance-server clean
+.PHONY: help setup demo dev test check fmt fmt-check lint types arch docs bench bench-batches bench-files bench-logs bench-fans bench-flow chaos sweep model fuzz conformance-server clean
 .PHONY: test-core test-store test-e2e
 
 help: ## Show this.
@@ -34,7 +34,7 @@ conformance-server: $(SERVER) ## Run a server for a conformance suite on MUSTER_
 	@exec $(PY) -m muster.cli.conformance
 
 test: $(DEV) ## Run all tests, against the embedded Valkey and, where installed, redis-server.
-	$(PYTEST) -n 3 --dist loadgroup
+	$(PYTEST) -n 4 --dist loadgroup
 
 test-core: $(DEV) ## Run the tests that need no process.
 	$(PYTEST) tests/core
@@ -97,6 +97,9 @@ chaos: $(DEV) ## Kill, pause and restart real processes under load. SECONDS=600 
 sweep: $(DEV) ## Let a replica die at every store command of a job, in every way; then prove that bugs are found so.
 	$(PY) -m tests.chaos.sweep
 	$(PY) -m tests.chaos.mutants
+
+model: $(DEV) ## Walk the stores' model and real servers at random through thousands of histories, and compare.
+	MUSTER_LONG=1 $(PYTEST) tests/store/test_model.py
 
 fuzz: $(DEV) ## Send strangers' requests to a development server. EXAMPLES=10000 SEED=7 choose another run.
 	$(PY) -m tests.chaos.fuzz --examples $(or $(EXAMPLES),3000) $(if $(SEED),--seed $(SEED))

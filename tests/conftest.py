@@ -37,11 +37,12 @@ async def deploy(servers: Servers) -> AsyncIterator[MakeDeployment]:
 
 
 WHOLE_SYSTEMS = {
-    **dict.fromkeys(("benchmarks", "chaos", "surface", "system"), "the engine's systems"),
-    **dict.fromkeys(("conformance", "docs", "e2e"), "the users' systems"),
+    **dict.fromkeys(("benchmarks", "chaos", "system"), "the engine's systems"),
+    **dict.fromkeys(("conformance", "surface"), "the surfaces' systems"),
+    **dict.fromkeys(("docs", "e2e"), "the users' systems"),
 }
 """Folders whose tests run whole systems of processes, and wait for them most of the time. Those of a group run one
-after the other, so that they do not starve each other; two groups and the rest keep two cores busy."""
+after the other, so that they do not starve each other; three groups and the rest keep two cores busy."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 def test_the_benchmark_of_files_runs() -> None:
     few = ["--mib", "2", "--rounds", "1"]
     done = subprocess.run(
-        [sys.executable, "-m", "tests.benchmarks.files", *few], cwd=ROOT, capture_output=True, text=True, timeout=50
+        [sys.executable, "-m", "tests.benchmarks.files", *few], cwd=ROOT, capture_output=True, text=True, timeout=100
     )
     assert done.returncode == 0, done.stderr
     assert "server memory grew by" in done.stdout
@@ -19,7 +19,7 @@ def test_the_benchmark_of_files_runs() -> None:
 def test_the_benchmark_runs_and_loses_no_job() -> None:
     few = ["--jobs", "20", "--rounds", "1", "--latency", "5", "--idle", "10", "--idle-seconds", "0.5"]
     done = subprocess.run(
-        [sys.executable, "-m", "tests.benchmarks.run", *few], cwd=ROOT, capture_output=True, text=True, timeout=50
+        [sys.executable, "-m", "tests.benchmarks.run", *few], cwd=ROOT, capture_output=True, text=True, timeout=100
     )
     assert done.returncode == 0, done.stderr
     assert "jobs lost: 0" in done.stdout
@@ -29,7 +29,7 @@ def test_the_benchmark_of_logs_runs_and_loses_no_line() -> None:
     rate = ["--rate", "2000", "--seconds", "0.5", "--rounds", "1", "--single", "3"]
     few = [*rate, "--sockets", "20", "--socket-seconds", "0.5"]
     done = subprocess.run(
-        [sys.executable, "-m", "tests.benchmarks.logs", *few], cwd=ROOT, capture_output=True, text=True, timeout=50
+        [sys.executable, "-m", "tests.benchmarks.logs", *few], cwd=ROOT, capture_output=True, text=True, timeout=100
     )
     assert done.returncode == 0, done.stderr
     assert "lines lost without a word: 0" in done.stdout
@@ -39,7 +39,7 @@ def test_the_benchmark_of_logs_runs_and_loses_no_line() -> None:
 def test_the_benchmark_of_fans_runs_and_loses_no_job() -> None:
     few = ["--width", "150", "--rounds", "1"]
     done = subprocess.run(
-        [sys.executable, "-m", "tests.benchmarks.fans", *few], cwd=ROOT, capture_output=True, text=True, timeout=50
+        [sys.executable, "-m", "tests.benchmarks.fans", *few], cwd=ROOT, capture_output=True, text=True, timeout=100
     )
     assert done.returncode == 0, done.stderr
     assert "jobs lost: 0" in done.stdout
@@ -48,7 +48,7 @@ def test_the_benchmark_of_fans_runs_and_loses_no_job() -> None:
 def test_the_benchmark_of_batches_runs() -> None:
     few = ["--jobs", "200", "--singles", "10", "--rounds", "1"]
     done = subprocess.run(
-        [sys.executable, "-m", "tests.benchmarks.batches", *few], cwd=ROOT, capture_output=True, text=True, timeout=50
+        [sys.executable, "-m", "tests.benchmarks.batches", *few], cwd=ROOT, capture_output=True, text=True, timeout=100
     )
     assert done.returncode == 0, done.stderr
     assert "batch / single" in done.stdout
@@ -57,7 +57,7 @@ def test_the_benchmark_of_batches_runs() -> None:
 def test_the_benchmark_of_flow_runs() -> None:
     few = ["--tasks", "2000", "--queued", "1000", "--tries", "10", "--rounds", "1"]
     done = subprocess.run(
-        [sys.executable, "-m", "tests.benchmarks.flow", *few], cwd=ROOT, capture_output=True, text=True, timeout=50
+        [sys.executable, "-m", "tests.benchmarks.flow", *few], cwd=ROOT, capture_output=True, text=True, timeout=100
     )
     assert done.returncode == 0, done.stderr
     assert "script calls over 1 ms" in done.stdout

@@ -51,7 +51,7 @@ class Reader:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=50,
+            timeout=100,
             check=False,
         )
 

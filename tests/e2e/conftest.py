@@ -23,7 +23,7 @@ def clean_machine(folder: Path) -> Iterator[Machine]:
     machine = Machine(folder)
     try:
         yield machine
-        wait_until(lambda: not machine.processes(), 5)
+        wait_until(lambda: not machine.processes(), 15)
     finally:
         machine.close()
         for pid in machine.processes():

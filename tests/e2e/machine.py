@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 MARK = "E2E_MARK"
-SECONDS_MAX = 30.0
+SECONDS_MAX = 60.0
 
 
 @dataclass

@@ -270,12 +270,13 @@ def test_a_changed_blueprint_is_loaded_again(machine: Machine) -> None:
     (machine.folder / "blueprints").mkdir()
     (machine.folder / "blueprints" / "small.py").write_text(BLUEPRINTS)
     running, _ = start_dev(machine, "--port", "0")
+    here = Dev(machine.folder, machine.mark)
     changed = BLUEPRINTS.replace('f"hello', 'f"good morning')
 
     def greeting() -> str:
         # Saved each time: the watch begins a moment after the server is ready.
         (machine.folder / "blueprints" / "small.py").write_text(changed)
-        return str(machine.json("job", "start", "hello", "--watch")["result"]["greeting"])
+        return str(here.json("job", "start", "hello", "--watch")["result"]["greeting"])
 
     wait_until(lambda: greeting() == "good morning nobody")
     stop(running)
@@ -294,12 +295,13 @@ def test_check_names_file_and_line_without_a_server(machine: Machine) -> None:
 def test_jobs_are_kept_between_runs_until_fresh_is_asked_for(machine: Machine) -> None:
     (machine.folder / "blueprints").mkdir()
     (machine.folder / "blueprints" / "small.py").write_text(BLUEPRINTS)
+    here = Dev(machine.folder, machine.mark)
     port = str(free_port())
     counts = []
     for arguments in ([], [], ["--fresh"]):
         running, _ = start_dev(machine, "--port", port, *arguments)
-        machine.json("job", "start", "hello", "--watch")
-        counts.append(len(machine.json("job", "ls")["items"]))
+        here.json("job", "start", "hello", "--watch")
+        counts.append(len(here.json("job", "ls")["items"]))
         stop(running)
     assert counts == [1, 2, 1]
 

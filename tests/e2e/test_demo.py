@@ -18,7 +18,7 @@ def demo(machine: Machine, *arguments: str) -> subprocess.CompletedProcess[str]:
         env=machine.environment,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=100,
         check=False,
     )
 

@@ -93,7 +93,7 @@ async def test_of_an_overlapping_batch_only_the_new_events_are_taken(
 
 
 async def test_a_follower_hears_of_lines_told_to_another_replica_and_of_the_end(
-    places: tuple[Place, Place], task: Claimed
+    places: tuple[Place, Place], task: Claimed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = places
     await say(one, task, 0, "a")
@@ -103,6 +103,7 @@ async def test_a_follower_hears_of_lines_told_to_another_replica_and_of_the_end(
         await until(lambda: two.store.reads == 2)
         await say(one, task, 1, "b", "c")
         assert numbers([await waiting]) == [2, 3]
+        monkeypatch.setattr("muster.engine.journal.LOOK_AGAIN_S", 0.1)
         waiting = asyncio.ensure_future(anext(pages))
         await end(one, task)
         last = await waiting

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from tests.api.conftest import ALICE, ANY_WORKER, BOB
 from tests.files.conftest import Site
 
@@ -46,6 +48,14 @@ async def test_an_active_job_ends_before_it_is_deleted(site: Site) -> None:
     assert (await site.http.get(f"/api/v1/jobs/{held.job_id}", headers=ALICE)).status == 404
 
 
+@pytest.fixture
+def looking_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deletion by nobody's hand, as a retention ends a job: it is seen where somebody looks again."""
+    monkeypatch.setattr("muster.engine.watchers.LOOK_AGAIN_S", 0.2)
+    monkeypatch.setattr("muster.engine.journal.LOOK_AGAIN_S", 0.2)
+
+
+@pytest.mark.usefixtures("looking_often")
 async def test_who_waits_for_a_job_that_is_deleted_is_told_404(site: Site) -> None:
     held = await site.hold()
     url = f"/api/v1/jobs/{held.job_id}?wait=30"
@@ -60,6 +70,7 @@ async def test_who_waits_for_a_job_that_is_deleted_is_told_404(site: Site) -> No
     assert (await waiting).status == 404
 
 
+@pytest.mark.usefixtures("looking_often")
 async def test_the_log_of_a_deleted_job_ends_for_who_follows_it(site: Site) -> None:
     held = await site.hold()
     async with site.http.get(f"/api/v1/jobs/{held.job_id}/logs?follow", headers=ALICE) as answer:

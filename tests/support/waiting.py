@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-DEADLINE_S = 10.0
+DEADLINE_S = 20.0
 
 
 async def until(condition: Callable[[], object], seconds: float = DEADLINE_S) -> None:

@@ -200,7 +200,7 @@ async def test_cancelling_answers_by_who_took_the_command(client: Api, worker: P
     async with worker.session.ws_connect(url, headers=worker.headers) as socket:
         assert (await client.cancel(fetched)).body == {"status": "cancellation_request_sent"}
         command = {"command": "cancel_task", "task_id": task["task_id"], "job_id": fetched}
-        assert await socket.receive_json(timeout=5) == command
+        assert await socket.receive_json(timeout=15) == command
     assert (await client.cancel(fetched)).status == 200
     assert (await worker.report(task)).body == {"status": "result_accepted_cancelled"}
     assert (await client.end_of(fetched))["status"] == "cancelled"

@@ -89,12 +89,12 @@ async def test_a_second_connection_replaces_the_first(client: Api, worker: Plain
         worker.session.ws_connect(address(worker), headers=worker.headers) as first,
         worker.session.ws_connect(address(worker), headers=worker.headers) as second,
     ):
-        closing = await first.receive(timeout=5)
+        closing = await first.receive(timeout=15)
         assert (closing.type, closing.data, closing.extra) == (WSMsgType.CLOSE, 4409, "replaced")
         job_id = await client.start("simple_flow")
         task = await worker.take()
         assert (await client.cancel(job_id)).body == {"status": "cancellation_request_sent"}
-        assert (await second.receive_json(timeout=5))["task_id"] == task["task_id"]
+        assert (await second.receive_json(timeout=15))["task_id"] == task["task_id"]
 
 
 async def test_a_cancel_that_waits_is_sent_on_connect_while_its_task_runs(client: Api, worker: PlainWorker) -> None:
@@ -103,7 +103,7 @@ async def test_a_cancel_that_waits_is_sent_on_connect_while_its_task_runs(client
     assert (await client.cancel(job_id)).body == {"status": "cancellation_request_accepted"}
     for _ in range(2):  # again on every connect
         async with worker.session.ws_connect(address(worker), headers=worker.headers) as socket:
-            frame = await socket.receive_json(timeout=5)
+            frame = await socket.receive_json(timeout=15)
             assert frame == {"command": "cancel_task", "task_id": task["task_id"], "job_id": job_id}
     await worker.report(task, "cancelled")
     async with worker.session.ws_connect(address(worker), headers=worker.headers) as socket:
@@ -114,7 +114,7 @@ async def test_a_cancel_that_waits_is_sent_on_connect_while_its_task_runs(client
 async def test_a_frame_that_is_too_large_costs_only_its_connection(client: Api, worker: PlainWorker) -> None:
     async with worker.session.ws_connect(address(worker), headers=worker.headers) as socket:
         await socket.send_str("x" * 70_000)
-        closing = await socket.receive(timeout=5)
+        closing = await socket.receive(timeout=15)
         assert (closing.type, closing.data) == (WSMsgType.CLOSE, 1009)
     assert (await client.call("GET", "/api/v1/workers")).status == 200
 
@@ -137,7 +137,7 @@ async def test_a_shutdown_is_told_with_1001(cluster: Cluster, http: aiohttp.Clie
     await worker.register(TASK)
     async with http.ws_connect(address(worker), headers=worker.headers) as socket:
         spare.signal(signal.SIGTERM)
-        closing = await socket.receive(timeout=10)
+        closing = await socket.receive(timeout=15)
         assert (closing.type, closing.data) == (WSMsgType.CLOSE, 1001)
     cluster.orchestrators.remove(spare)
     assert spare.wait() == 0

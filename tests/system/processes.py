@@ -24,7 +24,7 @@ HANDS = HERE / "hands.py"
 WORKER_TOKEN = "worker-token-of-the-system-tests"
 ALPHA, BETA = "client-token-of-tenant-alpha", "client-token-of-tenant-beta"
 SECRET = "the-secret-of-the-system-tests"
-SECONDS_MAX = 20.0
+SECONDS_MAX = 30.0
 POLL_S = 0.02
 
 

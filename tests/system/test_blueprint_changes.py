@@ -36,7 +36,7 @@ async def test_a_blueprint_that_was_put_is_there_on_every_replica_and_after_a_re
     async def known_to_b() -> bool:
         return (await b.call("GET", "/api/v1/blueprints/lasting")).status == 200
 
-    await until(known_to_b, "the other replica knows it", 3)
+    await until(known_to_b, "the other replica knows it")
     job_id = await b.start("lasting")
     second = await put(b, "lasting", YAML.replace(b"first", b"second"))
     assert (first["version"][:2], second["version"][:2]) == ("1:", "2:")

@@ -30,7 +30,7 @@ async def test_the_command_goes_out_over_the_workers_socket_on_the_other_replica
         task = await on_b.take()
         reply = await a.cancel(job_id)
         assert reply.body == {"status": "cancellation_request_sent"}
-        frame = await socket.receive_json(timeout=5)
+        frame = await socket.receive_json(timeout=15)
         assert frame == {"command": "cancel_task", "task_id": task["task_id"], "job_id": job_id}
         assert (await on_b.report(task, "cancelled")).body == {"status": "result_accepted_cancelled"}
     assert (await a.end_of(job_id))["status"] == "cancelled"
@@ -76,7 +76,7 @@ async def test_a_wish_to_cancel_waits_for_a_socket_that_comes_later(
     task = await on_b.take()
     await a.cancel(job_id)
     async with http.ws_connect(f"{on_b.url}/_worker/ws/{on_b.worker_id}", headers=HEADERS) as socket:
-        frame = await socket.receive_json(timeout=5)
+        frame = await socket.receive_json(timeout=15)
         assert frame == {"command": "cancel_task", "task_id": task["task_id"], "job_id": job_id}
 
 

@@ -99,8 +99,8 @@ async def test_a_replica_that_is_asked_to_end_sends_its_polls_home_and_loses_no_
     socket = await http.ws_connect(f"{mortal.a.url}/_worker/ws/idle-0", headers=idle[0].headers)
     await reached(accepted, 20)
     ending = asyncio.create_task(asyncio.to_thread(mortal.a.stop, 15))
-    assert await asyncio.wait_for(asyncio.gather(*polls), 5) == [None] * 30
-    closing = await socket.receive(timeout=5)
+    assert await asyncio.wait_for(asyncio.gather(*polls), 15) == [None] * 30
+    closing = await socket.receive(timeout=15)
     assert (closing.type, closing.data) == (aiohttp.WSMsgType.CLOSE, 1001)
     await socket.close()
     assert await ending == 0

@@ -58,8 +58,12 @@ class Browser:
         return str(self.find(element_id).text)
 
     def has(self, element_id: str, words: str) -> None:
-        """Wait until *words* stand there."""
-        self.until(lambda: words in self.text(element_id), lambda: f"{words!r} in: {self.text(element_id)!r}")
+        """Wait until *words* stand there. By a script: the driver takes seconds to read a long page."""
+        shown = "return document.getElementById(arguments[0]).innerText.includes(arguments[1])"
+        self.until(
+            lambda: self.driver.execute_script(shown, element_id, words),
+            lambda: f"{words!r} in: {self.text(element_id)!r}",
+        )
 
     def until(self, condition: Callable[[], object], what: Callable[[], str]) -> None:
         try:
