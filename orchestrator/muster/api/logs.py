@@ -10,6 +10,7 @@ from aiohttp import web
 from muster.api.call import Call, json_answer
 from muster.api.middleware import headers_of_stream
 from muster.api.parameters import refused, whole
+from muster.api.shared_pages import made_once
 from muster.api.wire import time_text
 from muster.core.ids import UnixMs
 from muster.engine.journal import LogEntry, LogPage, StepView
@@ -72,9 +73,9 @@ async def _frames(call: Call, page: LogPage) -> bytes:
     return _encoded(page) + _frame({"status": status}, "end")
 
 
-@lru_cache(maxsize=16)
+@made_once
 def _encoded(page: LogPage) -> bytes:
-    """Followers at the same place share the page, and this; hence the small number that is remembered."""
+    """Followers at the same place share the page, and this."""
     frames = [b"id: %d\ndata: %b\n\n" % (entry.seq, orjson.dumps(line_object(entry))) for entry in page.items]
     if page.dropped:
         frames.insert(0, _frame({"dropped": page.dropped}, "dropped"))
