@@ -22,7 +22,7 @@ SEQ_MAX: Final = 2**53 - 1
 KEEP_ALIVE_S: Final = 15.0
 """A stream without lines sends a comment so often, so that nobody on the way takes it for dead."""
 EVENT_STREAM: Final = "text/event-stream"
-_STREAMS: Final[dict[str, Stream]] = {"stdout": "stdout", "stderr": "stderr"}
+_STREAMS: Final[dict[str, Stream]] = {"stdout": "stdout", "stderr": "stderr", "event": "event"}
 _TIMES: Final = ("created_at", "started_at", "completed_at")
 _OFF: Final = frozenset({"0", "false", "no"})
 
@@ -120,5 +120,5 @@ def wanted_stream(call: Call) -> Stream | None:
     if not name:
         return None
     if name not in _STREAMS:
-        raise refused("stream", name, "stdout or stderr")
+        raise refused("stream", name, "stdout, stderr or event")
     return _STREAMS[name]
