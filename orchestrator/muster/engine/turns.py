@@ -367,7 +367,7 @@ class Turns:
             messages=self._messages(record, rest, wave),
             drops=_leftovers(turn),
             signal="" if wait is None else ",".join(wait.signals),
-            asks=wait is not None and wait.kind == "human",
+            asks=wait is not None and wait.asked is not None,
             escalate_ms=_first_escalation(wait),
             children=tuple(self._new_child(record, start, wave) for start in rest.children),
             entered=draft.entered,
@@ -517,7 +517,8 @@ def _fingerprint(record: JobRecord, rest: core.Rest) -> str:
 
 
 def _first_escalation(wait: Wait | None) -> int | None:
-    steps = () if wait is None or wait.question is None else wait.question.escalations
+    asked = None if wait is None else wait.asked
+    steps = () if asked is None or asked.question is None else asked.question.escalations
     return steps[0].after_ms if steps else None
 
 

@@ -151,11 +151,12 @@ class TestJob:
         wait = self.record.context.wait
         if wait is None or self.is_over:
             return None
-        question, tally = wait.question or Question(), self.record.tally
+        asked, tally = wait.asked, self.record.tally
+        question = Question() if asked is None else asked.question or Question()
         return Waiting(
             wait.kind,
-            wait.message,
-            tuple(sorted(choices_of(wait.edges))) if wait.kind == "human" else (),
+            "" if asked is None else asked.message,
+            () if asked is None else tuple(sorted(choices_of(asked.edges))),
             ",".join(wait.signals),
             self._waiting_tasks(),
             ",".join(wait.children),
