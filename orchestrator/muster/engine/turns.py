@@ -150,6 +150,7 @@ class Turns:
         turn = Turn(nonce(), record, ())
         rest = await self._decider.decide(record, ())
         await self._store.submit(job, turn.token, self._plan(turn, rest, 1, [], None))
+        self._metrics.jobs_finished.labels(job.blueprint, rest.status).inc()
         if self.on_timer is not None:
             self.on_timer(job.id, 0)
 

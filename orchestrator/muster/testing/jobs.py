@@ -302,7 +302,7 @@ class TestJob:
             yield "it is paused; await job.resume()"
         elif waiting is None:
             yield f"it is {self.status} and nothing is due"
-        elif waiting.kind == "human":
+        elif waiting.decisions:
             words = " or ".join(f"job.decide({word!r})" for word in waiting.decisions)
             yield f"a person is asked {waiting.message!r}; await {words}"
         elif waiting.kind == "signal":
