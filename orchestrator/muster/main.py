@@ -16,6 +16,7 @@ from aiohttp import web
 
 from muster.api.app import create_app
 from muster.api.auth import Credentials
+from muster.api.credential_files import CredentialFiles
 from muster.api.routes import OPERATIONS
 from muster.blueprint.builtin import BUILTIN
 from muster.blueprint.problems import BlueprintError
@@ -92,6 +93,7 @@ async def serve(
                 _listening(apart, settings.stepflow_ws_host, settings.stepflow_ws_port, tls)
             )
         _spare_the_collector()
+        stack.enter_context(_cancelled_at_exit(CredentialFiles(credentials, settings).watch()))
         if settings.reload:
             stack.enter_context(_cancelled_at_exit(_reload_on_change(engine, settings)))
         if ready is not None:

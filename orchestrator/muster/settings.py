@@ -133,12 +133,13 @@ class Settings(BaseSettings):
     blueprints: Words = ()
     """Blueprints to serve: files, folders or importable modules, separated by commas."""
     clients_file: Path | None = None
-    """TOML file of clients: a name, a tenant, the SHA-256 of a token. `muster token new` writes the lines."""
+    """TOML file of clients: a name, a tenant, the SHA-256 of a token. `muster token new` writes the lines. Read
+    again when it changes."""
     limits_file: Path | None = None
     """TOML file of limits on how many tasks run and start, read again when it changes. An empty one takes
     away what it said before; without one nothing is changed."""
     workers_file: Path | None = None
-    """TOML file of workers that have a token of their own."""
+    """TOML file of workers that have a token of their own, read again when it changes."""
     tls_cert: Path | None = None
     """PEM file of the server's certificate and those above it: with MUSTER_TLS_KEY the server speaks HTTPS itself."""
     tls_key: Path | None = None

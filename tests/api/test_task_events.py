@@ -129,6 +129,10 @@ async def test_a_page_of_lines_is_of_the_documented_shape(http: Http, engine: Fa
     assert ([item["seq"] for item in answer["items"]], answer["next"]) == ([5], None)
     answer = await (await http.get(f"/api/v1/jobs/{job}/logs?stream=stderr&follow=0", headers=ALICE)).json()
     assert [item["seq"] for item in answer["items"]] == [4]
+    engine.log.append(entry(6, '{"type": "page_done", "data": 1}', stream="event"))
+    answer = await (await http.get(f"/api/v1/jobs/{job}/logs?stream=event&follow=0", headers=ALICE)).json()
+    LogLines.model_validate(answer)
+    assert [item["seq"] for item in answer["items"]] == [6]
 
 
 @pytest.mark.parametrize(

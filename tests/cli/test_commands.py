@@ -15,7 +15,8 @@ from muster.cli.job import read_input
 from muster.cli.ports import first_free_port
 
 COMMANDS = ["dev", "server", "worker run", "worker ls", "job start", "job ls", "job show", "job watch", "job cancel"]
-COMMANDS += ["job logs", "job list", "job delete", "cost"]
+COMMANDS += ["job logs", "job tree", "job list", "job delete", "cost"]
+COMMANDS += ["limit ls", "limit set", "limit rm", "queue pause", "queue resume", "blueprint pause", "blueprint resume"]
 COMMANDS += ["batch start", "batch status", "batch cancel"]
 COMMANDS += [
     "approval ls",

@@ -88,6 +88,12 @@ def decisions() -> tuple[Decision, ...]:
         found += [Race((Run(SPEC, edges), timer, signal), {}), Race((timer, signal), {"cancelled": "next"})]
         child, unknown = Child("report", {}, edges, CHILD), Child("unheard of", {}, edges, CHILD)
         found += [Race((Run(SPEC, edges), child), {}), Race((child, timer), {}), Race((unknown, timer), {})]
+        question = Ask("?", {"approved": "next"})
+        found += [
+            Race((question, Run(SPEC, edges)), {}),
+            Race((question, child), {}),
+            Race((question, signal, timer), {}),
+        ]
     edges = {"success": "next"}
     found += [Run(SPEC, edges, UNDO), Fan((SPEC, SPEC), edges, undo=UNDO), Child("report", {}, edges, CHILD, (), UNDO)]
     for target in ("next", "finished", "failed"):

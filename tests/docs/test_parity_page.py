@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from muster import Blueprint
+from muster import Blueprint, cron
 from muster.blueprint.check import problems_of
 
 from tests.docs.blocks import ROOT, blocks
@@ -22,6 +22,11 @@ def test_every_row_below_a_heading_with_tests_names_one() -> None:
         rows = [line for line in part.splitlines() if line.startswith("| ")]
         if rows and rows[0].endswith("| test |"):
             assert len(rows) - 1 == len(ROW.findall(part)), f"below {part.splitlines()[0]!r} a row names no test"
+
+
+def test_the_schedules_of_the_page_are_ones() -> None:
+    shown = re.findall(r"`(\d+ \d+ \S+ \* \S+)`", PAGE)
+    assert [cron(expression) is not None for expression in shown] == [True] * 3
 
 
 def test_the_blueprint_of_the_page_is_one() -> None:

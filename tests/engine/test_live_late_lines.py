@@ -14,7 +14,7 @@ from muster.store.journal import NotedLine
 
 from tests.conftest import MakeDeployment
 from tests.engine.live_hands import TENANT, Replica, Teller, all_of, held, step, up_to
-from tests.engine.test_live_tenants import Ear
+from tests.engine.test_live_tenants import Ear, listens
 from tests.support.deployment import Deployment
 from tests.support.samples import commit_of, committed, first_turn, new_tasks
 from tests.support.waiting import until
@@ -152,8 +152,7 @@ async def test_followers_of_a_tenant_are_told_each_late_line_once(one: Replica, 
     job, task = await started(one)
     await note(one, job, 5, 2)
     ear = Ear(two, quiet_s=30)
-    await until(lambda: bool(two.live._tenants._rooms))
-    await asyncio.sleep(0.05)
+    await listens(two, ear)
     for number in (3, 8, 1):
         await note(one, job, number)
     await task.end()

@@ -202,10 +202,12 @@ def test_a_child_whose_start_is_under_way_or_that_is_gone_says_so() -> None:
     assert gone.details["gone"] is True
 
 
-def test_a_race_names_each_child_that_it_waits_for() -> None:
-    parts = (Wait("timer", {}, target="late"), Wait("child", {"success": "a"}, child=CHILD))
-    timer, child = reasons_of(facts(Wait("race", {}, parts=parts), timer_at=at(5)))
+def test_a_race_tells_of_each_child_and_person_that_it_waits_for() -> None:
+    asked = Wait("human", {"yes": "a"}, message="Go on?")
+    parts = (Wait("timer", {}, target="late"), Wait("child", {"success": "a"}, child=CHILD), asked)
+    timer, child, person = reasons_of(facts(Wait("race", {}, parts=parts), timer_at=at(5)))
     assert (timer.code, child.code, child.details["child_id"]) == (Code.TIMER, Code.CHILD, CHILD)
+    assert (person.code, person.details["decisions"]) == (Code.PERSON, ["yes"])
 
 
 # Tasks

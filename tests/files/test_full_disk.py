@@ -1,5 +1,6 @@
 """A disk that is really full: told as documented, nothing half kept, nothing left behind, and all goes on with room."""
 
+import asyncio
 import io
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -8,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientResponse
+from muster_worker.errors import ClientError
 from muster_worker.file_transfer import fetch_file
+from muster_worker.files import TaskFiles
 from muster_worker.transport import Transport
 
 from tests.api.conftest import ALICE
@@ -126,6 +129,21 @@ async def test_what_a_server_that_died_left_half_copied_to_another_disk_is_swept
     half.write_bytes(b"x")
     await site.pruning.run_once()
     assert not half.exists()
+
+
+async def test_the_sdk_is_told_that_the_servers_disk_is_full_and_does_not_insist(
+    site: Site, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "big.bin").write_bytes(os.urandom(2 * SIZE))
+    held = await site.hold()
+    async with Transport([url_of(site)], {"X-Worker-Token": "global-token"}) as transport:
+        fence, loop = held.headers["X-Task-Fence"], asyncio.get_running_loop()
+        files = TaskFiles(transport, loop, task_id=held.task_id, attempt=1, fence=fence)
+        with pytest.raises(ClientError) as refused:
+            await files.upload(tmp_path / "big.bin")
+    assert (refused.value.status, refused.value.code) == (507, "disk_full")
+    assert [record.message for record in caplog.records].count("disk_full") == 1
+    assert site.on_disk() == []
 
 
 async def test_a_download_to_a_full_disk_leaves_what_was_there(

@@ -15,7 +15,18 @@ from muster.store.base import Message, Refusal, Refused, Store, Turn
 from muster.store.keys import short_hash
 
 from tests.support.deployment import Deployment
-from tests.support.samples import HOUR_MS, commit_of, committed, decision, first_turn, fresh, new_job
+from tests.support.samples import (
+    HOUR_MS,
+    claim_one,
+    commit_of,
+    committed,
+    decision,
+    end_of,
+    first_turn,
+    fresh,
+    new_job,
+    new_tasks,
+)
 
 pytestmark = pytest.mark.usefixtures("deployment")
 
@@ -167,3 +178,29 @@ async def test_a_question_that_an_older_server_asked_can_be_answered(deployment:
     reply = await store.approvals.change(replace(change(turn, with_answer("ada")), item=decision()))
     assert isinstance(reply, Turn)
     await committed(store, commit_of(reply))
+
+
+async def test_of_a_task_and_a_question_of_one_wait_the_first_to_end_decides_and_the_question_is_closed(
+    store: Store,
+) -> None:
+    turn = await first_turn(store)
+    await committed(store, asked(turn, tasks=new_tasks(0, 1), escalate_ms=HOUR_MS))
+    task = await claim_one(store)
+    assert await store.approvals.change(change(turn, with_answer("ada"))) is None
+    ended = await store.complete(end_of(task))
+    assert not isinstance(ended, Refused)
+    assert ended.turn is not None
+    deciding = change(turn, with_answer("bob", with_answer("ada")), item=decision())
+    assert await store.approvals.change(deciding) == Refused(Refusal.CONFLICT)
+    await committed(store, commit_of(ended.turn))
+    assert await open_jobs(store) == []
+
+
+async def test_a_deciding_answer_wins_against_a_task_of_the_same_wait(store: Store) -> None:
+    turn = await first_turn(store)
+    await committed(store, asked(turn, tasks=new_tasks(0, 1)))
+    task = await claim_one(store)
+    won = await store.approvals.change(change(turn, with_answer("ada"), item=decision()))
+    assert isinstance(won, Turn)
+    await committed(store, commit_of(won, drops=((0, 1),)))
+    assert (await store.tick(0, fresh())).dropped == ((task.task, "w1"),)

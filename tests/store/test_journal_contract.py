@@ -91,6 +91,15 @@ async def test_lines_are_read_as_they_were_told_and_numbered_from_one(store: Sto
     assert await lines_of(store, job_of(task), 4) == []
 
 
+@pytest.mark.parametrize("stream", ["stdout", "stderr", "event"])
+async def test_a_line_keeps_its_stream(store: Store, stream: str) -> None:
+    task = await running(store)
+    await store.append(events_of(task, said("a", stream=stream)))
+    read = await store.read_log(job_of(task), 1)
+    assert read is not None
+    assert read.chunks[0].lines == said("a", stream=stream)
+
+
 async def test_a_batch_that_is_sent_twice_is_written_once(store: Store) -> None:
     task = await running(store)
     batch = events_of(task, said("a", "b"))

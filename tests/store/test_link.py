@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from muster.core.flow import Limit, Scope
 from muster.core.ids import UnixMs
 from muster.core.record import JobRecord
 from muster.core.status import JobStatus
+from muster.engine.limits import Limits
+from muster.observe.metrics import Metrics
 from muster.store import link as link_module
 from muster.store import redis as redis_module
 from muster.store.base import Completed, Mode, Refused, StoreFull, StoreUnavailable, Turn
@@ -386,6 +389,22 @@ async def test_forgotten_scripts_are_loaded_again(
     turns = await asyncio.gather(*(store.submit(new_job(), fresh()) for _ in range(5)))
     assert all(isinstance(turn, Turn) for turn in turns)
     await store.flush()
+
+
+async def test_a_full_server_can_be_paused_and_limited(own_server: Server, store_at: Callable[..., Any]) -> None:
+    """What helps when there is too much must not be refused because there is."""
+    store = await store_at(own_server.url)
+    limits = Limits(store, 1, Metrics())
+    own_server.client.config_set("maxmemory", 1)
+    try:
+        assert (await limits.pause(Scope.TASK, "work")).limit.paused
+        assert (await limits.put(Limit(Scope.GLOBAL, "*", max=1))).limit.max == 1
+        assert len(await limits.all()) == 2
+        await limits.resume(Scope.TASK, "work")
+        await limits.drop(Limit(Scope.GLOBAL, "*"))
+        assert await limits.all() == ()
+    finally:
+        own_server.client.config_set("maxmemory", 0)
 
 
 async def test_a_full_server_takes_no_jobs_but_lets_those_it_has_end(

@@ -274,6 +274,7 @@ class StoreMachine(RuleBasedStateMachine):
                 *(store.live_task(job, number) for number in range(8)),
                 *(store.read_log(job, start) for start in (1, 4)),
                 *(store.read_live(job, known) for known in KNOWN),
+                self.shut(store, job),
             ]
             for job in jobs
         ]
@@ -283,6 +284,14 @@ class StoreMachine(RuleBasedStateMachine):
             else await asyncio.gather(*(asyncio.gather(*of_one) for of_one in calls))
         )
         return [(record, [event.blob for event in history], *rest) for record, history, *rest in found]
+
+    async def shut(self, store: Store, job: JobId) -> Any:
+        """Which gates are shut for which of its ready tasks, as why tells it."""
+        found = await store.standing.of(job)
+        if found is None:
+            return None
+        gates = [(gate.name, gate.most, gate.counting, gate.opens_at is None) for gate in found.gates]
+        return [(task.number, task.shut) for task in found.tasks], gates
 
     async def asking(self, store: Store, tenant: str) -> list[JobId]:
         return sorted(record.id for record in (await store.approvals.asking(tenant, None, 50))[0])

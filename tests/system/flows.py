@@ -143,6 +143,28 @@ async def panel_answered(job: Job, answer: Decision) -> Next:
     return job.done({"by": sorted(given.by for given in answer.answers)})
 
 
+auction = Blueprint("auction", description="A question, a task and a signal, whichever is first.")
+
+
+@auction.start
+async def bid(job: Job) -> Next:
+    return job.race(
+        job.ask("Sell now?", approved=sold, rejected=failed),
+        job.run(job.input["type"], {}, ok=bought),
+        job.wait_for("stop", ok=finished),
+    )
+
+
+@auction.state
+async def sold(job: Job, answer: Decision) -> Next:
+    return job.done({"sold_by": answer.by})
+
+
+@auction.state
+async def bought(job: Job, result: Any) -> Next:
+    return job.done({"bought": result})
+
+
 hurry = Blueprint("hurry", description="A question with a deadline.")
 
 

@@ -28,7 +28,7 @@ async def echo(value: Any) -> Any:
 async def work(ctx: Ctx, value: Any) -> Any:
     """Takes a moment, so that something is always under way."""
     note(ctx.task_id)
-    await asyncio.sleep(0.02)
+    await asyncio.sleep(value.get("seconds", 0.02) if isinstance(value, dict) else 0.02)
     return value
 
 

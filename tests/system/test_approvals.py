@@ -4,7 +4,7 @@ import asyncio
 
 import aiohttp
 
-from tests.system.callers import Api, Reply, api_at
+from tests.system.callers import Api, PlainWorker, Reply, api_at
 from tests.system.processes import Cluster
 
 
@@ -28,6 +28,30 @@ async def test_of_many_decisions_at_once_on_both_replicas_exactly_one_wins(a: Ap
         job = await b.end_of(job_id)
         assert job["status"] == ("finished" if winners == ["approved"] else "failed")
         assert (await a.events(job_id)).count("approval_received") == 1
+
+
+async def test_a_question_in_a_race_is_in_the_inbox_and_answered_as_any_other(
+    a: Api, b: Api, on_a: PlainWorker, name: str
+) -> None:
+    await on_a.register(name)
+    asked, worked = await a.start("auction", type=name), await a.start("auction", type=name)
+    tasks = {task["job_id"]: task for task in [await on_a.take(), await on_a.take()]}
+    waiting = (await b.is_(asked, "waiting_for_human"))["waiting_for"]
+    assert (waiting["kind"], waiting["message"], waiting["signal"]) == ("race", "Sell now?", "stop")
+    inbox = (await b.call("GET", "/api/v1/approvals")).body["items"]
+    assert {asked, worked} <= {item["job_id"] for item in inbox}
+    page = await b.call("GET", f"/_public/approvals/{asked}?token={waiting['approval_token']}")
+    assert b"Sell now?" in page.raw
+    owner = await a.call("POST", f"/api/v1/jobs/{asked}/decision", {"decision": "approved", "by": "ada"})
+    assert owner.status == 200
+    assert (await b.end_of(asked))["result"] == {"sold_by": "ada"}
+    assert (await approve(b, asked)).status == 409
+    await on_a.report(tasks[worked], data={"cents": 5})
+    assert (await b.end_of(worked))["result"] == {"bought": {"cents": 5}}
+    late = await approve(b, worked)
+    assert (late.status, late.body["code"]) == (409, "not_waiting_for_decision")
+    left = (await b.call("GET", "/api/v1/approvals")).body["items"]
+    assert not {asked, worked} & {item["job_id"] for item in left}
 
 
 async def test_only_a_job_that_waits_for_a_person_takes_a_decision(a: Api, name: str) -> None:

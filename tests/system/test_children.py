@@ -1,15 +1,18 @@
 """A job that starts another: what its end, and the wish to cancel it, mean for the other."""
 
+import asyncio
+import json
 import time
 from typing import Any
 
 import aiohttp
 import pytest
+from muster.cli.app import run
 
 from tests.system.callers import Api, PlainWorker, api_at
 from tests.system.conftest import QUICK, MakeCluster
 from tests.system.impatient import SHORT_TURN_LEASES
-from tests.system.processes import Cluster
+from tests.system.processes import ALPHA, Cluster
 
 
 async def child_of(api: Api, job_id: str) -> str:
@@ -105,6 +108,28 @@ async def test_spread_children_live_everywhere_and_outlive_the_replica_that_star
 
 def partition(job_id: str) -> int:
     return int(job_id[15:18], 16)
+
+
+async def test_a_job_and_all_below_it_are_shown_as_a_tree(
+    a: Api, on_a: PlainWorker, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await on_a.register(name)
+    top = await a.start("family", blueprint="family", input={"blueprint": "one", "input": {"type": name}}, spread=True)
+    task = await on_a.take()
+    monkeypatch.setenv("MUSTER_URL", a.url)
+    monkeypatch.setenv("MUSTER_CLIENT_TOKEN", ALPHA)
+    middle = (await a.job(task["job_id"]))["parent_id"]
+    assert await asyncio.to_thread(run, ["job", "tree", top]) == 0
+    assert [line.split("  in ")[0] for line in capsys.readouterr().out.splitlines()] == [
+        f"family  {top}  waiting",
+        f"└─ family  {middle}  waiting",
+        f"   └─ one  {task['job_id']}  waiting_for_worker",
+    ]
+    await on_a.report(task, "failure", error={"code": "COMMAND_FAILED", "message": "status 7"})
+    await a.end_of(top)
+    assert await asyncio.to_thread(run, ["job", "tree", top, "--output", "json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert [shown["status"], shown["children"][0]["children"][0]["error_message"]] == ["failed", "status 7"]
 
 
 # Cancelling

@@ -1,5 +1,6 @@
 """Limits that change while a backlog stands, on two replicas with real workers: never more runs than the limit lets."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,7 +14,9 @@ from tests.system.callers import Api, api_at, until
 from tests.system.conftest import MakeCluster
 from tests.system.processes import Cluster
 
-JOBS = 90
+BACKLOG = 30
+"""So many jobs wait at least, however slow this machine is between two changes."""
+TASK_S = 0.05
 STARTED, ENDED = "task_started", "task_finished"
 
 
@@ -48,6 +51,7 @@ class Site:
     name: str
     clock: Clock
     phases: dict[str, Phase] = field(default_factory=dict[str, Phase])
+    jobs: list[str] = field(default_factory=list[str])
 
     @property
     def task(self) -> str:
@@ -67,10 +71,19 @@ class Site:
     async def put(self, api: Api, **values: Any) -> Any:
         return await api.call("PUT", f"/api/v1/limits/task/{self.task}", values)
 
+    async def fill(self) -> None:
+        """By both replicas."""
+        while len(self.jobs) - len(self.fleet.runs_of(self.name)) < BACKLOG:
+            start = (self.a, self.b)[len(self.jobs) % 2].start
+            self.jobs += await asyncio.gather(
+                *(start("one", type=self.task, params={"seconds": TASK_S}) for _ in range(5))
+            )
+
     async def runs_more(self, count: int) -> None:
         before = len(self.fleet.runs_of(self.name))
 
         async def there() -> bool:
+            await self.fill()
             return len(self.fleet.runs_of(self.name)) >= before + count
 
         await until(there, f"{count} more tasks have started")
@@ -110,7 +123,6 @@ async def test_limits_hold_while_they_change_under_a_backlog(
     site.phases["file: 2"] = Phase(site.clock, site.clock.ms())
     for _ in range(2):
         fleet.add_worker(name, MUSTER_WORKER_SLOTS="6")
-    jobs = [await (site.a, site.b)[n % 2].start("one", type=site.task, params={"n": n}) for n in range(JOBS)]
     await site.runs_more(8)
     await site.change("5", lambda: site.put(site.b, max=5))
     await site.runs_more(15)
@@ -121,19 +133,19 @@ async def test_limits_hold_while_they_change_under_a_backlog(
     await site.change("paused", lambda: site.a.call("POST", f"/api/v1/queues/{site.task}/pause"))
     assert (await site.put(site.b, max=3)).body["paused"], "who sets a limit does not end a pause"
     await site.nothing_runs()
-    reasons = (await site.b.call("GET", f"/api/v1/jobs/{jobs[-1]}/why")).body["reasons"]
+    reasons = (await site.b.call("GET", f"/api/v1/jobs/{site.jobs[-1]}/why")).body["reasons"]
     assert [reason["code"] for reason in reasons] == ["limit_paused"]
     await site.change("3", lambda: site.b.call("POST", f"/api/v1/queues/{site.task}/resume"))
     await site.runs_more(9)
     await site.change("file again: 2", lambda: site.a.call("DELETE", f"/api/v1/limits/task/{site.task}"))
-    for job in jobs:
+    for job in site.jobs:
         assert (await site.a.end_of(job))["status"] == "finished"
     site.close()
-    runs = [await moments(site, job) for job in jobs]
+    runs = [await moments(site, job) for job in site.jobs]
     for what, most in (("file: 2", 2), ("5", 5), ("1", 1), ("rate", 3), ("3", 3), ("file again: 2", 2)):
         assert 1 <= most_at_once(runs, site.phases[what]) <= most, what
     assert most_at_once(runs, site.phases["5"]) > 2, "a higher limit is made use of"
     assert not [run for run in runs if site.phases["paused"].has(run[STARTED])], "nothing starts in a pause"
     paced = sorted(run[STARTED] for run in runs if site.phases["rate"].has(run[STARTED]))
     assert min(later - earlier for earlier, later in pairwise(paced)) >= 49, "20 a second, evenly, to the millisecond"
-    assert len(fleet.runs_of(name)) == JOBS
+    assert len(fleet.runs_of(name)) == len(site.jobs)

@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from muster import Blueprint, Job, Next, TaskError, task
+from muster import Blueprint, Decision, Job, Next, TaskError, task
+from muster.errors import ErrorCode, MusterError
 from muster.testing import TestMuster, hangs, later
 from muster_worker import Permanent
 from pydantic import BaseModel
@@ -167,6 +168,9 @@ def test_each_branch_is_an_edge_of_its_own() -> None:
         (lambda job, end: [job.run("a", 1, ok=end, undo="b"), job.sleep(1, then=end)], "undo= in a race"),
         (lambda job, end: [job.child("x", {}, ok=end, undo="b"), job.sleep(1, then=end)], "undo= in a race"),
         (lambda job, end: [job.child("x", {}, ok=end)] * 11, "more than 10 children"),
+        (lambda job, end: [job.ask("?", a=end), job.ask("!", a=end)], "more than one job.ask"),
+        (lambda job, end: [job.ask("?", a=end, within=5), job.sleep(1, then=end)], "as a branch instead"),
+        (lambda job, end: [job.ask("?", a=end, cancelled=end), job.sleep(1, then=end)], "give cancelled= to job.race"),
         (lambda job, end: [job.go(end), job.sleep(1, then=end)], "not Go"),
         (lambda job, end: [job.sleep(-1, then=end), job.wait_for("a", ok=end)], "-1 is not a duration"),
     ],
@@ -187,3 +191,97 @@ async def test_a_race_that_cannot_be_is_refused_when_it_is_decided(
     job = await muster.run(wrong)
     assert job.status == "quarantined"
     assert words in str(job.error)
+
+
+purchase = Blueprint("purchase")
+
+
+@purchase.start
+async def ask_and_look(job: Job) -> Next:
+    return job.race(
+        job.run(look_up, "tea", ok=looked_up_alone, error=nobody_sells_it),
+        job.ask("Buy it at any price?", approvers=["ann", "bob"], quorum=2, yes=agreed, no=refused),
+        job.sleep("4m", then=nobody_said),
+    )
+
+
+@purchase.state
+async def looked_up_alone(job: Job, quote: Quote) -> Next:
+    return job.done({"cents": quote.cents})
+
+
+@purchase.state
+async def nobody_sells_it(job: Job, error: TaskError) -> Next:
+    return job.done(error.message)
+
+
+@purchase.state
+async def agreed(job: Job, answer: Decision) -> Next:
+    return job.sleep("1s", then=noted, argument=f"agreed: {[one.by for one in answer.answers]}")
+
+
+@purchase.state
+async def noted(job: Job, what: str) -> Next:
+    return job.done(what)
+
+
+@purchase.state
+async def refused(job: Job, answer: Decision) -> Next:
+    return job.done("refused")
+
+
+@purchase.state
+async def nobody_said(job: Job) -> Next:
+    return job.done("nobody said")
+
+
+async def test_people_win_a_race_against_a_task_which_is_cancelled(muster: TestMuster) -> None:
+    muster.on(look_up, hangs)
+    job = await muster.start(purchase)
+    assert job.status == "waiting_for_human"
+    assert job.waiting_for is not None
+    assert (job.waiting_for.kind, job.waiting_for.message) == ("race", "Buy it at any price?")
+    assert (job.waiting_for.decisions, job.waiting_for.missing) == (("no", "yes"), ("ann", "bob"))
+    await job.decide("yes", by="ann")
+    assert job.status == "waiting_for_human"
+    await job.decide("yes", by="bob")
+    await job.ends()
+    assert job.result == "agreed: ['ann', 'bob']"
+    assert [event.task_id for event in job.history() if event.event_type == "task_dropped"] == [f"{job.id}.0"]
+
+
+async def test_a_task_wins_a_race_against_people_and_their_question_is_closed(muster: TestMuster) -> None:
+    muster.on(look_up, later("2m", Quote(cents=7)))
+    job = await muster.start(purchase)
+    await job.decide("yes", by="ann")
+    await muster.advance("2m")
+    await job.ends()
+    assert job.result == {"cents": 7}
+    with pytest.raises(MusterError) as late:
+        await job.decide("yes", by="bob")
+    assert late.value.code is ErrorCode.NOT_WAITING_FOR_DECISION
+
+
+async def test_time_wins_a_race_against_people(muster: TestMuster) -> None:
+    muster.on(look_up, hangs)
+    job = await muster.start(purchase)
+    await muster.advance("4m")
+    await job.ends()
+    assert job.result == "nobody said"
+
+
+async def test_no_crash_changes_how_a_race_with_people_ends(muster: TestMuster) -> None:
+    muster.on(look_up, hangs)
+
+    async def story(muster: TestMuster) -> None:
+        job = await muster.start(purchase)
+        await job.decide("yes", by="ann")
+        await job.decide("yes", by="bob")
+        await job.ends()
+
+    assert len([crashed async for crashed in muster.crashes(story)]) > 3
+
+
+def test_the_edges_of_a_question_in_a_race_say_so() -> None:
+    edges = {(edge.label, edge.target) for edge in purchase.graph.edges if edge.source == "ask_and_look"}
+    assert {("question: yes", "agreed"), ("question: no", "refused"), ("timer: then", "nobody_said")} <= edges

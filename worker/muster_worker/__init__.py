@@ -29,6 +29,7 @@ from muster_worker.outcome import Outcome
 from muster_worker.reasons import Reason, TaskDemand, Why
 from muster_worker.retry_policy import AT_ONCE, NEVER, RetryPolicy
 from muster_worker.settings import WorkerSettings
+from muster_worker.task_events import TaskEvent
 from muster_worker.task_lines import TaskLogHandler
 from muster_worker.worker import Worker
 
@@ -70,6 +71,7 @@ __all__ = [
     "SignedUpload",
     "TaskContract",
     "TaskDemand",
+    "TaskEvent",
     "TaskFiles",
     "TaskLogHandler",
     "Unreachable",

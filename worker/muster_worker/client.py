@@ -8,7 +8,7 @@ from contextlib import aclosing
 from datetime import date, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Self
 from urllib.parse import quote, urlencode
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
@@ -23,6 +23,7 @@ from muster_worker.client_fleet import FleetCalls
 from muster_worker.codec import encode
 from muster_worker.durations import Duration
 from muster_worker.errors import Unreachable
+from muster_worker.event_wire import StreamName
 from muster_worker.file_transfer import fetch_file, send_file
 from muster_worker.files import Artifact, UploadedFile
 from muster_worker.job_operations import JobOperations, Paused, filter_query
@@ -377,7 +378,7 @@ class Client(ApprovalCalls, BatchCalls, BlueprintCalls, FleetCalls, JobOperation
         return read_answer(_WHY, (await self._get(f"{_job_path(job_id)}/why")).body)
 
     async def logs(
-        self, job_id: str, *, after: int = 0, limit: int = 1000, stream: Literal["stdout", "stderr"] | None = None
+        self, job_id: str, *, after: int = 0, limit: int = 1000, stream: StreamName | None = None
     ) -> LogPage:
         """Lines after line `after` that are there now; ask again with the page's `next`."""
         query: dict[str, str | int] = {"after": after, "limit": limit, "follow": 0}

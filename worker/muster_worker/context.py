@@ -8,10 +8,12 @@ from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import Any
 
+from muster_worker.contracts import NO_EVENTS
 from muster_worker.errors import Cancelled
 from muster_worker.files import TaskFiles
 from muster_worker.outcome import StopReason
 from muster_worker.running import CancelEvent, EventSink, Running
+from muster_worker.task_events import STREAM, event_text
 from muster_worker.task_lines import SENT, tell_record
 
 MESSAGE_LENGTH_MAX = 2000
@@ -122,6 +124,16 @@ class Ctx:
         """
         if self._running.events is not None:
             self._running.events.emit(kind, fields)
+
+    def event(self, kind: str, data: Any = None) -> None:
+        """Tell an event of a type of your own, with JSON data or a model: seen live and afterwards, in order.
+
+        From any thread; never waits. Raises ValueError where the contract declares events and this is none of them or
+        its data does not fit, and for more than 64 KiB.
+        """
+        contract = None if self._running.handler is None else self._running.handler.contract
+        declared, task = (NO_EVENTS, "") if contract is None else (contract.events, contract.name)
+        self.emit("log", stream=STREAM, text=event_text(kind, data, declared, task))
 
     async def progress(self, done: float, total: float | None = None, message: str = "") -> None:
         """For async handlers: `done` of `total`, or a fraction from 0 to 1. Raises Cancelled when it should stop."""

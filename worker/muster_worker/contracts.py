@@ -1,6 +1,8 @@
 """Task contracts: the name and types of a task, without its code. Blueprints and workers both import them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar, Unpack, overload
 
 from pydantic import TypeAdapter
@@ -16,6 +18,7 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 NAME_LENGTH_MAX = 256
+NO_EVENTS: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)  # no slots: Python 3.11 then fails on TaskContract[A, B](...)
@@ -29,6 +32,7 @@ class TaskContract(Generic[In, Out]):
         retry: when and for which errors; `retries` wins over its number.
         schedule_to_start_ms, schedule_to_close_ms, heartbeat_ms: further limits, see docs/guides/failures.md.
         where: what it needs of a worker, and who of several gets it; see `Where`.
+        events: the events that it may tell with `ctx.event`, by type, with the type of their data; none: any.
     """
 
     name: str
@@ -41,6 +45,7 @@ class TaskContract(Generic[In, Out]):
     schedule_to_close_ms: int | None = None
     heartbeat_ms: int | None = None
     where: Where = field(default_factory=Where, repr=False, compare=False)
+    events: Mapping[str, Any] = field(default_factory=lambda: NO_EVENTS, repr=False, compare=False)
     input_adapter: TypeAdapter[In] = field(init=False, repr=False, compare=False)
     output_adapter: TypeAdapter[Out] = field(init=False, repr=False, compare=False)
 
@@ -100,6 +105,7 @@ def task(
     *,
     timeout: Duration | None = None,
     retries: int | None = None,
+    events: Mapping[str, Any] = ...,
     **options: Unpack[TaskOptions],
 ) -> TaskContract[In, Out]: ...
 @overload
@@ -109,6 +115,7 @@ def task(
     *,
     timeout: Duration | None = None,
     retries: int | None = None,
+    events: Mapping[str, Any] = ...,
     **options: Unpack[TaskOptions],
 ) -> TaskContract[In, Any]: ...
 @overload
@@ -119,6 +126,7 @@ def task(
     *,
     timeout: Duration | None = None,
     retries: int | None = None,
+    events: Mapping[str, Any] = ...,
     **options: Unpack[TaskOptions],
 ) -> TaskContract[Any, Any]: ...
 def task(
@@ -132,13 +140,15 @@ def task(
     schedule_to_start: Duration | None = None,
     schedule_to_close: Duration | None = None,
     heartbeat: Duration | None = None,
+    events: Mapping[str, Any] = NO_EVENTS,
     **where: Unpack[Where],
 ) -> TaskContract[Any, Any]:
     """Make the contract of a task, for example `task("payments.charge", Charge, Receipt, timeout="30s")`.
 
-    Without types it takes and returns JSON as it comes. *timeout* is the longest run of one attempt; `TaskOptions` has
-    the other limits, and which workers may do it. Raises ValueError for a name, limit, need or number of retries that
-    cannot be, and pydantic's error for a type it cannot handle.
+    Without types it takes and returns JSON as it comes. *timeout* is the longest run of one attempt, *events* the types
+    of data by the types of events that it tells; `TaskOptions` has the other limits, and which workers may do it.
+    Raises ValueError for a name, limit, need or number of retries that cannot be, and pydantic's error for a type it
+    cannot handle.
     """
     try:
         times = TimeLimits.of(timeout, schedule_to_start, schedule_to_close, heartbeat)
@@ -155,6 +165,7 @@ def task(
         times.schedule_to_close_ms,
         times.heartbeat_ms,
         checked_where(where),
+        MappingProxyType(dict(events)),
     )
 
 

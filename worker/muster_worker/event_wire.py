@@ -15,7 +15,8 @@ LINE_BYTES_MAX: Final = 64 * 1024
 UNIX_MS_MAX: Final = 253_402_300_799_999
 """The end of the year 9999."""
 
-StreamName = Literal["stdout", "stderr"]
+StreamName = Literal["stdout", "stderr", "event"]
+"""Lines of `event` are JSON objects with `type` and `data`, which the task tells by itself."""
 StepStatus = Literal["pending", "running", "completed", "failed", "skipped"]
 
 

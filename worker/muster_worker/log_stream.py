@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from muster_worker.answers import read_answer
 from muster_worker.backoff import Backoff
 from muster_worker.errors import Unreachable
+from muster_worker.task_events import STREAM, TaskEvent, event_of
 from muster_worker.transport import Transport
 
 OUTAGE_S_MAX: Final = 60.0
@@ -22,7 +23,7 @@ SILENCE_S_MAX: Final = 45.0
 
 
 class LogLine(BaseModel):
-    """One line of output. Where `stream` is `notice`, `dropped` lines are missing."""
+    """One line of output. Where `stream` is `notice`, `dropped` lines are missing; where `event`, see `event`."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -33,6 +34,11 @@ class LogLine(BaseModel):
     text: str
     task_id: str = ""
     dropped: int = 0
+
+    @property
+    def event(self) -> TaskEvent | None:
+        """What a task told by `ctx.event`; None for other lines."""
+        return event_of(self.text) if self.stream == STREAM else None
 
 
 class LogPage(BaseModel):

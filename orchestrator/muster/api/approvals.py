@@ -48,7 +48,7 @@ async def list_approvals(call: Call) -> web.Response:
 
 
 def question_object(call: Call, record: JobRecord) -> dict[str, Any]:
-    wait = record.context.wait
+    wait = record.asked
     assert wait is not None
     view = view_of(call, record)
     return {
@@ -67,7 +67,7 @@ def question_object(call: Call, record: JobRecord) -> dict[str, Any]:
 
 def view_of(call: Call, record: JobRecord) -> QuestionView:
     """The question as the job's owner sees it, with links that lead to where the request came in."""
-    wait = record.context.wait
+    wait = record.asked
     assert wait is not None
     return QuestionView(record.id, record.wave, wait, record.tally, call.engine.approvals.tokens, base_url(call))
 

@@ -86,6 +86,10 @@ class Credentials:
         """
         return _Loader(production=settings.is_production).load(settings)
 
+    def become(self, other: "Credentials") -> None:
+        """Honour the tokens of *other*, and no others, from now on."""
+        vars(self).update(vars(other))
+
     def client(self, token: bytes) -> Client | None:
         return _find(self._clients, digest_of(token))
 

@@ -187,8 +187,7 @@ def _blueprint_at(call: Call) -> Blueprint | None:
 
 
 async def shown_job(call: Call, record: JobRecord) -> dict[str, object]:
-    wait = record.context.wait
-    if record.resting is not JobStatus.WAITING_FOR_HUMAN or wait is None or wait.kind != "human":
+    if record.resting is not JobStatus.WAITING_FOR_HUMAN or record.asked is None:
         return job_object(record)
     view = view_of(call, record)
     return job_object(record, {"approval_token": view.token, **view.members()})

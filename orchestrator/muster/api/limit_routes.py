@@ -9,7 +9,7 @@ from muster.errors import ErrorCode as E
 
 _STORE: Final = (E.STORE_UNAVAILABLE,)
 _LIMIT: Final = (E.INVALID_LIMIT, E.FORBIDDEN, *_STORE)
-_PAUSE: Final = (E.TOO_MANY_LIMITS, E.STORE_FULL, *_LIMIT)
+_PAUSE: Final = (E.TOO_MANY_LIMITS, *_LIMIT)
 _SAYS_SO: Final = (Answer(200, "The limit that says so.", m.Limit),)
 
 # fmt: off
@@ -18,7 +18,7 @@ LIMIT_OPERATIONS: Final = (
               (Answer(200, "Those that bear upon the caller's tasks.", m.Limits),), Auth.CLIENT, errors=_STORE),
     Operation("PUT", "/api/v1/limits/{scope}/{name}", limits.put_limit, "Set a limit", Tag.LIMITS,
               (Answer(200, "It holds from now on, for what waits already too.", m.Limit),), Auth.CLIENT,
-              body=m.SetLimit, body_bytes_max=16 * KIBIBYTE, errors=(E.TOO_MANY_LIMITS, E.STORE_FULL, *_LIMIT)),
+              body=m.SetLimit, body_bytes_max=16 * KIBIBYTE, errors=(E.TOO_MANY_LIMITS, *_LIMIT)),
     Operation("DELETE", "/api/v1/limits/{scope}/{name}", limits.delete_limit, "Lift a limit", Tag.LIMITS,
               (Answer(204, "Lifted, and its pause with it."),), Auth.CLIENT,
               errors=(E.LIMIT_NOT_FOUND, E.LIMIT_OF_FILE, *_LIMIT)),

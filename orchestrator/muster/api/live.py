@@ -4,7 +4,6 @@ import re
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from functools import lru_cache
 from typing import Any, Final, TypeAlias, assert_never
 
 import orjson
@@ -17,6 +16,7 @@ from muster.api.logs import EVENT_STREAM, KEEP_ALIVE_S, line_object, step_object
 from muster.api.middleware import headers_of_stream
 from muster.api.operations import Auth
 from muster.api.parameters import refused, whole
+from muster.api.shared_pages import made_once
 from muster.api.wire import artifact_object, job_object
 from muster.core.record import JobRecord
 from muster.engine.live import ArtifactKept, CaughtUp, JobChanged, JobEnded, LineCame, LiveEvent, Page, StepChanged
@@ -101,7 +101,7 @@ async def _stream(call: Call, pages: Pages, *, of_job: bool) -> web.StreamRespon
     async with aclosing(pages):
         async for told in pages:
             if isinstance(told, Page):
-                await response.write(_frames(told, with_places=of_job))
+                await response.write(_frames_of_job(told) if of_job else _frames_of_tenant(told))
             elif isinstance(told, CaughtUp) and clock.is_due(told):
                 await response.write(b"id: %d\n\n" % told.at)
             if told is None or (isinstance(told, CaughtUp) and told.is_quiet):
@@ -139,19 +139,25 @@ class _PlaceClock:
         return True
 
 
-@lru_cache(maxsize=64)
+@made_once
 def _texts(page: Page) -> tuple[str, ...]:
-    """Followers at the same place share the page, and this; hence the small number that is remembered."""
+    """Followers at the same place share the page, and this."""
     return tuple(_text(event_object(event)) for event in page.events)
 
 
-@lru_cache(maxsize=64)
-def _frames(page: Page, *, with_places: bool) -> bytes:
-    """The place in a job's stream is that of its newest line; a tenant's stream tells its place by itself."""
+@made_once
+def _frames_of_job(page: Page) -> bytes:
+    """The place in a job's stream is that of its newest line."""
     return b"".join(
-        (_place(event) if with_places else b"") + b"data: " + text.encode() + b"\n\n"
+        _place(event) + b"data: " + text.encode() + b"\n\n"
         for event, text in zip(page.events, _texts(page), strict=True)
     )
+
+
+@made_once
+def _frames_of_tenant(page: Page) -> bytes:
+    """A tenant's stream tells its place by itself."""
+    return b"".join(b"data: " + text.encode() + b"\n\n" for text in _texts(page))
 
 
 def _place(event: LiveEvent) -> bytes:

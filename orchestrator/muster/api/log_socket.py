@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from contextlib import aclosing
-from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -13,6 +12,7 @@ from muster.api.call import Call
 from muster.api.client_socket import KEEP_ALIVE_S, tell
 from muster.api.logs import after_line, line_object, wanted_stream
 from muster.api.operations import Auth
+from muster.api.shared_pages import made_once
 from muster.engine.journal import LogPage
 
 
@@ -40,9 +40,9 @@ async def follow_log(call: Call) -> web.StreamResponse:
     return await tell(call, Auth.CLIENT, send, known)
 
 
-@lru_cache(maxsize=16)
+@made_once
 def _lines(page: LogPage) -> bytes:
-    """Followers at the same place share the page, and this; hence the small number that is remembered."""
+    """Followers at the same place share the page, and this."""
     return orjson.dumps({"type": "lines", "items": [line_object(entry) for entry in page.items]})
 
 

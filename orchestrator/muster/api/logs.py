@@ -10,6 +10,7 @@ from aiohttp import web
 from muster.api.call import Call, json_answer
 from muster.api.middleware import headers_of_stream
 from muster.api.parameters import refused, whole
+from muster.api.shared_pages import made_once
 from muster.api.wire import time_text
 from muster.core.ids import UnixMs
 from muster.engine.journal import LogEntry, LogPage, StepView
@@ -21,7 +22,7 @@ SEQ_MAX: Final = 2**53 - 1
 KEEP_ALIVE_S: Final = 15.0
 """A stream without lines sends a comment so often, so that nobody on the way takes it for dead."""
 EVENT_STREAM: Final = "text/event-stream"
-_STREAMS: Final[dict[str, Stream]] = {"stdout": "stdout", "stderr": "stderr"}
+_STREAMS: Final[dict[str, Stream]] = {"stdout": "stdout", "stderr": "stderr", "event": "event"}
 _TIMES: Final = ("created_at", "started_at", "completed_at")
 _OFF: Final = frozenset({"0", "false", "no"})
 
@@ -72,9 +73,9 @@ async def _frames(call: Call, page: LogPage) -> bytes:
     return _encoded(page) + _frame({"status": status}, "end")
 
 
-@lru_cache(maxsize=16)
+@made_once
 def _encoded(page: LogPage) -> bytes:
-    """Followers at the same place share the page, and this; hence the small number that is remembered."""
+    """Followers at the same place share the page, and this."""
     frames = [b"id: %d\ndata: %b\n\n" % (entry.seq, orjson.dumps(line_object(entry))) for entry in page.items]
     if page.dropped:
         frames.insert(0, _frame({"dropped": page.dropped}, "dropped"))
@@ -119,5 +120,5 @@ def wanted_stream(call: Call) -> Stream | None:
     if not name:
         return None
     if name not in _STREAMS:
-        raise refused("stream", name, "stdout or stderr")
+        raise refused("stream", name, "stdout, stderr or event")
     return _STREAMS[name]

@@ -357,7 +357,7 @@ class LogLine(Answer):
 
     seq: int
     at: AwareDatetime
-    stream: Literal["stdout", "stderr", "notice"]
+    stream: Literal["stdout", "stderr", "notice", "event"]
     text: str
     task_id: str
     dropped: int

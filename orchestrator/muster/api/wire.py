@@ -268,10 +268,11 @@ def _held(pause: Pause) -> dict[str, Any]:
 
 
 def _waiting(wait: Wait, question: Mapping[str, Any] | None) -> dict[str, Any]:
+    asked = wait.asked
     return {
         "kind": wait.kind,
-        "message": wait.message,
-        "decisions": choices_of(wait.edges) if wait.kind == "human" else [],
+        "message": "" if asked is None else asked.message,
+        "decisions": [] if asked is None else choices_of(asked.edges),
         "deadline_at": time_text(wait.deadline_at),
         "approval_token": None,
         "child_id": ",".join(wait.children) or None,

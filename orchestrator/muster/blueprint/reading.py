@@ -183,7 +183,7 @@ class _Reader:
         if method in {None, "child"} or not isinstance(node, ast.Call):
             return found  # those of a child are named already
         named = _word(node.args[0]) or getattr(self._scope.value(node.args[0]), "name", None) if node.args else None
-        who = "timer" if method == "sleep" else named if isinstance(named, str) else method
+        who = {"sleep": "timer", "ask": "question"}.get(method, named if isinstance(named, str) else method)
         return [replace(r, label=f"{who}: {r.label}" if r.label else None) for r in found]
 
     def _note_undo(self, node: ast.Call) -> None:

@@ -15,7 +15,7 @@ from muster_worker.time_limits import TimeLimits
 from pydantic_core import to_jsonable_python
 
 from muster.blueprint.placement import placement_of
-from muster.core.decisions import Branch, Child, Edges, Race, Run, Sleep, TaskSpec, WaitFor
+from muster.core.decisions import CANCELLED, Ask, Branch, Child, Edges, Race, Run, Sleep, TaskSpec, WaitFor
 from muster.core.flow import checked_key
 from muster.core.ids import JobId, UnixMs, new_job_id, partition_of
 from muster.core.join import JoinAny, JoinFirst, JoinPolicy, dump_join
@@ -137,6 +137,8 @@ def race_of(branches: tuple[object, ...], edges: Edges) -> Race:
         raise ValueError("job.race(...) with more than one job.sleep(...): only the shortest could win")
     if sum(isinstance(branch, Child) for branch in checked) > RACE_CHILDREN_MAX:
         raise ValueError(f"job.race(...) of more than {RACE_CHILDREN_MAX} children: start the others from these")
+    if sum(isinstance(branch, Ask) for branch in checked) > 1:
+        raise ValueError("job.race(...) with more than one job.ask(...): ask one question with all its choices")
     names = [branch.name for branch in checked if isinstance(branch, WaitFor)]
     if len(set(names)) < len(names):
         raise ValueError(f"job.race(...) waits for one signal twice: {', '.join(sorted(names))}")
@@ -153,8 +155,14 @@ def _branch(branch: object) -> Branch:
             raise ValueError(
                 "job.wait_for(..., within= or uploads=) in a race: write job.sleep(...) as a branch instead"
             )
-        case Run() | WaitFor() | Sleep() | Child():
+        case Ask(within_ms=int()):
+            raise ValueError("job.ask(..., within=) in a race: write job.sleep(...) as a branch instead")
+        case Ask() if CANCELLED in branch.edges:
+            raise ValueError("job.ask(..., cancelled=) in a race: give cancelled= to job.race(...)")
+        case Run() | WaitFor() | Sleep() | Child() | Ask():
             return branch
         case _:
             kind = type(branch).__name__
-            raise TypeError(f"a branch of job.race(...) is job.run, job.child, job.wait_for or job.sleep, not {kind}")
+            raise TypeError(
+                f"a branch of job.race(...) is job.run, job.child, job.wait_for, job.ask or job.sleep, not {kind}"
+            )

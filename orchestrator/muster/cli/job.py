@@ -216,6 +216,7 @@ async def signal(
 
 
 app.command("muster.cli.why:why", name="why", help="Say why a job is not running now.")
+app.command("muster.cli.job_tree:tree", name="tree", help="Show a job and those below it.")
 app.command("muster.cli.job_operations:pause", name="pause", help="Hold a job until it is resumed.")
 app.command("muster.cli.job_operations:retry", name="retry", help="Start a job that is over again.")
 app.command("muster.cli.job_operations:bulk", name="bulk", help="One verb for many jobs.")

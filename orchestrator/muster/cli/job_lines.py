@@ -33,5 +33,7 @@ async def print_lines(lines: AsyncIterator["LogLine"], output: Format) -> None:
             print(line.model_dump_json(), flush=True)
         elif line.stream == "notice":
             hint(f"-- {line.text} --")
+        elif line.event is not None:
+            hint(f"-- {line.event.type}: {line.event.data} --")
         else:
             print(line.text, file=sys.stderr if line.stream == "stderr" else sys.stdout, flush=True)

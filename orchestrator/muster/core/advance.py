@@ -159,6 +159,8 @@ def winner(race: Wait, item: Item) -> Wait:
             return next(part for part in race.parts if part.kind == "task" and part.first == item.number)
         case SignalItem():
             return next(part for part in race.parts if part.signal == item.name)
+        case DecisionItem():
+            return next(part for part in race.parts if part.kind == "human")
         case ChildItem():
             return next(part for part in race.parts if part.kind == "child" and part.child == item.child)
         case _:

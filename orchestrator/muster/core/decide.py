@@ -1,6 +1,6 @@
 """What a state function's decision means for the job: the second half of a turn. Returns values, writes nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, assert_never
 
@@ -10,6 +10,7 @@ from muster.core.approvals import Question, choices_of
 from muster.core.decisions import (
     SUCCESS,
     Ask,
+    Branch,
     Child,
     Decision,
     Done,
@@ -22,6 +23,7 @@ from muster.core.decisions import (
     Sleep,
     TaskSpec,
     WaitFor,
+    children_of,
 )
 from muster.core.graph import FAILED, FINISHED
 from muster.core.ids import JobId, UnixMs
@@ -286,47 +288,63 @@ def _wait_for_tasks(draft: Draft, fan: Fan) -> Rest | Move:
 
 
 def _wait_for_first(draft: Draft, race: Race, now: UnixMs, starts: Mapping[JobId, Start]) -> Rest | Move:
-    """Its tasks are numbered in the order of the branches. A child that cannot be started has ended at once."""
-    parts: list[Wait] = []
-    tasks: list[TaskSpec] = []
+    """A child that cannot be started has ended at once."""
     children: list[ChildStart] = []
-    deadline_ms: int | None = None
-    for branch in race.branches:
-        match branch:
-            case Run():
-                parts.append(Wait("task", branch.edges, first=draft.first_task + len(tasks), count=1))
-                tasks.append(branch.task)
-            case WaitFor():
-                parts.append(Wait("signal", branch.edges, signal=branch.name))
-            case Sleep():
-                parts.append(Wait("timer", {}, target=branch.target, argument=branch.argument))
-                deadline_ms = branch.duration_ms
-            case Child():
-                start = starts[branch.id]
-                if isinstance(start, ChildRefused):
-                    return without_child(draft.state, branch.edges, "", start.code, start.message)
-                parts.append(Wait("child", branch.edges, child=branch.id))
-                children.append(start)
-            case _:
-                assert_never(branch)
+    for child in children_of(race):
+        start = starts[child.id]
+        if isinstance(start, ChildRefused):
+            return without_child(draft.state, child.edges, "", start.code, start.message)
+        children.append(start)
+    tasks = tuple(branch.task for branch in race.branches if isinstance(branch, Run))
+    deadline_ms = next((branch.duration_ms for branch in race.branches if isinstance(branch, Sleep)), None)
     deadline = None if deadline_ms is None else UnixMs(now + deadline_ms)
+    numbers = iter(range(draft.first_task, draft.first_task + len(tasks)))
+    parts = tuple(_part(branch, numbers, now, deadline) for branch in race.branches)
     first = draft.first_task if tasks else 0
-    wait = Wait("race", race.edges, first=first, count=len(tasks), deadline_at=deadline, parts=tuple(parts))
+    wait = Wait("race", race.edges, first=first, count=len(tasks), deadline_at=deadline, parts=parts)
     details: dict[str, Any] = {"types": sorted({task.type for task in tasks}), "signals": list(wait.signals)}
     if children:
         details["jobs"] = {start.child.id: start.child.blueprint for start in children}
-    event = ev.event(ev.RACE_STARTED, state=draft.state, task=first if tasks else None, details=details)
+    events = [ev.event(ev.RACE_STARTED, state=draft.state, task=first if tasks else None, details=details)]
     status = JobStatus.WAITING_FOR_PARALLEL_TASKS if tasks else JobStatus.WAITING
-    return Rest(status, _waiting(draft, wait, event), tuple(tasks), tuple(children), deadline_ms=deadline_ms)
+    if wait.asked is not None:
+        status = JobStatus.WAITING_FOR_HUMAN
+        events.append(_asked(draft, wait.asked))
+    return Rest(status, _waiting(draft, wait, *events), tasks, tuple(children), deadline_ms=deadline_ms)
+
+
+def _part(branch: Branch, numbers: Iterator[int], now: UnixMs, deadline: UnixMs | None) -> Wait:
+    """Tasks are numbered in the order of the branches."""
+    match branch:
+        case Run():
+            return Wait("task", branch.edges, first=next(numbers), count=1)
+        case WaitFor():
+            return Wait("signal", branch.edges, signal=branch.name)
+        case Sleep():
+            return Wait("timer", {}, target=branch.target, argument=branch.argument)
+        case Child():
+            return Wait("child", branch.edges, child=branch.id)
+        case Ask():
+            return _question_wait(branch, now, deadline)
+        case _:
+            assert_never(branch)
 
 
 def _wait_for_person(draft: Draft, ask: Ask, now: UnixMs) -> Rest:
-    deadline = None if ask.within_ms is None else UnixMs(now + ask.within_ms)
+    wait = _question_wait(ask, now, None if ask.within_ms is None else UnixMs(now + ask.within_ms))
+    return Rest(
+        JobStatus.WAITING_FOR_HUMAN, _waiting(draft, wait, _asked(draft, wait)), deadline_ms=ask.within_ms
+    )  # fmt: skip
+
+
+def _question_wait(ask: Ask, now: UnixMs, deadline: UnixMs | None) -> Wait:
     question = None if ask.question is None else ask.question.asked_at(now)
-    wait = Wait("human", ask.edges, message=ask.message, deadline_at=deadline, question=question)
-    details = {"message": ask.message, "decisions": sorted(choices_of(ask.edges)), **_asks_of(question)}
-    event = ev.event(ev.APPROVAL_REQUESTED, state=draft.state, details=details)
-    return Rest(JobStatus.WAITING_FOR_HUMAN, _waiting(draft, wait, event), deadline_ms=ask.within_ms)
+    return Wait("human", ask.edges, message=ask.message, deadline_at=deadline, question=question)
+
+
+def _asked(draft: Draft, wait: Wait) -> ev.Event:
+    details = {"message": wait.message, "decisions": sorted(choices_of(wait.edges)), **_asks_of(wait.question)}
+    return ev.event(ev.APPROVAL_REQUESTED, state=draft.state, details=details)
 
 
 def _asks_of(question: Question | None) -> dict[str, JsonValue]:

@@ -129,14 +129,14 @@ class Child:
     spread: bool = False
 
 
-Branch: TypeAlias = Run | WaitFor | Sleep | Child
+Branch: TypeAlias = Run | WaitFor | Sleep | Child | Ask
 
 
 @dataclass(frozen=True, slots=True)
 class Race:
     """Several waits; the first to end decides, as it would alone, and the others are given up.
 
-    At most one is a `Sleep`. `edges` may have `cancelled`, for the job's own cancellation.
+    At most one is a `Sleep`, and at most one an `Ask`. `edges` may have `cancelled`, for the job's own cancellation.
     """
 
     branches: tuple[Branch, ...]

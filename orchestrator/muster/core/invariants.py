@@ -11,7 +11,7 @@ from muster.core.status import JobStatus
 WAITS_OF: Final[Mapping[JobStatus, frozenset[WaitKind | None]]] = {
     JobStatus.WAITING_FOR_WORKER: frozenset({"task"}),
     JobStatus.WAITING_FOR_PARALLEL_TASKS: frozenset({"tasks", "race"}),
-    JobStatus.WAITING_FOR_HUMAN: frozenset({"human"}),
+    JobStatus.WAITING_FOR_HUMAN: frozenset({"human", "race"}),
     JobStatus.WAITING: frozenset({"timer", "child", "signal", "race"}),
 }
 """The status says what the job waits for, and nothing else waits."""

@@ -52,6 +52,13 @@ class Wait:
         return (*own, *(part.signal for part in self.parts if part.signal))
 
     @property
+    def asked(self) -> "Wait | None":
+        """The question to people that ends it, where there is one: itself, or a part of a race."""
+        if self.kind == "human":
+            return self
+        return next((part for part in self.parts if part.kind == "human"), None)
+
+    @property
     def children(self) -> tuple[JobId, ...]:
         """The jobs whose ends end it."""
         own = (JobId(self.child),) if self.child else ()
@@ -188,6 +195,11 @@ class JobRecord:
     """The jobs that were made of this one, oldest first; the newest 20."""
     tally: Tally = NO_CHANGES
     """Of the question that it asks; empty where it asks none."""
+
+    @property
+    def asked(self) -> Wait | None:
+        """The question that it stands at, if any."""
+        return None if self.context.wait is None else self.context.wait.asked
 
     @property
     def resting(self) -> JobStatus:

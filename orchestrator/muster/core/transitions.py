@@ -67,6 +67,10 @@ JOB_MOVES: Final[Mapping[tuple[J, JobEvent], frozenset[J]]] = {
     (J.WAITING_FOR_PARALLEL_TASKS, JobEvent.TURN_FAILED): _ENDS,
     (J.WAITING_FOR_HUMAN, JobEvent.DECIDED): RESTS,
     (J.WAITING_FOR_HUMAN, JobEvent.TIME_CAME): RESTS,
+    # A race of a question and something else.
+    (J.WAITING_FOR_HUMAN, JobEvent.TASKS_ENDED): RESTS | {J.CANCELLED},
+    (J.WAITING_FOR_HUMAN, JobEvent.CHILD_ENDED): RESTS | {J.CANCELLED},
+    (J.WAITING_FOR_HUMAN, JobEvent.SIGNALLED): RESTS,
     (J.WAITING_FOR_HUMAN, JobEvent.CANCEL_ASKED): RESTS | {J.CANCELLED},
     (J.WAITING_FOR_HUMAN, JobEvent.TURN_FAILED): _ENDS,
     (J.WAITING, JobEvent.TIME_CAME): RESTS,

@@ -176,7 +176,7 @@ class Approvals:
     async def escalate(self, due: DueEscalation) -> None:
         """Ask those who are to be asked now. Whoever else does it at the same time, it happens once."""
         record = await self._store.read(due.job)
-        wait = None if record is None else record.context.wait
+        wait = None if record is None else record.asked
         if record is None or wait is None or wait.question is None or record.wave != due.wave:
             return
         steps, level = wait.question.escalations, record.tally.escalated
@@ -204,7 +204,7 @@ class Approvals:
         ticket = self.tokens.read(token, record.id, record.wave)
         if ticket is None:
             raise job_not_found()
-        wait = record.context.wait
+        wait = record.asked
         decided = decided_of(record)
         if ticket.wave == record.wave and _asks(record) and wait is not None and decided is None:
             return Look(record, wait, ticket.approver)
@@ -242,7 +242,7 @@ class Approvals:
     async def _open(self, job_id: str, caller: Caller) -> _Open:
         record = await self._found(job_id)
         ticket, proof = self._ticket(record, caller)
-        wait = record.context.wait
+        wait = record.asked
         if ticket.wave != record.wave or not _asks(record) or wait is None or decided_of(record) is not None:
             raise await self._closed(record, ticket.wave)
         return _Open(record, wait, wait.question or Question(), ticket.approver, proof)
@@ -372,11 +372,10 @@ class Approvals:
 
 
 def _asks(record: JobRecord) -> bool:
-    wait = record.context.wait
-    return record.resting is JobStatus.WAITING_FOR_HUMAN and wait is not None and wait.kind == "human"
+    return record.resting is JobStatus.WAITING_FOR_HUMAN and record.asked is not None
 
 
 def _waits_for(record: JobRecord, approver: str | None) -> bool:
-    wait = record.context.wait
+    wait = record.asked
     assert wait is not None
     return approver is None or approver in core.missing(wait.question or Question(), record.tally)

@@ -63,7 +63,7 @@ class LogEntry(NamedTuple):
     dropped: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class LogPage:
     """Lines after the one asked for. `position` is what to ask after next; `dropped` lines before them are gone.
 

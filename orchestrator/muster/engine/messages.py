@@ -28,6 +28,7 @@ def final_message(record: JobRecord, rest: Rest, wave: int) -> Message:
 
 def approval_message(record: JobRecord, rest: Rest, wave: int, tokens: ApprovalTokens, base_url: str) -> Message:
     wait = rest.draft.context.wait
+    wait = None if wait is None else wait.asked
     assert wait is not None
     body = _question("approval_requested", record.id, wave, wait, NO_CHANGES, tokens, base_url)
     return _message(record, wave, body)
@@ -47,7 +48,7 @@ def delegation_message(
 def _changed(
     event: str, record: JobRecord, tokens: ApprovalTokens, base_url: str, more: dict[str, Any]
 ) -> Message | None:
-    wait = record.context.wait
+    wait = record.asked
     if record.submission.webhook_url is None or wait is None:
         return None
     body = _question(event, record.id, record.wave, wait, record.tally, tokens, base_url)

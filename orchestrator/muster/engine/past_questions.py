@@ -33,8 +33,8 @@ class Decided:
 
 def decided_of(record: JobRecord) -> Decided | None:
     """Of the question that the job still stands at, where its last answer decided it."""
-    wait, answers = record.context.wait, record.tally.answers
-    if wait is None or wait.kind != "human" or not answers:
+    wait, answers = record.asked, record.tally.answers
+    if wait is None or not answers:
         return None
     decision = core.outcome(wait.question or Question(), core.choices_of(wait.edges), record.tally)
     last = answers[-1]

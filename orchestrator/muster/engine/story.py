@@ -63,7 +63,7 @@ class Place:
         return Known(self.key.line, self.key.steps, self.key.artifacts, self.key.late)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Page:
     """What is told next. Shared by all who stood at the same place, so what is made of it can be shared too."""
 

@@ -150,6 +150,7 @@ class Turns:
         turn = Turn(nonce(), record, ())
         rest = await self._decider.decide(record, ())
         await self._store.submit(job, turn.token, self._plan(turn, rest, 1, [], None))
+        self._metrics.jobs_finished.labels(job.blueprint, rest.status).inc()
         if self.on_timer is not None:
             self.on_timer(job.id, 0)
 
@@ -367,7 +368,7 @@ class Turns:
             messages=self._messages(record, rest, wave),
             drops=_leftovers(turn),
             signal="" if wait is None else ",".join(wait.signals),
-            asks=wait is not None and wait.kind == "human",
+            asks=wait is not None and wait.asked is not None,
             escalate_ms=_first_escalation(wait),
             children=tuple(self._new_child(record, start, wave) for start in rest.children),
             entered=draft.entered,
@@ -517,7 +518,8 @@ def _fingerprint(record: JobRecord, rest: core.Rest) -> str:
 
 
 def _first_escalation(wait: Wait | None) -> int | None:
-    steps = () if wait is None or wait.question is None else wait.question.escalations
+    asked = None if wait is None else wait.asked
+    steps = () if asked is None or asked.question is None else asked.question.escalations
     return steps[0].after_ms if steps else None
 
 

@@ -162,6 +162,8 @@ def _branch(facts: Facts, part: Wait) -> list[Reason]:
             return [_timer(facts, part)]
         case "child":
             return [_child(facts, part)]
+        case "human":
+            return [_person(facts, part)]
         case _:
             return []
 

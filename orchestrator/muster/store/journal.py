@@ -16,8 +16,8 @@ from muster.core.record import JobRecord
 if TYPE_CHECKING:
     from muster.store.base import Refused
 
-Stream: TypeAlias = Literal["stdout", "stderr", "notice"]
-STREAMS: Final[tuple[Stream, ...]] = ("stdout", "stderr", "notice")
+Stream: TypeAlias = Literal["stdout", "stderr", "notice", "event"]
+STREAMS: Final[tuple[Stream, ...]] = ("stdout", "stderr", "notice", "event")
 """By the number that stands for them in a chunk. A notice says that lines are missing, and how many."""
 NOTICE: Final = 2
 

@@ -151,11 +151,12 @@ class TestJob:
         wait = self.record.context.wait
         if wait is None or self.is_over:
             return None
-        question, tally = wait.question or Question(), self.record.tally
+        asked, tally = wait.asked, self.record.tally
+        question = Question() if asked is None else asked.question or Question()
         return Waiting(
             wait.kind,
-            wait.message,
-            tuple(sorted(choices_of(wait.edges))) if wait.kind == "human" else (),
+            "" if asked is None else asked.message,
+            () if asked is None else tuple(sorted(choices_of(asked.edges))),
             ",".join(wait.signals),
             self._waiting_tasks(),
             ",".join(wait.children),
@@ -301,7 +302,7 @@ class TestJob:
             yield "it is paused; await job.resume()"
         elif waiting is None:
             yield f"it is {self.status} and nothing is due"
-        elif waiting.kind == "human":
+        elif waiting.decisions:
             words = " or ".join(f"job.decide({word!r})" for word in waiting.decisions)
             yield f"a person is asked {waiting.message!r}; await {words}"
         elif waiting.kind == "signal":

@@ -56,6 +56,19 @@ def test_a_template_places_arguments_and_the_others_follow_as_they_are_declared(
     )
 
 
+@pytest.mark.parametrize("text", ["/etc/passwd", "../x", "a/../../x", ".."])
+def test_an_argument_that_is_a_file_does_not_lead_out_of_the_jobs_directory(text: str) -> None:
+    command = Command(
+        argv=("x",),
+        args=(Argument(name="many", nargs="*", file=True), Argument(name="one", positional=True, file=True)),
+    )
+    assert words(command, {"one": f"file_id:{FILE}", "many": ["a/b", "..c"]}, **{FILE: "up.csv"}) == (
+        *("x", "up.csv", "--many", "a/b", "..c"),
+    )
+    assert refusals(command, {"_positional": [text]}).keys() == {"one"}
+    assert refusals(command, {"many": ["a", text]}).keys() == {"many"}
+
+
 def test_positional_arguments_may_come_without_their_names() -> None:
     assert words(PLOT, {"input": "i", "_positional": [7]})[2] == "7"
 

@@ -86,6 +86,9 @@ async def test_an_unknown_stage_or_command_is_400_with_those_that_there_are(
         {"stage": "demo", "command": "fail", "args": {"exit_code": 256}},
         {"stage": "demo", "command": "copy", "args": {"input": "a", "output": "../b"}},
         {"stage": "demo", "command": "copy", "args": {"input": "a", "output": "/b"}},
+        {"stage": "demo", "command": "copy", "args": {"input": "../../etc/passwd", "output": "b"}},
+        {"stage": "demo", "command": "copy", "args": {"input": "/etc/passwd", "output": "b"}},
+        {"stage": "demo", "command": "copy", "args": {"input": "a/../../b", "output": "b"}},
     ],
 )
 async def test_wrong_types_values_and_modes_are_422(cli: Cli, body: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 --[[
 note_limit: set some parts of a limit, or take them away: what was set by a call, what a server's file says, its pause.
 

@@ -133,6 +133,13 @@ def _output_values(command: Command, given: Given) -> Iterator[tuple[str, str]]:
                 yield name, text
 
 
+def _input_values(command: Command, given: Given) -> Iterator[tuple[str, str]]:
+    for argument in command.args:
+        values = given.get(argument.name, ())
+        if argument.file and not isinstance(values, bool):
+            yield from ((argument.name, text) for text in values if not text.startswith(FILE_PREFIX))
+
+
 class _Reader:
     """Collects every problem before it refuses."""
 
@@ -162,7 +169,7 @@ class _Reader:
                     self._say(POSITIONAL, _LIKE_OPTION)
             else:
                 self._say(POSITIONAL, f"has {len(unnamed)} more than the command takes")
-        for name, text in _output_values(self._command, given):
+        for name, text in (*_output_values(self._command, given), *_input_values(self._command, given)):
             if _leads_out(text):
                 self._say(name, f"{text[:100]!r} must be a relative path that stays inside of the job's directory")
         return given

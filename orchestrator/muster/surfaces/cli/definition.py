@@ -35,6 +35,7 @@ class Argument(_Declared):
         default: taken where a client gives nothing.
         minimum: of a number.
         maximum: of a number.
+        file: its values name uploaded files (`file_id:…`), or files in the job's directory: what leads out is refused.
         example: shown to people; one that begins with `file_id:` says that an uploaded file belongs here.
     """
 
@@ -48,6 +49,7 @@ class Argument(_Declared):
     type: Literal["str", "int", "float", "bool"] = "str"
     minimum: float | None = None
     maximum: float | None = None
+    file: bool = False
     help: str = ""
     example: Value = None
 

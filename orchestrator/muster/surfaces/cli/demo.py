@@ -53,6 +53,7 @@ DEMO: Final = Catalog(
                     Argument(
                         name="input",
                         required=True,
+                        file=True,
                         help="The file to copy.",
                         example="file_id:0123456789abcdef0123456789abcdef",
                     ),

@@ -34,7 +34,7 @@ def frames_of(events: Iterable[LiveEvent], *, has_markers: bool) -> Iterator[dic
     """
     for event in events:
         match event:
-            case LineCame(entry=entry):
+            case LineCame(entry=entry) if entry.stream != "event":
                 yield {"dropped": entry.dropped} if entry.dropped else {entry.stream: entry.text + "\n"}
                 if has_markers and entry.stream == STDOUT and (fraction := _progress(entry)) is not None:
                     yield {PROGRESS: fraction}

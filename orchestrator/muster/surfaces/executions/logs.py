@@ -7,7 +7,6 @@ import hashlib
 import re
 from collections.abc import Mapping
 from contextlib import aclosing
-from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -26,6 +25,7 @@ from muster.api.auth import (
 from muster.api.body import validated
 from muster.api.call import Call, json_answer
 from muster.api.operations import Auth
+from muster.api.shared_pages import made_once
 from muster.api.wire import time_text
 from muster.core.ids import UnixMs
 from muster.engine.journal import LogEntry
@@ -157,9 +157,9 @@ def _line_of(call: Call) -> LogLine:
     return validated(LogLine, given)
 
 
-@lru_cache(maxsize=16)
+@made_once
 def _frames(page: Page) -> tuple[bytes, ...]:
-    """Followers at the same place share the page, and this; hence the small number that is remembered."""
+    """Followers at the same place share the page, and this."""
     lines = (event for event in page.events if isinstance(event, LineCame))
     return tuple(_log(line.job_id, line.entry) for line in lines if line.entry.stream in OUTPUT)
 

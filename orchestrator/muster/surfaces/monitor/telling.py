@@ -21,7 +21,7 @@ from muster.surfaces.monitor.steps import FAILED, SURFACE, is_command, step_id, 
 from muster.surfaces.words import word
 
 Message: TypeAlias = dict[str, Any]
-LEVELS: Final = {"stdout": "info", "stderr": "error", "notice": "warning"}
+LEVELS: Final = {"stdout": "info", "stderr": "error", "notice": "warning", "event": "info"}
 LOOKED_FOR_MAX: Final = 100
 """Executions under way that are looked for at a time, to see whether they were deleted."""
 EXECUTION_ERROR: Final = "EXECUTION_ERROR"
