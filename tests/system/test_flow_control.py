@@ -76,7 +76,7 @@ class Site:
         while len(self.jobs) - len(self.fleet.runs_of(self.name)) < BACKLOG:
             start = (self.a, self.b)[len(self.jobs) % 2].start
             self.jobs += await asyncio.gather(
-                *(start("one", type=self.task, params={"seconds": TASK_S}) for _ in "12345")
+                *(start("one", type=self.task, params={"seconds": TASK_S}) for _ in range(5))
             )
 
     async def runs_more(self, count: int) -> None:
