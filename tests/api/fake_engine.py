@@ -80,6 +80,9 @@ class FakeBlueprint:
     def input_schema(self) -> Mapping[str, Any]:
         return self.schema
 
+    def output_schema(self) -> Mapping[str, Any]:
+        return {"type": "array"}
+
 
 class FakeBlueprints:
     def __init__(self, blueprints: Iterable[FakeBlueprint]) -> None:

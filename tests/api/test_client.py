@@ -299,6 +299,10 @@ async def test_blueprints_are_listed_with_their_urls(http: Http) -> None:
     listing = await (await http.get("/api/v1/blueprints", headers=ALICE)).json()
     models.Blueprints.model_validate(listing)
     assert listing["items"][2]["endpoint"] == "shop/orders/new"
+    assert [listing["items"][0][name] for name in ("input_schema", "output_schema")] == [
+        {"type": "object"},
+        {"type": "array"},
+    ]
     assert [item["url"] for item in listing["items"]] == [
         "/api/v1/jobs/simple_flow",
         "/api/v1/jobs/approval_flow",

@@ -57,6 +57,15 @@ async def talk(ctx: Ctx, value: dict[str, Any]) -> Any:
     return {}
 
 
+@worker.task(f"{PREFIX}.scan")
+async def scan(ctx: Ctx, value: dict[str, Any]) -> Any:
+    """An event for each of `pages`, between lines."""
+    for number in range(value["pages"]):
+        ctx.emit("log", text=f"page {number}")
+        ctx.event("page_done", {"number": number})
+    return {}
+
+
 @worker.task(f"{PREFIX}.burn")
 def burn(ctx: Ctx, value: dict[str, Any]) -> Any:
     """Keeps the processor busy for a while, as a plain function."""

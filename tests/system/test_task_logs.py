@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 import orjson
-from muster_worker import Client
+from muster_worker import Client, TaskEvent
 
 from tests.system.callers import Api, PlainWorker, api_at, until
 from tests.system.conftest import MakeCluster
@@ -197,6 +197,23 @@ async def test_what_a_handler_tells_is_there_before_its_job_has_ended(
     steps = (await b.call("GET", f"/api/v1/jobs/{job_id}/steps")).body
     assert [(step["name"], step["status"]) for step in steps["items"]] == [("talking", "completed")]
     assert steps["metadata"] == {"rows": "3"}
+
+
+async def test_events_of_a_task_are_followed_in_order_and_read_by_themselves(
+    fleet: Cluster, a: Api, b: Api, name: str
+) -> None:
+    fleet.add_worker(name)
+    job_id = await a.start("one", type=f"{name}.scan", params={"pages": 2})
+    async with Client([fleet.b.url], ALPHA) as client:
+        lines = [line async for line in client.follow_logs(job_id)]
+        assert [line.text if line.event is None else line.event for line in lines] == [
+            "page 0",
+            TaskEvent("page_done", {"number": 0}),
+            "page 1",
+            TaskEvent("page_done", {"number": 1}),
+        ]
+        page = await client.logs(job_id, stream="event")
+    assert [line.seq for line in page.items] == [2, 4]
 
 
 async def test_a_client_that_follows_survives_the_loss_of_its_replica(make_cluster: MakeCluster, name: str) -> None:

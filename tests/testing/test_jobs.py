@@ -84,6 +84,8 @@ async def pay(job: Job) -> Next:
 
 async def test_a_result_that_is_not_what_the_blueprint_promises_puts_the_job_aside(muster: TestMuster) -> None:
     muster.add(promises)
+    assert promises.output_schema()["required"] == ["cents"]
+    assert sleeper.output_schema() == {}
     good = await muster.run("promises", {"done": {"cents": 5}})
     assert (good.status, good.result) == ("finished", {"cents": 5})
     muster.on("pay", {"cents": "many"})

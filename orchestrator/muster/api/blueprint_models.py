@@ -45,6 +45,7 @@ class BlueprintState(Answer):
     description: str | None = None
     states: list[str] | None = None
     input_schema: dict[str, Any] | None = None
+    output_schema: dict[str, Any] | None = None
     spec: Annotated[dict[str, Any] | None, Field(description="What was saved, where it is data.")] = None
 
 

@@ -48,6 +48,7 @@ async def get_blueprint(call: Call) -> web.Response:
             "description": blueprint.description,
             "states": list(blueprint.graph.states),
             "input_schema": blueprint.input_schema(),
+            "output_schema": blueprint.output_schema(),
             "spec": blueprint.to_dict() if isinstance(blueprint, DataBlueprint) else None,
         }
     return json_answer(shown, headers=headers)

@@ -201,6 +201,7 @@ def _summary(blueprint: Blueprint) -> dict[str, object]:
         "url": f"/api/{blueprint.api_version}/{blueprint.endpoint}",
         "states": blueprint.graph.states,
         "input_schema": blueprint.input_schema(),
+        "output_schema": blueprint.output_schema(),
     }
 
 

@@ -440,6 +440,9 @@ class BlueprintSummary(Answer):
     url: Annotated[str, Field(description="POST here to start a job.", examples=["/api/v1/jobs/orders"])]
     states: list[str]
     input_schema: dict[str, JsonValue]
+    output_schema: Annotated[
+        dict[str, JsonValue], Field(description="Of the result of a finished job; `{}` where it may be anything.")
+    ]
 
 
 class Blueprints(Answer):

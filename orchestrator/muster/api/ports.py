@@ -73,6 +73,10 @@ class Blueprint(Protocol):
         """JSON Schema of `initial_data`."""
         ...
 
+    def output_schema(self) -> Mapping[str, Any]:
+        """JSON Schema of a finished job's result; `{}` where it may be anything."""
+        ...
+
 
 class Blueprints(Protocol):
     """`muster.blueprint.registry.Registry` as the edge sees it."""

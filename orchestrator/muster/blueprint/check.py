@@ -104,7 +104,7 @@ def _types(blueprint: AnyBlueprint) -> Iterator[Problem]:
     except PydanticUserError as error:
         yield _at(blueprint, f"input={blueprint.input_type!r} cannot be read from JSON", str(error))
     try:
-        blueprint.output_adapter.json_schema()
+        blueprint.output_schema()
     except PydanticUserError as error:
         yield _at(blueprint, f"output={blueprint.output_type!r} cannot be read from JSON", str(error))
     try:

@@ -181,6 +181,14 @@ class Blueprint(Generic[InT, DataT]):
     def output_adapter(self) -> TypeAdapter[Any]:
         return TypeAdapter(Any if self.output_type is None else self.output_type)
 
+    def output_schema(self) -> JsonObject:
+        """JSON Schema of a finished job's result; `{}` where it may be anything."""
+        return self._output_schema
+
+    @cached_property
+    def _output_schema(self) -> JsonObject:
+        return self.output_adapter.json_schema()
+
     def validate_output(self, result: JsonValue) -> None:
         """Whether a job may finish with *result*. Raises InputInvalid."""
         try:
