@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 CLIENT_TOKEN = "bench-client-token-0123456789"
 WORKER_TOKEN = "bench-worker-token-0123456789"
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-START_S = 20.0
+START_S = 60.0
 
 
 def cpu_s(pid: int) -> float:

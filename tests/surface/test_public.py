@@ -15,11 +15,15 @@ async def test_status_is_exactly_ok(anybody: Caller) -> None:
     assert reply.headers["Content-Type"].startswith("application/json")
 
 
-async def test_metrics_are_prometheus_text_with_the_documented_names(anybody: Caller, client: Api) -> None:
+async def test_metrics_are_prometheus_text_with_the_documented_names(
+    anybody: Caller, client: Api, worker: PlainWorker
+) -> None:
     def jobs(text: str) -> float:
         found = re.search(r'^muster_jobs_total\{blueprint="approval_flow"\} ([0-9.e+]+)$', text, re.MULTILINE)
         return float(found[1]) if found else 0
 
+    await client.start("simple_flow")
+    await worker.report(await worker.take())
     before = (await anybody.call("GET", "/_public/metrics")).raw.decode()
     await client.start("approval_flow")
     reply = await anybody.call("GET", "/_public/metrics")

@@ -379,16 +379,17 @@ async def test_a_handler_that_takes_too_long_times_out(fake: FakeOrchestrator, s
 
 async def test_draining_finishes_what_runs_and_takes_nothing_new(fake: FakeOrchestrator, serving: Serving) -> None:
     worker = Worker(slots=2)
-    go = asyncio.Event()
+    begun, go = asyncio.Event(), asyncio.Event()
 
     @worker.task("wait")
     async def wait(value: int) -> int:
+        begun.set()
         await go.wait()
         return value
 
     async with serving(worker, fake) as stop:
         running = fake.give("wait", 1)
-        await until(lambda: fake.held == 1)
+        await until(begun.is_set)
         stop.set()
         await until(lambda: any(beat["status"] == "draining" for beat in fake.heartbeats))
         await until(lambda: fake.polls_waiting == 0)
