@@ -12,6 +12,7 @@ from muster_worker.middleware import CallNext
 from muster_worker.settings import worker_settings
 
 from tests.support.ports import free_port
+from tests.support.waiting import eventually
 from tests.worker.conftest import Serving
 from tests.worker.fake_orchestrator import FakeOrchestrator, until
 
@@ -109,10 +110,14 @@ async def test_a_worker_answers_how_it_is_on_a_port_of_its_own(fake: FakeOrchest
         async with session.get(f"http://{host}:{port}{path}") as answer:
             return answer.status, await answer.json()
 
+    async def is_ready() -> bool:
+        try:
+            return (await look("/ready"))[0] == 200
+        except aiohttp.ClientConnectorError:  # it registers before it opens its port
+            return False
+
     async with aiohttp.ClientSession() as session, serving(worker, fake):
-        async with asyncio.timeout(10):
-            while (await look("/ready"))[0] != 200:
-                await asyncio.sleep(0.01)
+        await eventually(is_ready)
         status, shown = await look("/health")
         assert (status, shown["status"], shown["worker_id"], shown["slots"]) == (200, "ok", "w1", 3)
         takes = False
