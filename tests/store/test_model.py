@@ -6,6 +6,7 @@ many more.
 
 import asyncio
 import os
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -1212,6 +1213,16 @@ MUST_HAPPEN = (
 )  # fmt: skip
 
 
+@pytest.fixture
+def nothing_runs_out_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine the walk takes longer than a hold or a turn's lease, and the two sides differ by milliseconds."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("muster.store"):
+            for bound in ("HOLD_MS", "TICK_HOLD_MS", "TURN_LEASE_MS"):
+                monkeypatch.setattr(module, bound, HOUR_MS, raising=False)
+
+
+@pytest.mark.usefixtures("nothing_runs_out_by_itself")
 @pytest.mark.timeout(0 if LONG else 300)  # a failure takes its time to be made small
 @pytest.mark.parametrize(("kind", "examples"), [("valkey", 2_000 if LONG else 16), ("redis", 500 if LONG else 6)])
 def test_the_server_does_what_the_model_does(servers: Servers, kind: ServerKind, examples: int) -> None:
