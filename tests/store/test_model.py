@@ -1215,7 +1215,7 @@ MUST_HAPPEN = (
 
 @pytest.fixture
 def nothing_runs_out_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a busy machine the walk takes longer than a hold or a turn's lease, and the two sides differ by milliseconds."""
+    """The walk may last longer than a hold or a turn's lease; the two sides then differ by milliseconds."""
     for name, module in list(sys.modules.items()):
         if name.startswith("muster.store"):
             for bound in ("HOLD_MS", "TICK_HOLD_MS", "TURN_LEASE_MS"):
