@@ -3,6 +3,7 @@ from typing import cast
 import pytest
 
 from tests.conftest import MakeDeployment
+from tests.engine.live_hands import Replica
 from tests.support.deployment import BACKENDS, Backend, Deployment
 
 
@@ -14,3 +15,13 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 @pytest.fixture
 async def deployment(deploy: MakeDeployment, backend: Backend) -> Deployment:
     return deploy(backend)
+
+
+@pytest.fixture
+async def one(deployment: Deployment) -> Replica:
+    return await Replica.at(deployment, "r1")
+
+
+@pytest.fixture
+async def two(deployment: Deployment) -> Replica:
+    return await Replica.at(deployment, "r2")

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 from muster.core.file_record import NewFile, artifact_id
 from muster.core.ids import JobId, TaskId, UnixMs
+from muster.core.status import JobStatus
 from muster.engine.live import ArtifactKept, JobChanged, JobEnded, LineCame, Live, LiveEvent, StepChanged
 from muster.engine.live_events import LinePlace
 from muster.engine.settings import EngineSettings
@@ -20,8 +21,10 @@ from tests.support.samples import (
     commit_of,
     committed,
     end_of,
+    first_turn,
     fresh,
     job_of,
+    new_tasks,
     number_of,
     seat,
 )
@@ -141,3 +144,10 @@ async def up_to(following: AsyncIterator[LiveEvent | None], last: str, seconds: 
             if found[-1].startswith(last):
                 return found
     raise AssertionError(f"ended without {last!r}: {found}")
+
+
+async def started(place: Replica) -> tuple[JobId, Teller]:
+    """A job with one task, which is held."""
+    turn = await first_turn(place.store, tenant=TENANT)
+    await committed(place.store, commit_of(turn, new_tasks(0, 1), status=JobStatus.WAITING_FOR_WORKER, current_task=0))
+    return turn.record.id, Teller(place.store, await held(place.store))

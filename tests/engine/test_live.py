@@ -14,8 +14,7 @@ from muster.store.journal import Entry, Known, LiveRead, Progress
 from muster.store.memory import MemoryStore
 
 from tests.conftest import MakeDeployment
-from tests.engine.live_hands import TENANT, Replica, Teller, all_of, held, step, up_to, word
-from tests.support.deployment import Deployment
+from tests.engine.live_hands import TENANT, Replica, Teller, all_of, held, started, step, up_to, word
 from tests.support.samples import claim_of, commit_of, committed, end_of, first_turn, fresh_job_id, new_tasks, seat
 from tests.support.waiting import until
 
@@ -37,22 +36,6 @@ TOLD = [
     "step b failed",
     "8 bye",
 ]
-
-
-@pytest.fixture
-async def one(deployment: Deployment) -> Replica:
-    return await Replica.at(deployment, "r1")
-
-
-@pytest.fixture
-async def two(deployment: Deployment) -> Replica:
-    return await Replica.at(deployment, "r2")
-
-
-async def started(place: Replica) -> tuple[JobId, Teller]:
-    turn = await first_turn(place.store, tenant=TENANT)
-    await committed(place.store, commit_of(turn, new_tasks(0, 1), status=JobStatus.WAITING_FOR_WORKER, current_task=0))
-    return turn.record.id, Teller(place.store, await held(place.store))
 
 
 async def test_whoever_comes_after_the_end_is_told_all_in_the_order_in_which_it_happened(one: Replica) -> None:

@@ -7,33 +7,14 @@ from typing import Any
 
 import pytest
 from muster.core.ids import JobId, UnixMs
-from muster.core.status import JobStatus
 from muster.engine.live import LineCame
 from muster.engine.live_events import FROM_THE_START, LinePlace
 from muster.store.journal import NotedLine
 
 from tests.conftest import MakeDeployment
-from tests.engine.live_hands import TENANT, Replica, Teller, all_of, held, step, up_to
+from tests.engine.live_hands import TENANT, Replica, all_of, started, step, up_to
 from tests.engine.test_live_tenants import Ear, listens
-from tests.support.deployment import Deployment
-from tests.support.samples import commit_of, committed, first_turn, new_tasks
 from tests.support.waiting import until
-
-
-@pytest.fixture
-async def one(deployment: Deployment) -> Replica:
-    return await Replica.at(deployment, "r1")
-
-
-@pytest.fixture
-async def two(deployment: Deployment) -> Replica:
-    return await Replica.at(deployment, "r2")
-
-
-async def started(place: Replica) -> tuple[JobId, Teller]:
-    turn = await first_turn(place.store, tenant=TENANT)
-    await committed(place.store, commit_of(turn, new_tasks(0, 1), status=JobStatus.WAITING_FOR_WORKER, current_task=0))
-    return turn.record.id, Teller(place.store, await held(place.store))
 
 
 async def note(place: Replica, job: JobId, *numbers: int, text: str = "", log_bytes_max: int = 1 << 20) -> None:

@@ -49,16 +49,6 @@ def job_of_event(event: LiveEvent) -> JobId:
             return job
 
 
-@pytest.fixture
-async def one(deployment: Deployment) -> Replica:
-    return await Replica.at(deployment, "r1")
-
-
-@pytest.fixture
-async def two(deployment: Deployment) -> Replica:
-    return await Replica.at(deployment, "r2")
-
-
 async def started(place: Replica, tenant: str = TENANT, partition: int = 0) -> Teller:
     turn = await first_turn(place.store, tenant=tenant, partition=partition)
     commit = commit_of(turn, new_tasks(0, 1), status=JobStatus.WAITING_FOR_WORKER, current_task=0)

@@ -31,7 +31,7 @@ def let_go(part: Partition, job: Job) -> None:
 
 
 def unpark(part: Partition, job: JobId) -> None:
-    """Parked tasks go back to their old places; those beyond the first hundred follow by a timer."""
+    """Parked tasks go back to their old places; those beyond the first fifty follow by a timer."""
     parked = [task for task in part.tasks.values() if task.job == job and task.status is TaskStatus.PARKED]
     ready: Counter[str] = Counter()
     for task in parked[:UNPARKED_PER_CALL_MAX]:

@@ -111,6 +111,12 @@ local function make_ready(jid, flow, wave, tasks)
   return ready, classes
 end
 
+local function wake_all(ready, classes)
+  for _, cls in ipairs(classes) do
+    if ready[cls] > 0 then wake(cls, ready[cls]) end
+  end
+end
+
 -- The short way from decided to leased, for a seat that waits while nobody is queued before the task or at its gates.
 local function make_leased(jid, flow, wave, task, seat)
   local tid, hard, left, heartbeat = jid .. '.' .. task.number, now + task.timeout, '', nil
@@ -315,9 +321,7 @@ local function commit(jid, c)
       end
     end
   end
-  for _, cls in ipairs(order) do
-    if ready[cls] > 0 then wake(cls, ready[cls]) end
-  end
+  wake_all(ready, order)
   wake_opened(c.replica)
 
   if not c.final and (need <= 0 or cancelling) then

@@ -32,7 +32,5 @@ list_tasks(jid, fresh)
 local ready, order = make_ready(jid, j[5], wave, fresh)
 call('HSET', job, 'sw', wave, 'spn', made)
 call('ZADD', T .. 'D', now + ttl, jid)
-for _, cls in ipairs(order) do
-  if ready[cls] > 0 then wake(cls, ready[cls]) end
-end
+wake_all(ready, order)
 return { 'ok' }
