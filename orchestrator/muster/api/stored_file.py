@@ -9,7 +9,6 @@ from typing import Final
 
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
-from multidict import CIMultiDict
 
 from muster.api.ranges import is_still, part_wanted
 from muster.core.file_record import FileRecord
@@ -38,9 +37,9 @@ class NearFile(web.FileResponse):
             request = request.clone(headers=await asyncio.to_thread(self._plainly, request))
         return await super().prepare(request)
 
-    def _plainly(self, request: web.BaseRequest) -> CIMultiDict[str]:
+    def _plainly(self, request: web.BaseRequest) -> Mapping[str, str]:
         """The request's headers with one range that is served or cannot be, or without any."""
-        headers = CIMultiDict(request.headers)
+        headers = request.headers.copy()
         condition = headers.pop(hdrs.IF_RANGE, None)
         del headers[hdrs.RANGE]
         try:
