@@ -47,10 +47,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
 
     return GroupScheduling(config, log)
 
+PROCESSES_AND_SOCKETS = {"api", "cli", "command", "embedded", "files", "worker"}
+"""Folders whose tests run single processes, or speak through sockets. As those of whole systems they depend on when the
+machine lets them run, and so have a second try; the run names those that needed it."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     tests = Path(__file__).parent
     for item in items:
         folder = item.path.relative_to(tests).parts[0] if item.path.is_relative_to(tests) else ""
         if folder in WHOLE_SYSTEMS:
+        if folder in WHOLE_SYSTEMS or folder in PROCESSES_AND_SOCKETS:
             item.add_marker(pytest.mark.flaky(reruns=1))
