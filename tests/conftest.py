@@ -56,6 +56,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     tests = Path(__file__).parent
     for item in items:
         folder = item.path.relative_to(tests).parts[0] if item.path.is_relative_to(tests) else ""
-        if folder in WHOLE_SYSTEMS:
         if folder in WHOLE_SYSTEMS or folder in PROCESSES_AND_SOCKETS:
             item.add_marker(pytest.mark.flaky(reruns=1))
