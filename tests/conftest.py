@@ -47,6 +47,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
 
     return GroupScheduling(config, log)
 
+
 PROCESSES_AND_SOCKETS = {"api", "cli", "command", "embedded", "files", "worker"}
 """Folders whose tests run single processes, or speak through sockets. As those of whole systems they depend on when the
 machine lets them run, and so have a second try; the run names those that needed it."""
