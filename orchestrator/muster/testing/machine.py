@@ -115,12 +115,6 @@ class Machine:
 
     # Replicas
 
-    @property
-    def living_engine(self) -> Engine | None:
-        """Of the replica that lives, where there is one."""
-        replica = self._replica
-        return None if replica is None or replica.store.death.is_set() else replica.engine
-
     async def _living(self) -> _Replica:
         replica = self._replica
         if replica is None or replica.store.death.is_set():
