@@ -144,6 +144,7 @@ class Machine:
         )
         engine = Engine(store, self._registry, settings, Metrics(version="0"), "secret")
         made.append(engine)
+        engine.on_reconnect()  # what the loops of a server would read first: the classes of work that others defined
         is_timed = any(connection.planned is not None for connection in self._connections)
         return _Replica(store, engine, self.clock() if is_timed else None)
 
