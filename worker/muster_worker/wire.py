@@ -41,7 +41,7 @@ class Registration(Wire):
     max_concurrent_tasks: Annotated[int, Field(ge=1, le=10_000, strict=True)] = 1
     cost_per_second: Annotated[Number, Field(ge=0)] = 0
     cost_per_task: Annotated[dict[TaskTypeText, Annotated[Number, Field(ge=0)]], Field(max_length=256)] = {}
-    """EUR per second of a task type, where that is not `cost_per_second`: for choices and `max_cost`."""
+    """EUR per second of a task type, where that is not `cost_per_second`."""
     protocol: Annotated[int, Field(ge=0, strict=True)] = 0
 
 

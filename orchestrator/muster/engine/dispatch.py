@@ -51,6 +51,7 @@ class Dispatcher:
         history: bool,
         choosing: Choosing | None = None,
         classes_of: ClassesOf = lambda _worker: None,
+        plain: Callable[[str], str] = lambda cls: cls,
     ) -> None:
         self._store = store
         self._replica = replica
@@ -60,6 +61,7 @@ class Dispatcher:
         self._choosing = choosing
         self._chosen = {} if choosing is None else choosing.classes
         self._classes_of = classes_of
+        self._plain = plain
         self._lines = Lines()
         self._registered: list[dict[str, float]] = [{} for _ in range(partitions)]
         self._wakes: list[dict[str, int]] = [{} for _ in range(partitions)]
@@ -301,10 +303,18 @@ class Dispatcher:
     # Seats
 
     def _reserve(self, classes: Classes, owners: list[Waiter], *, register: bool) -> Reservation:
-        taken = tuple(Seat(w.worker, nonce(), w.lease_ms, w.patient, w.price) for w in owners)
+        taken = tuple(
+            Seat(w.worker, nonce(), w.lease_ms, w.patient, w.price, self._prices(w, classes) if w.prices else ())
+            for w in owners
+        )
         for owner in owners:
             owner.held += 1
         return Reservation(Claim(self._replica, classes, taken, register, self._history), owners)
+
+    def _prices(self, waiter: Waiter, classes: Classes) -> tuple[tuple[str, int], ...]:
+        """What it asks for tasks of these classes, where that is not its one price."""
+        asked = ((cls, waiter.prices.get(self._plain(cls), waiter.price)) for cls in classes)
+        return tuple((cls, price) for cls, price in asked if price != waiter.price)
 
     def reserve_for(self, classes: Classes, count: int, first: Waiter | None) -> Reservation | None:
         """Seats for tasks about to become ready in *classes*; None where nobody here could take them.

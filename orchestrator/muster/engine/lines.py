@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -22,6 +22,8 @@ class Waiter:
     patient: bool
     price: int = 0
     """Micros per second of the worker's time."""
+    prices: Mapping[str, int] = field(default_factory=dict[str, int])
+    """The same by task type, as plain classes, where the worker asks something else."""
     future: "asyncio.Future[None] | None" = None
     got: list[Claimed] = field(default_factory=list[Claimed])
     fences: list[str] = field(default_factory=list[str])

@@ -149,7 +149,13 @@ class Work:
         worker = known.view.worker_id
         classes = self._fleet.open_classes(worker)
         return Waiter(
-            worker, known.classes if classes is None else classes, wanted, lease_ms, known.patient, known.price
+            worker,
+            known.classes if classes is None else classes,
+            wanted,
+            lease_ms,
+            known.patient,
+            known.price,
+            known.prices,
         )
 
     def _leases(self, waiter: Waiter, claimed: list[Claimed]) -> tuple[Lease, ...]:
