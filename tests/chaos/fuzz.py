@@ -158,6 +158,10 @@ def check(guess: Guess, answer: Answer | None) -> None:
 
 
 def _check_problem(guess: Guess, answer: Answer, what: str) -> None:
+    if answer.media_type == "text/html":  # a page answers with a page
+        assert "text/html" in {row.media_type for row in guess.operation.answers}, what
+        assert answer.status in {STATUS_OF[code] for code in errors_of(guess.operation)}, what
+        return
     assert answer.media_type == MEDIA_TYPE, what
     problem = orjson.loads(answer.body)
     assert problem["status"] == answer.status, what

@@ -72,6 +72,7 @@ class Bench:
 
     async def unpark(self) -> None:
         await self.store.operations.resume(self.job, fresh(), "")
+        await self.store.tick(0, fresh())
 
     async def release(self) -> None:
         lease = self.lease or Claimed(0, task_id(self.job, 0), 1, b"", 0)

@@ -4,6 +4,7 @@ import time
 
 import pytest
 from muster.core.ids import UnixMs
+from muster.core.limits import SEATS_PER_CALL_MAX, TASKS_MOVED_PER_TICK_MAX, TASKS_PER_COMMIT_MAX
 from muster.core.record import Context, DecisionItem, TaskItem
 from muster.core.status import JobStatus
 from muster.store.base import (
@@ -187,20 +188,38 @@ async def test_a_commit_hands_its_tasks_to_the_seats_that_come_with_it(store: St
 
 async def test_a_wide_range_of_dropped_tasks_is_cleared_away_in_chunks(store: Store) -> None:
     turn = await first_turn(store)
-    tasks = new_tasks(0, 125)
-    for start in range(0, 100, 50):
-        assert await store.spawn(turn.record.id, 0, turn.token, 1, tasks[start : start + 50])
-    await committed(store, commit_of(turn, tasks[100:], need=1))
+    tasks = new_tasks(0, 50)
+    for start in range(0, 40, 20):
+        assert await store.spawn(turn.record.id, 0, turn.token, 1, tasks[start : start + 20])
+    await committed(store, commit_of(turn, tasks[40:], need=1))
     claimed = await claim_one(store)
     done = await store.complete(end_of(claimed))
     assert isinstance(done, Completed)
     assert done.turn is not None
-    await committed(store, commit_of(done.turn, drops=((0, 125),)))
+    await committed(store, commit_of(done.turn, drops=((0, 50),)))
     left = []
     for _ in range(3):
         await store.tick(0, "t")
         left.append((await store.queue(0)).ready.get(WORK, 0))
-    assert left == [75, 25, 0]
+    assert left == [30, 10, 0]
+
+
+async def test_what_one_tick_clears_away_is_bounded_over_all_jobs(store: Store) -> None:
+    ended = []
+    for _ in range(3):
+        turn = await first_turn(store)
+        await committed(store, commit_of(turn, new_tasks(0, 16), need=1))
+        claimed = await store.claim(0, claim_of(16))
+        reply = await store.complete(end_of(claimed[0]))
+        assert isinstance(reply, Completed)
+        assert reply.turn is not None
+        ended.append(reply.turn)
+    for turn in ended:
+        await committed(store, commit_of(turn, drops=((0, 16),)))
+    dropped = [len((await store.tick(0, "t")).dropped) for _ in range(4)]
+    assert sum(dropped) == 3 * 15
+    assert max(dropped) <= TASKS_MOVED_PER_TICK_MAX
+    assert dropped[-1] == 0
 
 
 async def test_a_job_that_undoes_is_not_cancelled_and_its_task_is_handed_out(store: Store) -> None:
@@ -265,13 +284,16 @@ async def test_the_next_commit_replaces_the_deadline_of_the_last_wait(store: Sto
 async def test_a_thousand_tasks_are_spawned_before_the_turn_commits(store: Store) -> None:
     turn = await first_turn(store)
     tasks = new_tasks(0, 1_000)
-    for start in range(0, 950, 50):
-        assert await store.spawn(turn.record.id, 0, turn.token, 1, tasks[start : start + 50])
-    assert (await store.queue(0)).ready == {WORK: 950}
-    await committed(store, commit_of(turn, tasks[950:], need=1_000))
+    ahead = 1_000 - TASKS_PER_COMMIT_MAX
+    for start in range(0, ahead, TASKS_PER_COMMIT_MAX):
+        chunk = tasks[start : min(start + TASKS_PER_COMMIT_MAX, ahead)]
+        assert await store.spawn(turn.record.id, 0, turn.token, 1, chunk)
+    assert (await store.queue(0)).ready == {WORK: ahead}
+    await committed(store, commit_of(turn, tasks[ahead:], need=1_000))
     assert (await store.queue(0)).ready == {WORK: 1_000}
-    numbers = [number_of(task) for _ in range(32) for task in await store.claim(0, claim_of(32))]
-    assert numbers == list(range(1_000))
+    claims = -(-1_000 // SEATS_PER_CALL_MAX)
+    found = [await store.claim(0, claim_of(SEATS_PER_CALL_MAX)) for _ in range(claims)]
+    assert [number_of(task) for some in found for task in some] == list(range(1_000))
 
 
 async def test_a_chunk_sent_twice_is_spawned_once(store: Store) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 from muster.core.ids import JobId, task_id
-from muster.core.limits import UNPARKED_PER_CALL_MAX
+from muster.core.limits import SEATS_PER_CALL_MAX, TASKS_MOVED_PER_TICK_MAX, TASKS_PER_COMMIT_MAX
 from muster.core.record import DecisionItem, JobRecord, Parent, SignalItem, TaskItem, TimerItem
 from muster.core.status import JobStatus, TaskStatus
 from muster.store.base import Completed, Refusal, Refused, Store, Turn
@@ -75,24 +75,27 @@ async def test_its_ready_tasks_are_parked_and_come_back_to_their_places(store: S
     assert (await store.queue(0)).ready == {}
     later = await waiting_job(store)
     assert await resumed(store, job) is None
+    await store.tick(0, "t")
     found = [got.task for got in await store.claim(0, claim_of(3))]
     assert found == [task_id(job, 0), task_id(job, 1), task_id(later, 0)]
 
 
 async def test_a_wide_fan_comes_back_in_portions(store: Store) -> None:
-    many = UNPARKED_PER_CALL_MAX + 20
+    many = TASKS_MOVED_PER_TICK_MAX + 10
     turn = await first_turn(store)
     wave = 1
     tasks = new_tasks(0, many)
-    assert await store.spawn(turn.record.id, 0, turn.token, wave, tasks[:50])
-    await committed(store, commit_of(turn, tasks[50:], wave=wave, need=many))
+    assert await store.spawn(turn.record.id, 0, turn.token, wave, tasks[:TASKS_PER_COMMIT_MAX])
+    await committed(store, commit_of(turn, tasks[TASKS_PER_COMMIT_MAX:], wave=wave, need=many))
     await paused(store, turn.record.id)
-    assert await store.claim(0, claim_of(32)) == ()
-    assert await store.claim(0, claim_of(32)) == ()
+    assert await store.claim(0, claim_of(SEATS_PER_CALL_MAX)) == ()
+    assert await store.claim(0, claim_of(SEATS_PER_CALL_MAX)) == ()
     await resumed(store, turn.record.id)
-    assert sum((await store.queue(0)).ready.values()) == UNPARKED_PER_CALL_MAX
-    await store.tick(0, "t")
-    assert sum((await store.queue(0)).ready.values()) == many
+    ready = []
+    for _ in range(2):
+        await store.tick(0, "t")
+        ready.append(sum((await store.queue(0)).ready.values()))
+    assert ready == [TASKS_MOVED_PER_TICK_MAX, many]
 
 
 async def test_a_running_task_may_end_and_its_result_counts_when_the_job_is_resumed(store: Store) -> None:

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from muster.core.limits import SEATS_PER_CALL_MAX
 from muster.core.record import TaskItem
 from muster.core.status import JobStatus
 from muster.core.timeouts import Timeout
@@ -100,8 +101,8 @@ async def test_a_tenant_that_adds_one_task_at_a_time_gets_no_more_than_its_share
 
 
 async def test_a_tenant_alone_gets_all_seats_of_a_claim(store: Store) -> None:
-    await waiting_job(store, 30)
-    assert len(await store.claim(0, claim_of(30))) == 30
+    await waiting_job(store, 20)
+    assert len(await store.claim(0, claim_of(SEATS_PER_CALL_MAX))) == SEATS_PER_CALL_MAX
 
 
 # Claim: wake-ups

@@ -160,8 +160,8 @@ def test_each_branch_is_an_edge_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("branches", "words"),
     [
-        (lambda job, end: [], "of 0 branches; it takes 2 to 50"),
-        (lambda job, end: [job.sleep(1, then=end)], "of 1 branches; it takes 2 to 50"),
+        (lambda job, end: [], "of 0 branches; it takes 2 to 20"),
+        (lambda job, end: [job.sleep(1, then=end)], "of 1 branches; it takes 2 to 20"),
         (lambda job, end: [job.sleep(1, then=end), job.sleep(2, then=end)], "only the shortest could win"),
         (lambda job, end: [job.wait_for("a", ok=end), job.wait_for("a", ok=end)], "one signal twice"),
         (lambda job, end: [job.wait_for("a", ok=end, within=5), job.sleep(1, then=end)], "as a branch instead"),

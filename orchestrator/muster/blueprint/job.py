@@ -391,7 +391,7 @@ class Job(Asks, Generic[InT, DataT]):
         """Wait for several things; the first to end decides, and leads where it would lead alone.
 
         `job.race(job.run(quote, q, ok=bought), job.wait_for("stop", ok=stopped), job.sleep("5m", then=too_slow))`: 2 to
-        50 branches of `run`, `child`, `wait_for`, one `ask` (neither with `within`) and at most one `sleep`. A task or
+        20 branches of `run`, `child`, `wait_for`, one `ask` (neither with `within`) and at most one `sleep`. A task or
         a child that fails for good has ended as well. Tasks and children that lose are cancelled, a question is closed,
         signals that come later are kept. *cancelled* is entered when the job's owner cancels it meanwhile; without it
         the job ends as cancelled.

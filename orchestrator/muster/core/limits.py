@@ -1,14 +1,17 @@
-"""Every bound of the engine, with its reason. Settings may lower or raise those that say so."""
+"""Every bound of the engine, with its reason. Settings may lower or raise those that say so.
+
+The store's scripts read them here too, as `limits.NAME` (`store/scripts/__init__.py`).
+"""
 
 from typing import Final
 
-TASKS_PER_COMMIT_MAX: Final = 50
-"""One script call stays under a millisecond (about 13 us a task, ADR 0016); wider fans are spawned in chunks."""
+TASKS_PER_COMMIT_MAX: Final = 20
+"""One script call stays well under a millisecond (about 12 us a task, ADR 0016); wider fans are spawned in chunks."""
 FAN_WIDTH_MAX: Final = 10_000
 """A join's results are read in one turn; beyond this, use batches of jobs."""
 UNDO_MAX: Final = 1_000
 """Undos that a job keeps: they are written with each commit, with the results they need."""
-RACE_MAX: Final = 50
+RACE_MAX: Final = 20
 """Branches of a race: its tasks go into one commit."""
 RACE_CHILDREN_MAX: Final = 10
 """Of them children: each is a job that the same commit makes, about 50 us of the store's time."""
@@ -16,7 +19,7 @@ PAUSED_TOGETHER_MAX: Final = 24
 """Jobs that one pause holds: the job and those below it, each about 40 us of the store's time."""
 CLAIM_MAX: Final = 64
 """Tasks that one poll may ask for."""
-SEATS_PER_CALL_MAX: Final = 32
+SEATS_PER_CALL_MAX: Final = 16
 """Tasks handed out by one script call (about 20 us each); who wants more gets it by the next one."""
 LEASES_PER_CALL_MAX: Final = 200
 TURN_HOPS_MAX: Final = 50
@@ -57,8 +60,10 @@ JOBS_PASSED_OVER_MAX: Final = 64
 """A cancelled batch has many jobs that are over: so many are passed over in one tick."""
 SEARCH_JOBS_MAX: Final = 1_000
 """Jobs that one search reads before it answers what it has, with where to go on."""
-UNPARKED_PER_CALL_MAX: Final = 50
-"""Tasks of a resumed job that go back to their queues by one script call; the rest follows tick by tick."""
+TASKS_MOVED_PER_TICK_MAX: Final = 20
+"""Tasks of resumed jobs that go back to their queues, and those that nobody waits for and that are cleared away."""
+CANCELS_PER_TICK_MAX: Final = 50
+"""Jobs of a cancelled batch that one tick names."""
 CHILD_DEPTH_MAX: Final = 8
 """Jobs above a job. A blueprint that starts itself is stopped here; a cancel walks the whole way down in one script."""
 CHILD_MESSAGE_TRIES: Final = 30

@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 import orjson
 
 from muster.core.ids import JobId, UnixMs
+from muster.core.limits import CANCELS_PER_TICK_MAX
 from muster.core.status import JobStatus
 from muster.store.batch_records import BatchToCancel, NewBatch, StoredBatch
 from muster.store.memory.model import BatchCancel, Job, Outgoing
 from muster.store.memory.partition import Partition
-
-CANCELLED_AT_ONCE = 50
 
 
 @dataclass(slots=True)
@@ -73,7 +72,7 @@ def cancel_chunk(part: Partition, timer: BatchCancel) -> BatchToCancel | None:
     batch = kept(part, timer.batch)
     if batch is None:
         return None
-    later = sorted(line for line in batch.jobs if line > timer.after)[:CANCELLED_AT_ONCE]
+    later = sorted(line for line in batch.jobs if line > timer.after)[:CANCELS_PER_TICK_MAX]
     jobs = tuple((line, batch.jobs[line][0]) for line in later)
     return BatchToCancel(timer.batch, batch.new.tenant, timer.after, jobs)
 

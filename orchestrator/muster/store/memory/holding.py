@@ -1,11 +1,10 @@
 """Holding a job in the model, and letting go of it."""
 
-from collections import Counter
 from collections.abc import Iterator
 
 from muster.core import pause as core
 from muster.core.ids import JobId, UnixMs
-from muster.core.limits import PAUSED_TOGETHER_MAX, UNPARKED_PER_CALL_MAX
+from muster.core.limits import PAUSED_TOGETHER_MAX
 from muster.core.record import Pause
 from muster.core.status import JobStatus, TaskStatus
 from muster.store.codec import dump
@@ -25,20 +24,10 @@ def let_go(part: Partition, job: Job) -> None:
     part.counts[JobStatus.PAUSED] -= 1
     part.counts[job.record.status] += 1
     job.turn_token = ""
-    unpark(part, job.id)
+    if any(task.status is TaskStatus.PARKED for task in part.tasks.values() if task.job == job.id):
+        part.timers[Unpark(job.id)] = part.now()
     if job.need <= 0:
         job.turn_at = part.now()
-
-
-def unpark(part: Partition, job: JobId) -> None:
-    """Parked tasks go back to their old places; those beyond the first fifty follow by a timer."""
-    parked = [task for task in part.tasks.values() if task.job == job and task.status is TaskStatus.PARKED]
-    ready: Counter[str] = Counter()
-    for task in parked[:UNPARKED_PER_CALL_MAX]:
-        ready[task.cls] += part.enqueue(task)
-    part.wake_all(ready)
-    if len(parked) > UNPARKED_PER_CALL_MAX:
-        part.timers[Unpark(job)] = part.now()
 
 
 def hold_all(part: Partition, top: Job, above: JobId, words: tuple[str, str], entries: tuple[str, str]) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from muster.core.ids import JobId, TaskId, task_id
+from muster.core.limits import TASKS_MOVED_PER_TICK_MAX
 from muster.core.status import TaskStatus
 from muster.store.approvals import DueEscalation
 from muster.store.base import DueMessage
@@ -13,7 +14,6 @@ from muster.store.batch_records import BatchToCancel
 from muster.store.memory.admission import to_cancel
 from muster.store.memory.batching import cancel_chunk
 from muster.store.memory.children import is_awaited, is_put_off
-from muster.store.memory.holding import unpark
 from muster.store.memory.model import (
     HOLD_MS,
     BatchCancel,
@@ -35,14 +35,13 @@ from muster.store.memory.model import (
 )
 from muster.store.memory.partition import Partition
 
-DROPS_MAX = 50
-
 
 @dataclass(slots=True)
 class Found:
     """What a tick hands to its caller, and the tasks it made ready by class."""
 
     order: Order
+    movable: int = TASKS_MOVED_PER_TICK_MAX
     made: Counter[str] = field(default_factory=Counter[str])
     messages: list[DueMessage] = field(default_factory=list[DueMessage])
     dropped: list[tuple[TaskId, str]] = field(default_factory=list[tuple[TaskId, str]])
@@ -107,10 +106,15 @@ def _grace_over(part: Partition, timer: GraceEnd, _: Found) -> None:
         part.make_due(job)
 
 
-def _unpark(part: Partition, timer: Unpark, _: Found) -> None:
+def _unpark(part: Partition, timer: Unpark, found: Found) -> None:
     job = part.job(timer.job)
     if job is not None and job.record.pause is None:
-        unpark(part, timer.job)
+        parked = [task for task in part.tasks.values() if task.job == timer.job and task.status is TaskStatus.PARKED]
+        for task in parked[: found.movable]:
+            found.made[task.cls] += part.enqueue(task)
+        if len(parked) > found.movable:
+            part.timers[timer] = part.now()
+        found.movable -= min(len(parked), found.movable)
 
 
 def _overdue(part: Partition, timer: Deadline, found: Found) -> None:
@@ -122,7 +126,8 @@ def _overdue(part: Partition, timer: Deadline, found: Found) -> None:
 
 def _drop(part: Partition, drop: Drop, found: Found) -> None:
     job = part.job(drop.job)
-    chunk_end = min(drop.low + DROPS_MAX, drop.high)
+    chunk_end = min(drop.low + found.movable, drop.high)
+    found.movable -= chunk_end - drop.low
     for number in range(drop.low, chunk_end):
         task = part.tasks.get(task_id(drop.job, number))
         if task is None:

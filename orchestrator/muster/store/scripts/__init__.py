@@ -1,4 +1,6 @@
-"""The Lua scripts, one file each, loaded by name. `-- @include NAME` lines are replaced by what is used of `_NAME.lua`.
+"""The Lua scripts, one file each, loaded by name.
+
+Lines `-- @include NAME` are replaced by what is used of `_NAME.lua`, and `limits.NAME` by that bound of core/limits.py.
 
 A server makes every function of a script anew at each call, also those that are never called: eighty of them took
 25 us, as long as what the script was called for. So a script carries the functions it needs and no other.
@@ -12,9 +14,12 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
+from muster.core import limits
+
 INCLUDE: Final = "-- @include "
 _FUNCTION: Final = re.compile(r"local function (\w+)")
 _COMMENT: Final = re.compile(r"--.*")
+_LIMIT: Final = re.compile(r"\blimits\.([A-Z_]+)")
 _WORD: Final = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -49,7 +54,8 @@ def _expanded(name: str) -> str:
 
 @cache
 def _read(name: str) -> str:
-    return (files(__package__) / f"{name}.lua").read_text(encoding="utf-8")
+    text = (files(__package__) / f"{name}.lua").read_text(encoding="utf-8")
+    return _LIMIT.sub(lambda found: str(getattr(limits, found[1])), text)
 
 
 def _used(source: str) -> str:

@@ -6,11 +6,11 @@
 --   g:<gate>  tasks that hold its slots        gh  gates that somebody holds      gr:<gate>  GCRA's arrival time
 --   gf:<gate>|<class>  flows parked there      gp  `<class>|<flow>` to the gate where it is parked
 --   gw:<gate>  classes that it shut            go:<class>  gates that opened again and have parked flows of the class
-local STRIDE = 256              -- virtual time of one task at weight 1
+local STRIDE = limits.TICKET_COST
 local BANDS = 64
-local BAND_AGE = 30000000       -- a band inside a flow: 300 s, in units of 10 microseconds
-local BAND_WORTH = 100 * STRIDE -- a band between flows: 100 services
-local SHARE_MAX = 4             -- tasks of a flow at a time while others wait
+local BAND_AGE = limits.BAND_AGE_MS * 100   -- inside a flow, in units of 10 microseconds
+local BAND_WORTH = limits.BAND_SERVICES * STRIDE
+local SHARE_MAX = limits.SHARE_MAX
 local OPENED_MAX = 16           -- classes that one free slot looks at
 local LOOK_AGAIN_MS = 1000      -- where more classes wait at an open gate than were told
 local TAGS_TTL = 3600000

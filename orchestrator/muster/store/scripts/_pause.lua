@@ -1,23 +1,8 @@
 -- A paused job: PAUSED holds its turn, so whoever brings something finds the turn taken and leaves it in the mailbox.
--- Tasks of it that a claim meets are parked ('P', their numbers in `pk:`). Included by what pauses and resumes.
+-- Tasks of it that a claim meets are parked ('P', their numbers in `pk:`) until a tick after its end puts them back.
+-- Included by what pauses and resumes.
 -- @include _children
-local UNPARKED_MAX = 50
-local TOGETHER_MAX = 24   -- PAUSED_TOGETHER_MAX: of children of a race, and theirs, those beyond go on
-
--- Put parked tasks back at their old places; those beyond the first fifty follow by a timer.
-local function unpark(jid)
-  local parked, ready = T .. 'pk:' .. jid, {}
-  for _, number in ipairs(call('SPOP', parked, UNPARKED_MAX)) do
-    local tid = jid .. '.' .. number
-    local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl', 'bd', 'rs', 'fw')
-    if t[1] == 'P' then
-      call('HSET', T .. 't:' .. tid, 'st', 'R')
-      if enqueue(tid, t[2], t[3] .. (t[6] or ''), tonumber(t[4]), tonumber(t[5])) then ready[t[2]] = (ready[t[2]] or 0) + 1 end
-    end
-  end
-  for cls, count in pairs(ready) do wake(cls, count) end
-  if call('EXISTS', parked) == 1 then call('ZADD', T .. 'tm', now, 'u|' .. jid) end
-end
+local TOGETHER_MAX = limits.PAUSED_TOGETHER_MAX   -- of children of a race, and theirs, those beyond go on
 
 -- Tell of a change that no commit made.
 local function tell_change(jid, flow, followers)
@@ -41,7 +26,7 @@ local function let_go(jid)
   call('HSET', job, 'st', status, 'tl', '')
   call('HDEL', job, 'pz')
   count_status('paused', status)
-  unpark(jid)
+  if call('EXISTS', T .. 'pk:' .. jid) == 1 then call('ZADD', T .. 'tm', now, 'u|' .. jid) end
   local due = tonumber(j[2]) <= 0
   if due then call('ZADD', T .. 'D', now, jid) end
   return due

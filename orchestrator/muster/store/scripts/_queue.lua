@@ -2,7 +2,6 @@
 local T = KEYS[1]
 local call = redis.call
 local EPOCH = 1735689600      -- 2025-01-01; ages count from here in units of 10 microseconds
-local TAG_JOBS_MAX = 10000    -- newest jobs that an index of a tag keeps
 local METER_FIELDS_MAX = 3000  -- of a tenant and day, three for each meter
 local DAY_MS = 86400000
 local POPS_MAX = 256          -- abandoned tasks a claim clears away before it gives up its turn
@@ -48,7 +47,7 @@ end
 local function tag_job(kind, flow, tag, created, jid)
   local index = T .. kind .. flow .. ':' .. tag
   call('ZADD', index, created, jid)
-  call('ZREMRANGEBYRANK', index, 0, -TAG_JOBS_MAX - 1)
+  call('ZREMRANGEBYRANK', index, 0, -limits.TAG_JOBS_MAX - 1)
   return index
 end
 

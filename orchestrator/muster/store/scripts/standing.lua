@@ -102,7 +102,7 @@ for _, number in ipairs(numbers) do
         first[cls] = { score = score, tid = tid, flow = flow, place = place }
       end
     end
-    tasks[place] = { number, t[1], kinds[cls], t[4], t[5] or '', since, till, t[8], t[9], '', cls,
+    tasks[place] = { number, t[1], kinds[cls], t[4], t[5] or '', since, till, t[8] or '0', t[9] or '0', '', cls,
       t[1] == 'R' and score_of('tm', 'p|' .. tid) or '', t[1] == 'G' and t[11] or '', t[12] or '0',
       score_of('tm', 'x|' .. tid), t[13] or '', t[1] == 'G' and t[14] or '', shut }
   end

@@ -19,7 +19,24 @@ TWICE what the first call handed out is held back, the rest is as at first
 -- @include _pause
 local leases_max, timers_max, turns_max, prefix, ttl, hold = int(), int(), int(), arg(), int(), int()
 local first_max, in_a_row, passed_over_max = int(), int(), int()
+local movable = limits.TASKS_MOVED_PER_TICK_MAX   -- put back after a pause, or cleared away
 local leases, messages, turns, ready, dropped, overdue, escalations, cancels, replaced = {}, {}, {}, {}, {}, {}, {}, {}, {}
+
+-- Put parked tasks of a job back at their old places; the rest follows when others had their turn.
+local function unpark(jid, member)
+  local parked = T .. 'pk:' .. jid
+  local numbers = movable > 0 and call('SPOP', parked, movable) or {}
+  movable = movable - #numbers
+  for _, number in ipairs(numbers) do
+    local tid = jid .. '.' .. number
+    local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl', 'bd', 'rs', 'fw')
+    if t[1] == 'P' then
+      call('HSET', T .. 't:' .. tid, 'st', 'R')
+      if enqueue(tid, t[2], t[3] .. (t[6] or ''), tonumber(t[4]), tonumber(t[5])) then ready[t[2]] = (ready[t[2]] or 0) + 1 end
+    end
+  end
+  if call('EXISTS', parked) == 1 then call('ZADD', T .. 'tm', now, member) end
+end
 
 local fire = {
   t = function(member, tid)
@@ -91,7 +108,8 @@ local fire = {
   d = function(member, rest)
     call('ZREM', T .. 'tm', member)
     local jid, from, to = string.match(rest, '^([^|]+)|(%d+)|(%d+)$')
-    local last = math.min(tonumber(from) + 50, tonumber(to))
+    local last = math.min(tonumber(from) + movable, tonumber(to))
+    movable = movable - (last - from)
     local tells = call('HGET', T .. 'j:' .. jid, 'fin') == '0' and call('EXISTS', T .. 'h:' .. jid) == 1
     for number = tonumber(from), last - 1 do
       local worker, attempt = drop_task(jid, tostring(number))
@@ -118,7 +136,7 @@ local fire = {
   end,
   u = function(member, jid)
     call('ZREM', T .. 'tm', member)
-    if call('HGET', T .. 'j:' .. jid, 'tl') ~= PAUSED then unpark(jid) end
+    if call('HGET', T .. 'j:' .. jid, 'tl') ~= PAUSED then unpark(jid, member) end
   end,
   q = function(member, rest)
     local jid, wave = string.sub(rest, 1, 36), string.sub(rest, 38)
@@ -137,7 +155,7 @@ local fire = {
       call('ZREM', T .. 'tm', member)
     else
       call('ZADD', T .. 'tm', now + hold, member)
-      local jobs = call('ZRANGE', T .. 'bm:' .. batch, '(' .. after, '+inf', 'BYSCORE', 'LIMIT', 0, 50, 'WITHSCORES')
+      local jobs = call('ZRANGE', T .. 'bm:' .. batch, '(' .. after, '+inf', 'BYSCORE', 'LIMIT', 0, limits.CANCELS_PER_TICK_MAX, 'WITHSCORES')
       cancels[#cancels + 1] = { batch, tenant, after, jobs }
     end
   end,
@@ -182,7 +200,7 @@ for _, tid in ipairs(call('ZRANGEBYSCORE', T .. 'L', '-inf', now, 'LIMIT', 0, le
     call('ZREM', T .. 'L', tid)
   else
     call('ZADD', T .. 'L', now + hold, tid)
-    leases[#leases + 1] = { tid, t.at, t.nz, t.w, t.lg, passed(t.w, t.hd, t.ce, t.sg, t.hb), t.ls, t.fx, t.po,
+    leases[#leases + 1] = { tid, t.at, t.nz, t.w, t.lg, passed(t.w, t.hd, t.ce, t.sg, t.hb), t.ls or '0', t.fx or '0', t.po,
       tostring(t.w == '' and 0 or now - tonumber(t.ca)), t.fc or '', tostring(t.ff and now - t.ff or 0),
       t.ce and tostring(t.ce - now) or '' }
   end
