@@ -1,4 +1,4 @@
-"""Every store: a task costs what its worker asks for a task of its class, frozen when it is handed out, on every way."""
+"""Every store: a task costs what its worker asks for one of its class, frozen when it is handed out, on every way."""
 
 from dataclasses import replace
 from typing import Any
