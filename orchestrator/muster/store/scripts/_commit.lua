@@ -120,9 +120,8 @@ local function wake_all(ready, classes)
 end
 
 -- The short way from decided to leased, for a seat that waits while nobody is queued before the task or at its gates.
-local function make_leased(jid, flow, wave, task, claim, place)
+local function make_leased(jid, flow, wave, task, seat)
   local tid, hard, left, heartbeat = jid .. '.' .. task.number, now + task.timeout, '', nil
-  local seat = claim.seats[place]
   if task.limits ~= '' then
     local close_at
     close_at, heartbeat = set_limits(tid, task.limits)
@@ -139,7 +138,7 @@ local function make_leased(jid, flow, wave, task, claim, place)
   if held ~= '' then call('HSET', T .. 't:' .. tid, 'gs', held) end
   pass_rates(before_class, 1)
   pass_rates(before_flow, 1)
-  set_price(T .. 't:' .. tid, price_of(claim, place, task.cls))
+  set_price(T .. 't:' .. tid, price_of(seat, task.cls))
   call('HSETNX', T .. 'cls', cls, task.kind)
   call('ZADD', T .. 'L', lease_end(now + seat.lease, hard, now, heartbeat), tid)
   return { tid, '1', task.body, '0', left }
@@ -165,7 +164,7 @@ local function make_tasks(jid, flow, c, entries, cancelling)
     if idle[cls] == nil then idle[cls] = not is_ready(cls) end
     local is_next = serves[cls] and seats[seat] and idle[cls]
     if is_next and passes(class_gates(cls)) and passes(flow_gates(flow .. task.flow, cls)) then
-      local lease = make_leased(jid, flow, c.wave, task, c.claim, seat)
+      local lease = make_leased(jid, flow, c.wave, task, seats[seat])
       claimed[#claimed + 1] = { tostring(seat), lease[1], lease[2], lease[3], lease[4], lease[5] }
       if c.claim.history then entries[#entries + 1] = stamped(started(task.number, 1, seats[seat].worker)) end
       seat = seat + 1
