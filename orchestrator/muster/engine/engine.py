@@ -93,7 +93,6 @@ class Engine:
             history=settings.history,
             choosing=Choosing(classes.chosen, fleet, time.monotonic),
             classes_of=fleet.open_classes,
-            plain=classes.plain,
         )
         fleet.on_change, fleet.on_recall = dispatcher.reline, dispatcher.recall
         classes.on_new, classes.on_gone = fleet.add_class, fleet.sort_again
