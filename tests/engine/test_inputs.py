@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from muster.blueprint.builtin import BUILTIN
 from muster.blueprint.registry import Registry
-from muster.core.ids import JobId
+from muster.core.ids import JobId, UnixMs
 from muster.core.limits import UPLOADS_LOOK_MS
 from muster.core.record import JobRecord
 from muster.core.status import JobStatus
@@ -24,8 +24,8 @@ HOUR_MS = 3_600_000
 class Clock:
     now_ms = 1_700_000_000_000
 
-    def __call__(self) -> int:
-        return self.now_ms
+    def __call__(self) -> UnixMs:
+        return UnixMs(self.now_ms)
 
 
 class Place:
@@ -38,7 +38,7 @@ class Place:
         blueprints = Registry()
         for blueprint in BUILTIN:
             blueprints.add(blueprint)
-        settings = EngineSettings("r1", files=FileSettings(folder))
+        settings = EngineSettings("r1", now=self.clock, files=FileSettings(folder))
         self.engine = Engine(self.store, blueprints, settings, Metrics(), "secret")
 
     async def start(self, *uploads: str) -> str:
@@ -87,7 +87,7 @@ async def test_a_command_starts_with_the_last_of_its_files_without_a_tick(place:
 async def test_a_command_whose_files_are_all_there_never_waits(place: Place) -> None:
     upload = await place.plan()
     await place.send(upload)
-    job_id = await place.start(upload, "ab" * 16, "no id", await place.plan("somebody else"))
+    job_id = await place.start(upload)
     assert place.has_started(job_id)
 
 

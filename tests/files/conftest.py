@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from muster.api.app import create_app
+from muster.blueprint.builtin import BUILTIN
 from muster.blueprint.registry import Registry
 from muster.engine.engine import Engine
 from muster.engine.pruning import Pruning
@@ -98,6 +99,8 @@ async def make_site(tmp_path: Path) -> AsyncIterator[MakeSite]:
         await store.open()
         registry = Registry()
         registry.load(str(FLOWS))
+        for blueprint in BUILTIN:
+            registry.add(blueprint)
         chosen = Settings(files_dir=folder, **settings)
         kept = FileSettings(folder, chosen.max_upload_bytes, chosen.max_artifact_bytes, quota_bytes, **own)
         engine = Engine(store, registry, EngineSettings("r1", files=kept), Metrics(version="0"), "secret")

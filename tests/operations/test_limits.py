@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import redirect_stderr, redirect_stdout
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from muster.cli.app import run
 from muster.cli.exits import Exit
 from muster_worker import Client, ClientError
 
+from tests.api.conftest import ANY_WORKER
 from tests.operations.conftest import Site
 
 
@@ -46,7 +48,7 @@ def table(said: Said) -> list[list[str]]:
     """The rows of a table, without its head."""
     assert said.code == 0, said
     head, *rows = said.out.splitlines()
-    assert head.split() == ["SCOPE", "NAME", "RUNNING", "MAX", "RATE", "WEIGHT", "SOURCE"]
+    assert head.split() == ["SCOPE", "NAME", "RUNNING", "MAX", "RATE", "OPENS", "WEIGHT", "SOURCE"]
     return [row.split() for row in rows]
 
 
@@ -122,11 +124,11 @@ async def test_the_client_pauses_and_resumes_queues_and_blueprints(site: Site) -
 
 async def test_limits_are_set_listed_and_lifted_at_the_command_line(muster_cli: Type) -> None:
     assert table(await muster_cli("limit", "ls")) == []
-    row = ["task", "image.resize", "0", "4", "10", "per", "60s", "-", "api"]
+    row = ["task", "image.resize", "0", "4", "10", "per", "60s", "-", "-", "api"]
     words = ("limit", "set", "task", "image.resize", "--max", "4", "--rate", "10", "--per", "1m", "--burst", "2")
     assert table(await muster_cli(*words)) == [row]
     assert table(await muster_cli("limit", "set", "tenant", "alice", "--weight", "2")) == [
-        ["tenant", "alice", "0", "-", "-", "2.0", "api"]
+        ["tenant", "alice", "0", "-", "-", "-", "2.0", "api"]
     ]
     assert [line[0] for line in table(await muster_cli("limit", "ls"))] == ["tenant", "task"]
     told = json.loads((await muster_cli("limit", "ls", "--output", "json")).out)
@@ -139,9 +141,23 @@ async def test_limits_are_set_listed_and_lifted_at_the_command_line(muster_cli: 
 
 async def test_the_global_limit_needs_no_name(muster_cli: Type) -> None:
     assert table(await muster_cli("limit", "set", "global", "--max", "7")) == [
-        ["global", "*", "0", "7", "-", "-", "api"]
+        ["global", "*", "0", "7", "-", "-", "-", "api"]
     ]
     assert (await muster_cli("limit", "rm", "global")).code == 0
+
+
+async def test_a_rate_that_is_used_up_shows_when_it_opens(site: Site, muster_cli: Type) -> None:
+    await site.client.set_limit("task", "work", rate=1, per="1h")
+    await site.client.start("worker")
+    body = {"worker_id": "w1", "supported_tasks": ["work"], "protocol": 1}
+    assert (await site.http.post("/_worker/workers/register", json=body, headers=ANY_WORKER)).status == 200
+    took = await site.http.get("/_worker/workers/w1/tasks/next?timeout=5", headers=ANY_WORKER)
+    assert took.status == 200
+    (limit,) = json.loads((await muster_cli("limit", "ls", "-o", "json")).out)["items"]
+    opens_at = datetime.fromisoformat(limit["opens_at"])
+    assert timedelta(minutes=50) < opens_at - datetime.now(UTC) <= timedelta(hours=1, seconds=1)
+    ((*_, opens, _, _),) = table(await muster_cli("limit", "ls"))
+    assert opens == limit["opens_at"]
 
 
 async def test_a_limit_of_0_shows_as_paused(muster_cli: Type) -> None:

@@ -168,19 +168,23 @@ async def test_a_command_waits_for_the_files_that_are_still_to_be_sent_and_start
     assert (await a.events(job_id)).count("signal_received") == 1
 
 
-async def test_a_file_that_another_tenant_is_still_to_send_is_not_waited_for(
-    a: Api, stranger: Api, commands: CommandWorker
-) -> None:
-    theirs = (await stranger.call("POST", "/api/v1/files/signed-upload", {"name": "x"})).body["file_id"]
-    job = await a.end_of(await commands.start(a, "true", inputs=[{"name": "x", "file_id": theirs}]))
-    assert (job["status"], "signal_awaited" in await a.events(job["id"])) == ("failed", False)
-
-
-async def test_a_file_of_another_tenant_is_no_input(a: Api, stranger: Api, commands: CommandWorker) -> None:
-    theirs = (await stranger.call("POST", "/api/v1/files?name=in.csv", data=b"secret")).body["file_id"]
-    job = await a.end_of(await commands.start(a, "true", inputs=[{"name": "x", "file_id": theirs}]))
+async def test_a_file_that_is_deleted_before_the_command_has_it_fails_the_job(a: Api, commands: CommandWorker) -> None:
+    planned = (await a.call("POST", "/api/v1/files/signed-upload", {"name": "x"})).body
+    mine = (await a.call("POST", "/api/v1/files?name=in.csv", data=b"x")).body["file_id"]
+    inputs = [{"name": "x", "file_id": mine}, {"name": "y", "file_id": planned["file_id"]}]
+    job_id = await commands.start(a, "true", inputs=inputs)
+    assert (await a.call("DELETE", f"/api/v1/files/{mine}")).status == 204
+    assert (await a.call("PUT", planned["upload_url"].removeprefix(a.url), data=b"here")).status == 200
+    job = await a.end_of(job_id)
     assert job["status"] == "failed"
     assert "input 'x' could not be fetched" in job["error_message"]
+
+
+async def test_a_file_of_another_tenant_is_no_input(a: Api, stranger: Api) -> None:
+    theirs = (await stranger.call("POST", "/api/v1/files?name=in.csv", data=b"secret")).body["file_id"]
+    order = {"initial_data": {"argv": ["true"], "inputs": [{"name": "x", "file_id": theirs}]}}
+    reply = await a.call("POST", "/api/v1/jobs/command", order)
+    assert (reply.status, reply.body["code"]) == (404, "file_not_found")
 
 
 async def test_a_command_that_makes_no_sense_is_refused_when_it_is_posted(a: Api) -> None:

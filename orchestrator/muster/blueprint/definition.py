@@ -1,7 +1,7 @@
 """A blueprint: the states of a kind of job, its input, and its address."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Generic, TypeAlias, TypeVar, cast, overload
@@ -61,6 +61,8 @@ class Blueprint(Generic[InT, DataT]):
         version: raise it when running jobs must not go on with the new code.
         deadline: a job that has not ended so long after its start fails, where its order says nothing else.
         schedule: `cron(...)` or `every(...)`: a connection of the blueprint's name runs it by itself.
+        files: the ids of uploads and artifacts that its input names; a job is refused where its client has not all of
+            them. An upload that is planned counts as had.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Blueprint(Generic[InT, DataT]):
         retention: Duration | None = None,
         deadline: Duration | None = None,
         schedule: Planned | None = None,
+        files: Callable[[InT], Sequence[str]] | None = None,
     ) -> None:
         self.name = name
         self.input_type = input
@@ -89,6 +92,7 @@ class Blueprint(Generic[InT, DataT]):
         self.retention_ms = None if retention is None else _retention_ms(retention)
         self.deadline = deadline
         self.schedule = schedule
+        self._files = files
         self.file, self.line = _caller()
         self.written: list[State[Any]] = []
         """Every state as decorated, those with the same name too."""
@@ -210,6 +214,12 @@ class Blueprint(Generic[InT, DataT]):
             self.input_adapter.validate_python(initial_data)
         except ValidationError as error:
             raise InputInvalid(pointers(error)) from error
+
+    def files_named(self, initial_data: JsonObject) -> tuple[str, ...]:
+        """The ids of the files that a job of this input is given, each once; *initial_data* is valid."""
+        if self._files is None:
+            return ()
+        return tuple(dict.fromkeys(self._files(self.input_adapter.validate_python(initial_data))))
 
     def validate_entry(self, state: str, argument: JsonValue, data: JsonValue) -> None:
         """Whether the state could be entered with these. Raises InputInvalid; the pointers begin with what is meant."""

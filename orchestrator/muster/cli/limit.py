@@ -11,7 +11,7 @@ from muster.cli.output import Format, hint, print_json, print_table
 app = App(name="limit", help="How many tasks run at once, and start in a time.", help_format="plaintext")
 queues = App(name="queue", help="Pause and resume task types.", help_format="plaintext")
 
-_COLUMNS: Final = ("SCOPE", "NAME", "RUNNING", "MAX", "RATE", "WEIGHT", "SOURCE")
+_COLUMNS: Final = ("SCOPE", "NAME", "RUNNING", "MAX", "RATE", "OPENS", "WEIGHT", "SOURCE")
 
 Scope = Annotated[str, Parameter(help="global, tenant, task, blueprint or key.")]
 Name = Annotated[str, Parameter(help="What it is for; a key's may stand for a group, as in 'site:*'.")]
@@ -94,5 +94,5 @@ async def resume_blueprint(name: BlueprintName, /, *, server: Server = HERE) -> 
 def _row(limit: dict[str, Any]) -> list[object]:
     most = "paused" if limit["paused"] or limit["max"] == 0 else limit["max"]
     rate = "-" if limit["rate"] is None else f"{limit['rate']} per {limit['per_seconds']:g}s"
-    shown = [limit["running"], most, rate, limit["weight"], limit["source"]]
+    shown = [limit["running"], most, rate, limit.get("opens_at"), limit["weight"], limit["source"]]
     return [limit["scope"], limit["name"], *("-" if value is None else value for value in shown)]

@@ -39,7 +39,7 @@ class Batches:
         orders = [_member(order, tenant, batch, place) for place, order in enumerate(members)]
         for place, order in enumerate(orders):
             try:
-                self._jobs.check(order)
+                await self._jobs.check(order)
             except MusterError as error:
                 raise _of_member(error, place) from error
         started: list[JobId] = []

@@ -139,9 +139,9 @@ class Bulk:
             return home, await self._store.batches.read(home, key)
         return spread, found
 
-    def line_of(self, batch: NewBatch, partition: int, line: int, order: JobOrder) -> BatchLine:
+    async def line_of(self, batch: NewBatch, partition: int, line: int, order: JobOrder) -> BatchLine:
         """Raises: MusterError, as `Jobs.check`."""
-        self._jobs.check(order)
+        await self._jobs.check(order)
         job = new_job_id(self._settings.now(), partition, secrets.randbits(62))
         tagged = replace(order, tags=(batch_tag(batch.id), *order.tags))
         return BatchLine(line, fingerprint_of(order)[:16], self._jobs.new_job(tagged, job))
@@ -231,7 +231,7 @@ class _Loading:
         try:
             if isinstance(order, MusterError):
                 raise order
-            self._chunk.append(self._bulk.line_of(self._batch, self._partition, line, order))
+            self._chunk.append(await self._bulk.line_of(self._batch, self._partition, line, order))
         except MusterError as error:
             if error.code in ABORTING:
                 raise

@@ -24,6 +24,7 @@ from muster.core.connection import (
 from muster.core.ids import UnixMs
 from muster.core.limits import CONNECTIONS_MAX
 from muster.core.record import JobRecord
+from muster.engine.files import FILE_GONE
 from muster.engine.views import JobOrder, JobPage, Submitted
 from muster.errors import ErrorCode, MusterError
 from muster.store.base import Store
@@ -36,6 +37,7 @@ SEQUENCE: Final = "sequence"
 PAGE_JOBS: Final = 100
 RUNS_READ_MAX: Final = 2_000
 """Runs that a look back passes through before it returns what it has found."""
+_NO_LONGER_FITS: Final = {ErrorCode.BLUEPRINT_NOT_FOUND, ErrorCode.INVALID_INPUT, *FILE_GONE}
 
 
 class Submit(Protocol):
@@ -191,7 +193,7 @@ class Connections:
         try:
             return await self._submit(order)
         except MusterError as error:
-            if error.code in {ErrorCode.BLUEPRINT_NOT_FOUND, ErrorCode.INVALID_INPUT}:
+            if error.code in _NO_LONGER_FITS:
                 raise MusterError(ErrorCode.RUN_FAILED, error.detail, hint=error.hint, extra=error.extra) from error
             raise
 

@@ -115,7 +115,10 @@ class Engine:
         )
         self.limits = Limits(store, settings.partitions, metrics)
         self._tickers = [self._ticker(partition) for partition in range(settings.partitions)]
-        self._jobs = jobs = Jobs(store, blueprints, turns, watchers, fleet, background, metrics, settings, self._hint)
+        self.files = Files(store, settings.files, self._secret, settings.now)
+        self._jobs = jobs = Jobs(
+            store, blueprints, turns, watchers, fleet, background, metrics, settings, self.files, self._hint
+        )
         self._wire_jobs(jobs)
         self._wire_files(jobs)
         self._wire_workers()
@@ -151,7 +154,6 @@ class Engine:
     def _wire_files(self, jobs: Jobs) -> None:
         """Bytes, the jobs that wait for them, and what removes both."""
         store, settings, background = self._store, self.settings, self._background
-        self.files = Files(store, settings.files, self._secret)
         inputs = Inputs(store, self._turns, history=settings.history)
         self.files.on_sent = lambda upload: background.spawn(inputs.came(upload))
         self._turns.on_uploads = lambda job, uploads: background.spawn(inputs.expect(job, uploads))

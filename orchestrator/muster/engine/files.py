@@ -8,8 +8,7 @@ order, so that an account never counts what is gone.
 import asyncio
 import logging
 import secrets
-import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -25,6 +24,7 @@ from muster.core.file_record import (
     job_of_artifact,
 )
 from muster.core.ids import JobId, TaskId, UnixMs, split_task_id
+from muster.engine.clock import unix_ms
 from muster.engine.settings import FileSettings
 from muster.engine.uploads import still_planned
 from muster.errors import ErrorCode, MusterError
@@ -44,6 +44,8 @@ log = logging.getLogger("muster.files")
 FILES_PER_TENANT_MAX: Final = 100_000
 FILES_PER_JOB_MAX: Final = 10_000
 PROBE_S: Final = 2.0
+INPUTS_AT_ONCE: Final = 32
+FILE_GONE: Final = frozenset({ErrorCode.FILE_NOT_FOUND, ErrorCode.FILE_EXPIRED})
 _NO_BLOB: Final = f"{'a' * 16}-{'0' * 32}-{'0' * 16}"
 """Well named, and never there."""
 
@@ -51,9 +53,12 @@ Chunks: TypeAlias = AsyncIterator[bytes]
 
 
 class Files:
-    def __init__(self, store: Store, settings: FileSettings, secret: bytes) -> None:
+    def __init__(
+        self, store: Store, settings: FileSettings, secret: bytes, now: Callable[[], UnixMs] = unix_ms
+    ) -> None:
         self._store = store
         self._settings = settings
+        self._now = now
         self.blobs = _blobs(settings)
         self.signer = UrlSigner(secret)
         self.on_sent: Callable[[str], object] | None = None
@@ -225,7 +230,7 @@ class Files:
 
     async def zip_entries(self, job: JobId) -> list[ZipEntry]:
         """The artifacts of *job* for a zip; those of one name are told apart by a number."""
-        records = [record for record in await self.artifacts(job) if not is_over(record)]
+        records = [record for record in await self.artifacts(job) if not self.is_over(record)]
         names = distinct_names([record.file.name for record in records])
         opened = [self.blobs.opener(record.file.blob) for record in records]
         return [_zip_entry(*entry) for entry in zip(names, records, opened, strict=True)]
@@ -242,6 +247,37 @@ class Files:
         """Raises: MusterError FILE_NOT_FOUND for unknown ids and for those of other tenants alike."""
         return await self._alive(await self._record(file_id), tenant)
 
+    async def check_inputs(self, tenant: str, ids: Sequence[str]) -> None:
+        """Whether a job of *tenant* may be given these: they are here, or planned and still to be sent.
+
+        Raises:
+            MusterError: FILE_NOT_FOUND with every id that is unknown, another tenant's or gone.
+        """
+        missing: list[str] = []
+        for start in range(0, len(ids), INPUTS_AT_ONCE):
+            some = ids[start : start + INPUTS_AT_ONCE]
+            there = await asyncio.gather(*(self._is_here_or_planned(tenant, file_id) for file_id in some))
+            missing += [file_id[:100] for file_id, is_there in zip(some, there, strict=True) if not is_there]
+        if missing:
+            raise MusterError(
+                ErrorCode.FILE_NOT_FOUND,
+                f"There is no file {', '.join(missing[:5])}.",
+                hint="POST /api/v1/files gives the id of a file; it is kept for a limited time.",
+                extra={"file_ids": missing},
+            )
+
+    async def _is_here_or_planned(self, tenant: str, file_id: str) -> bool:
+        # In this order: what is sent meanwhile stops being planned when it is here.
+        if await self.is_planned(tenant, file_id):
+            return True
+        try:
+            await self.find(tenant, file_id)
+        except MusterError as error:
+            if error.code not in FILE_GONE:
+                raise
+            return False
+        return True
+
     async def find_any(self, file_id: str) -> FileRecord:
         """For a caller whose right was checked otherwise. Raises: MusterError FILE_NOT_FOUND."""
         return await self._alive(await self._record(file_id))
@@ -250,7 +286,7 @@ class Files:
         """*record*, where its bytes are there and it is *tenant*'s, or where that was checked otherwise."""
         if record is None or tenant not in {None, record.file.tenant}:
             raise _file_not_found()
-        if is_over(record):
+        if self.is_over(record):
             raise MusterError(
                 ErrorCode.FILE_EXPIRED, "The file's time is over.", hint="Results are kept for a limited time only."
             )
@@ -273,6 +309,10 @@ class Files:
         blob = await self._store.files.delete(record.file.id)
         if blob:
             await self.remove_blob(blob)
+
+    def is_over(self, record: FileRecord) -> bool:
+        """Its time is over, whether or not its bytes are gone."""
+        return record.expires_at is not None and record.expires_at <= self._now()
 
     async def _record(self, file_id: str) -> FileRecord | None:
         if is_upload_id(file_id):
@@ -359,11 +399,6 @@ def _blobs(settings: FileSettings) -> Blobs:
     if settings.bucket_url is not None:
         return BucketBlobs.at(settings.bucket_url, settings.folder.name, settings.folder)
     return LocalBlobs(settings.folder, uploads=settings.upload_folder, artifacts=settings.artifact_folder)
-
-
-def is_over(record: FileRecord) -> bool:
-    """Its time is over, whether or not its bytes are gone."""
-    return record.expires_at is not None and record.expires_at <= time.time() * 1000
 
 
 def tenant_hash_of(blob: str) -> str:

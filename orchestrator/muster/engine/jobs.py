@@ -17,6 +17,7 @@ from muster.core.status import JobStatus
 from muster.engine.admission import admission_of, limit_reached, meeting_point, partition_for
 from muster.engine.background import Background
 from muster.engine.catalog import checked_tags, read_cursor, write_cursor
+from muster.engine.files import Files
 from muster.engine.fleet import Fleet
 from muster.engine.history import blob, history_event
 from muster.engine.nonces import nonce
@@ -47,6 +48,7 @@ class Jobs:
         background: Background,
         metrics: Metrics,
         settings: EngineSettings,
+        files: Files,
         hint: Callable[[JobId, int], None],
     ) -> None:
         self._store = store
@@ -57,6 +59,7 @@ class Jobs:
         self._background = background
         self._metrics = metrics
         self._settings = settings
+        self._files = files
         self._hint = hint
         self.draining = False
 
@@ -64,9 +67,9 @@ class Jobs:
         """Store a new job. It exists when this returns.
 
         Raises:
-            MusterError: BLUEPRINT_NOT_FOUND, INVALID_INPUT, WEBHOOK_URL_REFUSED, IDEMPOTENCY_CONFLICT, SHUTTING_DOWN.
+            MusterError: as `check`; IDEMPOTENCY_CONFLICT, UNIQUE_CONFLICT, LIMIT_REACHED.
         """
-        self.check(order)
+        await self.check(order)
         job = self._job_id(order)
         new = self.new_job(order, job)
         with self._watchers.watch(job) as watch:
@@ -111,11 +114,12 @@ class Jobs:
             deadline_ms=blueprint.deadline_ms if order.deadline_ms is None else order.deadline_ms,
         )
 
-    def check(self, order: JobOrder) -> None:
+    async def check(self, order: JobOrder) -> None:
         """Refuse what `submit` would refuse before it writes anything.
 
         Raises:
-            MusterError: BLUEPRINT_NOT_FOUND, INVALID_INPUT, INVALID_BODY, WEBHOOK_URL_REFUSED, SHUTTING_DOWN.
+            MusterError: BLUEPRINT_NOT_FOUND, INVALID_INPUT, INVALID_BODY, WEBHOOK_URL_REFUSED, FILE_NOT_FOUND,
+                SHUTTING_DOWN.
         """
         blueprint = self._blueprints.get(order.blueprint)
         if blueprint is None:
@@ -129,6 +133,7 @@ class Jobs:
             except UrlRefused as error:
                 raise MusterError(ErrorCode.WEBHOOK_URL_REFUSED, f"webhook_url: {error}") from error
         _check_input(order, blueprint)
+        await self._files.check_inputs(order.tenant, blueprint.files_named(order.initial_data))
 
     def _job_id(self, order: JobOrder) -> JobId:
         """Jobs that must know of each other meet in one partition; the others are spread."""

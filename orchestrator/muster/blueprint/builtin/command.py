@@ -15,12 +15,22 @@ PAUSE_S_MAX: Final = 60
 INPUTS_WITHIN: Final = "1h"
 """A signed URL for an upload is good for as long."""
 
-command = Blueprint("command", input=CommandParams, description="Runs a program on a worker started with --commands.")
+
+def uploads_of(given: CommandParams) -> list[str]:
+    return [one.file_id for one in given.inputs if one.file_id is not None]
+
+
+command = Blueprint(
+    "command",
+    input=CommandParams,
+    description="Runs a program on a worker started with --commands.",
+    files=uploads_of,
+)
 
 
 @command.start
 async def start(job: Job[CommandParams]) -> Next:
-    uploads = [given.file_id for given in job.input.inputs if given.file_id is not None]
+    uploads = uploads_of(job.input)
     if uploads:  # a worker that fetched them now would not find those still to be sent
         return job.wait_for("inputs", ok=run, within=INPUTS_WITHIN, late=incomplete, uploads=uploads)
     return handed_out(job)

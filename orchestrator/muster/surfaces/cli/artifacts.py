@@ -12,7 +12,6 @@ from muster.api.files import download_zip, file_answer
 from muster.api.parameters import refused
 from muster.core.file_record import FileRecord
 from muster.core.record import JobRecord
-from muster.engine.files import is_over
 from muster.errors import ErrorCode, MusterError
 from muster.files.zipping import distinct_names
 
@@ -32,7 +31,7 @@ class Artifact:
 async def cli_manifest(call: Call) -> web.Response:
     """The job's files, by name. Empty before it has ended, and where it left none."""
     record = await call.engine.job(call.tenant, call.path["job_id"])
-    found = [one for one in await _artifacts(call, record) if not is_over(one.record)]
+    found = [one for one in await _artifacts(call, record) if not call.engine.files.is_over(one.record)]
     return json_answer([_entry(record, one) for one in sorted(found, key=lambda one: one.name)])
 
 
@@ -45,7 +44,7 @@ async def cli_download(call: Call) -> web.StreamResponse:
     found = await _artifacts(call, record)
     if (call.query("zip") or "").lower() not in _OFF:
         _refuse_none(found)
-        if all(is_over(one.record) for one in found):
+        if all(call.engine.files.is_over(one.record) for one in found):
             raise _expired()
         return await download_zip(call)
     chosen = _chosen(record, found, name)

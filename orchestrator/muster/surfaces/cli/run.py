@@ -8,6 +8,7 @@ from aiohttp import web
 from muster.api.call import Call, json_answer
 from muster.core.record import JobRecord
 from muster.core.status import JobStatus
+from muster.engine.files import FILE_GONE
 from muster.errors import ErrorCode, MusterError
 from muster.files.zipping import distinct_names
 from muster.surfaces.cli.arguments import ArgumentsRefused, Given, command_line, file_ids, given_arguments
@@ -103,7 +104,7 @@ async def _files(call: Call, given: Given) -> dict[str, str]:
         try:
             found[file_id] = (await call.engine.files.find(call.tenant, file_id)).file.name
         except MusterError as error:
-            if error.code not in {ErrorCode.FILE_NOT_FOUND, ErrorCode.FILE_EXPIRED}:
+            if error.code not in FILE_GONE:
                 raise
             missing.append(file_id[:100])
     if missing:

@@ -12,6 +12,7 @@ from muster.api.wire import time_text
 from muster.core.file_record import FileRecord
 from muster.core.ids import UnixMs
 from muster.core.record import JobRecord
+from muster.engine.files import FILE_GONE
 from muster.errors import ErrorCode, MusterError
 from muster.files.zipping import distinct_names
 from muster.surfaces.executions.finding import execution_of, members_of
@@ -86,7 +87,7 @@ async def _inputs(call: Call, record: JobRecord) -> list[tuple[str, FileRecord]]
         try:
             found.append((member["name"], await call.engine.files.find(call.tenant, file_id)))
         except MusterError as error:
-            if error.code not in {ErrorCode.FILE_NOT_FOUND, ErrorCode.FILE_EXPIRED}:
+            if error.code not in FILE_GONE:
                 raise
     return found
 

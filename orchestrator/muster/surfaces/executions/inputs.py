@@ -10,7 +10,7 @@ from muster.api.call import Call
 from muster.api.files import signed_url
 from muster.core.file_record import FileRecord, is_upload_id
 from muster.core.record import JobRecord
-from muster.engine.files import Files
+from muster.engine.files import FILE_GONE, Files
 from muster.errors import ErrorCode, MusterError
 from muster.files.names import safe_name
 from muster.surfaces.command_job import labels_of
@@ -89,7 +89,7 @@ async def _copy(call: Call, inputs: Inputs, name: str, file_id: str, asked_for: 
         known = await files.find(call.tenant, file_id)
         copy = await files.upload(call.tenant, known.file.name, known.file.media_type, _bytes_of(files, known))
     except (MusterError, FileNotFoundError) as error:
-        gone = isinstance(error, FileNotFoundError) or error.code in {ErrorCode.FILE_NOT_FOUND, ErrorCode.FILE_EXPIRED}
+        gone = isinstance(error, FileNotFoundError) or error.code in FILE_GONE
         if not gone or asked_for is None:
             raise
         await inputs.plan(files, call.tenant, asked_for)

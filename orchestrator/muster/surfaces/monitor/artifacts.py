@@ -15,7 +15,6 @@ from muster.api.file_body import SentField, form_parts
 from muster.api.files import file_answer
 from muster.core.file_record import FileRecord, job_of_artifact
 from muster.core.record import JobRecord
-from muster.engine.files import is_over
 from muster.errors import ErrorCode, MusterError
 from muster.surfaces.monitor.artifact_view import TYPES, artifact_object
 from muster.surfaces.monitor.envelope import answer
@@ -137,7 +136,11 @@ async def _of_one(call: Call, execution: str) -> list[tuple[FileRecord, bool]]:
             return []
         raise
     of_command = is_command(job)
-    return [(record, of_command) for record in await call.engine.files.artifacts(job.id) if not is_over(record)]
+    return [
+        (record, of_command)
+        for record in await call.engine.files.artifacts(job.id)
+        if not call.engine.files.is_over(record)
+    ]
 
 
 async def _step(call: Call, job: JobRecord, step_id: str | None) -> str:

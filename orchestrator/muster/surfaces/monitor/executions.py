@@ -9,7 +9,6 @@ from muster.api.call import Call
 from muster.api.wire import time_text
 from muster.core.record import JobRecord
 from muster.core.status import FINAL, JobStatus
-from muster.engine.files import is_over
 from muster.errors import ErrorCode, MusterError
 from muster.surfaces.command_job import SURFACE as OF_SURFACE
 from muster.surfaces.command_job import submit_command
@@ -97,7 +96,7 @@ async def get_execution(call: Call) -> web.Response:
             "artifacts": [
                 artifact_object(artifact, settings, of_command=of_command)
                 for artifact in artifacts
-                if not is_over(artifact)
+                if not call.engine.files.is_over(artifact)
             ],
         }
     )
