@@ -272,6 +272,9 @@ class Worker:
                 for name, handler in self._handlers.items()
                 if handler.cost_per_second is not None
             },
+            "slots_per_task": {
+                name: handler.slots for name, handler in self._handlers.items() if handler.slots is not None
+            },
             "runtimes": list(self._runtimes),
             "labels": {**self._labels, **settings.labels},
             "resources": {**self._resources, **settings.resources},
