@@ -11,7 +11,7 @@ SERVER := $(VENV)/.server-installed
 DEV    := $(VENV)/.dev-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check fmt fmt-check lint types arch docs bench bench-batches bench-files bench-logs bench-fans bench-flow chaos sweep model fuzz conformance-server clean
+.PHONY: help setup demo dev test check fmt fmt-check lint types arch docs bench bench-batches bench-files bench-logs bench-fans bench-flow bench-scripts chaos sweep model fuzz conformance-server clean
 .PHONY: test-core test-store test-e2e
 
 help: ## Show this.
@@ -68,13 +68,14 @@ docs: $(DEV) ## Write the pages drawn from code, check that all agree with it, a
 	$(PY) docs/generate.py
 	$(PYTEST) tests/docs
 
-bench: $(DEV) ## Measure everything on this machine: steps, files, logs. The parts: bench-batches, bench-files, bench-logs, bench-fans, bench-flow.
+bench: $(DEV) ## Measure everything on this machine: steps, files, logs. The parts: bench-batches, bench-files, bench-logs, bench-fans, bench-flow, bench-scripts.
 	$(PY) -m tests.benchmarks.run
 	$(PY) -m tests.benchmarks.files
 	$(PY) -m tests.benchmarks.logs
 	$(PY) -m tests.benchmarks.batches
 	$(PY) -m tests.benchmarks.fans
 	$(PY) -m tests.benchmarks.flow
+	$(PY) -m tests.benchmarks.scripts
 
 bench-batches: $(DEV) ## Measure jobs taken per second, one by one and as a stream. JOBS=100000 chooses the batch.
 	$(PY) -m tests.benchmarks.batches $(if $(JOBS),--jobs $(JOBS))
@@ -90,6 +91,9 @@ bench-fans: $(DEV) ## Measure a 1,000-wide map against single tasks, and its lon
 
 bench-flow: $(DEV) ## Measure claims with much waiting, many tenants and limits. TASKS=1000000 chooses the backlog.
 	$(PY) -m tests.benchmarks.flow $(if $(TASKS),--tasks $(TASKS))
+
+bench-scripts: $(DEV) ## Measure each script of the store at its bounds. CALLS=1000 chooses how often.
+	$(PY) -m tests.benchmarks.scripts $(if $(CALLS),--calls $(CALLS))
 
 chaos: $(DEV) ## Kill, pause and restart real processes under load. SECONDS=600 SEED=7 choose another run.
 	$(PY) -m tests.chaos.run --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))

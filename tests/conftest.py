@@ -44,6 +44,10 @@ WHOLE_SYSTEMS = {
 """Folders whose tests run whole systems of processes, and wait for them most of the time. Those of a group run one
 after the other, so that they do not starve each other; three groups and the rest keep two cores busy."""
 
+PROCESSES_AND_SOCKETS = {"api", "cli", "command", "embedded", "files", "worker"}
+"""Folders whose tests run single processes, or speak through sockets. As those of whole systems they depend on when the
+machine lets them run, and so have a second try; the run names those that needed it."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     tests = Path(__file__).parent
@@ -51,4 +55,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = item.path.relative_to(tests).parts[0] if item.path.is_relative_to(tests) else ""
         if folder in WHOLE_SYSTEMS:
             item.add_marker(pytest.mark.xdist_group(WHOLE_SYSTEMS[folder]))
+        if folder in WHOLE_SYSTEMS or folder in PROCESSES_AND_SOCKETS:
             item.add_marker(pytest.mark.flaky(reruns=1))

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from muster.core.flow import Policy
+from muster.core.limits import TASKS_PER_COMMIT_MAX
 from muster.embedded import EmbeddedEngine
 from muster.store.base import Completed, Turn
 from muster.store.flow import flow_of
@@ -44,7 +45,7 @@ from tests.support.samples import (
 
 FEW = 1_000
 TENANTS = 1_000
-PER_COMMIT = 100
+PER_COMMIT = TASKS_PER_COMMIT_MAX
 AT_ONCE = 50
 CLAIMS = 200
 """Claims of one measurement."""
@@ -94,7 +95,7 @@ class Bench:
 
 
 async def backlog(store: RedisStore, tasks: int, tenants: int = 1) -> None:
-    """So many ready tasks, of jobs of a hundred each."""
+    """So many ready tasks, of jobs of as many each as a commit makes."""
     room = asyncio.Semaphore(AT_ONCE)
     per_job = max(1, min(PER_COMMIT, tasks // tenants))
 

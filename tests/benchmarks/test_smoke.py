@@ -45,6 +45,19 @@ def test_the_benchmark_of_fans_runs_and_loses_no_job() -> None:
     assert "jobs lost: 0" in done.stdout
 
 
+def test_the_benchmark_of_scripts_runs() -> None:
+    few = ["--calls", "2"]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.scripts", *few],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "fixed work of the machine" in done.stdout
+
+
 def test_the_benchmark_of_batches_runs() -> None:
     few = ["--jobs", "200", "--singles", "10", "--rounds", "1"]
     done = subprocess.run(

@@ -7,9 +7,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
-from muster.cli.processes import Children
+from muster.cli.processes import STOP_SECONDS_MAX, Child, Children
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
@@ -41,6 +42,28 @@ def test_a_child_that_ignores_the_request_is_killed(tmp_path: Path, monkeypatch:
         child = children.start("stubborn", ["sh", "-c", script], {})
         wait_until(lambda: "ready" in child.log_tail())
     assert child.process.returncode == -signal.SIGKILL
+
+
+def test_children_that_ignore_it_share_one_time_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = 0.0
+    waited: list[float] = []
+
+    class Stubborn:
+        def terminate(self) -> None: ...
+        def kill(self) -> None: ...
+
+        def wait(self, timeout: float | None = None) -> int:
+            nonlocal clock
+            if timeout is None:
+                return -signal.SIGKILL
+            clock += timeout
+            waited.append(timeout)
+            raise subprocess.TimeoutExpired("stubborn", timeout)
+
+    monkeypatch.setattr("muster.cli.processes.time.monotonic", lambda: clock)
+    some = [Child(str(number), cast("subprocess.Popen[bytes]", Stubborn()), None) for number in range(3)]
+    Children(started=some).stop()
+    assert waited == [STOP_SECONDS_MAX, 0, 0]
 
 
 def test_a_child_has_none_of_our_settings_but_those_it_is_given(

@@ -146,7 +146,7 @@ HOURLY = Policy(between_us=HOUR_MS * 1000, ahead_us=9 * HOUR_MS * 1000)
 async def passes_left(store: Store) -> int:
     """Of HOURLY, by how many more tasks may start now."""
     await waiting_job(store, 16)
-    return len(await store.claim(0, claim_of(16)))
+    return len(await store.claim(0, claim_of(12)))
 
 
 async def test_a_task_that_falls_back_to_its_type_pays_the_types_rate_once(store: Store) -> None:

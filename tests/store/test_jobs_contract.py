@@ -208,16 +208,16 @@ async def test_what_one_tick_clears_away_is_bounded_over_all_jobs(store: Store) 
     ended = []
     for _ in range(3):
         turn = await first_turn(store)
-        await committed(store, commit_of(turn, new_tasks(0, 16), need=1))
-        claimed = await store.claim(0, claim_of(16))
+        await committed(store, commit_of(turn, new_tasks(0, 11), need=1))
+        claimed = await store.claim(0, claim_of(11))
         reply = await store.complete(end_of(claimed[0]))
         assert isinstance(reply, Completed)
         assert reply.turn is not None
         ended.append(reply.turn)
     for turn in ended:
-        await committed(store, commit_of(turn, drops=((0, 16),)))
+        await committed(store, commit_of(turn, drops=((0, 11),)))
     dropped = [len((await store.tick(0, "t")).dropped) for _ in range(4)]
-    assert sum(dropped) == 3 * 15
+    assert sum(dropped) == 3 * 10
     assert max(dropped) <= TASKS_MOVED_PER_TICK_MAX
     assert dropped[-1] == 0
 
@@ -294,6 +294,17 @@ async def test_a_thousand_tasks_are_spawned_before_the_turn_commits(store: Store
     claims = -(-1_000 // SEATS_PER_CALL_MAX)
     found = [await store.claim(0, claim_of(SEATS_PER_CALL_MAX)) for _ in range(claims)]
     assert [number_of(task) for some in found for task in some] == list(range(1_000))
+
+
+async def test_a_fan_that_ended_before_its_turn_commits_makes_the_next_turn_due_with_all_results(store: Store) -> None:
+    turn = await first_turn(store)
+    assert await store.spawn(turn.record.id, 0, turn.token, 1, new_tasks(0, 3))
+    for task in await store.claim(0, claim_of(3)):
+        assert await store.complete(end_of(task)) == Completed()
+    plan = commit_of(turn, status=JobStatus.WAITING_FOR_PARALLEL_TASKS, next_task=3, need=3)
+    following = (await committed(store, plan)).turn
+    assert following is not None
+    assert [item.number for item in following.items if isinstance(item, TaskItem)] == [0, 1, 2]
 
 
 async def test_a_chunk_sent_twice_is_spawned_once(store: Store) -> None:

@@ -2,6 +2,7 @@
 
 import time
 
+from muster.core.limits import TURNS_PER_TICK_MAX
 from muster.core.record import TimerItem
 from muster.core.status import JobStatus
 from muster.core.timeouts import Timeout
@@ -129,11 +130,11 @@ async def test_a_running_turn_is_not_due(store: Store) -> None:
 
 
 async def test_many_due_turns_are_handed_out_in_portions(store: Store) -> None:
-    for _ in range(20):
+    for _ in range(TURNS_PER_TICK_MAX + 4):
         turn = await first_turn(store)
         await store.defer(turn.record.id, turn.token, 0, failed=False)
     first, second = await store.tick(0, "a:"), await store.tick(0, "b:")
-    assert (len(first.turns), len(second.turns)) == (16, 4)
+    assert (len(first.turns), len(second.turns)) == (TURNS_PER_TICK_MAX, 4)
     assert first.next_due_ms == 0
 
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -68,12 +69,13 @@ class Children:
         return child
 
     def stop(self) -> None:
-        """Ask all to end, wait, and kill what does not."""
+        """Ask all to end, wait for them together, and kill what does not."""
         for child in reversed(self.started):
             child.process.terminate()
+        deadline = time.monotonic() + STOP_SECONDS_MAX
         for child in reversed(self.started):
             try:
-                child.process.wait(STOP_SECONDS_MAX)
+                child.process.wait(max(deadline - time.monotonic(), 0))
             except subprocess.TimeoutExpired:
                 child.process.kill()
                 child.process.wait()

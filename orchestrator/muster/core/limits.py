@@ -19,8 +19,8 @@ PAUSED_TOGETHER_MAX: Final = 24
 """Jobs that one pause holds: the job and those below it, each about 40 us of the store's time."""
 CLAIM_MAX: Final = 64
 """Tasks that one poll may ask for."""
-SEATS_PER_CALL_MAX: Final = 16
-"""Tasks handed out by one script call (about 20 us each); who wants more gets it by the next one."""
+SEATS_PER_CALL_MAX: Final = 12
+"""Tasks handed out by one script call (40 us each where all are of different jobs); the rest comes by the next one."""
 LEASES_PER_CALL_MAX: Final = 200
 TURN_HOPS_MAX: Final = 50
 """`go` transitions run inside one turn before the job is saved in between."""
@@ -50,11 +50,11 @@ RETENTION_MS_MAX: Final = 31_536_000_000
 """A year: how long a job that is over may be kept at most."""
 BULK_JOBS_MAX: Final = 500
 """Jobs that one bulk request looks at: each is a few calls to the store."""
-LEASES_PER_TICK_MAX: Final = 50
-TIMERS_PER_TICK_MAX: Final = 50
-TURNS_PER_TICK_MAX: Final = 16
+LEASES_PER_TICK_MAX: Final = 16
+TIMERS_PER_TICK_MAX: Final = 10
+TURNS_PER_TICK_MAX: Final = 6
 """What one tick deals with stays below a millisecond; the next one comes at once where more is due (ADR 0016)."""
-FIRST_TURNS_IN_A_ROW: Final = 8
+FIRST_TURNS_IN_A_ROW: Final = 3
 """Of the jobs of one batch, before those of the next batch."""
 JOBS_PASSED_OVER_MAX: Final = 64
 """A cancelled batch has many jobs that are over: so many are passed over in one tick."""

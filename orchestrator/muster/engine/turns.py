@@ -285,11 +285,11 @@ class Turns:
     ) -> Turn | None:
         record = turn.record
         wave = max(record.wave, record.spawn_wave) + 1
-        kept = tasks[-TASKS_PER_COMMIT_MAX:]
-        for start in range(0, len(tasks) - len(kept), TASKS_PER_COMMIT_MAX):
-            chunk = tasks[start : min(start + TASKS_PER_COMMIT_MAX, len(tasks) - len(kept))]
-            if not await self._store.spawn(record.id, record.version, turn.token, wave, chunk):
+        kept = tasks
+        if len(tasks) > TASKS_PER_COMMIT_MAX:
+            if not await self._spawned(turn, wave, tasks):
                 return None
+            kept = []
         reservation = self._reserve(kept, waiter)
         reply: Committed | Refused | None = None
         try:
@@ -302,6 +302,14 @@ class Turns:
             return self._committed(record, plan, left, reply)
         log.info("turn_lost", extra={"job_id": record.id})
         return None
+
+    async def _spawned(self, turn: Turn, wave: int, tasks: Sequence[NewTask]) -> bool:
+        """Make a wide fan ready ahead of its commit. False: the turn was lost."""
+        for start in range(0, len(tasks), TASKS_PER_COMMIT_MAX):
+            chunk = tasks[start : start + TASKS_PER_COMMIT_MAX]
+            if not await self._store.spawn(turn.record.id, turn.record.version, turn.token, wave, chunk):
+                return False
+        return True
 
     def _reserve(self, tasks: Sequence[NewTask], waiter: Waiter | None) -> Reservation | None:
         classes = tuple(dict.fromkeys(task.queue_class for task in tasks))

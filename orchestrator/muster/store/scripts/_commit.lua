@@ -31,13 +31,22 @@ local function make_job(new, token, ttl, watcher, latest)
   call('HINCRBY', T .. 'n', new.status, 1)
 end
 
+-- A task to be made is the place in ARGV before its arguments, which are read from there: a table for each of them would
+-- be most of what a commit leaves to Lua's garbage collector, whose pauses are script time.
+local NUMBER, CLASS, KIND, BODY, RULES, TIMEOUT, BAND, LIMITS, FALLBACK, FLOW = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+
 local function read_tasks()
   local tasks = {}
   for i = 1, int() do
-    tasks[i] = { place = i, number = arg(), cls = arg(), kind = arg(), body = arg(), rules = arg(), timeout = int(), band = int(),
-      limits = arg(), fallback = arg(), flow = arg() }
+    tasks[i] = cursor
+    cursor = cursor + FLOW
   end
   return tasks
+end
+
+-- Keeps the order of tasks made by one script.
+local function order_of(task)
+  return age + math.floor(task / FLOW)
 end
 
 local function read_commit()
@@ -60,7 +69,7 @@ end
 
 -- `<class>|<ms>`: the class to which a task moves when it has waited so long for whom it prefers.
 local function fallback_of(task)
-  return string.match(task.fallback, '^([^|]+)|(%d+)$')
+  return string.match(ARGV[task + FALLBACK], '^([^|]+)|(%d+)$')
 end
 
 -- Write the limits of time that not every task has. Returns when it must have ended, and its heartbeat.
@@ -73,37 +82,37 @@ local function set_limits(tid, limits)
   return close_at, tonumber(heartbeat)
 end
 
--- Write a ready task's hash. `age + place` keeps the order of tasks made by one script. What most tasks lack is left out
--- (`fw`, and the counts `fx` and `ls` of failures and losses): a hash of more than 16 fields costs half as much again.
+-- Write a ready task's hash. What most tasks lack is left out (`fw`, and the counts `fx` and `ls` of failures and losses):
+-- a hash of more than 16 fields costs half as much again.
 local function write_ready(jid, flow, wave, task)
-  local tid = jid .. '.' .. task.number
-  call('HSET', T .. 't:' .. tid, 'st', 'R', 'q', task.cls, 'fl', flow, 'bd', task.band, 'wv', wave, 'at', 0,
-    'to', task.timeout, 'pl', task.body, 'po', task.rules, 'rs', age + task.place, 'ra', now)
-  if task.flow ~= '' then call('HSET', T .. 't:' .. tid, 'fw', task.flow) end
-  if task.fallback ~= '' then
+  local tid = jid .. '.' .. ARGV[task + NUMBER]
+  call('HSET', T .. 't:' .. tid, 'st', 'R', 'q', ARGV[task + CLASS], 'fl', flow, 'bd', ARGV[task + BAND], 'wv', wave, 'at', 0,
+    'to', ARGV[task + TIMEOUT], 'pl', ARGV[task + BODY], 'po', ARGV[task + RULES], 'rs', order_of(task), 'ra', now)
+  if ARGV[task + FLOW] ~= '' then call('HSET', T .. 't:' .. tid, 'fw', ARGV[task + FLOW]) end
+  if ARGV[task + FALLBACK] ~= '' then
     local cls, ms = fallback_of(task)
     call('HSET', T .. 't:' .. tid, 'gq', cls)
     call('ZADD', T .. 'tm', now + tonumber(ms), 'p|' .. tid)
   end
-  if task.limits ~= '' then
-    set_limits(tid, task.limits)
+  if ARGV[task + LIMITS] ~= '' then
+    set_limits(tid, ARGV[task + LIMITS])
     limit_wait(tid, now)
   end
 end
 
--- Make tasks ready, each at its `place`: those of one class and flow enter it together, so a wide fan costs one call for
+-- Make tasks ready: those of one class and flow enter it together, so a wide fan costs one call for
 -- each task and a few more. Returns how many of each class can be found, and the classes in their order.
 local function make_ready(jid, flow, wave, tasks)
   local groups, order, ready, classes = {}, {}, {}, {}
   for _, task in ipairs(tasks) do
     write_ready(jid, flow, wave, task)
-    local name = task.cls .. '|' .. task.flow
+    local name = ARGV[task + CLASS] .. '|' .. ARGV[task + FLOW]
     if not groups[name] then
-      call('HSETNX', T .. 'cls', task.cls, task.kind)
-      groups[name] = new_group(task.cls, flow .. task.flow)
+      call('HSETNX', T .. 'cls', ARGV[task + CLASS], ARGV[task + KIND])
+      groups[name] = new_group(ARGV[task + CLASS], flow .. ARGV[task + FLOW])
       order[#order + 1] = groups[name]
     end
-    add_entry(groups[name], jid .. '.' .. task.number, task.band, age + task.place)
+    add_entry(groups[name], jid .. '.' .. ARGV[task + NUMBER], tonumber(ARGV[task + BAND]), order_of(task))
   end
   for _, group in ipairs(order) do
     local cls, is_found = group.cls, enqueue_all(group)
@@ -121,33 +130,33 @@ end
 
 -- The short way from decided to leased, for a seat that waits while nobody is queued before the task or at its gates.
 local function make_leased(jid, flow, wave, task, seat)
-  local tid, hard, left, heartbeat = jid .. '.' .. task.number, now + task.timeout, '', nil
-  if task.limits ~= '' then
+  local tid, hard, left, heartbeat = jid .. '.' .. ARGV[task + NUMBER], now + ARGV[task + TIMEOUT], '', nil
+  if ARGV[task + LIMITS] ~= '' then
     local close_at
-    close_at, heartbeat = set_limits(tid, task.limits)
+    close_at, heartbeat = set_limits(tid, ARGV[task + LIMITS])
     if close_at and close_at < hard then hard, left = close_at, tostring(close_at - now) end
     if heartbeat then call('HSET', T .. 't:' .. tid, 'sg', now, 'le', now + seat.lease) end
   end
-  local cls = fallback_of(task) or task.cls   -- should it come back, anybody may have it
-  call('HSET', T .. 't:' .. tid, 'st', 'L', 'q', cls, 'fl', flow, 'bd', task.band, 'wv', wave, 'at', 1,
-    'to', task.timeout, 'pl', task.body, 'po', task.rules, 'rs', age + task.place, 'ra', now,
+  local cls = fallback_of(task) or ARGV[task + CLASS]   -- should it come back, anybody may have it
+  call('HSET', T .. 't:' .. tid, 'st', 'L', 'q', cls, 'fl', flow, 'bd', ARGV[task + BAND], 'wv', wave, 'at', 1,
+    'to', ARGV[task + TIMEOUT], 'pl', ARGV[task + BODY], 'po', ARGV[task + RULES], 'rs', order_of(task), 'ra', now,
     'w', seat.worker, 'nz', seat.nonce, 'lg', seat.patient, 'hd', hard, 'ca', now)
-  if task.flow ~= '' then call('HSET', T .. 't:' .. tid, 'fw', task.flow) end
-  local before_class, before_flow = class_gates(task.cls), flow_gates(flow .. task.flow, task.cls)
+  if ARGV[task + FLOW] ~= '' then call('HSET', T .. 't:' .. tid, 'fw', ARGV[task + FLOW]) end
+  local before_class, before_flow = class_gates(ARGV[task + CLASS]), flow_gates(flow .. ARGV[task + FLOW], ARGV[task + CLASS])
   local held = hold_all(tid, before_class, before_flow)
   if held ~= '' then call('HSET', T .. 't:' .. tid, 'gs', held) end
   pass_rates(before_class, 1)
   pass_rates(before_flow, 1)
-  set_price(T .. 't:' .. tid, price_of(seat, task.cls))
-  call('HSETNX', T .. 'cls', cls, task.kind)
+  set_price(T .. 't:' .. tid, price_of(seat, ARGV[task + CLASS]))
+  call('HSETNX', T .. 'cls', cls, ARGV[task + KIND])
   call('ZADD', T .. 'L', lease_end(now + seat.lease, hard, now, heartbeat), tid)
-  return { tid, '1', task.body, '0', left }
+  return { tid, '1', ARGV[task + BODY], '0', left }
 end
 
 local function list_tasks(jid, tasks, except)
   local numbers = {}
   for _, task in ipairs(tasks) do
-    if task.number ~= except then numbers[#numbers + 1] = task.number end
+    if ARGV[task + NUMBER] ~= except then numbers[#numbers + 1] = ARGV[task + NUMBER] end
   end
   if #numbers > 0 then call('SADD', T .. 'jt:' .. jid, unpack(numbers)) end
 end
@@ -160,13 +169,13 @@ local function make_tasks(jid, flow, c, entries, cancelling)
   end
   list_tasks(jid, c.tasks, c.current)
   for _, task in ipairs(c.tasks) do
-    local cls = task.cls
+    local cls = ARGV[task + CLASS]
     if idle[cls] == nil then idle[cls] = not is_ready(cls) end
     local is_next = serves[cls] and seats[seat] and idle[cls]
-    if is_next and passes(class_gates(cls)) and passes(flow_gates(flow .. task.flow, cls)) then
+    if is_next and passes(class_gates(cls)) and passes(flow_gates(flow .. ARGV[task + FLOW], cls)) then
       local lease = make_leased(jid, flow, c.wave, task, seats[seat])
       claimed[#claimed + 1] = { tostring(seat), lease[1], lease[2], lease[3], lease[4], lease[5] }
-      if c.claim.history then entries[#entries + 1] = stamped(started(task.number, 1, seats[seat].worker)) end
+      if c.claim.history then entries[#entries + 1] = stamped(started(ARGV[task + NUMBER], 1, seats[seat].worker)) end
       seat = seat + 1
     else
       queued[#queued + 1] = task

@@ -23,9 +23,9 @@ if j[3] ~= wave then
 end
 local fresh = {}
 for _, task in ipairs(read_tasks()) do
-  if tonumber(task.number) >= made then
+  if tonumber(ARGV[task + NUMBER]) >= made then
     fresh[#fresh + 1] = task
-    made = tonumber(task.number) + 1
+    made = tonumber(ARGV[task + NUMBER]) + 1
   end
 end
 list_tasks(jid, fresh)
