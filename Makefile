@@ -34,7 +34,7 @@ conformance-server: $(SERVER) ## Run a server for a conformance suite on MUSTER_
 	@exec $(PY) -m muster.cli.conformance
 
 test: $(DEV) ## Run all tests, against the embedded Valkey and, where installed, redis-server.
-	$(PYTEST) -n 4 --dist loadgroup
+	$(PYTEST) -n 4
 
 test-core: $(DEV) ## Run the tests that need no process.
 	$(PYTEST) tests/core

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,13 +37,16 @@ async def deploy(servers: Servers) -> AsyncIterator[MakeDeployment]:
         await deployment.close()
 
 
-WHOLE_SYSTEMS = {
-    **dict.fromkeys(("benchmarks", "chaos", "system"), "the engine's systems"),
-    **dict.fromkeys(("conformance", "surface"), "the surfaces' systems"),
-    **dict.fromkeys(("docs", "e2e"), "the users' systems"),
-}
-"""Folders whose tests run whole systems of processes, and wait for them most of the time. Those of a group run one
-after the other, so that they do not starve each other; three groups and the rest keep two cores busy."""
+WHOLE_SYSTEMS = ("benchmarks", "chaos", "conformance", "docs", "e2e", "surface", "system")
+"""Folders whose tests run whole systems of processes."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    from tests.support.spreading import GroupScheduling  # where xdist is there
+
+    return GroupScheduling(config, log)
+
 
 PROCESSES_AND_SOCKETS = {"api", "cli", "command", "embedded", "files", "worker"}
 """Folders whose tests run single processes, or speak through sockets. As those of whole systems they depend on when the
@@ -53,7 +57,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     tests = Path(__file__).parent
     for item in items:
         folder = item.path.relative_to(tests).parts[0] if item.path.is_relative_to(tests) else ""
-        if folder in WHOLE_SYSTEMS:
-            item.add_marker(pytest.mark.xdist_group(WHOLE_SYSTEMS[folder]))
         if folder in WHOLE_SYSTEMS or folder in PROCESSES_AND_SOCKETS:
             item.add_marker(pytest.mark.flaky(reruns=1))

@@ -12,6 +12,7 @@ from muster.blueprint import Blueprint, Job, Next
 from muster.blueprint.registry import Registry
 from muster.engine.engine import Engine
 from muster.engine.settings import EngineSettings
+from muster.engine.views import TaskReport, WorkerDescription
 from muster.observe.metrics import Metrics
 from muster.settings import Settings
 from muster.store.memory import MemoryState, MemoryStore
@@ -58,6 +59,19 @@ class Replica:
         headers = {**ALICE, "Prefer": "wait=5"}
         answer = await self.http.post(f"/api/v1/jobs/{name}", json={"initial_data": data or {}}, headers=headers)
         return await answer.json()
+
+    async def begin(self, name: str) -> str:
+        answer = await self.http.post(f"/api/v1/jobs/{name}", json={"initial_data": {}}, headers=ALICE)
+        job_id: str = (await answer.json())["job_id"]
+        return job_id
+
+    async def work(self, kind: str, data: Any) -> Any:
+        """As a worker that does one task of that kind: its params."""
+        await self.engine.register(WorkerDescription("w1", (kind,), protocol=1))
+        (lease,) = await self.engine.poll("w1", timeout_ms=5_000, max_tasks=1)
+        done = TaskReport(lease.job_id, lease.task_id, "w1", "success", data, attempt=lease.attempt, fence=lease.fence)
+        await self.engine.report(done, next_tasks=0)
+        return lease.body["params"]
 
 
 @pytest.fixture
@@ -237,3 +251,74 @@ async def test_a_share_of_new_jobs_begins_with_a_new_version(one: Replica) -> No
     assert (await one.run("greet"))["result"] == "new"
     again = await one.http.delete("/api/v1/blueprints/greet/rollout", headers=ALICE)
     assert (again.status, (await again.json())["code"]) == (404, "rollout_not_found")
+
+
+# What decisions that are data can do
+
+
+async def test_a_race_that_was_put_is_won_by_a_signal_and_what_was_done_is_undone(one: Replica) -> None:
+    await one.put(
+        "sale",
+        {
+            "start": "pay",
+            "states": {
+                "pay": {"run": "charge", "params": {"cents": 5}, "ok": "wait", "undo": "refund"},
+                "wait": {
+                    "race": [{"wait_for": "recalled", "ok": "stop"}, {"sleep": "1h", "then": "finished"}],
+                    "cancelled": "failed",
+                },
+                "stop": {"fail": "recalled: ${argument.why}"},
+            },
+        },
+    )
+    graph = await one.get("/api/v1/blueprints/sale/graph?format=json")
+    assert {"from": "wait", "label": "recalled: success", "to": "stop"} in graph["edges"]
+    assert {"from": "wait", "label": "timer: then", "to": "finished"} in graph["edges"]
+    assert graph["undos"] == [{"state": "pay", "task": "refund"}]
+    job_id = await one.begin("sale")
+    assert await one.work("charge", {"ref": "r1"}) == {"cents": 5}
+    assert (await one.http.post(f"/api/v1/jobs/{job_id}/signals/recalled", json={"why": "rain"}, headers=ALICE)).ok
+    assert await one.work("refund", None) == {"ref": "r1"}
+    job = await one.get(f"/api/v1/jobs/{job_id}?wait=5")
+    assert (job["status"], job["error_message"]) == ("failed", "recalled: rain")
+
+
+async def test_a_form_that_was_put_is_shown_and_an_answer_has_to_fit(one: Replica) -> None:
+    form = {"type": "object", "required": ["cents"], "properties": {"cents": {"type": "integer", "minimum": 1}}}
+    ask = {"ask": "Pay?", "choices": {"yes": "end", "no": "failed"}, "forms": {"yes": form}}
+    await one.put("pay", {"start": "ask", "states": {"ask": ask, "end": {"done": "${argument.form.cents}"}}})
+    job_id = await one.begin("pay")
+    (question,) = (await one.get("/api/v1/approvals"))["items"]
+    assert question["forms"] == {"yes": form}
+    for given, status in (({"cents": 0}, 400), ({"cents": 7}, 200)):
+        body = {"decision": "yes", "form": given}
+        answer = await one.http.post(f"/api/v1/jobs/{job_id}/decision", json=body, headers=ALICE)
+        assert answer.status == status, await answer.text()
+    assert (await one.get(f"/api/v1/jobs/{job_id}?wait=5"))["result"] == 7
+
+
+async def test_a_result_is_held_against_the_schema_that_was_put(one: Replica) -> None:
+    output = {"type": "object", "required": ["total"]}
+    await one.put("sum", {"start": "end", "output": output, "states": {"end": {"done": "${input}"}}})
+    assert (await one.get("/api/v1/blueprints/sum"))["output_schema"] == output
+    assert (await one.run("sum", {"total": 3}))["result"] == {"total": 3}
+    job = await one.run("sum")
+    assert (job["status"], job["error_details"]["code"]) == ("quarantined", "invalid_output")
+
+
+async def test_what_is_wrong_with_them_is_told_at_once_and_nothing_is_saved(one: Replica) -> None:
+    bad: dict[str, Any] = {
+        "start": "fan",
+        "output": {"type": "txt"},
+        "states": {
+            "fan": {"race": [{"sleep": "5m", "then": "pay"}]},
+            "pay": {"run": "charge", "ok": "ask", "undo": {"run": 3}},
+            "ask": {"ask": "?", "choices": {"yes": "finished"}, "form": {"properties": {"a": {"type": "txt"}}}},
+        },
+    }
+    problem = await one.put("greet", bad, status=400)
+    assert problem["code"] == "blueprint_invalid"
+    assert {error["pointer"] for error in problem["errors"]} == {
+        "/states/fan/race", "/states/pay/undo/run", "/states/ask/form/properties/a/type", "/output/type",
+    }  # fmt: skip
+    assert (await one.get("/api/v1/blueprints/greet"))["code"] == "blueprint_not_found"

@@ -237,7 +237,7 @@ async def test_an_expression_that_makes_much_of_little_is_stopped(muster: TestMu
         ({"together": [{"params": 1}], "ok": "finished"}, "/states/start/together/0", "with `run`"),
         ({"ask": "?", "choices": {}}, "/states/start/choices", "words and states"),
         ({"ask": "?", "choices": {"a": "finished"}, "late": "failed"}, "/states/start/late", "needs within"),
-        ({"ask": "?", "choices": {"a": "finished"}, "approvers": ["ann"], "quorum": 2}, "/states/start/approvers", "2"),
+        ({"ask": "?", "choices": {"a": "finished"}, "approvers": ["ann"], "quorum": 2}, "/states/start/quorum", "2"),
         ({"wait_for": "a b", "ok": "finished"}, "/states/start/wait_for", "a signal is called"),
         ({"choose": [{"when": "yes", "done": 1}, {"done": 2}]}, "/states/start/choose/0/when", "always the same"),
         ({"choose": [{"done": 1}, {"done": 2}]}, "/states/start/choose/0", "never reached"),

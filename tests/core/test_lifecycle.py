@@ -12,8 +12,6 @@ from muster.core.transitions import JOB_MOVES, JobEvent
 from tests.core.build import for_child, for_person, for_signal, for_task
 from tests.core.explore import Explored, explore
 
-pytestmark = pytest.mark.xdist_group("the exploration")  # ten seconds of a processor, once
-
 
 @cache
 def explored() -> Explored:

@@ -78,6 +78,38 @@ async def test_a_part_of_a_file_can_be_asked_for(site: Site) -> None:
     assert (head.status, head.headers["Content-Length"]) == (200, "10")
 
 
+@pytest.mark.parametrize(
+    ("asked", "status", "body", "content_range"),
+    [
+        ("bytes=0-1,5-6", 200, b"0123456789", None),
+        ("bytes=nonsense", 200, b"0123456789", None),
+        ("bytes=5-2", 200, b"0123456789", None),
+        ("bytes=-2", 206, b"89", "bytes 8-9/10"),
+        ("bytes=10-", 416, b"", "bytes */10"),
+        ("bytes=-0", 416, b"", "bytes */10"),
+    ],
+)
+async def test_several_ranges_and_those_that_cannot_be_read_get_the_whole_file(
+    site: Site, asked: str, status: int, body: bytes, content_range: str | None
+) -> None:
+    path = f"/api/v1/files/{await site.upload(b'0123456789')}"
+    answer = await site.http.get(path, headers={**ALICE, "Range": asked})
+    assert (answer.status, await answer.read(), answer.headers.get("Content-Range")) == (status, body, content_range)
+    head = await site.http.head(path, headers={**ALICE, "Range": asked})
+    assert (head.status, head.headers["Content-Length"]) == (200, "10")
+
+
+async def test_a_part_of_another_version_is_not_sent(site: Site) -> None:
+    path = f"/api/v1/files/{await site.upload(b'0123456789')}"
+    told = (await site.http.head(path, headers=ALICE)).headers
+    tag, date = told["ETag"], told["Last-Modified"]
+    for condition, status in ((tag, 206), (date, 206), ('"other"', 200), (f"W/{tag}", 200)):
+        answer = await site.http.get(path, headers={**ALICE, "Range": "bytes=2-4", "If-Range": condition})
+        assert (answer.status, len(await answer.read())) == (status, 3 if status == 206 else 10)
+    for condition in ("Thu, 01 Jan 1970 00:01:00 GMT", "Fri, 01 Jan 2100 00:01:00 GMT"):
+        assert (await site.http.get(path, headers={**ALICE, "Range": "bytes=2-4", "If-Range": condition})).status == 200
+
+
 async def body_of(site: Site, method: str, path: str, headers: dict[str, str]) -> tuple[int, dict[str, Any]]:
     answer = await site.http.request(method, path, headers=headers)
     body = await answer.json()

@@ -1,5 +1,6 @@
 """What every store does with a task: claim, complete, extend, release; who is woken for it."""
 
+import time
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -170,6 +171,24 @@ async def test_a_replica_waits_only_for_the_classes_it_named(deployment: Deploym
     await waiting_job(other.store, type="other")
     await quiet(other)
     assert other.texts[-2:-1] == [f"c|{OTHER}"]
+
+
+async def test_a_tick_wakes_for_classes_in_the_order_in_which_their_tasks_became_ready(deployment: Deployment) -> None:
+    kinds = [f"kind-{number}" for number in range(12)]
+    classes = [short_hash(kind) for kind in kinds]
+    replica = await deployment.replica("r1")
+    for place, (kind, cls) in enumerate(zip(kinds, classes, strict=True)):
+        await waiting_job(replica.store, type=kind)
+        task = await claim_one(replica.store, classes=(cls,))
+        await replica.store.complete(end_of(task, mode=Mode.RETRY, delay_ms=50 + 5 * place))
+    due_s = time.time() + 0.15
+    for cls in classes:
+        assert await replica.store.claim(0, claim_of(1, replica="r1", classes=(cls,), register=True)) == ()
+    await until(lambda: time.time() > due_s)
+    before = len(replica.texts)
+    await replica.store.tick(0, fresh())
+    woken = [text for text in (await deployment.heard(replica))[before:] if text.startswith("c|")]
+    assert woken == [f"c|{cls}" for cls in classes]
 
 
 async def test_who_leaves_work_behind_wakes_the_next(deployment: Deployment) -> None:

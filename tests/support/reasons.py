@@ -126,9 +126,9 @@ def reasons_are_true(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     async def settle_and_judge(machine: Machine) -> None:
         is_driven = machine.is_driven
         await settle(machine)
-        engine = machine.living_engine
-        if not is_driven and engine is not None:
-            found.extend(await wrong_reasons(machine.state.partitions[0], engine))
+        replica = machine._replica
+        if not is_driven and replica is not None and not replica.store.death.is_set():
+            found.extend(await wrong_reasons(machine.state.partitions[0], replica.engine))
 
     monkeypatch.setattr(Machine, "settle", settle_and_judge)
     yield

@@ -1,8 +1,10 @@
 """A story is lived once for every write, each time without it at first."""
 
 import pytest
+from muster import Blueprint, Job, Next, finished
 from muster.testing import KitError, TestMuster, lost
-from muster_worker import Retry
+from muster_worker import Needs, Retry
+from muster_worker.task_options import TaskOptions
 
 from tests.testing.flows import Count, Text, count_words, counter, forgetful, parent, payer, sleeper, wide
 
@@ -45,6 +47,24 @@ async def test_workers_that_fail_and_die_are_lived_through_as_well(muster: TestM
 
     async for crashed in muster.crashes(story):
         assert crashed.kit.started[0].result == {"total": 3}, crashed
+
+
+@pytest.mark.parametrize("options", [{"choose": "fastest"}, {"needs": Needs(labels={"region": "eu"})}])
+async def test_a_replica_that_takes_over_hands_out_tasks_that_need_something(
+    muster: TestMuster, options: TaskOptions
+) -> None:
+    muster.on("pick", {"n": 1})
+    picky = Blueprint("picky")
+
+    @picky.start
+    async def begin(job: Job) -> Next:
+        return job.run("pick", {}, ok=finished, **options)
+
+    async def story(muster: TestMuster) -> None:
+        await muster.run("picky")
+
+    muster.add(picky)
+    assert len([crashed async for crashed in muster.crashes(story)]) > 1
 
 
 async def test_a_blueprint_that_remembers_in_its_process_is_found_out(muster: TestMuster) -> None:

@@ -1,6 +1,5 @@
 """Wrong wiring is refused by the type checkers people use."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -8,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tests.types.pyright_report import pyright_errors
 
 ROOT = Path(__file__).parents[2]
 WIRING = Path(__file__).with_name("blueprint_wiring.py")
@@ -47,10 +48,8 @@ def test_mypy_refuses_exactly_the_wrong_lines() -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(shutil.which("node") is None, reason="pyright needs Node.js")
 def test_pyright_refuses_exactly_the_wrong_lines() -> None:
-    output = run([sys.executable, "-m", "pyright", "--outputjson", str(WIRING)])
-    report = json.loads(output[output.index("{") :])
-    errors = [d for d in report["generalDiagnostics"] if d["severity"] == "error" and d["file"] == str(WIRING)]
-    check_lines({d["range"]["start"]["line"] + 1 for d in errors}, output)
+    errors = pyright_errors(WIRING.name)
+    check_lines(set(errors), str(errors))
 
 
 @pytest.mark.timeout(300)

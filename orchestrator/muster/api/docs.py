@@ -13,6 +13,7 @@ from aiohttp import web
 from muster.api.call import Call
 from muster.api.openapi import OPENAPI_3_0, OPENAPI_3_1
 from muster.api.operations import JSON
+from muster.api.stored_file import NearFile
 from muster.errors import ErrorCode, MusterError
 
 HTML: Final = "text/html; charset=utf-8"
@@ -90,7 +91,7 @@ async def docs_file(call: Call) -> web.StreamResponse:
     media_type = _MEDIA_TYPES.get(name)
     if media_type is None:
         raise MusterError(ErrorCode.NOT_FOUND, "There is nothing at this URL.")
-    return web.FileResponse(_assets() / name, headers=_typed(media_type))
+    return NearFile(_assets() / name, _typed(media_type))
 
 
 def _rows(call: Call) -> list[str]:

@@ -73,23 +73,30 @@ def _resolved(schema: JsonObject, written: Any) -> dict[str, Any]:
         reference = node.pop("$ref", None)
         if isinstance(reference, str):
             definitions: Any = schema.get("$defs", {})
-            node = {**definitions.get(reference.rpartition("/")[2], {}), **node}
+            node = {**_members(definitions.get(reference.rpartition("/")[2])), **node}
             continue
         every = node.get("anyOf") or node.get("allOf")
         kept = [part for part in every or [] if part != {"type": "null"}]
         if len(kept) != 1:
             return node
-        node = {**kept[0], **{word: node[word] for word in node if word not in {"anyOf", "allOf"}}}
+        node = {**_members(kept[0]), **{word: node[word] for word in node if word not in {"anyOf", "allOf"}}}
     return {}
+
+
+def _members(node: Any) -> Mapping[str, Any]:
+    """A schema may be `true`, which says nothing."""
+    return node if isinstance(node, Mapping) else {}
 
 
 def _kind(node: Mapping[str, Any]) -> tuple[Kind, str]:
     if "enum" in node or "const" in node:
         return "choice", ""
-    types = {part.get("type") for part in node.get("anyOf", ())}
-    if types == {"number", "string"}:  # how pydantic writes a Decimal
+    types = [_members(part).get("type") for part in node.get("anyOf", ())]
+    if types in (["number", "string"], ["string", "number"]):  # how pydantic writes a Decimal
         return "decimal", "number"
-    match node.get("type"):
+    kind = node.get("type")
+    kept = [one for one in kind if one != "null"] if isinstance(kind, list) else [kind]
+    match kept[0] if len(kept) == 1 else None:
         case "string":
             if node.get("format") in _INPUT_TYPES:
                 return "text", _INPUT_TYPES[node["format"]]

@@ -15,7 +15,16 @@ from muster.core.json import JsonObject
 from muster.core.limits import APPROVERS_MAX, ESCALATIONS_MAX, FORM_SCHEMA_BYTES_MAX
 
 APPROVER_CHARACTERS_MAX = 200
-Form = type[Any] | Mapping[str, type[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class FormSchema:
+    """A form that is written as JSON Schema already."""
+
+    schema: JsonObject
+
+
+Form = type[Any] | Mapping[str, type[Any] | FormSchema]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +142,10 @@ def _forms(form: Form | None, words: tuple[str, ...]) -> dict[str, JsonObject]:
         raise ValueError(
             f"job.ask(form={{{unknown[0]!r}: ...}}): there is no such choice; there are {', '.join(words)}"
         )
-    forms = {word: schema_of(cast("Hashable", kind)) for word, kind in given.items()}
+    forms = {
+        word: kind.schema if isinstance(kind, FormSchema) else schema_of(cast("Hashable", kind))
+        for word, kind in given.items()
+    }
     if len(orjson.dumps(forms)) > FORM_SCHEMA_BYTES_MAX:
         raise ValueError(f"the forms of a question are larger than {FORM_SCHEMA_BYTES_MAX} bytes as JSON Schema")
     return forms

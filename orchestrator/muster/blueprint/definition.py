@@ -89,7 +89,7 @@ class Blueprint(Generic[InT, DataT]):
         self.api_version = api_version
         self.version_number = version
         self.description = description
-        self.retention_ms = None if retention is None else _retention_ms(retention)
+        self.retention_ms = None if retention is None else retention_ms_of(retention)
         self.deadline = deadline
         self.schedule = schedule
         self._files = files
@@ -375,7 +375,8 @@ def _nonsense(state: str, decided: object) -> tuple[str, str]:
     return f"state {state!r} returned {shown}, which is no decision", "return job.run(...), job.go(...), job.done(...)"
 
 
-def _retention_ms(retention: Duration) -> int:
+def retention_ms_of(retention: Duration) -> int:
+    """Raises ValueError for one that is not above zero and at most a year."""
     found = parse_duration_ms(retention)
     if not 0 < found <= RETENTION_MS_MAX:
         raise ValueError(f"retention={retention!r} is not above zero and at most a year")

@@ -51,7 +51,7 @@ def judge(record: JobRecord, old: AnyBlueprint | None, new: AnyBlueprint, names:
 def _task_changed(record: JobRecord, old: AnyBlueprint | None, new: AnyBlueprint, state: str) -> Stays | None:
     """Of data it is known which tasks a state hands out; one of the old version may still be at work."""
     wait = record.context.wait
-    if wait is None or wait.kind not in {"task", "tasks"}:
+    if wait is None or wait.kind not in {"task", "tasks", "race"}:
         return None
     if not isinstance(old, DataBlueprint) or not isinstance(new, DataBlueprint):
         return None

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Unpack, cast
 
 from muster_worker.contracts import TaskContract
@@ -46,8 +46,7 @@ def spec(
     heartbeat: Duration | None = None,
     **where: Unpack[Where],
 ) -> TaskSpec:
-    if not PRIORITY_MIN <= priority <= PRIORITY_MAX:
-        raise ValueError(f"priority {priority} is not between {PRIORITY_MIN} and {PRIORITY_MAX}")
+    check_priority(priority)
     if retries is not None and retries < 0:
         raise ValueError(f"retries must be 0 or more, not {retries}")
     given = TimeLimits.of(timeout, schedule_to_start, schedule_to_close, heartbeat)
@@ -63,6 +62,18 @@ def spec(
         name, dumped, given.timeout_ms, retries, priority, retry, given.schedule_to_start_ms,
         given.schedule_to_close_ms, given.heartbeat_ms, placement_of({**own, **where}), checked_key(key),
     )  # fmt: skip
+
+
+def check_priority(priority: int) -> None:
+    """Raises ValueError."""
+    if not PRIORITY_MIN <= priority <= PRIORITY_MAX:
+        raise ValueError(f"priority {priority} is not between {PRIORITY_MIN} and {PRIORITY_MAX}")
+
+
+def check_tags(tags: Sequence[str]) -> None:
+    """Raises ValueError."""
+    if len(tags) > TAGS_MAX or not all(1 <= len(tag) <= TAG_CHARACTERS_MAX for tag in tags):
+        raise ValueError(f"tags are at most {TAGS_MAX}, each of 1 to {TAG_CHARACTERS_MAX} characters")
 
 
 def json_of(value: object) -> JsonValue:
@@ -121,8 +132,7 @@ def child_of(
     """Its id is drawn here: in the partition of *parent*, as both are written at once, or in any of *spread_over*."""
     if not isinstance(value, Mapping):
         raise TypeError(f"the input of a job is an object, not {type(value).__name__}")
-    if len(tags) > TAGS_MAX or not all(1 <= len(tag) <= TAG_CHARACTERS_MAX for tag in tags):
-        raise ValueError(f"tags are at most {TAGS_MAX}, each of 1 to {TAG_CHARACTERS_MAX} characters")
+    check_tags(tags)
     partition = partition_of(parent) if spread_over is None else secrets.randbelow(spread_over)
     job_id = new_job_id(UnixMs(int(time.time() * 1000)), partition, secrets.randbits(62))
     return Child(name, value, edges, job_id, tags, undo, spread=spread_over is not None)

@@ -13,11 +13,11 @@ from muster.core.ids import JobId
 from muster.core.limits import CHILD_END_TRIES, CHILD_MESSAGE_TRIES
 from muster.core.record import ChildItem
 from muster.core.status import JobStatus
-from muster.engine.fleet import Fleet
+from muster.engine.cancelling import Cancelling
 from muster.engine.history import blob
 from muster.engine.nonces import nonce
 from muster.engine.turns import Turns
-from muster.store.base import DueMessage, NewJob, Refusal, Refused, Store, StoreFull, StoreUnavailable, Turn
+from muster.store.base import DueMessage, NewJob, Refusal, Store, StoreFull, StoreUnavailable, Turn
 from muster.store.child_messages import CancelChild, ChildMessage, EndOfChild, HoldChild, StartChild
 from muster.store.codec import dump_item
 
@@ -34,18 +34,16 @@ class ChildMessages:
         self,
         store: Store,
         turns: Turns,
-        fleet: Fleet,
+        cancelling: Cancelling,
         spawn: Callable[[Coroutine[Any, Any, None]], object],
-        *,
-        grace_ms: int,
-        history: bool,
         hint: Callable[[JobId, int], None],
+        *,
+        history: bool,
     ) -> None:
         self._store = store
         self._turns = turns
-        self._fleet = fleet
+        self._cancelling = cancelling
         self._spawn = spawn
-        self._grace_ms = grace_ms
         self._history = history
         self._hint = hint
 
@@ -101,17 +99,10 @@ class ChildMessages:
             self._hint(parent, 0)
 
     async def _cancel(self, child: JobId) -> Refusal | None:
-        told = blob(ev.event(ev.CANCEL_REQUESTED)) if self._history else ""
-        reply = await self._store.cancel(child, nonce(), self._grace_ms, told, told)
-        if isinstance(reply, Refused):
-            return reply.why
+        reply = await self._cancelling.ask(child, ev.event(ev.CANCEL_REQUESTED))
         if isinstance(reply, Turn):
             self._spawn(self._turns.run(reply))
-            return None
-        self._hint(child, 0)  # it may have such children itself
-        for task, worker in reply:
-            await self._fleet.send_cancel(worker, task)
-        return None
+        return reply if isinstance(reply, Refusal) else None
 
     async def _given_up(self, message: ChildMessage) -> None:
         """The parent, in the partition that sends, is told in place of the child."""

@@ -18,6 +18,7 @@ from muster.engine.approvals import Approvals
 from muster.engine.background import Background
 from muster.engine.batches import Batches
 from muster.engine.bulk import Bulk
+from muster.engine.cancelling import Cancelling
 from muster.engine.catalog import Catalog
 from muster.engine.child_messages import ChildMessages
 from muster.engine.choosing import Choosing
@@ -105,19 +106,15 @@ class Engine:
         turns.on_timer = self._hint
         turns.on_final = watchers.ended
         self.approvals = Approvals(store, blueprints, turns, background, settings, tokens, self._hint)
-        self._deadlines = Deadlines(
-            store,
-            turns,
-            fleet,
-            grace_ms=settings.cancel_grace_ms,
-            history=settings.history,
-            hint=self._hint,
+        self._cancelling = cancelling = Cancelling(
+            store, fleet, self._hint, grace_ms=settings.cancel_grace_ms, history=settings.history
         )
+        self._deadlines = Deadlines(turns, cancelling)
         self.limits = Limits(store, settings.partitions, metrics)
         self._tickers = [self._ticker(partition) for partition in range(settings.partitions)]
         self.files = Files(store, settings.files, self._secret, settings.now)
         self._jobs = jobs = Jobs(
-            store, blueprints, turns, watchers, fleet, background, metrics, settings, self.files, self._hint
+            store, blueprints, turns, watchers, cancelling, background, metrics, settings, self.files, self._hint
         )
         self._wire_jobs(jobs)
         self._wire_files(jobs)
@@ -135,9 +132,8 @@ class Engine:
         self.costs, self.durations = costs.costs, costs.durations
         self.bulk = bulk = Bulk(store, jobs, settings, self._hint)
         children = ChildMessages(
-            store, self._turns, self._fleet, self._background.spawn,
-            grace_ms=settings.cancel_grace_ms, history=settings.history, hint=self._hint,
-        )  # fmt: skip
+            store, self._turns, self._cancelling, self._background.spawn, self._hint, history=settings.history
+        )
         for ticker in self._tickers:
             ticker.on_child_message = children.deliver
             ticker.on_cancel, ticker.on_replaced = bulk.cancel_some, bulk.cancel_replaced

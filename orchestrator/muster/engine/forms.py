@@ -4,10 +4,10 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
-from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
-from referencing import Registry
+from referencing.exceptions import Unresolvable
 
+from muster.blueprint.data.json_schema import validator_of
 from muster.core.json import JsonObject, JsonValue
 from muster.core.limits import FORM_BYTES_MAX
 
@@ -24,14 +24,16 @@ def faults_of(schema: JsonObject | None, form: JsonValue) -> Faults:
         return [{"pointer": "", "detail": "this choice has no form; leave `form` out"}]
     if len(orjson.dumps(form)) > FORM_BYTES_MAX:
         return [{"pointer": "", "detail": f"the form is larger than {FORM_BYTES_MAX} bytes"}]
-    errors = sorted(_validator(orjson.dumps(schema)).iter_errors({} if form is None else form), key=_place)
+    try:
+        errors = sorted(_validator(orjson.dumps(schema)).iter_errors({} if form is None else form), key=_place)
+    except (RecursionError, Unresolvable) as error:
+        return [{"pointer": "", "detail": f"the schema of the form cannot be applied: {error}"}]
     return [fault for error in errors[:FAULTS_MAX] for fault in _faults(error)]
 
 
 @lru_cache(maxsize=256)
 def _validator(schema: bytes) -> Any:
-    """It never fetches a `$ref` from elsewhere."""
-    return Draft202012Validator(orjson.loads(schema), registry=Registry())
+    return validator_of(orjson.loads(schema))
 
 
 def _place(error: ValidationError) -> str:

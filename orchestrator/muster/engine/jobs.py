@@ -16,9 +16,9 @@ from muster.core.record import Context, JobRecord, Submission
 from muster.core.status import JobStatus
 from muster.engine.admission import admission_of, limit_reached, meeting_point, partition_for
 from muster.engine.background import Background
+from muster.engine.cancelling import Cancelling
 from muster.engine.catalog import checked_tags, read_cursor, write_cursor
 from muster.engine.files import Files
-from muster.engine.fleet import Fleet
 from muster.engine.history import blob, history_event
 from muster.engine.nonces import nonce
 from muster.engine.settings import EngineSettings
@@ -29,7 +29,7 @@ from muster.engine.webhooks import UrlRefused, check_url
 from muster.errors import ErrorCode, MusterError
 from muster.observe.metrics import Metrics
 from muster.store.admission import Limited, PutOff, Taken
-from muster.store.base import Existing, NewJob, Position, Refusal, Refused, Store, Turn
+from muster.store.base import Existing, NewJob, Position, Refusal, Store, Turn
 
 SETTLE_S: Final = 0.1
 """An answer waits so long for the turn it caused, so that the caller finds the job moved on."""
@@ -44,7 +44,7 @@ class Jobs:
         blueprints: Registry,
         turns: Turns,
         watchers: Watchers,
-        fleet: Fleet,
+        cancelling: Cancelling,
         background: Background,
         metrics: Metrics,
         settings: EngineSettings,
@@ -55,7 +55,7 @@ class Jobs:
         self._blueprints = blueprints
         self._turns = turns
         self._watchers = watchers
-        self._fleet = fleet
+        self._cancelling = cancelling
         self._background = background
         self._metrics = metrics
         self._settings = settings
@@ -239,18 +239,14 @@ class Jobs:
             MusterError: JOB_NOT_FOUND, JOB_FINAL, JOB_RUNNING.
         """
         record = await self.job(tenant, job_id)
-        entry = blob(ev.event(ev.CANCEL_REQUESTED, state=record.state)) if self._settings.history else ""
-        below = blob(ev.event(ev.CANCEL_REQUESTED)) if self._settings.history else ""
-        grace_ms = self._settings.cancel_grace_ms
-        reply = await self._store.cancel(record.id, nonce(), grace_ms, entry, below, queued=queued)
-        if isinstance(reply, Refused):
-            raise _not_cancelled(record, reply.why)
+        told = ev.event(ev.CANCEL_REQUESTED, state=record.state)
+        reply = await self._cancelling.ask(record.id, told, queued=queued)
+        if isinstance(reply, Refusal):
+            raise _not_cancelled(record, reply)
         if isinstance(reply, Turn):
             await self._background.settle(self._turns.run(reply), SETTLE_S)
             return False
-        self._hint(record.id, 0)  # messages to children elsewhere; the tick knows when the grace ends
-        sent = [await self._fleet.send_cancel(worker, task) for task, worker in reply]
-        return any(sent)
+        return reply
 
 
 def fingerprint_of(order: JobOrder) -> str:

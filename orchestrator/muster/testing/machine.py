@@ -115,12 +115,6 @@ class Machine:
 
     # Replicas
 
-    @property
-    def living_engine(self) -> Engine | None:
-        """Of the replica that lives, where there is one."""
-        replica = self._replica
-        return None if replica is None or replica.store.death.is_set() else replica.engine
-
     async def _living(self) -> _Replica:
         replica = self._replica
         if replica is None or replica.store.death.is_set():
@@ -150,6 +144,7 @@ class Machine:
         )
         engine = Engine(store, self._registry, settings, Metrics(version="0"), "secret")
         made.append(engine)
+        engine.on_reconnect()  # what the loops of a server would read first: the classes of work that others defined
         is_timed = any(connection.planned is not None for connection in self._connections)
         return _Replica(store, engine, self.clock() if is_timed else None)
 

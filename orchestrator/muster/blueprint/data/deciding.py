@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from muster_worker.contracts import task
+from muster_worker.contracts import TaskContract, task
 
 from muster.blueprint.data.budget import Budget, BudgetSpent
+from muster.blueprint.data.combinations import forms_of
 from muster.blueprint.data.expressions import ExpressionFailed, is_true, shown
-from muster.blueprint.data.outline import CALL, ITEM, VERBS, Call, Kind, Step
-from muster.blueprint.data.reading import literal_fault
+from muster.blueprint.data.kinds import made
+from muster.blueprint.data.outline import CALL, ITEM, UNDO, VERBS, Call, Kind, Step, Verb
 from muster.blueprint.data.templates import Computed, Literal, Template, Text
 from muster.blueprint.job import Job
 from muster.blueprint.state import State
@@ -18,6 +19,8 @@ from muster.core.limits import FAN_WIDTH_MAX
 EXPRESSION_FAILED: Final = "expression_failed"
 """The code of a job that was put aside because one of its blueprint's expressions could not be used."""
 DEFAULT_ITEM: Final = "${item}"
+_APART: Final = {"run": ("params",), "map": ("params", "over", "key"), "ask": ("form", "forms")}
+"""Members that are no arguments of their own."""
 StateOf = Callable[[str], State[Any]]
 
 
@@ -56,10 +59,15 @@ class _Deciding:
         if step.verb == "choose":
             chosen = next(one for one in step.branches if one.when is None or is_true(self._fill(one.when)))
             return self.of(chosen)
-        given = {name: self._member(step, name) for name in step.members if name not in {"params", "over"}}
+        return self._one(step)
+
+    def _one(self, step: Step) -> Next:
+        given = {name: self._member(step, name) for name in step.members if name not in _APART.get(step.verb, ())}
         targets = {name: self._state_of(state) for name, state in step.targets.items()}
         words = {word: self._state_of(state) for word, state in step.words.items()}
         try:
+            if step.undo is not None:
+                given["undo"] = self._contract(step.undo, UNDO)[0]
             return self._said(step, given, targets, words)
         except (ValueError, TypeError) as error:
             raise ExpressionFailed(step.pointer, _written(step.head), given, str(error)) from error
@@ -70,11 +78,21 @@ class _Deciding:
             case "run":
                 return self._next(job.run(step.head, self._params(step), **targets, on=words or None, **given))
             case "map":
-                return self._next(job.map(step.head, self._each(step), **targets, **given))
+                items = self._items(step)
+                keys = iter(self._keys(step, items))
+                return self._next(
+                    job.map(step.head, self._each(step, items), **targets, **given, key=lambda _: next(keys))
+                )
             case "together":
-                return self._next(job.together(*self._calls(step), **targets, **given))
+                calls = [self._call(call) for call in step.calls]
+                keys = iter([key for _, key in calls])
+                of_tasks = [call for call, _ in calls]
+                return self._next(job.together(*of_tasks, **targets, **given, key=lambda _: next(keys)))
+            case "race":
+                return self._next(job.race(*[self._one(racer) for racer in step.racers], **targets))
             case "ask":
-                return self._next(job.ask(self._head(step), **targets, **given, **words))
+                form = forms_of(step) or None
+                return self._next(job.ask(self._head(step), **targets, **given, form=form, **words))
             case "wait_for":
                 return self._next(job.wait_for(step.head, **targets, **given))
             case "child":
@@ -101,27 +119,40 @@ class _Deciding:
         params = step.members.get("params")
         return {} if params is None else self._fill(params)
 
-    def _each(self, step: Step) -> list[Any]:
-        over = self._member(step, "over")
+    def _items(self, step: Step) -> list[Any]:
+        over: list[Any] = self._member(step, "over")
         if len(over) > FAN_WIDTH_MAX:
             reason = f"{len(over)} tasks at once are more than {FAN_WIDTH_MAX}; give each task several items"
             raise ExpressionFailed(step.pointer_of("over"), _written(step.members["over"]), over[:3], reason)
+        return over
+
+    def _each(self, step: Step, items: list[Any]) -> list[Any]:
         params = step.members.get("params")
         if params is None:
-            return list(over)
-        return [params.render({**self._scope, ITEM: item}, self._budget) for item in over]
+            return list(items)
+        return [params.render({**self._scope, ITEM: item}, self._budget) for item in items]
 
-    def _calls(self, step: Step) -> list[Any]:
-        assert isinstance(step.head, tuple)
-        return [self._call(call) for call in step.head if isinstance(call, Call)]
+    def _keys(self, step: Step, items: list[Any]) -> list[str]:
+        """The concurrency key of each task, in the order of the items."""
+        key = step.members.get("key")
+        if key is None or isinstance(key, Literal):
+            return [key.value if key else ""] * len(items)
+        scopes = ({**self._scope, ITEM: item} for item in items)
+        return [self._checked(key, Kind.KEY, step.pointer_of("key"), scope) for scope in scopes]
 
-    def _call(self, call: Call) -> Any:
+    def _call(self, call: Call) -> tuple[Any, str]:
+        """One task of several, and its concurrency key."""
+        contract, values = self._contract(call, CALL)
+        return contract.call(values.get("params", {})), values.get("key", "")
+
+    def _contract(self, call: Call, verb: Verb) -> tuple[TaskContract[Any, Any], dict[str, Any]]:
+        """The task of a call, and what is said of it beside its contract."""
         values = {
-            name: self._checked(template, CALL.members[name], f"{call.pointer}/{name}")
+            name: self._checked(template, verb.members[name], f"{call.pointer}/{name}")
             for name, template in call.members.items()
         }
-        params = values.pop("params", {})
-        return task(call.task, **values).call(params)
+        beside: dict[str, Any] = {name: values.pop(name) for name in ("params", "key") if name in values}
+        return task(call.task, **values), beside
 
     def _head(self, step: Step) -> Any:
         assert not isinstance(step.head, str | tuple), step.verb
@@ -130,15 +161,18 @@ class _Deciding:
     def _member(self, step: Step, name: str) -> Any:
         return self._checked(step.members[name], VERBS[step.verb].members[name], step.pointer_of(name))
 
-    def _checked(self, template: Template, kind: Kind, pointer: str) -> Any:
-        value = self._fill(template)
-        if not isinstance(template, Literal) and (fault := literal_fault(value, kind)):
-            raise ExpressionFailed(pointer, _written(template), value, fault)
-        return value
-
-    def _fill(self, template: Template) -> Any:
+    def _checked(self, template: Template, kind: Kind, pointer: str, scope: Mapping[str, Any] | None = None) -> Any:
+        value = self._fill(template, scope)
+        if isinstance(template, Literal):  # made when it was read
+            return value
         try:
-            return template.render(self._scope, self._budget)
+            return made(value, kind)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ExpressionFailed(pointer, _written(template), value, str(error)) from error
+
+    def _fill(self, template: Template, scope: Mapping[str, Any] | None = None) -> Any:
+        try:
+            return template.render(self._scope if scope is None else scope, self._budget)
         except BudgetSpent as error:  # pragma: no cover - expressions tell it themselves
             raise ExpressionFailed("", _written(template), None, "costs too much") from error
 

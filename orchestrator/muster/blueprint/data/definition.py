@@ -1,7 +1,7 @@
 """A blueprint that is data, as every other part of the server sees it: a blueprint."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final
@@ -12,7 +12,7 @@ from muster.blueprint.check import problems_of
 from muster.blueprint.conclusions import Decided, Decisions
 from muster.blueprint.data.deciding import decide
 from muster.blueprint.data.findings import Findings
-from muster.blueprint.data.input_schema import InputSchema
+from muster.blueprint.data.json_schema import JsonSchema
 from muster.blueprint.data.outline import Outline, Step
 from muster.blueprint.data.reading import read_outline
 from muster.blueprint.definition import Blueprint
@@ -29,6 +29,7 @@ from muster.core.json import JsonObject, JsonValue
 
 _LABELS: Final = {"ok": SUCCESS, "error": FAILURE}
 _ENDS: Final = {"done": FINISHED, "fail": FAILED}
+_RACED: Final = {"sleep": "timer", "ask": "question"}
 _ANY_OBJECT: Final[JsonObject] = {"type": "object"}
 
 
@@ -42,11 +43,14 @@ class DataBlueprint(Blueprint[Any, Any]):
             api_version=outline.api_version,
             version=version or outline.version,
             description=outline.description,
+            retention=outline.retention,
+            deadline=outline.deadline,
         )
         self.file, self.line = file, findings.line_of("")
         self.outline = outline
         self._findings = findings
-        self._input = None if outline.input is None else InputSchema(outline.input)
+        self._input = None if outline.input is None else JsonSchema(outline.input)
+        self._output = None if outline.output is None else JsonSchema(outline.output)
         for name, step in outline.states.items():
             state: State[Any] = State(name, self._function(step), self._owner)
             self.written.append(state)
@@ -75,7 +79,8 @@ class DataBlueprint(Blueprint[Any, Any]):
     def graph(self) -> Graph:
         edges = tuple(edge for transitions in self.transitions.values() for edge in transitions.edges)
         version = f"{self.version_number}:{self.content_hash[:HASH_LENGTH]}"
-        return Graph(self.name, version, self.outline.start, tuple(self.outline.states), edges)
+        undos = tuple((name, undo) for name, step in self.outline.states.items() for undo in step.undos)
+        return Graph(self.name, version, self.outline.start, tuple(self.outline.states), edges, undos)
 
     def input_schema(self) -> JsonObject:
         return _ANY_OBJECT if self._input is None else self._input.schema
@@ -84,6 +89,14 @@ class DataBlueprint(Blueprint[Any, Any]):
         """Raises InputInvalid."""
         if self._input is not None:
             self._input.check(initial_data)
+
+    def output_schema(self) -> JsonObject:
+        return {} if self._output is None else self._output.schema
+
+    def validate_output(self, result: JsonValue) -> None:
+        """Raises InputInvalid."""
+        if self._output is not None:
+            self._output.check(result)
 
     def problem(self, state: str, message: str, hint: str = "", line: int = 0) -> Problem:
         pointer = f"/states/{state}" if state in self.outline.states else ""
@@ -129,16 +142,24 @@ def _with_pointer(problem: Problem) -> Problem:
 
 
 def _transitions(name: str, step: Step) -> Transitions:
-    edges: list[Edge] = []
-    for branch in step.branches:
-        if branch.verb == "go":
-            edges.append(Edge(name, GO, str(branch.head)))
-        if branch.verb in _ENDS:
-            edges.append(Edge(name, branch.verb, _ENDS[branch.verb]))
-        edges += [Edge(name, _LABELS.get(word, word), target) for word, target in branch.targets.items()]
-        edges += [Edge(name, word, target) for word, target in branch.words.items()]
+    edges = [edge for branch in step.branches for edge in _edges(name, branch)]
     quarantines = any(branch.verb == "quarantine" for branch in step.branches)
-    return Transitions(tuple(dict.fromkeys(edges)), (), (), quarantines)
+    return Transitions(tuple(dict.fromkeys(edges)), (), (), quarantines, step.undos)
+
+
+def _edges(name: str, step: Step, *, is_raced: bool = False) -> Iterator[Edge]:
+    """Labelled as those of a blueprint in Python: a child's with its blueprint, a race's with what is waited for."""
+    head = step.head if isinstance(step.head, str) else ""
+    if step.verb == "go":
+        yield Edge(name, GO, head)
+    if step.verb in _ENDS:
+        yield Edge(name, step.verb, _ENDS[step.verb])
+    for racer in step.racers:
+        yield from _edges(name, racer, is_raced=True)
+    who = _RACED.get(step.verb, head) if is_raced else head if step.verb == "child" else ""
+    for word, target in (*step.targets.items(), *step.words.items()):
+        label = _LABELS.get(word, word) if word in step.targets else word
+        yield Edge(name, f"{who}: {label}" if who else label, target)
 
 
 def _decided(step: Step) -> Decided:

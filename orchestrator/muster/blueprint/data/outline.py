@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Final
 
+from muster_worker.durations import Duration
+
 from muster.blueprint.data.templates import Template
 
 SCOPE: Final = frozenset({"input", "data", "argument", "results", "job"})
@@ -28,8 +30,32 @@ class Kind(Enum):
     """A value that is a list."""
     TEXT = auto()
     DURATION = auto()
-    WHOLE = auto()
-    """A whole number."""
+    COUNT = auto()
+    """A whole number, 0 or more."""
+    WIDTH = auto()
+    """A whole number, 1 or more."""
+    PRIORITY = auto()
+    NUMBER = auto()
+    """What a second of a worker's time may cost."""
+    KEY = auto()
+    """A concurrency key."""
+    TAGS = auto()
+    NAMES = auto()
+    """A list of texts."""
+    NEEDS = auto()
+    """An object of what `Needs` takes."""
+    PREFER = auto()
+    """A worker's id, `same`, or an object of what `Prefer` takes."""
+    CHOICE = auto()
+    """How one of several workers is chosen: a word, or an object of what `Choose` takes."""
+    QUORUM = auto()
+    """How many people must agree, or for which word how many."""
+    ESCALATE = auto()
+    """An object with `after` and `to`, or a list of them."""
+    FORM = auto()
+    """A JSON Schema, without expressions."""
+    FORMS = auto()
+    """Words, each with a JSON Schema, without expressions."""
     FLAG = auto()
     """`true` or `false`, without expressions."""
     NAME = auto()
@@ -42,6 +68,10 @@ class Kind(Enum):
     """Tasks, as in `together`."""
     BRANCHES = auto()
     """Decisions with conditions, as in `choose`."""
+    RACERS = auto()
+    """Decisions that wait, as in `race`."""
+    UNDO = auto()
+    """The name of a task, or an object with `run` and what may be said of that task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,31 +84,31 @@ class Verb:
 
 
 _ENDS: Final = {"ok": Kind.TARGET, "error": Kind.TARGET, "cancelled": Kind.TARGET}
-_TASK: Final = {
-    "params": Kind.VALUE, "timeout": Kind.DURATION, "retries": Kind.WHOLE, "retry": Kind.RETRY,
-    "schedule_to_start": Kind.DURATION, "schedule_to_close": Kind.DURATION, "heartbeat": Kind.DURATION,
+_LIMITS: Final = {
+    "timeout": Kind.DURATION, "retries": Kind.COUNT, "retry": Kind.RETRY, "schedule_to_start": Kind.DURATION,
+    "schedule_to_close": Kind.DURATION, "heartbeat": Kind.DURATION,
+    "needs": Kind.NEEDS, "max_cost": Kind.NUMBER, "prefer": Kind.PREFER, "choose": Kind.CHOICE,
 }  # fmt: skip
-_FAN: Final = {**_ENDS, "join": Kind.JOIN, "priority": Kind.WHOLE}
+_TASK: Final = {"params": Kind.VALUE, "key": Kind.KEY, **_LIMITS}
+_FAN: Final = {**_ENDS, "join": Kind.JOIN, "priority": Kind.PRIORITY, "at_once": Kind.WIDTH}
+_QUESTION: Final = {
+    "choices": Kind.TARGETS, "form": Kind.FORM, "forms": Kind.FORMS, "within": Kind.DURATION, "late": Kind.TARGET,
+    "cancelled": Kind.TARGET, "approvers": Kind.LIST, "quorum": Kind.QUORUM, "escalate": Kind.ESCALATE,
+}  # fmt: skip
+_SIGNAL: Final = {"ok": Kind.TARGET, "within": Kind.DURATION, "late": Kind.TARGET, "uploads": Kind.NAMES}
+_CHILD: Final = {"input": Kind.OBJECT, **_ENDS, "tags": Kind.TAGS, "spread": Kind.FLAG, "undo": Kind.UNDO}
 
 VERBS: Final[Mapping[str, Verb]] = {
-    "run": Verb(Kind.NAME, {**_TASK, **_ENDS, "on": Kind.TARGETS, "priority": Kind.WHOLE}, ("ok",)),
-    "map": Verb(Kind.NAME, {"over": Kind.LIST, **_TASK, **_FAN}, ("over", "ok")),
-    "together": Verb(Kind.CALLS, _FAN, ("ok",)),
-    "ask": Verb(
-        Kind.TEXT,
-        {
-            "choices": Kind.TARGETS,
-            "within": Kind.DURATION,
-            "late": Kind.TARGET,
-            "cancelled": Kind.TARGET,
-            "approvers": Kind.LIST,
-            "quorum": Kind.WHOLE,
-        },
-        ("choices",),
+    "run": Verb(
+        Kind.NAME, {**_TASK, **_ENDS, "on": Kind.TARGETS, "priority": Kind.PRIORITY, "undo": Kind.UNDO}, ("ok",)
     ),
-    "wait_for": Verb(Kind.NAME, {"ok": Kind.TARGET, "within": Kind.DURATION, "late": Kind.TARGET}, ("ok",)),
+    "map": Verb(Kind.NAME, {"over": Kind.LIST, **_TASK, **_FAN, "undo": Kind.UNDO}, ("over", "ok")),
+    "together": Verb(Kind.CALLS, _FAN, ("ok",)),
+    "race": Verb(Kind.RACERS, {"cancelled": Kind.TARGET}),
+    "ask": Verb(Kind.TEXT, _QUESTION, ("choices",)),
+    "wait_for": Verb(Kind.NAME, _SIGNAL, ("ok",)),
     "sleep": Verb(Kind.DURATION, {"then": Kind.TARGET, "argument": Kind.VALUE}, ("then",)),
-    "child": Verb(Kind.NAME, {"input": Kind.OBJECT, **_ENDS, "tags": Kind.LIST, "spread": Kind.FLAG}, ("ok",)),
+    "child": Verb(Kind.NAME, _CHILD, ("ok",)),
     "go": Verb(Kind.TARGET, {"argument": Kind.VALUE}),
     "done": Verb(Kind.VALUE),
     "fail": Verb(Kind.TEXT),
@@ -87,6 +117,10 @@ VERBS: Final[Mapping[str, Verb]] = {
 }
 CALL: Final = Verb(Kind.NAME, _TASK)
 """One task of `together`."""
+UNDO: Final = Verb(Kind.NAME, _LIMITS)
+"""The task that undoes another: its input is that one's result."""
+RACERS: Final = ("run", "child", "wait_for", "ask", "sleep")
+"""What may be a branch of `race`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +135,13 @@ class Step:
     """One decision.
 
     Attributes:
-        head: what stands behind the verb: a name, a template, calls or branches.
+        head: what stands behind the verb: a name, a template, calls, or the decisions of `choose` or `race`.
         members: the templates beside it, by name.
         targets: the states beside it, by name.
         words: states by word: of `choices` or `on`.
         changes: `set`: what becomes of members of `data` first.
         when: of a branch; None: always.
+        undo: the task that undoes what is done here.
     """
 
     verb: str
@@ -117,6 +152,7 @@ class Step:
     words: Mapping[str, str]
     changes: Mapping[str, Template]
     when: Template | None = None
+    undo: Call | None = None
 
     def pointer_of(self, member: str) -> str:
         return f"{self.pointer}/{member}"
@@ -124,21 +160,35 @@ class Step:
     @property
     def branches(self) -> "tuple[Step, ...]":
         """The decisions it may come to: its own, or those of its branches."""
-        if self.verb != "choose":
-            return (self,)
-        assert isinstance(self.head, tuple)
-        return tuple(branch for branch in self.head if isinstance(branch, Step))
+        return self._inside if self.verb == "choose" else (self,)
+
+    @property
+    def racers(self) -> "tuple[Step, ...]":
+        """The branches of a race."""
+        return self._inside if self.verb == "race" else ()
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """The tasks of `together`."""
+        return tuple(one for one in self.head if isinstance(one, Call)) if isinstance(self.head, tuple) else ()
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """Types of the tasks that it may hand out."""
         found: list[str] = []
-        for branch in self.branches:
-            if branch.verb in {"run", "map"} and isinstance(branch.head, str):
-                found.append(branch.head)
-            elif branch.verb == "together" and isinstance(branch.head, tuple):
-                found += [call.task for call in branch.head if isinstance(call, Call)]
+        for step in (one for branch in self.branches for one in (branch, *branch.racers)):
+            found += [step.head] if step.verb in {"run", "map"} and isinstance(step.head, str) else []
+            found += [call.task for call in step.calls]
         return tuple(found)
+
+    @property
+    def undos(self) -> tuple[str, ...]:
+        """Types of the tasks that undo what it does."""
+        return tuple(dict.fromkeys(branch.undo.task for branch in self.branches if branch.undo is not None))
+
+    @property
+    def _inside(self) -> "tuple[Step, ...]":
+        return tuple(one for one in self.head if isinstance(one, Step)) if isinstance(self.head, tuple) else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +202,9 @@ class Outline:
     endpoint: str | None
     api_version: str
     input: Mapping[str, Any] | None
+    output: Mapping[str, Any] | None
+    retention: Duration | None
+    deadline: Duration | None
     data: Mapping[str, Any]
     start: str
     states: Mapping[str, Step]

@@ -1,31 +1,41 @@
 """Reads a blueprint that is data, and finds everything that is wrong with it at once."""
 
-from collections.abc import Mapping
-from difflib import get_close_matches
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
-from muster_worker.durations import parse_duration_ms
-from muster_worker.retry_policy import RetryPolicy
+from muster_worker.durations import Duration
+from muster_worker.time_limits import deadline_ms_of
 
-from muster.blueprint.asking import question_of
+from muster.blueprint.asking import FormSchema
+from muster.blueprint.data.combinations import check_results, check_step
 from muster.blueprint.data.findings import Findings, below
-from muster.blueprint.data.input_schema import check_schema
-from muster.blueprint.data.outline import CALL, ITEM, SCOPE, VERBS, Call, Kind, Outline, Step, Verb
+from muster.blueprint.data.json_schema import check_schema
+from muster.blueprint.data.kinds import HINTS, MEMBERS, STATIC, made, misfit, named, near
+from muster.blueprint.data.outline import CALL, ITEM, RACERS, SCOPE, UNDO, VERBS, Call, Kind, Outline, Step, Verb
 from muster.blueprint.data.templates import Literal, Template, template_of
+from muster.blueprint.definition import retention_ms_of
 from muster.blueprint.problems import BlueprintError
 from muster.core.graph import BUILT_IN_STATES
 from muster.core.ids import is_signal_name
-from muster.core.join import JoinPolicy, load_join
 from muster.core.json import JsonObject
+from muster.core.limits import RACE_MAX
 
 SPEC_BYTES_MAX: Final = 262_144
 """As JSON. Every version is kept in the store's memory, and in that of every replica."""
 STATES_MAX: Final = 500
 NAME_CHARACTERS_MAX: Final = 256
 _MEMBERS: Final = frozenset(
-    {"name", "version", "description", "endpoint", "api_version", "input", "data", "start", "states"}
-)
+    {
+        "name", "version", "description", "endpoint", "api_version", "input", "output", "retention", "deadline", "data",
+        "start", "states",
+    }
+)  # fmt: skip
+_ELSEWHERE: Final = {
+    "schedule": "a schedule stands beside a blueprint that is data: PUT /api/v1/connections/{name}",
+}
+"""What Python's blueprints have, and data has elsewhere."""
 
 
 def read_outline(spec: Any, *, name: str = "", file: str = "", lines: Mapping[str, int] | None = None) -> Outline:
@@ -62,8 +72,12 @@ class _Reader:
             return None
         self._unknown(spec, _MEMBERS, "")
         if "input" in spec:
-            check_schema(spec["input"], "/input", self._found)
+            check_schema(spec["input"], "/input", self._found, what="the input of a job")
         states = self._states(spec)
+        if "output" in spec and check_schema(
+            spec["output"], "/output", self._found, what="the result of a job", is_object=False
+        ):
+            check_results(spec["output"], states.values(), self._found)
         return Outline(
             spec=_with_name(spec, name),
             name=self._name(spec, name),
@@ -72,6 +86,9 @@ class _Reader:
             endpoint=self._word(spec, "endpoint"),
             api_version=self._word(spec, "api_version") or "v1",
             input=spec.get("input"),
+            output=spec.get("output"),
+            retention=self._time(spec, "retention", retention_ms_of),
+            deadline=self._time(spec, "deadline", deadline_ms_of),
             data=self._object(spec, "data"),
             start=self._start(spec, states),
             states=states,
@@ -95,14 +112,25 @@ class _Reader:
     def _word(self, spec: JsonObject, member: str) -> str | None:
         value = spec.get(member)
         if value is not None and not isinstance(value, str):
-            self._found.add(f"/{member}", f"{member} is a text, not {_named(value)}")
+            self._found.add(f"/{member}", f"{member} is a text, not {named(value)}")
             return None
         return value
+
+    def _time(self, spec: JsonObject, member: str, checked: Callable[[Duration], int]) -> Duration | None:
+        value: Any = spec.get(member)
+        try:
+            if value is not None:
+                checked(value)
+        except (ValueError, TypeError) as error:
+            self._found.add(f"/{member}", str(error)[:300], "write a duration such as 12h or 30d")
+            return None
+        said: Duration | None = value
+        return said
 
     def _object(self, spec: JsonObject, member: str) -> Mapping[str, Any]:
         value = spec.get(member)
         if value is not None and not isinstance(value, dict):
-            self._found.add(f"/{member}", f"{member} is an object, not {_named(value)}")
+            self._found.add(f"/{member}", f"{member} is an object, not {named(value)}")
             return {}
         return value or {}
 
@@ -112,7 +140,7 @@ class _Reader:
             self._found.add("/start", "no state is the start", "write start: and the name of the first state")
             return ""
         if start not in states:
-            self._found.add("/start", f"the start {start!r} is no state", _near(start, list(states)))
+            self._found.add("/start", f"the start {start!r} is no state", near(start, list(states)))
         return start
 
     def _states(self, spec: JsonObject) -> dict[str, Step]:
@@ -130,16 +158,16 @@ class _Reader:
     def _check_targets(self, states: set[str]) -> None:
         for pointer, target in self._targets:
             if target not in states and target not in BUILT_IN_STATES:
-                hint = _near(target, [*states, *BUILT_IN_STATES])
+                hint = near(target, [*states, *BUILT_IN_STATES])
                 self._found.add(pointer, f"there is no state {target[:80]!r}", hint)
 
     # One decision
 
     def _step(self, body: Any, pointer: str, *, is_branch: bool) -> Step | None:
         if not isinstance(body, dict):
-            self._found.add(pointer, f"a state is an object with one decision, not {_named(body)}", _DECISIONS)
+            self._found.add(pointer, f"a state is an object with one decision, not {named(body)}", _DECISIONS)
             return None
-        verbs = [name for name in body if name in VERBS]
+        verbs = _verbs(body)
         if len(verbs) != 1:
             said = f"has {len(verbs)} decisions: {', '.join(verbs)}" if verbs else "has no decision"
             self._found.add(pointer, f"the state {said}", _DECISIONS)
@@ -149,71 +177,86 @@ class _Reader:
         if is_branch and verbs[0] == "choose":
             self._found.add(below(pointer, "choose"), "a branch has no branches of its own", "go to a state that has")
             return None
-        return self._decision(body, verbs[0], pointer, is_branch=is_branch)
+        return self._decision(body, verbs[0], pointer, {"set", "when"} if is_branch else {"set"})
 
-    def _decision(self, body: JsonObject, name: str, pointer: str, *, is_branch: bool) -> Step:
+    def _decision(self, body: JsonObject, name: str, pointer: str, beside: Set[str]) -> Step:
+        """*beside*: members that any decision may have at this place."""
         verb = VERBS[name]
-        self._unknown(body, {*verb.members, name, "set", *(("when",) if is_branch else ())}, pointer)
+        self._unknown(body, {*verb.members, name, *beside}, pointer)
         self._required(body, verb, name, pointer)
-        head: Any
-        if verb.head is Kind.BRANCHES:
-            head = self._branches(body[name], below(pointer, name))
-        elif verb.head is Kind.CALLS:
-            head = self._calls(body[name], below(pointer, name))
-        elif verb.head in {Kind.NAME, Kind.TARGET}:
-            head = self._name_of(body[name], name, verb.head, below(pointer, name))
-        else:
-            head = self._template(body[name], verb.head, below(pointer, name), SCOPE)
-        members, targets, words = self._members(body, verb, name, pointer)
-        when = self._condition(body["when"], below(pointer, "when")) if is_branch and "when" in body else None
-        return Step(name, pointer, head, members, targets, words, self._changes(body, pointer), when)
+        head = self._head(body[name], name, verb.head, below(pointer, name))
+        found = self._members(body, verb, name, pointer)
+        when = self._condition(body["when"], below(pointer, "when")) if {"when"} <= beside and "when" in body else None
+        changes = self._changes(body, pointer) if "set" in beside else {}
+        step = Step(name, pointer, head, found.templates, found.targets, found.words, changes, when, found.undo)
+        check_step(step, self._found)
+        return step
 
-    def _members(
-        self, body: JsonObject, verb: Verb, name: str, pointer: str
-    ) -> tuple[dict[str, Template], dict[str, str], dict[str, str]]:
-        members: dict[str, Template] = {}
-        targets: dict[str, str] = {}
-        words: dict[str, str] = {}
+    def _head(self, value: Any, name: str, kind: Kind, pointer: str) -> Any:
+        match kind:
+            case Kind.BRANCHES:
+                return self._branches(value, pointer)
+            case Kind.RACERS:
+                return self._racers(value, pointer)
+            case Kind.CALLS:
+                return self._calls(value, pointer)
+            case Kind.NAME | Kind.TARGET:
+                return self._name_of(value, name, kind, pointer)
+            case _:
+                return self._template(value, kind, pointer, SCOPE)
+
+    def _members(self, body: JsonObject, verb: Verb, name: str, pointer: str) -> "_Beside":
+        found = _Beside()
         for member, kind in verb.members.items():
             if member not in body:
                 continue
-            place = below(pointer, member)
-            if kind is Kind.TARGET:
-                targets[member] = self._name_of(body[member], member, kind, place)
-            elif kind in {Kind.RETRY, Kind.JOIN}:
-                members[member] = self._policy(body[member], kind, place)
-            elif kind is Kind.TARGETS:
-                words = self._words(body[member], place)
-            else:
-                scope = SCOPE | {ITEM} if name == "map" and member == "params" else SCOPE
-                members[member] = self._template(body[member], kind, place, scope)
-        if "late" in targets and "within" not in members:
-            self._found.add(below(pointer, "late"), "late needs within, a duration such as 2d")
-        if name == "ask" and not self._found.problems:
-            self._check_question(words, members, pointer)
-        return members, targets, words
+            value, place = body[member], below(pointer, member)
+            match kind:
+                case Kind.TARGET:
+                    found.targets[member] = self._name_of(value, member, kind, place)
+                case Kind.TARGETS:
+                    found.words = self._words(value, place)
+                case Kind.UNDO:
+                    found.undo = self._undo(value, place)
+                case Kind.FORM:
+                    found.templates[member] = self._form(value, place)
+                case Kind.FORMS:
+                    found.templates[member] = self._forms(value, place)
+                case _ if kind in STATIC:
+                    found.templates[member] = self._made(value, kind, place)
+                case _:
+                    scope = SCOPE | {ITEM} if name == "map" and member in {"params", "key"} else SCOPE
+                    found.templates[member] = self._template(value, kind, place, scope)
+        return found
 
-    def _check_question(self, words: Mapping[str, str], members: Mapping[str, Template], pointer: str) -> None:
-        """Who may answer, as far as it is written down; what expressions say comes with the job."""
-        given = {name: members.get(name, Literal(None)) for name in ("approvers", "quorum")}
-        known = {name: one.value for name, one in given.items() if isinstance(one, Literal)}
-        if len(known) < len(given):
-            return
-        try:
-            quorum = 1 if known["quorum"] is None else known["quorum"]
-            question_of(words, form=None, approvers=known["approvers"], quorum=quorum, escalate=(), within_ms=None)
-        except (ValueError, TypeError) as error:
-            self._found.add(below(pointer, "approvers" if known["approvers"] else "quorum"), str(error)[:300])
+    def _undo(self, value: Any, pointer: str) -> Call | None:
+        if isinstance(value, str):
+            return Call(self._name_of(value, "undo", Kind.NAME, pointer), {}, pointer)
+        if not isinstance(value, dict) or "run" not in value:
+            hint = "write undo: refund, or undo: {run: refund, retries: 10}"
+            self._found.add(pointer, f"undo is the name of a task, or an object with `run`, not {named(value)}", hint)
+            return None
+        return self._call(value, UNDO, pointer)
+
+    def _form(self, value: Any, pointer: str) -> Literal:
+        fits = check_schema(value, pointer, self._found, what="a form")
+        return Literal(FormSchema(value if fits else {}))
+
+    def _forms(self, value: Any, pointer: str) -> Literal:
+        if not isinstance(value, dict) or not value:
+            self._found.add(pointer, f"forms is an object of choices, each with a JSON Schema, not {named(value)}")
+            return Literal({})
+        return Literal({word: self._form(form, below(pointer, word)).value for word, form in value.items()})
 
     def _words(self, value: Any, pointer: str) -> dict[str, str]:
         if not isinstance(value, dict) or not value:
-            self._found.add(pointer, f"this is an object of words and states, not {_named(value)}")
+            self._found.add(pointer, f"this is an object of words and states, not {named(value)}")
             return {}
         return {word: self._name_of(state, word, Kind.TARGET, below(pointer, word)) for word, state in value.items()}
 
     def _branches(self, value: Any, pointer: str) -> tuple[Step, ...]:
         if not isinstance(value, list) or not value:
-            self._found.add(pointer, f"choose is a list of decisions, not {_named(value)}")
+            self._found.add(pointer, f"choose is a list of decisions, not {named(value)}")
             return ()
         for place, branch in enumerate(value[:-1]):
             if isinstance(branch, dict) and "when" not in branch:
@@ -225,9 +268,28 @@ class _Reader:
         steps = [self._step(branch, below(pointer, place), is_branch=True) for place, branch in enumerate(value)]
         return tuple(step for step in steps if step is not None)
 
+    def _racers(self, value: Any, pointer: str) -> tuple[Step, ...]:
+        if not isinstance(value, list):
+            self._found.add(pointer, f"race is a list of decisions, not {named(value)}", _RACERS)
+            return ()
+        if not 2 <= len(value) <= RACE_MAX:
+            self._found.add(pointer, f"a race of {len(value)} branches; it takes 2 to {RACE_MAX}")
+        steps = [self._racer(body, below(pointer, place)) for place, body in enumerate(value)]
+        return tuple(step for step in steps if step is not None)
+
+    def _racer(self, body: Any, pointer: str) -> Step | None:
+        verbs = _verbs(body) if isinstance(body, dict) else []
+        if len(verbs) == 1 and verbs[0] in RACERS:
+            return self._decision(body, verbs[0], pointer, set())
+        said = named(body) if not isinstance(body, dict) else " and ".join(verbs) or "none"
+        self._found.add(pointer, f"a branch of a race is one decision that waits, not {said}", _RACERS)
+        if not verbs and isinstance(body, dict):
+            self._unknown(body, set(RACERS), pointer)
+        return None
+
     def _calls(self, value: Any, pointer: str) -> tuple[Call, ...]:
         if not isinstance(value, list) or not value:
-            self._found.add(pointer, f"together is a list of tasks, not {_named(value)}", "write {run: …, params: …}")
+            self._found.add(pointer, f"together is a list of tasks, not {named(value)}", "write {run: …, params: …}")
             return ()
         calls: list[Call] = []
         for place, body in enumerate(value):
@@ -235,10 +297,13 @@ class _Reader:
             if not isinstance(body, dict) or "run" not in body:
                 self._found.add(where, "a task is an object with `run`")
                 continue
-            self._unknown(body, {*CALL.members, "run"}, where)
-            task = self._name_of(body["run"], "run", Kind.NAME, below(where, "run"))
-            calls.append(Call(task, self._members(body, CALL, "run", where)[0], where))
+            calls.append(self._call(body, CALL, where))
         return tuple(calls)
+
+    def _call(self, body: JsonObject, verb: Verb, pointer: str) -> Call:
+        self._unknown(body, {*verb.members, "run"}, pointer)
+        task = self._name_of(body["run"], "run", Kind.NAME, below(pointer, "run"))
+        return Call(task, self._members(body, verb, "run", pointer).templates, pointer)
 
     def _condition(self, value: Any, pointer: str) -> Template:
         template = self._template(value, Kind.VALUE, pointer, SCOPE)
@@ -246,20 +311,12 @@ class _Reader:
             self._found.add(pointer, f"the condition {value!r} is always the same", "write an expression: ${…}")
         return template
 
-    def _policy(self, value: Any, kind: Kind, pointer: str) -> Template:
-        """A value that says how, not what: it is the same for every job."""
-        try:
-            return Literal(_policy_of(value, kind))
-        except (ValueError, TypeError, AttributeError) as error:
-            self._found.add(pointer, str(error)[:300], _POLICIES[kind])
-            return Literal(None)
-
     def _changes(self, body: JsonObject, pointer: str) -> dict[str, Template]:
         if "set" not in body:
             return {}
         place = below(pointer, "set")
         if not isinstance(body["set"], dict):
-            self._found.add(place, f"set is an object of members of data, not {_named(body['set'])}")
+            self._found.add(place, f"set is an object of members of data, not {named(body['set'])}")
             return {}
         return {name: template_of(value, below(place, name), SCOPE, self._found) for name, value in body["set"].items()}
 
@@ -268,7 +325,7 @@ class _Reader:
     def _name_of(self, value: Any, member: str, kind: Kind, pointer: str) -> str:
         what = "the name of a state" if kind is Kind.TARGET else "a name"
         if not isinstance(value, str) or not 1 <= len(value) <= NAME_CHARACTERS_MAX:
-            self._found.add(pointer, f"{member} is {what}, not {_named(value)}")
+            self._found.add(pointer, f"{member} is {what}, not {named(value)}")
             return ""
         if "${" in value:
             self._found.add(pointer, f"{member} is {what}, without expressions: what may come is known beforehand")
@@ -281,18 +338,41 @@ class _Reader:
 
     def _template(self, value: Any, kind: Kind, pointer: str, scope: frozenset[str]) -> Template:
         template = template_of(value, pointer, scope, self._found)
+        if kind in MEMBERS and not self._are_known(value, kind, pointer):
+            return template
         if isinstance(template, Literal):
-            if fault := literal_fault(template.value, kind):
-                self._found.add(pointer, fault)
-        elif kind in _WANTED and _cannot_be(value, kind):
-            self._found.add(pointer, f"this is {_WANTED[kind]}, not {_named(value)}")
+            return self._made(template.value, kind, pointer)
+        if fault := misfit(value, kind):
+            self._found.add(pointer, fault)
         return template
 
-    def _unknown(self, body: Mapping[str, Any], known: "frozenset[str] | set[str]", pointer: str) -> None:
+    def _made(self, value: Any, kind: Kind, pointer: str) -> Literal:
+        try:
+            return Literal(made(value, kind))
+        except (ValueError, TypeError, AttributeError) as error:
+            if not self._is_told(pointer):  # an expression that does not parse stands for itself
+                self._found.add(pointer, str(error)[:300], HINTS.get(kind, ""))
+            return Literal(None)
+
+    def _are_known(self, value: Any, kind: Kind, pointer: str) -> bool:
+        """Whether the members of an object of that kind are, or of a list of such objects."""
+        before = len(self._found.problems)
+        if isinstance(value, dict):
+            self._unknown(value, MEMBERS[kind], pointer)
+        elif isinstance(value, list) and kind is Kind.ESCALATE:
+            for place, one in enumerate(value):
+                self._unknown(one if isinstance(one, dict) else {}, MEMBERS[kind], below(pointer, place))
+        return len(self._found.problems) == before
+
+    def _unknown(self, body: Mapping[str, Any], known: Set[str], pointer: str) -> None:
         for name in body:
             if name not in known:
-                hint = _near(name, known) or f"there are: {', '.join(sorted(known))}"
-                self._found.add(below(pointer, name), f"{name[:80]!r} is not known here", hint)
+                hint = (_ELSEWHERE.get(name) if not pointer else None) or near(name, known)
+                self._found.add(
+                    below(pointer, name),
+                    f"{name[:80]!r} is not known here",
+                    hint or f"there are: {', '.join(sorted(known))}",
+                )
 
     def _required(self, body: JsonObject, verb: Verb, name: str, pointer: str) -> None:
         for member in verb.required:
@@ -303,79 +383,26 @@ class _Reader:
         return any(problem.pointer == pointer for problem in self._found.problems)
 
 
+@dataclass(slots=True)
+class _Beside:
+    """What stands beside a decision, as the members of `Step`."""
+
+    templates: dict[str, Template] = field(default_factory=dict[str, Template])
+    targets: dict[str, str] = field(default_factory=dict[str, str])
+    words: dict[str, str] = field(default_factory=dict[str, str])
+    undo: Call | None = None
+
+
 _DECISIONS: Final = f"write one of: {', '.join(VERBS)}"
-_WANTED: Final = {
-    Kind.DURATION: "a duration such as 90s, 5m or 2d", Kind.WHOLE: "a whole number", Kind.TEXT: "a text",
-    Kind.OBJECT: "an object", Kind.LIST: "a list", Kind.FLAG: "true or false",
-}  # fmt: skip
+_RACERS: Final = f"write one of: {', '.join(RACERS)}"
 
 
-_POLICIES: Final = {
-    Kind.RETRY: "write {retries: 3, first: 1s, factor: 2, cap: 1m}, or retries: 3 alone",
-    Kind.JOIN: "write all, any, first:2, settled, or settled:3 (so many may fail)",
-}
-
-
-def _policy_of(value: Any, kind: Kind) -> RetryPolicy | JoinPolicy:
-    """Raises ValueError, TypeError."""
-    if kind is Kind.RETRY:
-        if not isinstance(value, dict):
-            raise TypeError(f"a retry policy is an object, not {_named(value)}")
-        return RetryPolicy.from_json(value)
-    if not isinstance(value, str):
-        raise TypeError(f"a join is a word, not {_named(value)}")
-    return load_join(value)
-
-
-def literal_fault(value: Any, kind: Kind) -> str | None:
-    """Why *value* is not of *kind*, or None."""
-    wanted = _WANTED.get(kind)
-    match kind:
-        case Kind.DURATION:
-            is_right = _is_duration(value)
-        case Kind.WHOLE:
-            is_right = isinstance(value, int) and not isinstance(value, bool)
-        case Kind.TEXT:
-            is_right = isinstance(value, str)
-        case Kind.OBJECT:
-            is_right = isinstance(value, dict)
-        case Kind.LIST:
-            is_right = isinstance(value, list)
-        case Kind.FLAG:
-            is_right = isinstance(value, bool)
-        case _:
-            is_right = True
-    return None if is_right else f"this is {wanted}, not {_named(value)}"
-
-
-def _is_duration(value: Any) -> bool:
-    try:
-        parse_duration_ms(value)
-    except (ValueError, TypeError):
-        return False
-    return True
-
-
-def _cannot_be(value: Any, kind: Kind) -> bool:
-    """Whether a value with expressions in it can never be of *kind*: a list is no number."""
-    if isinstance(value, str):
-        return kind is Kind.FLAG
-    return not ((kind is Kind.OBJECT and isinstance(value, dict)) or (kind is Kind.LIST and isinstance(value, list)))
+def _verbs(body: JsonObject) -> list[str]:
+    """The decisions in *body*. `choose` is one, and beside a task it says which worker gets that."""
+    verbs = [name for name in body if name in VERBS]
+    others = [name for name in verbs if name != "choose"]
+    return others if len(others) == 1 and "choose" in VERBS[others[0]].members else verbs
 
 
 def _with_name(spec: JsonObject, name: str) -> dict[str, Any]:
     return dict(spec) if "name" in spec or not name else {"name": name, **spec}
-
-
-def _near(name: str, known: Any) -> str:
-    near = get_close_matches(name, list(known), 1)
-    return f"did you mean {near[0]!r}?" if near else ""
-
-
-def _named(value: Any) -> str:
-    """*value* in words: what it is, or itself where it is short."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, dict):
-        return "an object"
-    return "a list" if isinstance(value, list) else repr(value)[:80]

@@ -100,10 +100,9 @@ local function write_ready(jid, flow, wave, task)
   end
 end
 
--- Make tasks ready: those of one class and flow enter it together, so a wide fan costs one call for
--- each task and a few more. Returns how many of each class can be found, and the classes in their order.
+-- Make tasks ready: those of one class and flow enter it together, so a wide fan costs one call for each task and a few more.
 local function make_ready(jid, flow, wave, tasks)
-  local groups, order, ready, classes = {}, {}, {}, {}
+  local groups, order = {}, {}
   for _, task in ipairs(tasks) do
     write_ready(jid, flow, wave, task)
     local name = ARGV[task + CLASS] .. '|' .. ARGV[task + FLOW]
@@ -115,16 +114,7 @@ local function make_ready(jid, flow, wave, tasks)
     add_entry(groups[name], jid .. '.' .. ARGV[task + NUMBER], tonumber(ARGV[task + BAND]), order_of(task))
   end
   for _, group in ipairs(order) do
-    local cls, is_found = group.cls, enqueue_all(group)
-    if not ready[cls] then ready[cls], classes[#classes + 1] = 0, cls end
-    if is_found then ready[cls] = ready[cls] + #group.entries / 2 end
-  end
-  return ready, classes
-end
-
-local function wake_all(ready, classes)
-  for _, cls in ipairs(classes) do
-    if ready[cls] > 0 then wake(cls, ready[cls]) end
+    if enqueue_all(group) then count_ready(group.cls, #group.entries / 2) end
   end
 end
 
@@ -182,8 +172,8 @@ local function make_tasks(jid, flow, c, entries, cancelling)
       idle[cls] = false
     end
   end
-  local ready, order = make_ready(jid, flow, c.wave, queued)
-  return claimed, ready, order, seat
+  make_ready(jid, flow, c.wave, queued)
+  return claimed, seat
 end
 
 -- List a job that ended without a result, by its day, and under the fingerprint of its error.
@@ -304,7 +294,7 @@ local function commit(jid, c)
   local timer = set_timers(jid, job, c, j.tmr)
   close_question(jid, flow, j.ask)
   if c.ask ~= '' then open_question(jid, flow, c.wave, c.ask) end
-  local claimed, ready, order, seat = make_tasks(jid, flow, c, entries, cancelling)
+  local claimed, seat = make_tasks(jid, flow, c, entries, cancelling)
   for child in each_child(j.ch) do stop_child(jid, j.wv, child) end   -- those that lost a race
   local children = cancelling and '' or make_children(jid, c, j.dl)
   note_all(jid, entries)
@@ -328,12 +318,11 @@ local function commit(jid, c)
     for _, got in ipairs(take(c.claim, seat)) do
       claimed[#claimed + 1] = got
       if string.sub(got[2], 1, 36) == jid then
-        local cls = call('HGET', T .. 't:' .. got[2], 'q')
-        ready[cls] = (ready[cls] or 1) - 1
+        count_ready(call('HGET', T .. 't:' .. got[2], 'q'), -1)
       end
     end
   end
-  wake_all(ready, order)
+  wake_all()
   wake_opened(c.replica)
 
   if not c.final and (need <= 0 or cancelling) then

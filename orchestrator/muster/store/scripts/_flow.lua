@@ -210,6 +210,20 @@ local function wake(cls, count)
   end
 end
 
+-- Tasks that this script made ready, by class, and the classes in the order in which the first task of each came. Who waits for
+-- them is told at the script's end (`wake_all`), as the script itself may take some.
+local made_ready, made_classes = {}, {}
+local function count_ready(cls, count)
+  if not made_ready[cls] then made_ready[cls], made_classes[#made_classes + 1] = 0, cls end
+  made_ready[cls] = made_ready[cls] + count
+end
+
+local function wake_all()
+  for _, cls in ipairs(made_classes) do
+    if made_ready[cls] > 0 then wake(cls, made_ready[cls]) end
+  end
+end
+
 -- A gate may have room again: the classes it shut may pass, as many as it has room for replicas that wait for them.
 -- Who is told is seen to at the script's end (`wake_opened`), as the script itself may take what there is.
 local opened = {}

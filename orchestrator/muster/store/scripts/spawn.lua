@@ -29,8 +29,8 @@ for _, task in ipairs(read_tasks()) do
   end
 end
 list_tasks(jid, fresh)
-local ready, order = make_ready(jid, j[5], wave, fresh)
+make_ready(jid, j[5], wave, fresh)
 call('HSET', job, 'sw', wave, 'spn', made)
 call('ZADD', T .. 'D', now + ttl, jid)
-wake_all(ready, order)
+wake_all()
 return { 'ok' }

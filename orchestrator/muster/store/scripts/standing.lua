@@ -80,7 +80,7 @@ if j[5] and j[5] ~= '' then
   if current[1] then live = live + 1 end
 end
 
-local tasks, kinds, first = {}, {}, {}
+local tasks, kinds, first, classes = {}, {}, {}, {}
 for _, number in ipairs(numbers) do
   local tid = jid .. '.' .. number
   local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl', 'at', 'w', 'ca', 'ra', 'fx', 'ls', 'wv', 'pb', 'rq',
@@ -98,6 +98,7 @@ for _, number in ipairs(numbers) do
       local flow = t[3] .. (t[15] or '')
       shut = shut_gates(cls, flow)
       local score = tonumber(call('ZSCORE', T .. 'f:' .. cls .. '|' .. flow, tid) or 0)
+      if score > 0 and not first[cls] then classes[#classes + 1] = cls end
       if score > 0 and (not first[cls] or score < first[cls].score) then
         first[cls] = { score = score, tid = tid, flow = flow, place = place }
       end
@@ -107,12 +108,9 @@ for _, number in ipairs(numbers) do
       score_of('tm', 'x|' .. tid), t[13] or '', t[1] == 'G' and t[14] or '', shut }
   end
 end
-local counted = 0
-for cls, task in pairs(first) do
-  if counted < kinds_max then
-    tasks[task.place][10] = tostring(before(task.tid, cls, task.flow))
-    counted = counted + 1
-  end
+for i = 1, math.min(#classes, kinds_max) do
+  local task = first[classes[i]]
+  tasks[task.place][10] = tostring(before(task.tid, classes[i], task.flow))
 end
 
 return { header(jid), current, tostring(now), j[1] == '0' and score_of('D', jid) or '', (j[2] or '') ~= '' and '1' or '0',

@@ -20,7 +20,7 @@ TWICE what the first call handed out is held back, the rest is as at first
 local leases_max, timers_max, turns_max, prefix, ttl, hold = int(), int(), int(), arg(), int(), int()
 local first_max, in_a_row, passed_over_max = int(), int(), int()
 local movable = limits.TASKS_MOVED_PER_TICK_MAX   -- put back after a pause, or cleared away
-local leases, messages, turns, ready, dropped, overdue, escalations, cancels, replaced = {}, {}, {}, {}, {}, {}, {}, {}, {}
+local leases, messages, turns, dropped, overdue, escalations, cancels, replaced = {}, {}, {}, {}, {}, {}, {}, {}
 
 -- Put parked tasks of a job back at their old places; the rest follows when others had their turn.
 local function unpark(jid, member)
@@ -32,7 +32,7 @@ local function unpark(jid, member)
     local t = call('HMGET', T .. 't:' .. tid, 'st', 'q', 'fl', 'bd', 'rs', 'fw')
     if t[1] == 'P' then
       call('HSET', T .. 't:' .. tid, 'st', 'R')
-      if enqueue(tid, t[2], t[3] .. (t[6] or ''), tonumber(t[4]), tonumber(t[5])) then ready[t[2]] = (ready[t[2]] or 0) + 1 end
+      if enqueue(tid, t[2], t[3] .. (t[6] or ''), tonumber(t[4]), tonumber(t[5])) then count_ready(t[2], 1) end
     end
   end
   if call('EXISTS', parked) == 1 then call('ZADD', T .. 'tm', now, member) end
@@ -45,7 +45,7 @@ local fire = {
     if t[1] == 'G' then
       call('HSET', T .. 't:' .. tid, 'st', 'R', 'rs', age, 'ra', now)
       limit_wait(tid, now)
-      if enqueue(tid, t[2], t[3] .. (t[5] or ''), tonumber(t[4]), age) then ready[t[2]] = (ready[t[2]] or 0) + 1 end
+      if enqueue(tid, t[2], t[3] .. (t[5] or ''), tonumber(t[4]), age) then count_ready(t[2], 1) end
     end
   end,
   p = function(member, tid)   -- it has waited long enough for whom it prefers
@@ -58,7 +58,7 @@ local fire = {
     if t[1] ~= 'R' then return end
     local flow = t[3] .. (t[7] or '')
     leave_flow(tid, t[2], flow)
-    if enqueue(tid, t[6], flow, tonumber(t[4]), tonumber(t[5])) then ready[t[6]] = (ready[t[6]] or 0) + 1 end
+    if enqueue(tid, t[6], flow, tonumber(t[4]), tonumber(t[5])) then count_ready(t[6], 1) end
   end,
   -- It waited too long: nobody may claim it any more. It is leased to nobody, and that lease has ended already.
   x = function(member, tid)
@@ -241,7 +241,7 @@ while room > 0 and passed_over < passed_over_max do   -- a cancelled batch has m
   end
 end
 
-for cls, count in pairs(ready) do wake(cls, count) end
+wake_all()
 wake_opened()
 
 local next_due = nil

@@ -1,9 +1,10 @@
-"""The input of a blueprint that is data: a JSON Schema (draft 2020-12), checked before it is used.
+"""The JSON Schemas of a blueprint that is data (draft 2020-12): of its input, its result and its forms, checked first.
 
 Nothing is fetched: a reference stays inside the schema. Patterns run in linear time, whatever a client sends.
 """
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Final
 
 import jsonschema
@@ -19,7 +20,7 @@ from muster.blueprint.data.findings import Findings, below
 from muster.blueprint.problems import InputInvalid
 
 ERRORS_MAX: Final = 20
-"""Mistakes of one input that are told at once."""
+"""Mistakes of one value that are told at once."""
 _REFUSED: Final = {
     "patternProperties": "is not supported: name the members under `properties`",
     "$dynamicRef": "is not supported: use $ref",
@@ -27,19 +28,11 @@ _REFUSED: Final = {
 }
 
 
-class InputSchema:
+class JsonSchema:
     def __init__(self, schema: Mapping[str, Any]) -> None:
         """*schema* has passed `check_schema`."""
         self.schema = dict(schema)
-        patterns = {text: _matcher(text) for text in _patterns(self.schema)}
-
-        def pattern(validator: Any, text: str, instance: Any, schema: Any) -> Iterator[ValidationError]:
-            del validator, schema
-            if isinstance(instance, str) and not patterns[text](instance):
-                yield ValidationError(f"{instance!r} does not match {text!r}")
-
-        kind = validators.extend(jsonschema.Draft202012Validator, {"pattern": pattern})
-        self._validator = kind(self.schema, registry=Registry())
+        self._validator = validator_of(self.schema)
 
     def check(self, value: Any) -> None:
         """Raises InputInvalid with the first mistakes, those at the top first."""
@@ -52,13 +45,32 @@ class InputSchema:
             raise InputInvalid([{"pointer": "", "detail": f"the schema cannot be applied: {error}"}]) from error
 
 
-def check_schema(schema: Any, pointer: str, found: Findings) -> None:
-    """Tell *found* what is wrong with *schema*."""
+def validator_of(schema: Any) -> Any:
+    """A validator of `jsonschema` that fetches nothing, and whose patterns run in linear time where they can."""
+    patterns = {text: _any_matcher(text) for text in _patterns(schema)}
+
+    def pattern(validator: Any, text: str, instance: Any, schema: Any) -> Iterator[ValidationError]:
+        del validator, schema
+        if isinstance(instance, str) and not patterns[text](instance):
+            yield ValidationError(f"{instance!r} does not match {text!r}")
+
+    return validators.extend(jsonschema.Draft202012Validator, {"pattern": pattern})(schema, registry=Registry())
+
+
+def check_schema(schema: Any, pointer: str, found: Findings, *, what: str, is_object: bool = True) -> bool:
+    """Tell *found* what is wrong with the schema of *what*, and whether nothing is."""
+    before = len(found.problems)
+    _check(schema, pointer, found, what, is_object)
+    return len(found.problems) == before
+
+
+def _check(schema: Any, pointer: str, found: Findings, what: str, is_object: bool) -> None:
+    before = len(found.problems)
     if not isinstance(schema, dict):
-        found.add(pointer, "the input is a JSON Schema, which is an object")
+        found.add(pointer, f"{what} is said by a JSON Schema, which is an object")
         return
-    if schema.get("type", "object") != "object":
-        found.add(below(pointer, "type"), f"the input of a job is an object, not {schema['type']!r}")
+    if is_object and schema.get("type", "object") != "object":
+        found.add(below(pointer, "type"), f"{what} is an object, not {schema['type']!r}")
     for place, keyword, value in _keywords(schema, pointer):
         if keyword in _REFUSED:
             found.add(place, f"{keyword} {_REFUSED[keyword]}")
@@ -74,7 +86,7 @@ def check_schema(schema: Any, pointer: str, found: Findings) -> None:
     except RecursionError:
         found.add(pointer, "the schema is nested too deeply")
         return
-    if not found.problems:
+    if len(found.problems) == before:
         _try_on(schema, pointer, found)
 
 
@@ -93,6 +105,13 @@ def _try_on(schema: Mapping[str, Any], pointer: str, found: Findings) -> None:
                         break
             except (Unresolvable, AttributeError):
                 found.add(place, f"there is no {value!r} in the schema")
+                return
+    try:
+        validator_of(schema).is_valid({})
+    except RecursionError:
+        found.add(pointer, "the schema leads back to itself without an end")
+    except Unresolvable as error:  # pragma: no cover - every reference was followed above
+        found.add(pointer, f"the schema cannot be applied: {error}")
 
 
 def _resource(schema: Mapping[str, Any]) -> Any:
@@ -121,8 +140,16 @@ def _patterns(schema: Any) -> set[str]:
     return {value for _, keyword, value in _keywords(schema, "") if keyword == "pattern" and isinstance(value, str)}
 
 
-def _matcher(text: str) -> Any:
-    """Rust's regular expressions, by way of pydantic: they know no backtracking."""
+def _any_matcher(text: str) -> Callable[[str], Any]:
+    """A form in Python may have a pattern that only Python's own engine knows."""
+    try:
+        return _matcher(text)
+    except PatternError:
+        return re.compile(text).search
+
+
+def _matcher(text: str) -> Callable[[str], bool]:
+    """Rust's regular expressions, by way of pydantic: they know no backtracking. Raises PatternError."""
     adapter = TypeAdapter(Annotated[str, StringConstraints(pattern=text)])
 
     def matches(instance: str) -> bool:
