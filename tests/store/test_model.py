@@ -345,7 +345,7 @@ class StoreMachine(RuleBasedStateMachine):
                 lease_ms=lease_ms,
                 patient=swap,
                 price=i % 2,
-                prices=((short_hash(TYPES[0]), 1_000_000),) if swap else (),
+                prices=((short_hash(TYPES[0]), 1 - i % 2),) if swap else (),
             )
             for i in range(seats)
         )
