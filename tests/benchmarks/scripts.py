@@ -160,7 +160,7 @@ CASES: dict[str, tuple[str, Callable[[RedisStore], Awaitable[object]]]] = {
 
 async def last_call_ms(link: Link, sha: str) -> float:
     entries = await link.call("SLOWLOG", "GET", 20)
-    return next(int(entry[2]) / 1000 for entry in entries if bytes(entry[3][1]).decode() == sha)
+    return next(int(entry[2]) / 1000 for entry in entries if sha.encode() in entry[3])
 
 
 async def fixed_work(link: Link, as_long_as_ms: float) -> tuple[str, int]:

@@ -75,6 +75,23 @@ blueprint = "stuck"
 _number = count()
 
 
+SLEEP = "sleep 3"
+"""What the slow source of the outside test does; here it waits for the test to let it go on."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What `slow_source` waits for: it ends at once, but in tests that want to see it run."""
+
+    file: Path
+
+    def answers(self) -> None:
+        self.file.touch()
+
+    def is_silent(self) -> None:
+        self.file.unlink(missing_ok=True)
+
+
 def key_of(tenant: str | int) -> str:
     return f"{PREFIX}-{tenant:03}" if isinstance(tenant, int) else f"{PREFIX}-{tenant}"
 
@@ -115,7 +132,22 @@ class Pipelines(Api):
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def source_of_all(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    made = Source(tmp_path_factory.mktemp("source") / "answers")
+    made.answers()
+    return made
+
+
+@pytest.fixture
+def source(source_of_all: Source) -> Iterator[Source]:
+    """Silent until the test says that it answers."""
+    source_of_all.is_silent()
+    yield source_of_all
+    source_of_all.answers()
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory, source_of_all: Source) -> Iterator[Cluster]:
     """`a` has everything; at `b` nobody works and nobody waits long; the third knows no client, nor any connection."""
     folder = tmp_path_factory.mktemp("connections")
     clients = folder / "many-clients.toml"
@@ -123,7 +155,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     clients.write_text("".join(f'[{_tenant(one)}]\ntoken = "{key_of(one)}"\n' for one in tenants))
     clients.chmod(0o600)
     more = folder / "connections.toml"
-    more.write_text(CONFORMANCE.read_text() + MORE.replace("FOLDER", str(folder)))
+    connections = CONFORMANCE.read_text()
+    assert SLEEP in connections
+    waiting = connections.replace(SLEEP, f"until [ -e {source_of_all.file} ]; do sleep 0.02; done")
+    more.write_text(waiting + MORE.replace("FOLDER", str(folder)))
     cluster = Cluster(folder, StoreProcess(folder / "store", "valkey"))
     settings = {"MUSTER_BLUEPRINTS": str(FLOWS), "MUSTER_CLIENTS_FILE": str(clients), "MUSTER_LOG_LEVEL": "debug"}
     try:

@@ -1,6 +1,6 @@
 """POST /run_selected, and the status and end of what it starts."""
 
-from tests.conformance.connections.conftest import Pipelines
+from tests.conformance.connections.conftest import Pipelines, Source
 
 BATCH = {"status", "kind", "canceled", "started_at", "finished_at", "active", "connections", "current", "completed"}
 
@@ -12,7 +12,7 @@ async def started(client: Pipelines) -> str:
     return task_id
 
 
-async def test_all_enabled_connections_are_run_one_after_the_other(client: Pipelines) -> None:
+async def test_all_enabled_connections_are_run_one_after_the_other(client: Pipelines, source: Source) -> None:
     body = await client.ok("POST", "/run_selected")
     assert body["connections"] == ["trello", "slow_source"]
     assert "2 connections" in body["message"]
@@ -21,6 +21,7 @@ async def test_all_enabled_connections_are_run_one_after_the_other(client: Pipel
     assert (running["kind"], running["connections"]) == ("batch", ["trello", "slow_source"])
     assert (running["completed"], running["active"], running["canceled"]) == (["trello"], True, False)
     assert running["finished_at"] is None
+    source.answers()
     done = await client.reaches(body["task_id"], "finished")
     assert (done["completed"], done["current"]) == (["trello", "slow_source"], None)
     assert (done["active"], done["canceled"]) == (False, False)
@@ -46,7 +47,7 @@ async def test_a_member_that_fails_does_not_stop_the_batch(mixed: Pipelines) -> 
     ]
 
 
-async def test_a_cancelled_batch_stops_its_member_and_starts_no_more(mixed: Pipelines) -> None:
+async def test_a_cancelled_batch_stops_its_member_and_starts_no_more(mixed: Pipelines, source: Source) -> None:
     task_id = await started(mixed)
     await mixed.reaches(task_id, "running", current="slow_source")
     reply = await mixed.call("POST", f"/cancel_task/{task_id}")
@@ -67,7 +68,7 @@ async def test_a_batch_that_waits_for_a_worker_can_be_cancelled(lonely: Pipeline
     assert (done["completed"], done["connections"]) == ([], ["trello", "slow_source"])
 
 
-async def test_a_batch_of_another_tenant_is_an_unknown_one(client: Pipelines, other: Pipelines) -> None:
+async def test_a_batch_of_another_tenant_is_an_unknown_one(client: Pipelines, other: Pipelines, source: Source) -> None:
     task_id = await started(client)
     assert (await other.call("GET", f"/task_status/{task_id}")).status == 404
     assert (await other.call("POST", f"/cancel_task/{task_id}")).status == 404

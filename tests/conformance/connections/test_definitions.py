@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.conformance.connections.conftest import Pipelines
+from tests.conformance.connections.conftest import Pipelines, Source
 from tests.system.callers import Caller
 
 NAMES = ["trello", "slow_source", "broken_source"]
@@ -74,8 +74,10 @@ async def test_a_status_tells_of_the_last_run_good_or_bad(client: Pipelines) -> 
         }
 
 
-async def test_a_run_that_has_not_ended_does_not_hide_the_one_before(client: Pipelines) -> None:
+async def test_a_run_that_has_not_ended_does_not_hide_the_one_before(client: Pipelines, source: Source) -> None:
+    source.answers()
     await client.run("slow_source")
+    source.is_silent()
     task_id = await client.run_async("slow_source")
     status = await client.ok("GET", "/connections/slow_source/status")
     assert status["last_run_success"] is True

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.connections.conftest import Pipelines
+from tests.conformance.connections.conftest import Pipelines, Source
 
 PRINTED = "http://127.0.0.1:8081"
 CONNECTIONS = 'curl -H "X-API-Key: <your-key>" http://127.0.0.1:8081/connections'
@@ -78,7 +78,7 @@ async def test_run_in_the_background_and_ask_how_it_is(client: Pipelines, typist
     assert (status["kind"], status["connection"], status["result"]["success"]) == ("single", "trello", True)
 
 
-async def test_run_all_and_stop_in_the_middle(client: Pipelines, typist: Typist) -> None:
+async def test_run_all_and_stop_in_the_middle(client: Pipelines, typist: Typist, source: Source) -> None:
     task_id = (await typist.type(RUN_SELECTED))["task_id"]
     await client.reaches(task_id, "running", current="slow_source")
     assert "message" in await typist.type(CANCEL_TASK, task_id)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.conformance.connections.conftest import NEVER, Pipelines
+from tests.conformance.connections.conftest import NEVER, Pipelines, Source
 from tests.system.callers import until
 
 RESULT = {
@@ -107,7 +107,7 @@ async def test_a_run_that_does_not_end_in_time_is_unexpected_and_goes_on(lonely:
     assert (status["status"], status["active"], status["result"]) == ("queued", True, None)
 
 
-async def test_a_caller_who_hangs_up_does_not_stop_the_run(client: Pipelines) -> None:
+async def test_a_caller_who_hangs_up_does_not_stop_the_run(client: Pipelines, source: Source) -> None:
     waiting = asyncio.ensure_future(client.run("slow_source"))
 
     async def has_started() -> bool:
@@ -117,10 +117,13 @@ async def test_a_caller_who_hangs_up_does_not_stop_the_run(client: Pipelines) ->
     await until(has_started, "the run is there")
     waiting.cancel()
     job_id = (await client.call("GET", "/api/v1/jobs")).body["items"][0]["id"]
+    source.answers()
     assert (await client.reaches(job_id, "finished"))["result"]["success"] is True
 
 
-async def test_a_run_in_the_background_is_answered_at_once_and_can_be_followed(client: Pipelines) -> None:
+async def test_a_run_in_the_background_is_answered_at_once_and_can_be_followed(
+    client: Pipelines, source: Source
+) -> None:
     started = await client.ok("POST", "/connections/slow_source/run_async")
     assert set(started) == {"message", "task_id", "connection"}
     assert (started["connection"], "slow_source" in started["message"]) == ("slow_source", True)
@@ -130,6 +133,7 @@ async def test_a_run_in_the_background_is_answered_at_once_and_can_be_followed(c
     assert (running["active"], running["canceled"]) == (True, False)
     assert (running["result"], running["error"], running["finished_at"]) == (None, None, None)
     assert running["started_at"] is not None
+    source.answers()
     done = await client.reaches(started["task_id"], "finished")
     assert (done["active"], done["canceled"], done["error"]) == (False, False, None)
     assert done["finished_at"] > done["started_at"]
@@ -177,7 +181,7 @@ async def test_an_unknown_task_is_not_found(client: Pipelines, task_id: str) -> 
         assert (await client.call(method, f"/{path}/{task_id}")).status == 404
 
 
-async def test_a_task_of_another_tenant_is_an_unknown_one(client: Pipelines, other: Pipelines) -> None:
+async def test_a_task_of_another_tenant_is_an_unknown_one(client: Pipelines, other: Pipelines, source: Source) -> None:
     task_id = await client.run_async("slow_source")
     unknown = await other.call("GET", f"/task_status/{NEVER}")
     for method, path in [("GET", "task_status"), ("POST", "cancel_task")]:
@@ -187,6 +191,7 @@ async def test_a_task_of_another_tenant_is_an_unknown_one(client: Pipelines, oth
             unknown.body["code"],
             unknown.body["detail"],
         )
+    source.answers()
     assert (await client.reaches(task_id, "finished"))["canceled"] is False
 
 
@@ -217,11 +222,12 @@ async def test_history_is_newest_first_and_the_callers_own(client: Pipelines, ot
     assert await other.ok("GET", "/history") == []
 
 
-async def test_history_has_a_limit_and_a_run_that_goes_on_is_not_in_it(client: Pipelines) -> None:
+async def test_history_has_a_limit_and_a_run_that_goes_on_is_not_in_it(client: Pipelines, source: Source) -> None:
     runs = [(await client.run("trello"))["run_id"] for _ in range(3)]
     going_on = await client.run_async("slow_source")
     assert [row["run_id"] for row in await client.ok("GET", "/history?limit=2")] == [runs[2], runs[1]]
     assert len(await client.ok("GET", "/history?limit=1000")) == 3
+    source.answers()
     await client.reaches(going_on, "finished")
     assert (await client.ok("GET", "/history?limit=1"))[0]["run_id"] == going_on
 
