@@ -43,6 +43,7 @@ _FACTS: Final = (
     "hot_cache",
     "hot_skills",
     "cost_per_task",
+    "slots_per_task",
 )
 
 

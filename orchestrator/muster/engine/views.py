@@ -1,6 +1,6 @@
 """Values that go in and out of the engine, apart from the job record itself."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -93,6 +93,23 @@ class HistoryEvent:
     attempt_number: int | None = None
     duration_ms: int | None = None
     details: JsonObject = field(default_factory=dict[str, JsonValue])
+
+
+class FreeSlots:
+    """How many tasks of some types a worker would take now; of other types as many as it asks for.
+
+    `change` says so anew while a poll waits, which goes on by that.
+    """
+
+    __slots__ = ("counts", "on_change")
+
+    def __init__(self, counts: Mapping[str, int]) -> None:
+        self.counts = counts
+        self.on_change: Callable[[], None] = lambda: None
+
+    def change(self, counts: Mapping[str, int]) -> None:
+        self.counts = counts
+        self.on_change()
 
 
 @dataclass(frozen=True, slots=True)
