@@ -1,15 +1,22 @@
 """Writes the pages that are drawn from code: `python docs/generate.py`. A test says when one of them is stale."""
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from muster.blueprint.data.document import document_schema
 from muster.core.draw import lifecycle_markdown
 from muster.errors import STATUS_OF, ErrorCode
 from muster.settings import FROM_A_FILE, Settings, variable
 from muster.store.keys import KEY_KINDS
 
 HERE: Final = Path(__file__).parent
+
+
+def blueprint_schema() -> str:
+    """For editors: the form of a blueprint that is data."""
+    return json.dumps(document_schema(), indent=1, ensure_ascii=False) + "\n"
 
 
 def keyspace_markdown() -> str:
@@ -119,6 +126,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "keyspace.md": keyspace_markdown,
     "errors/README.md": errors_markdown,
     "configuration.md": configuration_markdown,
+    "blueprint.schema.json": blueprint_schema,
 }
 
 

@@ -44,6 +44,7 @@ from muster.engine.views import (
     CommandSocket,
     Dashboard,
     Found,
+    FreeSlots,
     HeartbeatReply,
     HistoryEvent,
     JobOrder,
@@ -196,6 +197,8 @@ class FakeEngine:
         self.done: set[str] = set()
         self.reports: list[TaskReport] = []
         self.polls: list[tuple[str, int, int]] = []
+        self.free: FreeSlots | None = None
+        """What the last poll or report said of task types."""
         self.poll_cancelled = asyncio.Event()
         self.poll_started = asyncio.Event()
         self.arrived = asyncio.Event()
@@ -439,8 +442,11 @@ class FakeEngine:
 
     # tasks
 
-    async def poll(self, worker_id: str, *, timeout_ms: int, max_tasks: int) -> tuple[Lease, ...]:
+    async def poll(
+        self, worker_id: str, *, timeout_ms: int, max_tasks: int, free: FreeSlots | None = None
+    ) -> tuple[Lease, ...]:
         self.known(worker_id)
+        self.free = free
         self.polls.append((worker_id, timeout_ms, max_tasks))
         taken = self.take(worker_id, max_tasks)
         if taken or not timeout_ms:
@@ -474,8 +480,9 @@ class FakeEngine:
         self.held.update({lease.task_id: worker_id for lease in taken})
         return taken
 
-    async def report(self, report: TaskReport, *, next_tasks: int) -> ReportReply:
+    async def report(self, report: TaskReport, *, next_tasks: int, free: FreeSlots | None = None) -> ReportReply:
         self._check()
+        self.free = free
         parts = split_task_id(report.task_id)
         if report.job_id not in self.records:
             raise MusterError(ErrorCode.JOB_NOT_FOUND, "Job not found")
@@ -491,10 +498,11 @@ class FakeEngine:
         return ReportReply(outcome, None, self.take(report.worker_id, next_tasks) if next_tasks else ())
 
     async def report_all(
-        self, reports: Sequence[TaskReport], *, next_tasks: int
+        self, reports: Sequence[TaskReport], *, next_tasks: int, free: FreeSlots | None = None
     ) -> tuple[list[ReportReply | BaseException], tuple[Lease, ...]]:
         calls = (self.report(report, next_tasks=0) for report in reports)
         replies = await asyncio.gather(*calls, return_exceptions=True)
+        self.free = free
         return list(replies), self.take(reports[0].worker_id, next_tasks)
 
     async def progress(self, worker_id: str, task_id: str, fraction: float, message: str) -> None:

@@ -322,3 +322,11 @@ async def test_what_is_wrong_with_them_is_told_at_once_and_nothing_is_saved(one:
         "/states/fan/race", "/states/pay/undo/run", "/states/ask/form/properties/a/type", "/output/type",
     }  # fmt: skip
     assert (await one.get("/api/v1/blueprints/greet"))["code"] == "blueprint_not_found"
+
+
+async def test_a_job_is_refused_where_a_file_that_its_input_names_is_not_there(one: Replica) -> None:
+    await one.put("crop", {"start": "end", "files": "${input.photos}", "states": {"end": {"done": 1}}})
+    assert (await one.run("crop"))["status"] == "finished"
+    assert (await one.run("crop", {"photos": ["0" * 32]}))["code"] == "file_not_found"
+    problem = await one.run("crop", {"photos": 3})
+    assert (problem["code"], problem["errors"][0]["pointer"]) == ("invalid_input", "")

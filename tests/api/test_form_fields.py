@@ -103,3 +103,44 @@ def test_defaults_are_shown_and_what_was_sent_wins() -> None:
 )
 def test_a_schema_that_says_little_becomes_fields_of_json_or_none(schema: Any) -> None:
     assert {field.kind for field in fields_of(schema)} <= {"json"}
+
+
+# Forms that were written as JSON Schema may say what no model says
+
+
+@pytest.mark.parametrize(
+    ("node", "kind"),
+    [
+        (True, "json"),
+        ({"anyOf": [True, {"type": "string"}]}, "json"),
+        ({"anyOf": [True]}, "json"),
+        ({"type": ["string", "null"]}, "text"),
+        ({"type": ["string", "integer"]}, "json"),
+        ({"anyOf": [{"type": ["string", "null"]}, {"type": "integer"}]}, "json"),
+        ({"$ref": "#/$defs/any"}, "json"),
+        ({"$ref": "#/properties/other"}, "json"),
+        ({"type": "integer", "enum": [1, 2]}, "choice"),
+    ],
+)
+def test_any_json_schema_of_an_object_has_fields(node: Any, kind: str) -> None:
+    schema: dict[str, Any] = {"properties": {"a": node}, "$defs": {"any": True}}
+    (field,) = fields_of(schema)
+    assert field.kind == kind
+    assert 'name="f.a"' in rendered((field,), None, {}, "g")
+
+
+def test_a_pattern_cannot_keep_a_server_busy() -> None:
+    schema: Any = {"properties": {"a": {"pattern": "^(a+)+$"}}}
+    (fault,) = faults_of(schema, {"a": "a" * 5_000 + "b"})  # by backtracking it would not end
+    assert fault["pointer"] == "/a"
+
+
+def test_a_pattern_that_only_python_knows_is_used_all_the_same() -> None:
+    schema: Any = {"properties": {"a": {"pattern": "^(?=.*x)"}}}
+    assert faults_of(schema, {"a": "axb"}) == []
+    assert len(faults_of(schema, {"a": "ab"})) == 1
+
+
+def test_a_form_that_leads_back_to_itself_is_a_fault_and_no_failure() -> None:
+    schema: Any = {"allOf": [{"$ref": "#"}]}
+    assert "cannot be applied" in faults_of(schema, {})[0]["detail"]

@@ -146,6 +146,9 @@ def test_what_cannot_be_said_of_a_task_is_told(state: dict[str, Any], place: str
         ({"retention": "soon"}, "/retention", "soon"),
         ({"retention": "400d"}, "/retention", "at most a year"),
         ({"deadline": 0}, "/deadline", "more than 0"),
+        ({"files": "photo"}, "/files", "a list of texts"),
+        ({"files": [3]}, "/files", "a list of texts"),
+        ({"files": "${data.photos}"}, "/files", "no 'data'"),
         ({"schedule": "0 9 * * *"}, "/schedule", "not known"),
     ],
 )

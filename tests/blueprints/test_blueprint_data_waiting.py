@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from muster import Job, Next, failed, finished
-from muster.blueprint import Blueprint
+from muster.blueprint import Blueprint, InputInvalid
 from muster.blueprint.draw import dot
 from muster.blueprint.testing import job_for
 from muster.core.events import TASK_DROPPED
@@ -318,6 +318,27 @@ async def test_a_job_is_over_at_the_deadline_of_its_blueprint(muster: TestMuster
 async def test_a_wait_takes_planned_uploads() -> None:
     start = {"wait_for": "sent", "uploads": "${input.files}", "within": "1h", "late": "failed", "ok": "finished"}
     assert (await decided(made(start), {"files": ["f1", "f2", "f1"]})).uploads == ("f1", "f2")
+
+
+@pytest.mark.parametrize(
+    ("files", "named"),
+    [
+        ("${input.photos}", ("a", "b")),
+        (["${input.photo}", "${input.missing}"], ("a",)),
+        ("${input.missing}", ()),
+        (["fixed"], ("fixed",)),
+    ],
+)
+def test_a_blueprint_says_which_files_its_input_names(files: object, named: tuple[str, ...]) -> None:
+    blueprint = Blueprint.from_dict({**spec({"done": 1}), "files": files})
+    assert blueprint.files_named({"photos": ["a", "b", "a"], "photo": "a"}) == named
+
+
+@pytest.mark.parametrize("files", ["${input.photo}", "${length(input.number)}", ["${input.number}"]])
+def test_files_that_cannot_be_told_are_a_fault_of_the_input(files: object) -> None:
+    blueprint = Blueprint.from_dict({**spec({"done": 1}), "files": files})
+    with pytest.raises(InputInvalid, match="its files cannot be told"):
+        blueprint.files_named({"photo": "a", "number": 3})
 
 
 async def decided(blueprint: Blueprint[Any, Any], data: dict[str, Any]) -> Any:

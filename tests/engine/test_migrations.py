@@ -1,11 +1,13 @@
 """Running jobs and new versions of their blueprint: who goes on with what."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from muster.blueprint import Blueprint, Job, Next
-from muster.blueprint.comparing import compare, side_of
+from muster.blueprint.comparing import Side, compare, side_of
 from muster.core.blueprint_head import BlueprintHead, Rollout, SavedVersion, begun_with, looked_at, with_version
+from muster.core.graph import FINISHED, Edge, Graph
 from muster.core.ids import UnixMs
 from muster.engine.migrations import Order, Page
 from muster.errors import MusterError
@@ -164,6 +166,20 @@ def test_two_versions_are_compared_state_by_state() -> None:
     assert not found.is_same
     same = compare(side_of(Blueprint.from_dict(OLD)), side_of(Blueprint.from_dict({**OLD, "version": 5})))
     assert same.is_same
+
+
+def test_a_result_an_undo_and_a_deadline_that_are_others_are_told() -> None:
+    new = {**OLD, "output": {"properties": {"total": {}}}, "deadline": "1h"}
+    new["states"] = {**OLD["states"], "work": {**OLD["states"]["work"], "undo": "old.undo"}}
+    found = compare(side_of(Blueprint.from_dict(OLD)), side_of(Blueprint.from_dict(new)))
+    assert (found.output[0], found.members, found.changed) == ("+ total", ("deadline",), ("work",))
+    assert not found.is_same
+
+
+def test_of_code_an_undo_that_is_another_is_told() -> None:
+    graph = Graph("a", "1", "pay", ("pay",), (Edge("pay", "success", FINISHED),), (("pay", "refund"),))
+    found = compare(Side(graph, {}), Side(replace(graph, undos=()), {}))
+    assert found.changed == ("pay",)
 
 
 # Who begins with what, and how long versions stay

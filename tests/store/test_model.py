@@ -339,7 +339,14 @@ class StoreMachine(RuleBasedStateMachine):
 
     def a_claim(self, seats: int, lease_ms: int = HOUR_MS, *, swap: bool = False, register: bool = False) -> Claim:
         self.last_seats = tuple(
-            seat(WORKERS[i % 2], fence=self.fresh("f"), lease_ms=lease_ms, patient=swap, price=i % 2)
+            seat(
+                WORKERS[i % 2],
+                fence=self.fresh("f"),
+                lease_ms=lease_ms,
+                patient=swap,
+                price=i % 2,
+                prices=((short_hash(TYPES[0]), 1 - i % 2),) if swap else (),
+            )
             for i in range(seats)
         )
         classes = tuple(short_hash(kind) for kind in (reversed(TYPES) if swap else TYPES))

@@ -33,6 +33,20 @@ async def test_both_attempts_of_a_task_cost_their_own_workers_price(
     assert datetime.now(UTC).date() >= datetime.fromisoformat(job["created_at"]).date()
 
 
+async def test_a_type_with_a_price_of_its_own_costs_that_and_others_what_the_worker_asks(
+    a: Api, b: Api, on_a: PlainWorker, name: str
+) -> None:
+    other = f"{name}-other"
+    await on_a.register(name, other, cost_per_second=1.0, cost_per_task={name: 0.003})
+    for kind, price in ((name, 3), (other, 1_000)):
+        job_id = await a.start("one", type=kind, runtime=kind)
+        await on_a.report(await on_a.take(), data={"x": 1})
+        job = await b.end_of(job_id)
+        day = await costs_of(b, f"one|{kind}")
+        assert (day["cost_micros"], job["cost_micros"]) == (day["run_ms"] * price, day["cost_micros"])
+        assert job["cost_micros"] > 0
+
+
 async def test_a_run_that_times_out_costs_what_it_ran(a: Api, on_a: PlainWorker, name: str) -> None:
     await on_a.register(name, cost_per_second=2.0)
     job_id = await a.start("one", type=name, runtime=name, timeout=0.2, retries=0)

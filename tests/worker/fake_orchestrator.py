@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Self
 
@@ -31,6 +31,15 @@ class FakeOrchestrator:
         self.streams = streams
         self.credits: list[int] = []
         self.granted = 0
+        self.knows_free = True
+        """A server of before takes no notice of free slots by type."""
+        self.frees: list[dict[str, int]] = []
+        """What was said of them, with each poll, report and credit."""
+        self.free: dict[str, int] = {}
+        """What is left of the last credit's."""
+        self.held_by_type: Counter[str] = Counter()
+        self.held_by_type_max: Counter[str] = Counter()
+        self.types: dict[str, str] = {}
         self.streamed: list[str] = []
         self.answers_withdrawal = True
         self.refuses_sockets = False
@@ -115,6 +124,7 @@ class FakeOrchestrator:
             "lease_seconds": 8,
             **more,
         }
+        self.types[str(task["task_id"])] = type_
         self._queue.append(task)
         self._arrived.set()
         self._may_stream.set()
@@ -168,16 +178,17 @@ class FakeOrchestrator:
             return _problem(404, "worker_not_found", "Worker not found")
         self.polls += 1
         deadline_s = time.monotonic() + float(request.query["timeout"])
+        free = self._said(orjson.loads(request.query.get("free", "{}")))
         self.polls_waiting += 1
         try:
-            while not self._queue:
+            while not self._fits(free):
                 self._arrived.clear()
                 await asyncio.wait_for(self._arrived.wait(), deadline_s - time.monotonic())
         except TimeoutError:
             return web.Response(status=204)
         finally:
             self.polls_waiting -= 1
-        return _json({"tasks": self._hand_out(int(request.query["max"]))})
+        return _json({"tasks": self._hand_out(int(request.query["max"]), free)})
 
     async def _results(self, request: web.Request) -> web.Response:
         raw = await request.read()
@@ -195,8 +206,10 @@ class FakeOrchestrator:
         self.report_requests.append(len(results))
         self.results += results
         self.held -= len(results)
+        self.held_by_type.subtract(self.types.get(r["task_id"], "") for r in results)
+        free = self._said(orjson.loads(request.query.get("free", "{}")))
         receipts = [{"status": f"result_accepted_{r['result']['status']}", "task_id": r["task_id"]} for r in results]
-        return _json({"results": receipts, "tasks": self._hand_out(int(request.query.get("next", 0)))})
+        return _json({"results": receipts, "tasks": self._hand_out(int(request.query.get("next", 0)), free)})
 
     async def _events(self, request: web.Request) -> web.Response:
         body = orjson.loads(await request.read())
@@ -232,6 +245,10 @@ class FakeOrchestrator:
                 credit = orjson.loads(frame.data)
                 self.credits.append(credit["tasks"])
                 self.granted = credit["tasks"] - (len(self.streamed) - before - credit["received"])
+                self.free = dict(self._said(credit.get("free", {})))
+                for task_id in self.streamed[before + credit["received"] :]:
+                    if (kind := self.types.get(task_id, "")) in self.free:
+                        self.free[kind] -= 1
                 self._may_stream.set()
                 if credit["tasks"] == 0 and self.answers_withdrawal:
                     await socket.send_json({"command": "tasks", "tasks": []})
@@ -244,15 +261,31 @@ class FakeOrchestrator:
         while True:
             await self._may_stream.wait()
             self._may_stream.clear()
-            if self.granted > 0 and self._queue:
-                tasks = self._hand_out(self.granted)
+            if self.granted > 0 and self._fits(self.free):
+                tasks = self._hand_out(self.granted, self.free)
                 self.granted -= len(tasks)
                 self.streamed += [t["task_id"] for t in tasks]
                 await socket.send_json({"command": "tasks", "tasks": tasks})
 
-    def _hand_out(self, count: int) -> list[dict[str, Any]]:
-        tasks = [self._queue.popleft() for _ in range(min(count, len(self._queue)))]
+    def _said(self, free: dict[str, int]) -> dict[str, int]:
+        self.frees.append(dict(free))
+        return free if self.knows_free else {}
+
+    def _fits(self, free: dict[str, int]) -> bool:
+        return any(free.get(task["type"], 1) > 0 for task in self._queue)
+
+    def _hand_out(self, count: int, free: dict[str, int]) -> list[dict[str, Any]]:
+        """The oldest, of a type in *free* no more than that says, which is lowered."""
+        tasks: list[dict[str, Any]] = []
+        for task in list(self._queue):
+            if len(tasks) < count and free.get(task["type"], 1) > 0:
+                self._queue.remove(task)
+                tasks.append(task)
+                if task["type"] in free:
+                    free[task["type"]] -= 1
         self.handed_out += [t["task_id"] for t in tasks]
+        self.held_by_type.update(t["type"] for t in tasks)
+        self.held_by_type_max |= self.held_by_type
         self.held += len(tasks)
         self.held_max = max(self.held_max, self.held)
         return tasks

@@ -29,12 +29,12 @@ streamed = Blueprint("streamed")
 
 @streamed.start
 async def first(job: Job[dict[str, Any]]) -> Next:
-    return job.run("stream.echo", job.input, ok=second)
+    return job.run(job.input.get("type", "stream.echo"), job.input, ok=second)
 
 
 @streamed.state
 async def second(job: Job[dict[str, Any]], result: dict[str, Any]) -> Next:
-    return job.run("stream.echo", result, ok=finished)
+    return job.run(job.input.get("type", "stream.echo"), result, ok=finished)
 """
 
 
@@ -109,9 +109,10 @@ async def working(server: Server, worker: Worker, worker_id: str = "w1") -> Asyn
         await asyncio.wait_for(running, 20)
 
 
-async def run_jobs(server: Server, count: int) -> list[str]:
+async def run_jobs(server: Server, count: int, **more: Any) -> list[str]:
     async with Client(server.url, CLIENT) as client:
-        states = await asyncio.gather(*(client.run("streamed", {"n": n}, timeout_s=30) for n in range(count)))
+        inputs = [{"n": n, **more} for n in range(count)]
+        states = await asyncio.gather(*(client.run("streamed", given, timeout_s=30) for given in inputs))
     assert {state.status for state in states} == {"finished"}
     return [state.id for state in states]
 
@@ -194,3 +195,49 @@ async def test_a_worker_finds_its_stream_again_after_a_restart(server: Server) -
 
 async def _echo(value: dict[str, int]) -> dict[str, int]:
     return value
+
+
+class Narrow:
+    """A worker with six slots, two of them for `stream.echo`; its task waits until it is let go."""
+
+    def __init__(self) -> None:
+        self.worker = Worker(slots=6)
+        self.go = asyncio.Event()
+        self.running: Counter[str] = Counter()
+        self.most: Counter[str] = Counter()
+        self.worker.add("stream.echo", self._handler("stream.echo"), slots=2)
+        self.worker.add("stream.wide", self._handler("stream.wide"))
+
+    def _handler(self, kind: str) -> Any:
+        async def wait(value: dict[str, Any]) -> dict[str, Any]:
+            self.running[kind] += 1
+            self.most |= self.running
+            await self.go.wait()
+            self.running[kind] -= 1
+            return value
+
+        return wait
+
+
+@pytest.mark.parametrize("streams", [True, False], ids=["stream", "poll"])
+async def test_a_task_beyond_a_types_slots_runs_at_another_worker(
+    server: Server, streams: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not streams:
+        monkeypatch.setattr("muster.api.worker.FEATURE", "of the future")
+    one, two = Narrow(), Narrow()
+    async with working(server, one.worker, "one"):
+        jobs = asyncio.create_task(run_jobs(server, 3))
+        await until(lambda: one.running["stream.echo"] == 2)
+        async with working(server, two.worker, "two"):
+            await until(lambda: two.running["stream.echo"] == 1)
+            wide = asyncio.create_task(run_jobs(server, 5, type="stream.wide"))
+            await until(lambda: one.running["stream.wide"] + two.running["stream.wide"] == 5)
+            for narrow in (one, two):
+                narrow.go.set()
+            await asyncio.gather(jobs, wide)
+            await run_jobs(server, 40)
+    assert one.most["stream.echo"] == 2
+    assert two.most["stream.echo"] <= 2
+    polls = await server.requests("/_worker/workers/{worker_id}/tasks/next")
+    assert (polls == 0) == streams

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -110,13 +110,16 @@ class Reporter:
         """Returns the results that must be sent again."""
         next_max = min(len(batch) + max(self._slots.free, 0), NEXT_MAX) if self.takes_next else 0
         promised = max(0, next_max - len(batch))
-        self._slots.promise(promised)
+        free, ends = self._slots.free_by_type(), Counter(done.kind for done in batch)
+        offered = {kind: min(next_max, count + ends[kind]) for kind, count in free.items()}
+        promised_of = {kind: max(0, count - ends[kind]) for kind, count in offered.items()}
+        self._slots.promise(promised, promised_of)
         try:
-            answered = await self._api.report([done.body for done in batch], next_max)
+            answered = await self._api.report([done.body for done in batch], next_max, offered)
             again = self._settle(batch, answered)
             self._start_tasks(answered.tasks)
         finally:
-            self._slots.end_promise(promised)
+            self._slots.end_promise(promised, promised_of)
         return again
 
     def _settle(self, batch: Sequence[Running], answered: Answered) -> list[Running]:

@@ -54,9 +54,11 @@ class Runner:
         self._api = api
         self._worker_id = worker_id
         self._handlers = handlers
-        self._slots = Slots(slots)
+        limits = {name: handler.slots for name, handler in handlers.items() if handler.slots is not None}
+        self._slots = Slots(slots, limits, others=len(limits) < len(handlers))
         self._threads = HandlerThreads(slots)
-        self._limits = {n: asyncio.Semaphore(h.slots) for n, h in handlers.items() if h.slots is not None}
+        self._limits = {name: asyncio.Semaphore(limit) for name, limit in limits.items()}
+        """For tasks that came all the same: of a server that does not ask what is free by type."""
         self._loop = asyncio.get_running_loop()
         self._emptied = asyncio.Event()
         self._poll: asyncio.Task[None] | None = None
@@ -155,10 +157,11 @@ class Runner:
             if self._stream.is_up:
                 continue
             wanted = min(self._slots.free, NEXT_MAX)
-            self._slots.promise(wanted)
+            free = {kind: min(count, wanted) for kind, count in self._slots.free_by_type().items()}
+            self._slots.promise(wanted, free)
             asked_s = time.monotonic()
             try:
-                leased = await self._api.poll(wanted)
+                leased = await self._api.poll(wanted, free)
                 self._start_all(leased)
                 if leased or time.monotonic() - asked_s > EARLY_S:
                     backoff.reset()
@@ -171,7 +174,7 @@ class Runner:
                 _log.exception("polling failed")
                 delay_s = backoff.next_delay_s()
             finally:
-                self._slots.end_promise(wanted)
+                self._slots.end_promise(wanted, free)
                 self._emptied.set()
             await asyncio.sleep(delay_s)
 
@@ -186,7 +189,7 @@ class Runner:
             self._start(running, name, task.get("params"))
 
     def _start(self, running: Running, name: str, params: Any) -> None:
-        self._slots.take(1)
+        self._slots.take(1, running.kind)
         running.events = EventSender(self._api, running, self._cancelled)
         running.files = self._files_of(running)
         running.hot = self._hot
@@ -303,7 +306,7 @@ class Runner:
         if running.events is not None:
             running.events.close()
         self.running.remove(running)
-        self._slots.give_back(1)
+        self._slots.give_back(1, running.kind)
         self._emptied.set()
 
 

@@ -50,6 +50,7 @@ class Running:
         "heartbeat_s",
         "hot",
         "job_id",
+        "kind",
         "message",
         "progress",
         "progress_sent",
@@ -68,6 +69,7 @@ class Running:
         """`leased` is a task as it comes over the wire (wire.LeasedTask)."""
         self.job_id: str = leased["job_id"]
         self.task_id: str = leased["task_id"]
+        self.kind: str = leased.get("type", "")
         self.attempt: int = leased.get("attempt", 1)
         self.fence: str | None = leased.get("fence")
         self.timeout_s: float = leased.get("timeout_seconds", 300)

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -58,6 +59,8 @@ class Stream:
         self._ordered = ordered
         self._granted = 0
         """Tasks that may still come."""
+        self._granted_of: dict[str, int] = {}
+        """The same of types with slots of their own; of each no more than `_granted`."""
         self._received = 0
         """Tasks that came over this connection."""
         self._is_draining = False
@@ -162,7 +165,8 @@ class Stream:
 
     def _forget_grant(self) -> None:
         granted, self._granted = self._granted, 0
-        self._slots.end_promise(granted)
+        by_type, self._granted_of = self._granted_of, {}
+        self._slots.end_promise(granted, by_type)
 
     # Commands
 
@@ -186,7 +190,10 @@ class Stream:
         granted = min(len(tasks), self._granted)
         self._received += len(tasks)
         self._granted -= granted
-        self._slots.end_promise(granted)
+        came, before = Counter(str(task.get("type")) for task in tasks), self._granted_of
+        self._granted_of = {kind: max(0, min(n - came[kind], self._granted)) for kind, n in before.items()}
+        ended = {kind: count - self._granted_of[kind] for kind, count in before.items()}
+        self._slots.end_promise(granted, ended)
         self._start_tasks(tasks)
         self._answer_soon()
 
@@ -206,23 +213,39 @@ class Stream:
             await self._changed.wait()
             self._changed.clear()
             wanted = self._wanted()
-            if self._is_answer_due or wanted > 2 * self._granted:
-                await self._send(socket, wanted)
-            elif wanted > self._granted:
+            by_type = self._wanted_of(wanted)
+            more = {kind: count for kind, count in by_type.items() if count > self._granted_of.get(kind, 0)}
+            opens = any(not self._granted_of.get(kind) for kind in more)
+            if self._is_answer_due or wanted > 2 * self._granted or opens:
+                await self._send(socket, wanted, by_type)
+            elif wanted > self._granted or more:
                 self._answer_soon()
 
     def _wanted(self) -> int:
         return 0 if self._is_draining else min(self._granted + max(self._slots.free, 0), CREDITS_MAX)
 
-    async def _send(self, socket: aiohttp.ClientWebSocketResponse, wanted: int) -> None:
+    def _wanted_of(self, wanted: int) -> dict[str, int]:
+        """Of *wanted* tasks so many at most may be of the types with slots of their own."""
+        free = self._slots.free_by_type()
+        return {kind: min(self._granted_of.get(kind, 0) + count, wanted) for kind, count in free.items()}
+
+    async def _send(self, socket: aiohttp.ClientWebSocketResponse, wanted: int, by_type: dict[str, int]) -> None:
         self._is_answer_due = False
         if self._answer_timer is not None:
             self._answer_timer.cancel()
             self._answer_timer = None
-        if wanted > self._granted:  # a grant is never lowered but to withdraw it, and then it counts until all has come
-            self._slots.promise(wanted - self._granted)
-            self._granted = wanted
-        credit = {"event": "credit", "tasks": wanted, "received": self._received}
+        if (
+            wanted >= self._granted
+        ):  # a grant is never lowered but to withdraw it, and then it counts until all has come
+            more_of = {kind: count - self._granted_of.get(kind, 0) for kind, count in by_type.items()}
+            self._slots.promise(wanted - self._granted, more_of)
+            self._granted, self._granted_of = wanted, by_type
+        credit = {
+            "event": "credit",
+            "tasks": wanted,
+            "received": self._received,
+            **({"free": by_type} if by_type else {}),
+        }
         await socket.send_frame(encode(credit), aiohttp.WSMsgType.TEXT)
 
 

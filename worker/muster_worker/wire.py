@@ -15,6 +15,8 @@ Number = StrictInt | StrictFloat
 WorkerIdText = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,128}$", strict=True)]
 TaskTypeText = Annotated[str, Field(min_length=1, max_length=256, strict=True)]
 WorkerStatus = Literal["idle", "busy", "draining"]
+FreeByType = Annotated[dict[TaskTypeText, Annotated[StrictInt, Field(ge=0)]], Field(max_length=256)]
+"""How many tasks of a type a worker would take now."""
 
 
 class Wire(BaseModel):
@@ -41,7 +43,11 @@ class Registration(Wire):
     max_concurrent_tasks: Annotated[int, Field(ge=1, le=10_000, strict=True)] = 1
     cost_per_second: Annotated[Number, Field(ge=0)] = 0
     cost_per_task: Annotated[dict[TaskTypeText, Annotated[Number, Field(ge=0)]], Field(max_length=256)] = {}
-    """EUR per second of a task type, where that is not `cost_per_second`: for choices and `max_cost`."""
+    """EUR per second of a task type, where that is not `cost_per_second`."""
+    slots_per_task: Annotated[
+        dict[TaskTypeText, Annotated[int, Field(ge=1, le=10_000, strict=True)]], Field(max_length=256)
+    ] = {}
+    """Of a task type no more than so many at a time. What is free of them the worker says when it asks for tasks."""
     protocol: Annotated[int, Field(ge=0, strict=True)] = 0
 
 

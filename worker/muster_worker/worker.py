@@ -143,10 +143,10 @@ class Worker:
     ) -> Decorator[Any, Any] | NamedDecorator:
         """Make a function the handler of a task: `@worker.task(charge_card)` or `@worker.task("payments.charge")`.
 
-        `slots` bounds how many of this task run here at a time; further ones wait in the worker.
+        `slots` bounds how many of this task run here at a time; the worker asks for no more.
         `errors` gives exceptions of the handler an error code: `{ValueError: PERMANENT_ERROR, BusyError: "BUSY"}`.
         Others are TRANSIENT_ERROR; a retry policy may name the code, or the exception's class.
-        `cost_per_second` is what choices and `max_cost` take for this task instead of the worker's price.
+        `cost_per_second` is the price of this task, for accounts, choices and `max_cost`, instead of the worker's.
         Raises TypeError when the function does not fit the contract, ValueError for a second handler.
         """
 
@@ -271,6 +271,9 @@ class Worker:
                 name: handler.cost_per_second
                 for name, handler in self._handlers.items()
                 if handler.cost_per_second is not None
+            },
+            "slots_per_task": {
+                name: handler.slots for name, handler in self._handlers.items() if handler.slots is not None
             },
             "runtimes": list(self._runtimes),
             "labels": {**self._labels, **settings.labels},

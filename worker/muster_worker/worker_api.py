@@ -2,9 +2,10 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import quote
 
 from pydantic import TypeAdapter
 
@@ -14,6 +15,7 @@ from muster_worker.errors import NotFound, Unreachable
 from muster_worker.event_wire import EventsAnswer
 from muster_worker.hot import HotCache
 from muster_worker.running import Running
+from muster_worker.slots import NO_TYPES
 from muster_worker.transport import Transport
 from muster_worker.wire import PROTOCOL, HeartbeatAnswer, Registered
 
@@ -21,6 +23,8 @@ STREAM: Final = "stream"
 POLL_MARGIN_S: Final = 10.0
 REPORT_TIMEOUT_S: Final = 15.0
 LEASES_PER_HEARTBEAT_MAX: Final = 200
+FREE_CHARACTERS_MAX: Final = 4_000
+"""Of a URL; servers take 8,190. What is not said of a type may come, and then waits here."""
 _REGISTERED: Final = TypeAdapter(Registered)
 _EVENTS: Final = TypeAdapter(EventsAnswer)
 _HEARTBEAT: Final = TypeAdapter(HeartbeatAnswer)
@@ -77,10 +81,12 @@ class WorkerApi:
         )
         return self.timing
 
-    async def poll(self, tasks_max: int, timeout_s: float | None = None) -> list[dict[str, Any]]:
-        """Wait for tasks; empty when none came in time."""
+    async def poll(
+        self, tasks_max: int, free: Mapping[str, int] = NO_TYPES, timeout_s: float | None = None
+    ) -> list[dict[str, Any]]:
+        """Wait for tasks, of the types of *free* for no more than so many; empty when none came in time."""
         wait_s = self.timing.poll_s if timeout_s is None else timeout_s
-        path = f"{self._worker}/tasks/next?timeout={wait_s:g}&max={tasks_max}"
+        path = f"{self._worker}/tasks/next?timeout={wait_s:g}&max={tasks_max}{_free(free, tasks_max)}"
         try:
             answer = await self.transport.request("GET", path, timeout_s=wait_s + POLL_MARGIN_S)
         except NotFound:
@@ -91,9 +97,9 @@ class WorkerApi:
         leased: list[dict[str, Any]] = _object(answer.body).get("tasks", [])
         return leased
 
-    async def report(self, bodies: Sequence[bytes], next_max: int) -> Answered:
+    async def report(self, bodies: Sequence[bytes], next_max: int, free: Mapping[str, int] = NO_TYPES) -> Answered:
         """Send encoded results (wire.Result). Safe to repeat: the orchestrator takes each at most once."""
-        path = f"/_worker/tasks/results?next={next_max}"
+        path = f"/_worker/tasks/results?next={next_max}{_free(free, next_max)}"
         body = b'{"results":[' + b",".join(bodies) + b"]}"
         try:
             answer = await self.transport.request("POST", path, body=body, timeout_s=REPORT_TIMEOUT_S)
@@ -163,6 +169,21 @@ class WorkerApi:
         for r, sign in signs:
             r.progress_sent = sign
         return read_answer(_HEARTBEAT, answer.body)
+
+
+def _free(free: Mapping[str, int], tasks_max: int) -> str:
+    """A query's member. Only types that matter, and no more of them than a URL may hold, the fullest first."""
+    told: dict[str, int] = {}
+    text = ""
+    for kind, count in sorted(free.items(), key=lambda entry: entry[1]):
+        if count >= tasks_max:
+            break
+        told[kind] = count
+        longer = f"&free={quote(encode(told), safe='')}"
+        if len(longer) > FREE_CHARACTERS_MAX:
+            break
+        text = longer
+    return text
 
 
 def _lease(running: Running, sign: tuple[float | None, str | None]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from muster.engine.views import (
     CommandSocket,
     Dashboard,
     Found,
+    FreeSlots,
     HeartbeatReply,
     HistoryEvent,
     JobOrder,
@@ -201,14 +202,16 @@ class Engine(Protocol):
 
     async def heartbeat(self, worker_id: str, patch: WorkerPatch, leases: tuple[LeaseSign, ...]) -> HeartbeatReply: ...
 
-    async def poll(self, worker_id: str, *, timeout_ms: int, max_tasks: int) -> tuple[Lease, ...]:
+    async def poll(
+        self, worker_id: str, *, timeout_ms: int, max_tasks: int, free: FreeSlots | None = None
+    ) -> tuple[Lease, ...]:
         """Empty on time-out."""
         ...
 
-    async def report(self, report: TaskReport, *, next_tasks: int) -> ReportReply: ...
+    async def report(self, report: TaskReport, *, next_tasks: int, free: FreeSlots | None = None) -> ReportReply: ...
 
     async def report_all(
-        self, reports: Sequence[TaskReport], *, next_tasks: int
+        self, reports: Sequence[TaskReport], *, next_tasks: int, free: FreeSlots | None = None
     ) -> tuple[list[ReportReply | BaseException], tuple[Lease, ...]]:
         """Several of one worker at once; errors stand in their places."""
         ...

@@ -79,6 +79,7 @@ _AN_EVENT: Final = (
 )
 _AFTER_PLACE: Final = text_parameter("after", "What comes after this `place` of a log event, or after this `seq`.")
 _NEXT: Final = whole_parameter("next", "Take up to so many new tasks along; never waits for any.")
+_FREE: Final = text_parameter("free", "Of these task types no more: a JSON object of types with their free slots.")
 _LINK: Final = text_parameter("token", "Part of the link.")
 _FORMAT: Final = text_parameter("format", "`dot` (default), `mermaid` or `json`.")
 
@@ -369,14 +370,14 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
                Answer(204, "Nothing came up in time.")),
               Auth.WORKER, errors=(E.INVALID_PARAMETER, *_WORKER), head=False,
               parameters=(seconds_parameter("timeout", "How long to wait; the server's maximum if not given."),
-                          whole_parameter("max", "Up to so many tasks at once, 64 at most.", minimum=1))),
+                          whole_parameter("max", "Up to so many tasks at once, 64 at most.", minimum=1), _FREE)),
     Operation("POST", "/_worker/tasks/result", worker.report_result, "Hand in a result", Tag.WORKERS,
               (Answer(200, "Taken, or ignored with the reason.", m.ReceiptWithTasks),),
-              Auth.WORKER, body=m.ResultMessage, parameters=(_NEXT,),
+              Auth.WORKER, body=m.ResultMessage, parameters=(_NEXT, _FREE),
               errors=(E.INVALID_PARAMETER, E.JOB_NOT_FOUND, E.TASK_NOT_FOUND, *_STORE)),
     Operation("POST", "/_worker/tasks/results", worker.report_results, "Hand in several results", Tag.WORKERS,
               (Answer(200, "A receipt for each.", wire.Receipts),),
-              Auth.WORKER, body=m.ResultsMessage, parameters=(_NEXT,), errors=(E.INVALID_PARAMETER, *_STORE)),
+              Auth.WORKER, body=m.ResultsMessage, parameters=(_NEXT, _FREE), errors=(E.INVALID_PARAMETER, *_STORE)),
     Operation("POST", "/_worker/tasks/{task_id}/events", events.take_events, "Tell what a running task does",
               Tag.WORKERS, (Answer(200, "Taken up to `accepted_to`; or `ignored`.", event_wire.EventsAnswer),),
               Auth.WORKER, body=event_wire.TaskEventsMessage, body_bytes_max=event_wire.BODY_BYTES_MAX,

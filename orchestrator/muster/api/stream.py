@@ -5,19 +5,19 @@ connection that does not answer is given nothing more: a dead worker must not sw
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
 import structlog
 from aiohttp import WSCloseCode
-from muster_worker.wire import Wire
+from muster_worker.wire import FreeByType, Wire
 from pydantic import Field, StrictInt
 
 from muster.api.ports import Engine
 from muster.api.wire import task_objects
 from muster.core.limits import CLAIM_MAX
-from muster.engine.views import Lease
+from muster.engine.views import FreeSlots, Lease
 from muster.errors import ErrorCode, MusterError
 from muster.observe import names
 from muster.settings import Settings
@@ -43,6 +43,8 @@ class CreditFrame(Wire):
 
     event: Literal["credit"]
     tasks: Annotated[StrictInt, Field(ge=0, le=CLAIM_MAX)]
+    free: FreeByType = Field(default_factory=dict[str, int])
+    """Of some types no more than so many of these."""
     received: Annotated[StrictInt, Field(ge=0)] | None = None
     """Tasks that came over this connection so far: those on their way then count against the grant."""
 
@@ -66,12 +68,16 @@ class TaskStream:
         self._poll_s = settings.worker_poll_timeout_seconds
         self._answer_s = settings.delivery_lease_seconds * ANSWER_SHARE
         self._left = 0
+        self._free = FreeSlots({})
+        """What is left of the grant, and of it by task type; the claim under way goes by the latter."""
         self._sent = 0
         self._asked = 0
         """Tasks that the claim under way may bring."""
         self._claiming: asyncio.Task[None] | None = None
         self._unanswered: deque[tuple[int, float]] = deque()
         """For each frame of tasks: `sent` after it, and until when it must be answered (loop time)."""
+        self._types: deque[str] = deque()
+        """Of the tasks that were sent last, those included that the worker may not have received."""
         self._timer: asyncio.TimerHandle | None = None
         self._ended = False
 
@@ -83,6 +89,9 @@ class TaskStream:
         while self._unanswered and self._unanswered[0][0] <= received:
             self._unanswered.popleft()
         self._left = max(0, frame.tasks - (self._sent - received))
+        while len(self._types) > self._sent - received:
+            self._types.popleft()
+        self._free.change(_without(frame.free, self._types))
         if self._claiming is not None and self._asked > self._left:
             self._claiming.cancel()
             self._claiming = None
@@ -129,7 +138,7 @@ class TaskStream:
         asked_at_s = loop.time()
         try:
             leases = await self._engine.poll(
-                self._worker_id, timeout_ms=round(self._poll_s * 1000), max_tasks=self._asked
+                self._worker_id, timeout_ms=round(self._poll_s * 1000), max_tasks=self._asked, free=self._free
             )
         except (StoreUnavailable, StoreFull):
             await asyncio.sleep(RETRY_S)
@@ -140,8 +149,11 @@ class TaskStream:
 
     async def _hand_over(self, leases: Sequence[Lease]) -> None:
         """What cannot be sent any more comes back when its delivery lease ends."""
+        types = [lease.body["type"] for lease in leases]
         self._left = max(0, self._left - len(leases))
         self._sent += len(leases)
+        self._types += types
+        self._free.counts = _without(self._free.counts, types)
         self._unanswered.append((self._sent, asyncio.get_running_loop().time() + self._answer_s))
         self._watch()
         if not await self._send({"command": "tasks", "tasks": task_objects(leases)}):
@@ -158,3 +170,11 @@ class TaskStream:
             self._break_off(UNANSWERED, "unanswered")
         else:
             self._watch()
+
+
+def _without(free: Mapping[str, int], taken: Iterable[str]) -> Mapping[str, int]:
+    """What is left of *free* after tasks of these types."""
+    if not free:
+        return free
+    counts = Counter(taken)
+    return {kind: max(0, count - counts[kind]) for kind, count in free.items()}

@@ -43,6 +43,7 @@ _FACTS: Final = (
     "hot_cache",
     "hot_skills",
     "cost_per_task",
+    "slots_per_task",
 )
 
 
@@ -144,6 +145,7 @@ def worker_object(worker: WorkerView) -> dict[str, Any]:
         "labels": worker.labels,
         "order": worker.order,
         "ordered_slots": worker.ordered_slots,
+        "slots_per_task": worker.slots_per_task,
         "slowed_tasks": {kind: delay_ms(int(record[0])) / 1000 for kind, record in worker.slowed.items()},
     }
 

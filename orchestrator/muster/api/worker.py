@@ -4,12 +4,13 @@ from typing import Any, Final
 
 import structlog
 from aiohttp import web
-from muster_worker.wire import PROTOCOL, Heartbeat, Registration
+from muster_worker.wire import PROTOCOL, FreeByType, Heartbeat, Registration
+from pydantic import TypeAdapter, ValidationError
 
 from muster.api.auth import authorize_worker
 from muster.api.call import Call, worker_answer
 from muster.api.models import ResultMessage, ResultsMessage
-from muster.api.parameters import seconds, whole
+from muster.api.parameters import refused, seconds, whole
 from muster.api.stream import FEATURE
 from muster.api.wire import (
     description,
@@ -22,11 +23,12 @@ from muster.api.wire import (
     worker_patch,
 )
 from muster.core.limits import CLAIM_MAX
-from muster.engine.views import ReportReply
+from muster.engine.views import FreeSlots, ReportReply
 from muster.errors import ErrorCode, MusterError
 from muster.observe import names
 
 _log = structlog.stdlib.get_logger()
+_FREE: Final[TypeAdapter[dict[str, int]]] = TypeAdapter(FreeByType)
 _OF_ONE_RESULT: Final = frozenset({403, 404})
 """Statuses that concern one result of a batch; any other refuses the whole batch, which may be sent again."""
 
@@ -77,7 +79,9 @@ async def next_tasks(call: Call) -> web.Response:
     timeout, most = call.query("timeout"), call.query("max")
     timeout_s = poll_seconds if timeout is None else seconds("timeout", timeout, maximum=poll_seconds)
     tasks_max = 1 if most is None else whole("max", most, minimum=1, maximum=CLAIM_MAX)
-    leases = await call.engine.poll(call.path["worker_id"], timeout_ms=round(timeout_s * 1000), max_tasks=tasks_max)
+    leases = await call.engine.poll(
+        call.path["worker_id"], timeout_ms=round(timeout_s * 1000), max_tasks=tasks_max, free=_free(call)
+    )
     if not leases:
         return web.Response(status=204)
     return worker_answer(task_object(leases[0]) if most is None else {"tasks": task_objects(leases)})
@@ -88,7 +92,7 @@ async def report_result(call: Call) -> web.Response:
     message = call.body(ResultMessage)
     _authorize(call, message.worker_id)
     wanted = _wanted(call)
-    reply = await call.engine.report(task_report(message), next_tasks=wanted or 0)
+    reply = await call.engine.report(task_report(message), next_tasks=wanted or 0, free=_free(call))
     answer = receipt_object(reply)
     if wanted is not None:
         answer["tasks"] = task_objects(reply.tasks)
@@ -103,7 +107,7 @@ async def report_results(call: Call) -> web.Response:
         raise MusterError(ErrorCode.INVALID_BODY, "The results of one batch must be of one worker.")
     _authorize(call, messages[0].worker_id)
     reports = [task_report(message) for message in messages]
-    replies, leases = await call.engine.report_all(reports, next_tasks=_wanted(call) or 0)
+    replies, leases = await call.engine.report_all(reports, next_tasks=_wanted(call) or 0, free=_free(call))
     receipts = [_batch_receipt(message.task_id, reply) for message, reply in zip(messages, replies, strict=True)]
     return worker_answer({"results": receipts, "tasks": task_objects(leases)})
 
@@ -125,3 +129,14 @@ def _authorize(call: Call, worker_id: str) -> None:
 def _wanted(call: Call) -> int | None:
     text = call.query("next")
     return None if text is None else whole("next", text, minimum=0, maximum=CLAIM_MAX)
+
+
+def _free(call: Call) -> FreeSlots | None:
+    """How many tasks of some types the worker would take, where it says so."""
+    text = call.query("free")
+    if text is None:
+        return None
+    try:
+        return FreeSlots(_FREE.validate_json(text))
+    except ValidationError as error:
+        raise refused("free", text, 'task types with their free slots, for example {"image.resize": 2}') from error

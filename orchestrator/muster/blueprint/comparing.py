@@ -2,20 +2,25 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from muster.blueprint.definition import AnyBlueprint
 from muster.core.graph import Edge, Graph
-from muster.core.json import JsonObject
+from muster.core.json import JsonObject, JsonValue
+
+_TOLD: Final = frozenset({"states", "start", "input", "output", "version", "name"})
+"""Of a spec: what is compared in its own words, or is part of the version."""
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the two. `decisions` are what states are written as, where the blueprint is data."""
+    """One of the two. Where the blueprint is data, `decisions` are what states are written as, `members` all else."""
 
     graph: Graph
     input_schema: JsonObject
     decisions: Mapping[str, Any] | None = None
+    output_schema: JsonObject = field(default_factory=dict[str, JsonValue])
+    members: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,8 @@ class Comparison:
 
     Attributes:
         changed: states that are in both and decide something else; of code only what its edges show.
-        input: what changed about the input, a line for each member; empty: nothing.
+        input, output: what changed about the input and the result, a line for each member; empty: nothing.
+        members: of blueprints that are data, what else is another one, such as `deadline`.
     """
 
     old: str
@@ -45,21 +51,31 @@ class Comparison:
     edges_added: tuple[Edge, ...]
     edges_removed: tuple[Edge, ...]
     input: tuple[str, ...]
+    output: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()
     verdicts: tuple[Verdict, ...] = field(default=())
 
     @property
     def is_same(self) -> bool:
-        parts = (self.added, self.removed, self.changed, self.edges_added, self.edges_removed, self.input)
+        states = (self.added, self.removed, self.changed, self.edges_added, self.edges_removed)
+        parts = (*states, self.input, self.output, self.members)
         return self.start[0] == self.start[1] and not any(parts)
 
 
 def side_of(blueprint: AnyBlueprint) -> Side:
-    return Side(blueprint.graph, blueprint.input_schema(), decisions_of(getattr(blueprint, "to_dict", dict)()))
+    spec: Mapping[str, Any] = getattr(blueprint, "to_dict", dict)()
+    decisions, members = decisions_of(spec), members_of(spec)
+    return Side(blueprint.graph, blueprint.input_schema(), decisions, blueprint.output_schema(), members)
 
 
 def decisions_of(spec: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     states = (spec or {}).get("states")
     return states if isinstance(states, dict) else None
+
+
+def members_of(spec: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """What the version of a blueprint that is data says beside its states and schemas."""
+    return {name: value for name, value in (spec or {}).items() if name not in _TOLD}
 
 
 def compare(old: Side, new: Side, renamed: Mapping[str, str] | None = None) -> Comparison:
@@ -78,13 +94,18 @@ def compare(old: Side, new: Side, renamed: Mapping[str, str] | None = None) -> C
         changed=tuple(_changed(old, new, names, [*edges_added], [*edges_removed])),
         edges_added=edges_added,
         edges_removed=edges_removed,
-        input=tuple(_input(old.input_schema, new.input_schema)),
+        input=tuple(_schema(old.input_schema, new.input_schema)),
+        output=tuple(_schema(old.output_schema, new.output_schema)),
+        members=tuple(sorted(_others(old, new))),
         verdicts=tuple(_verdict(state, name, old, new, names) for state, name in names.items()),
     )
 
 
 def _changed(old: Side, new: Side, names: Mapping[str, str], added: list[Edge], removed: list[Edge]) -> Iterable[str]:
     moved = {edge.source for edge in added} | {names[edge.source] for edge in removed}
+    moved |= {
+        state for state, _ in {(names.get(state, state), undo) for state, undo in old.graph.undos} ^ {*new.graph.undos}
+    }
     for state, name in names.items():
         if name not in new.graph.states:
             continue
@@ -105,8 +126,15 @@ def _verdict(state: str, name: str, old: Side, new: Side, names: Mapping[str, st
     return Verdict(state, goes_on=True)
 
 
-def _input(old: JsonObject, new: JsonObject) -> Iterable[str]:
-    """A line for each member of the input that is another one, and one for all else."""
+def _others(old: Side, new: Side) -> Iterable[str]:
+    if old.decisions is None or new.decisions is None:
+        return ()
+    names = old.members.keys() | new.members.keys()
+    return [name for name in names if old.members.get(name) != new.members.get(name)]
+
+
+def _schema(old: JsonObject, new: JsonObject) -> Iterable[str]:
+    """A line for each member of the value that is another one, and one for all else."""
     before, after = _members(old), _members(new)
     needed_before, needed = _required(old), _required(new)
     for name in sorted(before.keys() | after.keys()):

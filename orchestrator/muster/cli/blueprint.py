@@ -150,6 +150,14 @@ def check(
     return Exit.FAILED if problems else Exit.DONE
 
 
+@app.command
+def schema() -> None:
+    """Print the JSON Schema of blueprints that are data, for editors. Needs no server."""
+    from muster.blueprint.data.document import document_schema
+
+    print_json(document_schema())
+
+
 def _load(places: Sequence[str]) -> "tuple[list[str], list[Problem]]":
     """The names of all blueprints there, and everything that is wrong with them."""
     from muster.blueprint.builtin import BUILTIN

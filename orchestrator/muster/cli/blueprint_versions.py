@@ -106,7 +106,7 @@ def _names(pairs: tuple[str, ...]) -> dict[str, str]:
 
 async def _side(place: str, server: Server) -> "Side":
     """A blueprint in a file, or a version that a server has."""
-    from muster.blueprint.comparing import Side, decisions_of
+    from muster.blueprint.comparing import Side, decisions_of, members_of
     from muster.blueprint.graphs import graph_from_json
 
     of_file = _side_of_file(*place.partition(":")[::2])
@@ -120,7 +120,8 @@ async def _side(place: str, server: Server) -> "Side":
     async with connect(server) as client:
         found = await client.blueprint(name, version)
         graph = graph_from_json(await client.graph(name, "json", version=version))
-    return Side(graph, found["input_schema"], decisions_of(found["spec"]))
+    spec, output = found["spec"], found.get("output_schema") or {}
+    return Side(graph, found["input_schema"], decisions_of(spec), output, members_of(spec))
 
 
 def _side_of_file(file: str, wanted: str) -> "Side | None":
@@ -154,6 +155,8 @@ def _lines(found: "Comparison") -> list[str]:
     for sign, edges in (("+", found.edges_added), ("-", found.edges_removed)):
         lines += [f"edge    {sign} {edge.source} --{edge.label}--> {edge.target}" for edge in edges]
     lines += [f"input   {line}" for line in found.input]
+    lines += [f"output  {line}" for line in found.output]
+    lines += [f"member  ~ {name}" for name in found.members]
     for verdict in found.verdicts:
         said = "go on" if verdict.goes_on else f"stay behind: {verdict.reason}"
         lines.append(f"jobs in {verdict.state}  {said}")
@@ -172,5 +175,7 @@ def _as_json(found: "Comparison") -> Mapping[str, Any]:
         "states": {"added": found.added, "removed": found.removed, "changed": found.changed},
         "edges": {"added": edges(found.edges_added), "removed": edges(found.edges_removed)},
         "input": found.input,
+        "output": found.output,
+        "members": found.members,
         "jobs": [{"state": one.state, "go_on": one.goes_on, "reason": one.reason} for one in found.verdicts],
     }

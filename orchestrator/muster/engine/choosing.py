@@ -45,22 +45,22 @@ class Choosing:
 
     def choose(self, partition: int, cls: str, waiters: Sequence[Waiter], most: int) -> Chosen:
         choice, place = self.classes[cls], (partition, cls)
-        free = [waiter for waiter in waiters if waiter.free > 0]
+        free = [waiter for waiter in waiters if waiter.free_for(cls) > 0]
         if choice.policy == LEAST_LOADED:
-            return Chosen(seats(sorted(free, key=lambda w: -w.free), most))
+            return Chosen(seats(sorted(free, key=lambda w: -w.free_for(cls)), most, cls))
         ranked = sorted(free, key=lambda w: (self._ranking.rank(cls, w.worker), w.number))
         if not choice.overflow_ms:
-            return Chosen(_all_seats(ranked, most))
+            return Chosen(_all_seats(ranked, most, cls))
         best = self._ranking.best_of_others(cls, {waiter.worker for waiter in free})
         good = [waiter for waiter in ranked if self._ranking.rank(cls, waiter.worker) <= best]
         if good:
-            return Chosen(_all_seats(good, most))
+            return Chosen(_all_seats(good, most, cls))
         until = self._holds.get(place)
         if until is None:
             left_ms = max(0, choice.overflow_ms - self._waited_ms.pop(place, 0))
             until = self._holds[place] = self._now() + left_ms / 1000
         wait_s = until - self._now()
-        return Chosen([], wait_s) if wait_s > 0 else Chosen(_all_seats(ranked, most))
+        return Chosen([], wait_s) if wait_s > 0 else Chosen(_all_seats(ranked, most, cls))
 
     def is_held(self, partition: int, cls: str) -> bool:
         return self._holds.get((partition, cls), 0.0) > self._now()
@@ -73,6 +73,6 @@ class Choosing:
             self._waited_ms[partition, cls] = waited_ms
 
 
-def _all_seats(waiters: Sequence[Waiter], most: int) -> list[Waiter]:
+def _all_seats(waiters: Sequence[Waiter], most: int, cls: str) -> list[Waiter]:
     """All of the best one first."""
-    return [waiter for waiter in waiters for _ in range(waiter.free)][:most]
+    return [waiter for waiter in waiters for _ in range(waiter.free_for(cls))][:most]

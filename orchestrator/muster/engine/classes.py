@@ -62,6 +62,11 @@ class Classes:
     def requirement(self, cls: str) -> Requirement | None:
         return self._known.get(cls)
 
+    def plain(self, cls: str) -> str:
+        """The class of the tasks of the same type that ask no more than that."""
+        requirement = self._known.get(cls)
+        return cls if requirement is None else short_hash(requirement.type)
+
     @property
     def known(self) -> Mapping[str, Requirement]:
         return self._known

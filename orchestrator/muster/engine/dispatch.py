@@ -9,13 +9,13 @@ lines whose *maybe* classes are the same. A class whose workers are chosen is cl
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from muster.core.limits import SEATS_PER_CALL_MAX
 from muster.engine.choosing import Choosing
-from muster.engine.lines import Classes, Lines, Waiter, oldest_first, seats
+from muster.engine.lines import Classes, Lines, Room, Waiter, oldest_first, seats
 from muster.engine.nonces import nonce
 from muster.store.base import Claim, Claimed, Seat, Store, StoreFull, StoreUnavailable
 
@@ -38,6 +38,8 @@ class Reservation:
 
     claim: Claim
     owners: list[Waiter]
+    rooms: list[list[Room]]
+    """Of each seat's owner, what its task may take from; empty where no owner has any."""
 
 
 class Dispatcher:
@@ -90,7 +92,7 @@ class Dispatcher:
         return waiter.got
 
     def _out_of_time(self, waiter: Waiter) -> None:
-        if not self._may_find(waiter.classes):
+        if not any(self._may_find(classes) for classes in waiter.stands):
             waiter.go_home()
             return
         waiter.late = True
@@ -116,7 +118,8 @@ class Dispatcher:
             late = [waiter for waiter in line if waiter.late and not waiter.held]
             if late and not set(listed).isdisjoint(classes) and not self._may_find(classes):
                 for waiter in late:
-                    waiter.go_home()
+                    if len(waiter.stands) == 1 or not any(self._may_find(others) for others in waiter.stands):
+                        waiter.go_home()
 
     def _leave(self, waiter: Waiter) -> None:
         waiter.gone = True
@@ -155,6 +158,12 @@ class Dispatcher:
         """What workers may take has changed, of one or of all: let their waiting polls stand where they belong."""
         if self._lines.move(lambda name: self._classes_of(name) if worker in {None, name} else None):
             self._schedule()
+
+    def limit_to(self, waiter: Waiter, limits: Mapping[str, int]) -> None:
+        """A worker whose poll waits would take more, or fewer, tasks of some types, by plain class."""
+        waiter.limit_to(limits)
+        self._lines.settle(waiter)
+        self._schedule()
 
     # Waking
 
@@ -205,8 +214,8 @@ class Dispatcher:
 
     def _pump(self) -> None:
         self._pumping = False
-        for classes, line in self._lines:
-            if any(waiter.free > 0 for waiter in line):
+        for classes, line in self._lines.in_turn():
+            if any(waiter.free_for(classes[0]) > 0 for waiter in line):
                 for partition in range(self._partitions):
                     self._claim_soon(partition, self._maybe(partition, classes))
         if self._chosen:
@@ -219,9 +228,10 @@ class Dispatcher:
 
     async def _claim(self, partition: int, listed: Classes) -> None:
         """For all lines that want the same."""
-        lines = [line for classes, line in self._lines if self._maybe(partition, classes) == listed]
-        waiters = lines[0] if len(lines) == 1 else oldest_first([waiter for line in lines for waiter in line])
-        owners = seats(waiters, SEATS_PER_CALL_MAX)
+        lines = {classes: line for classes, line in self._lines if self._maybe(partition, classes) == listed}
+        waiters = [waiter for line in lines.values() for waiter in line]
+        owners = seats(waiters if len(lines) == 1 else oldest_first(waiters), SEATS_PER_CALL_MAX, listed[0])
+        self._lines.served([*lines], owners)
         try:
             if owners:
                 await self._claim_for(partition, self._rotated(listed), owners)
@@ -271,7 +281,8 @@ class Dispatcher:
     def _choose(self, partition: int, cls: str) -> None:
         assert self._choosing is not None, cls
         held = self._choosing.is_held(partition, cls)
-        waiters = [waiter for classes, line in self._lines if cls in classes for waiter in line if waiter.free > 0]
+        lines = (line for classes, line in self._lines if cls in classes)
+        waiters = [waiter for line in lines for waiter in line if waiter.free_for(cls) > 0]
         if not waiters:
             return
         chosen = self._choosing.choose(partition, cls, waiters, SEATS_PER_CALL_MAX)
@@ -285,7 +296,7 @@ class Dispatcher:
     async def _claim_chosen(self, partition: int, cls: str, owners: list[Waiter]) -> None:
         assert self._choosing is not None, cls
         try:
-            owners = _still_free(owners)
+            owners = _still_free(owners, cls)
             if owners:
                 claimed = await self._claim_for(partition, (cls,), owners)
                 newest = min((task.waited_ms for task in claimed), default=0)
@@ -301,10 +312,15 @@ class Dispatcher:
     # Seats
 
     def _reserve(self, classes: Classes, owners: list[Waiter], *, register: bool) -> Reservation:
-        taken = tuple(Seat(w.worker, nonce(), w.lease_ms, w.patient, w.price) for w in owners)
+        taken = tuple(
+            Seat(w.worker, nonce(), w.lease_ms, w.patient, w.price, w.asks(classes) if w.prices else ()) for w in owners
+        )
+        rooms = [owner.rooms_of(classes) for owner in owners] if any(owner.rooms for owner in owners) else []
         for owner in owners:
             owner.held += 1
-        return Reservation(Claim(self._replica, classes, taken, register, self._history), owners)
+        for room in (room for seat in rooms for room in seat):
+            room.used += 1
+        return Reservation(Claim(self._replica, classes, taken, register, self._history), owners, rooms)
 
     def reserve_for(self, classes: Classes, count: int, first: Waiter | None) -> Reservation | None:
         """Seats for tasks about to become ready in *classes*; None where nobody here could take them.
@@ -315,6 +331,8 @@ class Dispatcher:
         if first is not None and first.free > 0:
             mine = min(first.free, max(count, 1), SEATS_PER_CALL_MAX)
             may = self._unchosen(self._classes_of(first.worker) or first.classes)
+            if first.rooms:
+                mine, may = _within(first, mine, classes, may)
             listed = self._rotated(tuple(dict.fromkeys((*(c for c in classes if c in may), *may))))
             return self._reserve(listed, [first] * mine, register=False) if listed else None
         classes = self._unchosen(classes)
@@ -323,7 +341,7 @@ class Dispatcher:
         for line_classes, line in self._lines:
             served = tuple(cls for cls in classes if cls in line_classes)
             if served:
-                owners = seats(line, min(count, SEATS_PER_CALL_MAX))
+                owners = seats(line, min(count, SEATS_PER_CALL_MAX), served[0])
                 if owners:
                     return self._reserve(served, owners, register=False)
         return None
@@ -335,6 +353,10 @@ class Dispatcher:
         """Hand what a claim got to the seats' owners, or back where one has gone. Once for every reservation."""
         for owner in reservation.owners:
             owner.held -= 1
+        if reservation.rooms:
+            taken = {task.seat for task in claimed}
+            for room in (room for i, seat in enumerate(reservation.rooms) if i not in taken for room in seat):
+                room.used -= 1
         for task in claimed:
             owner, fence = reservation.owners[task.seat], reservation.claim.seats[task.seat].fence
             if owner.gone:
@@ -345,12 +367,19 @@ class Dispatcher:
             owner.go_home()
 
 
-def _still_free(owners: Sequence[Waiter]) -> list[Waiter]:
+def _within(waiter: Waiter, most: int, wanted: Classes, may: Classes) -> tuple[int, Classes]:
+    """How many of *most* seats, and for which of the classes: any of the seats may take a task of any of them."""
+    rooms = [waiter.free_for(cls) for cls in wanted if cls in may and waiter.free_for(cls) > 0]
+    count = min(most, max(rooms, default=most))
+    return count, tuple(cls for cls in may if waiter.free_for(cls) >= count)
+
+
+def _still_free(owners: Sequence[Waiter], cls: str) -> list[Waiter]:
     """Some may have got something else meanwhile."""
     given = Counter[Waiter]()
     kept: list[Waiter] = []
     for owner in owners:
         given[owner] += 1
-        if given[owner] <= owner.free:
+        if given[owner] <= owner.free_for(cls):
             kept.append(owner)
     return kept

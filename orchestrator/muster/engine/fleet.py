@@ -5,7 +5,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from muster.core.matching import Requirement, meets
@@ -47,6 +47,8 @@ class Known:
     written_at: float
     price: int = 0
     """Micros per second."""
+    prices: Mapping[str, int] = field(default_factory=dict[str, int])
+    """The same by task type, as plain classes, where that is not `price`."""
 
     @property
     def patient(self) -> bool:
@@ -110,7 +112,10 @@ class Fleet:
             classes = before.classes  # kept up to date as classes come and go: a match is not made at every beat
         else:
             classes = self._classes.of(view.offer, worker_id)
-        known = Known(view, classes, now, now, price_micros(view.cost_per_second))
+        price = price_micros(view.cost_per_second)
+        asked = {short_hash(kind): price_micros(eur) for kind, eur in view.offer.prices.items()}
+        prices = {cls: micros for cls, micros in asked.items() if micros != price}
+        known = Known(view, classes, now, now, price, prices)
         self._known[worker_id] = known
         if view.slowed:
             self.reputation.hear(worker_id, fields["record"])

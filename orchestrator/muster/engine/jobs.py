@@ -2,7 +2,8 @@
 
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import orjson
@@ -132,8 +133,7 @@ class Jobs:
                 check_url(order.webhook_url, allow_private=self._settings.webhooks_allow_private)
             except UrlRefused as error:
                 raise MusterError(ErrorCode.WEBHOOK_URL_REFUSED, f"webhook_url: {error}") from error
-        _check_input(order, blueprint)
-        await self._files.check_inputs(order.tenant, blueprint.files_named(order.initial_data))
+        await self._files.check_inputs(order.tenant, _files_named(order, blueprint))
 
     def _job_id(self, order: JobOrder) -> JobId:
         """Jobs that must know of each other meet in one partition; the others are spread."""
@@ -258,9 +258,21 @@ def fingerprint_of(order: JobOrder) -> str:
     return hashlib.blake2b(body, digest_size=16).hexdigest()
 
 
+def _files_named(order: JobOrder, blueprint: AnyBlueprint) -> tuple[str, ...]:
+    _check_input(order, blueprint)
+    with _input_refused(order):
+        return blueprint.files_named(order.initial_data)
+
+
 def _check_input(order: JobOrder, blueprint: AnyBlueprint) -> None:
-    try:
+    with _input_refused(order):
         blueprint.validate_input(order.initial_data)
+
+
+@contextmanager
+def _input_refused(order: JobOrder) -> Iterator[None]:
+    try:
+        yield
     except InputInvalid as error:
         raise MusterError(
             ErrorCode.INVALID_INPUT,

@@ -1,6 +1,6 @@
 """Values that go in and out of the engine, apart from the job record itself."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -95,6 +95,23 @@ class HistoryEvent:
     details: JsonObject = field(default_factory=dict[str, JsonValue])
 
 
+class FreeSlots:
+    """How many tasks of some types a worker would take now; of other types as many as it asks for.
+
+    `change` says so anew while a poll waits, which goes on by that.
+    """
+
+    __slots__ = ("counts", "on_change")
+
+    def __init__(self, counts: Mapping[str, int]) -> None:
+        self.counts = counts
+        self.on_change: Callable[[], None] = lambda: None
+
+    def change(self, counts: Mapping[str, int]) -> None:
+        self.counts = counts
+        self.on_change()
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerDescription:
     """A registration. `facts` holds the descriptive members as sent (resources, capabilities, …)."""
@@ -146,6 +163,12 @@ class WorkerView:
     """By type, where its quick failures slow it: strikes and the usual ms."""
     offer: Offer = NOTHING
     """What needs are held against."""
+    slots_per_task: Mapping[str, int] = field(default_factory=dict[str, int])
+    """By type, where it takes fewer of it at a time."""
+
+    def slots_for(self, kind: str) -> int:
+        """How many tasks of type *kind* it takes at a time."""
+        return min(self.max_concurrent_tasks, self.slots_per_task.get(kind, self.max_concurrent_tasks))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -20,12 +21,12 @@ from muster.engine.classes import Classes
 from muster.engine.dispatch import Dispatcher
 from muster.engine.fleet import Fleet, Known
 from muster.engine.history import blob
-from muster.engine.lines import Waiter
+from muster.engine.lines import Room, Waiter
 from muster.engine.nonces import nonce
 from muster.engine.settings import EngineSettings
 from muster.engine.speeds import Speeds
 from muster.engine.turns import Turns
-from muster.engine.views import HeartbeatReply, Lease, LeaseSign, ReportReply, TaskReport, WorkerPatch
+from muster.engine.views import FreeSlots, HeartbeatReply, Lease, LeaseSign, ReportReply, TaskReport, WorkerPatch
 from muster.engine.worker_fields import DRAINING
 from muster.errors import ErrorCode, MusterError
 from muster.observe.metrics import Metrics
@@ -43,6 +44,7 @@ from muster.store.base import (
     Turn,
 )
 from muster.store.codec import dump_item
+from muster.store.keys import short_hash
 
 NOT_OF_THE_WORKER: Final = frozenset({"INVALID_INPUT_ERROR"})
 """Codes of failures that say something of the job, and nothing of the worker."""
@@ -126,8 +128,13 @@ class Work:
             ref = LeaseRef(task_id, progress=fraction, message=message)
             await self._store.extend(partition_of(parts[0]), worker_id, 0, (ref,))
 
-    async def poll(self, worker_id: str, *, timeout_ms: int, max_tasks: int) -> tuple[Lease, ...]:
-        """Tasks for the worker, as soon as there are any; () after *timeout_ms*, and soon for a draining worker."""
+    async def poll(
+        self, worker_id: str, *, timeout_ms: int, max_tasks: int, free: FreeSlots | None = None
+    ) -> tuple[Lease, ...]:
+        """Tasks for the worker, as soon as there are any; () after *timeout_ms*, and soon for a draining worker.
+
+        Of the types that *free* names no more than it says, which may change meanwhile.
+        """
         loop = asyncio.get_running_loop()
         until = loop.time() + timeout_ms / 1000
         while True:
@@ -139,17 +146,30 @@ class Work:
                 if known.view.status == DRAINING or not known.classes or loop.time() >= until:
                     return ()
                 continue  # it was resumed meanwhile: the grant of a stream must not end with an early answer
-            waiter = self._waiter(known, max_tasks)
+            waiter = self._waiter(known, max_tasks, free)
+            if free is not None:
+                free.on_change = partial(self._limit, waiter, free)
             claimed = await self._dispatcher.wait(waiter, left_ms)
             if claimed or not waiter.recalled or loop.time() >= until:
                 return self._leases(waiter, claimed)
 
-    def _waiter(self, known: Known, wanted: int) -> Waiter:
+    def _limit(self, waiter: Waiter, free: FreeSlots) -> None:
+        self._dispatcher.limit_to(waiter, _by_class(free))
+
+    def _waiter(self, known: Known, wanted: int, free: FreeSlots | None) -> Waiter:
         lease_ms = self._settings.registration_ttl_ms if known.patient else self._settings.delivery_lease_ms
         worker = known.view.worker_id
         classes = self._fleet.open_classes(worker)
         return Waiter(
-            worker, known.classes if classes is None else classes, wanted, lease_ms, known.patient, known.price
+            worker,
+            known.classes if classes is None else classes,
+            wanted,
+            lease_ms,
+            known.patient,
+            known.price,
+            known.prices,
+            {} if free is None else {cls: Room(count) for cls, count in _by_class(free).items()},
+            self._classes.plain,
         )
 
     def _leases(self, waiter: Waiter, claimed: list[Claimed]) -> tuple[Lease, ...]:
@@ -167,25 +187,25 @@ class Work:
             )
         return tuple(leases)
 
-    async def report(self, report: TaskReport, *, next_tasks: int) -> ReportReply:
-        """Take a worker's result; hand it up to *next_tasks* tasks that are ready now.
+    async def report(self, report: TaskReport, *, next_tasks: int, free: FreeSlots | None = None) -> ReportReply:
+        """Take a worker's result; hand it up to *next_tasks* tasks that are ready now, within *free* by type.
 
         Raises:
             MusterError: TASK_NOT_FOUND, JOB_NOT_FOUND, FORBIDDEN (another worker's task).
         """
-        replies, tasks = await self.report_all((report,), next_tasks=next_tasks)
+        replies, tasks = await self.report_all((report,), next_tasks=next_tasks, free=free)
         if isinstance(replies[0], BaseException):
             raise replies[0]
         return replace(replies[0], tasks=tasks)
 
     async def report_all(
-        self, reports: Sequence[TaskReport], *, next_tasks: int
+        self, reports: Sequence[TaskReport], *, next_tasks: int, free: FreeSlots | None = None
     ) -> tuple[list[ReportReply | BaseException], tuple[Lease, ...]]:
         """Take several results of one worker at once. Errors stand in their places; tasks are for all of them.
 
         Each report is a task of its own, so that a caller who goes away interrupts neither result nor turn.
         """
-        waiter = await self._instant_waiter(reports[0].worker_id, next_tasks)
+        waiter = await self._instant_waiter(reports[0].worker_id, next_tasks, free)
         loop = asyncio.get_running_loop()
         answers: list[asyncio.Future[ReportReply]] = [loop.create_future() for _ in reports]
         tasks = {
@@ -253,14 +273,14 @@ class Work:
             self._dispatcher.deliver(seats, reply.claimed if isinstance(reply, Completed) else ())
         return reply
 
-    async def _instant_waiter(self, worker_id: str, next_tasks: int) -> Waiter | None:
+    async def _instant_waiter(self, worker_id: str, next_tasks: int, free: FreeSlots | None) -> Waiter | None:
         if next_tasks <= 0 or self.draining:
             return None
         try:
             known = await self._fleet.known(worker_id)
         except MusterError:
             return None  # its registration ran out; its results count all the same
-        return None if known.view.status == DRAINING else self._waiter(known, next_tasks)
+        return None if known.view.status == DRAINING else self._waiter(known, next_tasks, free)
 
     def _collect(self, waiter: Waiter | None) -> tuple[Lease, ...]:
         if waiter is None:
@@ -352,6 +372,10 @@ class Work:
 def _answer(future: "asyncio.Future[ReportReply]", reply: ReportReply) -> None:
     if not future.done():  # the caller may have gone
         future.set_result(reply)
+
+
+def _by_class(free: FreeSlots) -> dict[str, int]:
+    return {short_hash(kind): count for kind, count in free.counts.items()}
 
 
 def _outcome(status: str) -> str:

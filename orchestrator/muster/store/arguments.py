@@ -9,7 +9,7 @@ from muster.core.limits import CONTEXT_BYTES_MAX, TURN_LEASE_MS
 from muster.core.status import JobStatus
 from muster.store import codec
 from muster.store.admission import Admission
-from muster.store.base import Claim, Commit, Completion, ContextTooLarge, NewJob, NewTask
+from muster.store.base import Claim, Commit, Completion, ContextTooLarge, NewJob, NewTask, Seat
 from muster.store.child_messages import dump_start
 from muster.store.keys import short_hash
 from muster.store.payloads import Arg, Value
@@ -123,6 +123,15 @@ def claim_args(claim: Claim) -> list[bytes | str | int]:
         *claim.classes,
     ]
     args.append(len(claim.seats))
-    for seat in claim.seats:
-        args += (seat.worker, seat.fence, seat.lease_ms, int(seat.patient), seat.price)
+    said: dict[str, int] = {}
+    for number, seat in enumerate(claim.seats, 1):
+        price = _price(seat, number, said) if seat.prices else seat.price
+        args += (seat.worker, seat.fence, seat.lease_ms, int(seat.patient), price)
     return args
+
+
+def _price(seat: Seat, number: int, said: dict[str, int]) -> str:
+    """`<price>|<class>=<price>|...`; `@<seat>`: as at that seat, for a worker mostly has several."""
+    text = "|".join((str(seat.price), *(f"{cls}={price}" for cls, price in seat.prices), ""))
+    first = said.setdefault(text, number)
+    return text if first == number else f"@{first}"

@@ -120,8 +120,7 @@ class Existing:
 class Seat:
     """A place for one task: whom it goes to and for how long at first.
 
-    `patient` leases belong to workers that know only the documented routes: their end is put to the engine, which
-    looks at the worker's registration.
+    The end of a `patient` lease, one of the documented routes, is put to the engine, which looks at the registration.
     """
 
     worker: str
@@ -130,6 +129,8 @@ class Seat:
     patient: bool = False
     price: int = 0
     """Micros per second of the worker's time, frozen when it gets the task."""
+    prices: tuple[tuple[str, int], ...] = ()
+    """Those of classes for which the worker asks something else."""
 
 
 @quick

@@ -28,12 +28,13 @@ _NO_OUTCOME: Final = {
 }
 _OF_ALL: Final = "give it to the race"
 _DEADLINE: Final = "write a further branch instead: {sleep: 5m, then: …}"
-_NOT_RACED: Final[Mapping[str, str]] = {
+NOT_RACED: Final[Mapping[str, str]] = {
     "undo": "one that loses may have succeeded unseen: run what must be undone by itself",
     "within": _DEADLINE,
     "late": _DEADLINE,
     "uploads": "wait for uploads by itself",
 }
+"""Members that no branch of a race has, and what to do instead."""
 _AT_MOST: Final = (
     ("sleep", 1, "only the shortest could win"),
     ("ask", 1, "ask one question with all its choices"),
@@ -141,7 +142,7 @@ def _within_ms(step: Step) -> int | None:
 
 def _check_race(step: Step, found: Findings) -> None:
     for racer in step.racers:
-        refused = dict(_NOT_RACED) | ({CANCELLED: _OF_ALL} if racer.verb == "ask" else {})
+        refused = dict(NOT_RACED) | ({CANCELLED: _OF_ALL} if racer.verb == "ask" else {})
         given = {*racer.members, *racer.targets, *(("undo",) if racer.undo else ())}
         for member in sorted(given & refused.keys()):
             found.add(racer.pointer_of(member), f"{racer.verb} has no {member} in a race", refused[member])

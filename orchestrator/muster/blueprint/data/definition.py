@@ -10,15 +10,18 @@ import orjson
 
 from muster.blueprint.check import problems_of
 from muster.blueprint.conclusions import Decided, Decisions
+from muster.blueprint.data.budget import Budget
 from muster.blueprint.data.deciding import decide
+from muster.blueprint.data.expressions import ExpressionFailed
 from muster.blueprint.data.findings import Findings
 from muster.blueprint.data.json_schema import JsonSchema
-from muster.blueprint.data.outline import Outline, Step
+from muster.blueprint.data.kinds import made
+from muster.blueprint.data.outline import Kind, Outline, Step
 from muster.blueprint.data.reading import read_outline
 from muster.blueprint.definition import Blueprint
 from muster.blueprint.graphs import HASH_LENGTH
 from muster.blueprint.job import Job
-from muster.blueprint.problems import BlueprintError, Problem
+from muster.blueprint.problems import BlueprintError, InputInvalid, Problem
 from muster.blueprint.reading import GO
 from muster.blueprint.state import State, failed, finished
 from muster.blueprint.transitions import Transitions
@@ -89,6 +92,17 @@ class DataBlueprint(Blueprint[Any, Any]):
         """Raises InputInvalid."""
         if self._input is not None:
             self._input.check(initial_data)
+
+    def files_named(self, initial_data: JsonObject) -> tuple[str, ...]:
+        """What the input has not is no file. Raises InputInvalid where the expressions give no texts."""
+        if self.outline.files is None:
+            return ()
+        try:
+            told = self.outline.files.render({"input": initial_data}, Budget()) or []
+            given = [one for one in told if one is not None] if isinstance(told, list) else told
+            return tuple(dict.fromkeys(made(given, Kind.NAMES)))
+        except (ExpressionFailed, ValueError) as error:
+            raise InputInvalid([{"pointer": "", "detail": f"its files cannot be told: {error}"[:300]}]) from error
 
     def output_schema(self) -> JsonObject:
         return {} if self._output is None else self._output.schema

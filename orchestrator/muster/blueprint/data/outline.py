@@ -12,6 +12,8 @@ from muster.blueprint.data.templates import Template
 SCOPE: Final = frozenset({"input", "data", "argument", "results", "job"})
 """What expressions look at: the client's input, what the blueprint keeps, what the state was given, the merged results
 of tasks, and the job's `id`, `tenant` and `blueprint`."""
+INPUT_ALONE: Final = frozenset({"input"})
+"""What the files of a job are told by: there is no job yet."""
 ITEM: Final = "item"
 """In the `params` of `map`: the value that the task is for."""
 
@@ -205,6 +207,7 @@ class Outline:
     output: Mapping[str, Any] | None
     retention: Duration | None
     deadline: Duration | None
+    files: Template | None
     data: Mapping[str, Any]
     start: str
     states: Mapping[str, Step]

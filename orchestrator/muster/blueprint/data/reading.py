@@ -13,7 +13,20 @@ from muster.blueprint.data.combinations import check_results, check_step
 from muster.blueprint.data.findings import Findings, below
 from muster.blueprint.data.json_schema import check_schema
 from muster.blueprint.data.kinds import HINTS, MEMBERS, STATIC, made, misfit, named, near
-from muster.blueprint.data.outline import CALL, ITEM, RACERS, SCOPE, UNDO, VERBS, Call, Kind, Outline, Step, Verb
+from muster.blueprint.data.outline import (
+    CALL,
+    INPUT_ALONE,
+    ITEM,
+    RACERS,
+    SCOPE,
+    UNDO,
+    VERBS,
+    Call,
+    Kind,
+    Outline,
+    Step,
+    Verb,
+)
 from muster.blueprint.data.templates import Literal, Template, template_of
 from muster.blueprint.definition import retention_ms_of
 from muster.blueprint.problems import BlueprintError
@@ -28,8 +41,8 @@ STATES_MAX: Final = 500
 NAME_CHARACTERS_MAX: Final = 256
 _MEMBERS: Final = frozenset(
     {
-        "name", "version", "description", "endpoint", "api_version", "input", "output", "retention", "deadline", "data",
-        "start", "states",
+        "name", "version", "description", "endpoint", "api_version", "input", "output", "retention", "deadline",
+        "files", "data", "start", "states",
     }
 )  # fmt: skip
 _ELSEWHERE: Final = {
@@ -89,6 +102,7 @@ class _Reader:
             output=spec.get("output"),
             retention=self._time(spec, "retention", retention_ms_of),
             deadline=self._time(spec, "deadline", deadline_ms_of),
+            files=self._template(spec["files"], Kind.NAMES, "/files", INPUT_ALONE) if "files" in spec else None,
             data=self._object(spec, "data"),
             start=self._start(spec, states),
             states=states,

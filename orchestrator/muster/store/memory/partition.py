@@ -279,7 +279,7 @@ class Partition:
         now, seat = self.now(), claim.seats[place]
         task.status, task.attempt = TaskStatus.LEASED, task.attempt + 1
         task.worker, task.fence, task.patient = seat.worker, seat.fence, seat.patient
-        task.price = seat.price
+        task.price = dict(seat.prices).get(task.cls, seat.price)
         self.timers.pop(WaitLimit(task.id), None)
         task.claimed_at = task.sign_at = now
         task.must_end_at = min(now + task.timeout_ms, task.close_at or now + task.timeout_ms)

@@ -137,7 +137,7 @@ local function make_leased(jid, flow, wave, task, seat)
   if held ~= '' then call('HSET', T .. 't:' .. tid, 'gs', held) end
   pass_rates(before_class, 1)
   pass_rates(before_flow, 1)
-  set_price(T .. 't:' .. tid, seat)
+  set_price(T .. 't:' .. tid, price_of(seat, ARGV[task + CLASS]))
   call('HSETNX', T .. 'cls', cls, ARGV[task + KIND])
   call('ZADD', T .. 'L', lease_end(now + seat.lease, hard, now, heartbeat), tid)
   return { tid, '1', ARGV[task + BODY], '0', left }

@@ -214,20 +214,30 @@ local function unlist_failure(jid, flow)
   call('HDEL', T .. 'j:' .. jid, 'fp', 'fd')
 end
 
--- A claim's arguments: replica, history flag, register flag, classes, seats (worker, nonce, lease ms, patient, price).
+-- A claim's arguments: replica, history flag, register flag, classes, seats (worker, nonce, lease ms, patient, price). The
+-- price is `<micros a second>`, with `|<class>=<micros>|...|` behind it where the worker asks something else for some, or
+-- `@<seat>`: as said at that one.
 local function read_claim()
   local claim = { rid = arg(), history = arg() == '1', register = arg() == '1', classes = {}, seats = {} }
   for i = 1, int() do claim.classes[i] = arg() end
   for i = 1, int() do
-    claim.seats[i] = { worker = arg(), nonce = arg(), lease = int(), patient = arg(), price = arg() }
+    local seat = { worker = arg(), nonce = arg(), lease = int(), patient = arg(), price = arg() }
+    local as = string.match(seat.price, '^@(%d+)$')
+    if as then seat.price = claim.seats[tonumber(as)].price end
+    claim.seats[i] = seat
   end
   return claim
 end
 
+-- What the worker at a seat asks for a second of a task of class `cls`.
+local function price_of(seat, cls)
+  return string.match(seat.price, '|' .. cls .. '=(%d+)|') or string.match(seat.price, '^%d+')
+end
+
 -- Freeze the worker's price for this run, instead of that of an earlier one.
-local function set_price(key, seat, earlier)
-  if seat.price ~= '0' then
-    call('HSET', key, 'pr', seat.price)
+local function set_price(key, price, earlier)
+  if price ~= '0' then
+    call('HSET', key, 'pr', price)
   elseif earlier then
     call('HDEL', key, 'pr')
   end
@@ -272,9 +282,9 @@ local function write_leases()
   leased_jobs, leases = {}, {}
 end
 
--- Lease task `tid`, which holds the slots of its gates from now on, to `seat`; or clear it away when its job no longer
--- wants it, or park it while its job is paused. Returns the reply's entry or nil. Call `write_leases` afterwards.
-local function lease_task(tid, seat, history, before_class, before_flow)
+-- Lease task `tid` of class `cls`, which holds the slots of its gates from now on, to `seat`; or clear it away when its job no
+-- longer wants it, or park it while its job is paused. Returns the reply's entry or nil. Call `write_leases` afterwards.
+local function lease_task(tid, cls, seat, history, before_class, before_flow)
   local key = T .. 't:' .. tid
   local t = call('HMGET', key, 'st', 'at', 'to', 'pl', 'wv', 'ra', 'pr', 'fl', 'ss', 'ce', 'hb')
   if t[1] ~= 'R' then return nil end
@@ -298,7 +308,7 @@ local function lease_task(tid, seat, history, before_class, before_flow)
   if t[10] and tonumber(t[10]) < hard then hard, left = tonumber(t[10]), tostring(math.max(t[10] - now, 0)) end
   call('HSET', key, 'st', 'L', 'at', attempt, 'w', seat.worker, 'nz', seat.nonce, 'lg', seat.patient, 'hd', hard, 'ca', now)
   if t[11] then call('HSET', key, 'sg', now, 'le', now + seat.lease) end
-  set_price(key, seat, t[7])
+  set_price(key, price_of(seat, cls), t[7])
   local held = hold_all(tid, before_class, before_flow)
   if held ~= '' then call('HSET', key, 'gs', held) end
   leases[#leases + 1], leases[#leases + 2] = lease_end(now + seat.lease, hard, now, tonumber(t[11] or nil)), tid
@@ -354,7 +364,7 @@ local function take_class(cls, claim, seat, pops, out)
         local taken = 0
         for _, tid in ipairs(tasks) do
           pops = pops + 1
-          local leased = lease_task(tid, claim.seats[seat], claim.history, before_class, gates)
+          local leased = lease_task(tid, cls, claim.seats[seat], claim.history, before_class, gates)
           if leased then
             out[#out + 1] = { tostring(seat), leased[1], leased[2], leased[3], leased[4], leased[5] }
             seat, taken, free = seat + 1, taken + 1, free - 1

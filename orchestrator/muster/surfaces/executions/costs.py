@@ -64,7 +64,7 @@ async def get_estimate(call: Call) -> web.Response:
     runtime = resolved(call.query("runtime"), settings.runtimes)
     files = _files(call)
     lasted_ms = await call.engine.durations(call.tenant, f"{COMMAND}|{runtime}")
-    prices = [worker.cost_per_second for worker in await call.engine.workers() if _offers(worker, runtime)]
+    prices = [worker.offer.price_of(COMMAND) for worker in await call.engine.workers() if _offers(worker, runtime)]
     each_ms = median(lasted_ms) if lasted_ms else ASSUMED_S * MS
     price = median(prices) if prices else settings.price_per_second
     cost_micros = round(files * each_ms * price * MICROS / MS)
