@@ -27,8 +27,8 @@ RETRY_CLAIM_S: Final = 0.5
 LAST_CLAIM_S: Final = 1.0
 """A poll whose time is over may still wait so long for the answer of a claim, so that a poll of 0 s finds work."""
 ALONG_MAX: Final = 16
-"""One in so many reports of a worker brings no task along: those are of the report's partition, and a backlog there would
-keep the worker from the others. It asks all of them then."""
+"""One in so many reports of a worker brings no task along. Such tasks are of the report's partition, and one backlog
+there would keep the worker from the others; it asks all of them then."""
 WORKERS_COUNTED_MAX: Final = 10_000
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
