@@ -174,7 +174,7 @@ class FakeEngine:
         store = MemoryStore(MemoryState())
         self.files = Files(store, FileSettings(Path("/nonexistent")), b"secret")
         self.figures = Figures(store, _nothing_to_prune, asyncio.ensure_future)
-        self.connections = Connections(store, Registry(), (), self.submit, self.tagged)
+        self.connections = Connections(store, Registry(), (), self.submit, self.tagged, self.files.check_inputs)
         self.limits = Limits(store, 1, Metrics())
         pausing = Pausing(store, cast("Any", self), cast("Any", None), cast("Any", None), _no_hint, history=False)
         searching, nothing = Searching(store), cast("Any", None)

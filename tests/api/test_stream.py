@@ -240,3 +240,49 @@ async def test_an_error_of_ours_ends_the_connection_and_not_the_worker(socket: S
     engine.trouble = ZeroDivisionError("ours")
     await grant(socket, 1)
     assert await close_code(socket) == 1011
+
+
+async def test_a_grant_says_how_many_of_a_type_it_may_bring(socket: Socket, engine: FakeEngine) -> None:
+    await grant(socket, 3, free={"work": 1, "other": 0})
+    await engine.poll_started.wait()
+    assert engine.free is not None
+    assert engine.free.counts == {"work": 1, "other": 0}
+    given = engine.give(1)
+    assert await tasks_of(socket) == given
+    await until(lambda: len(engine.polls) == 2)
+    assert engine.free.counts == {"work": 0, "other": 0}, "what came of the type is taken from it"
+
+
+async def test_tasks_on_their_way_count_against_what_is_free_of_their_type(socket: Socket, engine: FakeEngine) -> None:
+    given = engine.give(2)
+    await grant(socket, 2, free={"work": 2})
+    await until(lambda: len(engine.held) == 2)
+    await grant(socket, 5, received=0, free={"work": 3})  # as if it had been sent before the two came
+    await until(lambda: len(engine.polls) == 2)
+    assert engine.free is not None
+    assert engine.free.counts == {"work": 1}
+    await grant(socket, 5, received=2, free={"work": 2})
+    assert await tasks_of(socket) == given
+    await until(lambda: engine.free is not None and engine.free.counts == {"work": 2})
+
+
+async def test_a_grant_that_opens_a_type_changes_the_claim_under_way(socket: Socket, engine: FakeEngine) -> None:
+    await grant(socket, 3, free={"work": 0})
+    await engine.poll_started.wait()
+    changes: list[int] = []
+    assert engine.free is not None
+    engine.free.on_change = lambda: changes.append(1)
+    await grant(socket, 3, free={"work": 2})
+    await until(lambda: bool(changes))
+    assert engine.free.counts == {"work": 2}
+    assert len(engine.polls) == 1
+    assert not engine.poll_cancelled.is_set()
+
+
+@pytest.mark.parametrize(
+    "free", [["work"], {"work": -1}, {"work": 1.5}, {"": 1}, {"work": "1"}, {str(n): 1 for n in range(257)}]
+)
+async def test_a_grant_with_bad_free_slots_is_ignored(socket: Socket, engine: FakeEngine, free: Any) -> None:
+    engine.give(1)
+    await grant(socket, 3, free=free)
+    assert await nothing_comes(socket)

@@ -283,6 +283,31 @@ async def test_a_result_of_an_unknown_job_or_task_is_404_and_of_anothers_403(wor
     assert engine.reports == []
 
 
+async def test_a_worker_says_how_many_of_a_type_it_would_take(worker: Http, engine: FakeEngine) -> None:
+    said = {"free": '{"work": 2, "a:b,c&d": 0}'}
+    task = a_task(engine)
+    ways = (
+        worker.get("/_worker/workers/w1/tasks/next", params={"timeout": "0", **said}, headers=ANY_WORKER),
+        worker.post(RESULT, params={"next": "3", **said}, json=task, headers=ANY_WORKER),
+        worker.post(RESULT + "s", params={"next": "3", **said}, json={"results": [task]}, headers=ANY_WORKER),
+    )
+    for way in ways:
+        engine.free = None
+        assert (await way).status in {200, 204}
+        assert engine.free is not None
+        assert engine.free.counts == {"work": 2, "a:b,c&d": 0}
+
+
+@pytest.mark.parametrize(
+    "free", ["", "work", "2", '["work"]', '{"work": -1}', '{"work": 1.5}', '{"work": "1"}', '{"": 1}']
+)
+async def test_free_slots_that_cannot_be_are_refused(worker: Http, engine: FakeEngine, free: str) -> None:
+    query = {"timeout": "0", "free": free}
+    answer = await worker.get("/_worker/workers/w1/tasks/next", params=query, headers=ANY_WORKER)
+    assert (answer.status, (await answer.json())["parameter"]) == (400, "free")
+    assert engine.polls == []
+
+
 async def test_the_next_task_comes_with_the_receipt(worker: Http, engine: FakeEngine) -> None:
     result = a_task(engine)
     waiting = a_task(engine, None)

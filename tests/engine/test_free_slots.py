@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from muster.engine.lines import Lines, Room, Waiter, seats
+from muster.engine.reasons import Code
 from muster.engine.views import FreeSlots, TaskReport
 
-from tests.engine.fleet_hands import Fleet, fleet
+from tests.engine.fleet_hands import TENANT, Fleet, fleet
 from tests.support.waiting import until
 
 GPU = {"needs": {"labels": {"gpu": "a100"}}}
@@ -180,6 +181,31 @@ async def test_chosen_classes_keep_to_the_free_slots() -> None:
         await start(made, 3, "render", where={"choose": "cheapest"})
         cheap, dear = asking(made, "cheap", {"render": 1}, most=4), asking(made, "dear", {"render": 1}, most=4)
         assert [types(await cheap), types(await dear)] == [{"render": 1}, {"render": 1}]
+
+
+async def test_the_reason_of_a_task_that_waits_for_a_slot_of_its_type_is_that_all_are_taken() -> None:
+    async with fleet() as made:
+        await made.worker("w", 0, *BOTH, slots=8, slots_per_task={"render": 1})
+        await start(made, 1, "render")
+        await asking(made, "w", {"render": 1}, most=4)
+        waits = await made.start(type="render")
+        full = asking(made, "w", {"render": 0}, most=4)
+        await until(lambda: len(made.stores[0].claims) >= 2)
+        (found,) = (await made.engines[0].why(TENANT, waits)).reasons
+        assert (found.code, found.details["slots"], found.details["used_slots"]) == (Code.WORKERS_BUSY, 1, 1)
+        assert not full.done()
+        (demand,) = [d for d in await made.engines[0].wanted() if d.task == "render"]
+        assert (demand.slots, demand.wanted_workers) == (1, 2)
+
+
+async def test_the_bound_holds_over_all_partitions_that_are_claimed_from_at_once() -> None:
+    async with fleet(partitions=4) as made:
+        await made.worker("w", 0, *BOTH)
+        await start(made, 40, "render")
+        assert sum(bool(partition.jobs) for partition in made.state.partitions) > 1
+        brought = types(await asking(made, "w", {"render": 2}, most=16))
+        assert 1 <= brought["render"] <= 2
+        assert sum(brought.values()) == brought["render"]
 
 
 # Lines

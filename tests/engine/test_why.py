@@ -240,6 +240,20 @@ def test_all_who_offer_it_are_busy_and_its_place_in_line_is_told() -> None:
     assert found.details["estimate_ms"] is None
 
 
+def test_workers_whose_slots_of_the_type_are_taken_are_busy_whatever_else_is_free() -> None:
+    narrow = replace(worker("w1", slots=8), slots_per_task={"resize": 2, "mail": 1})
+    held, of_type = {"w1": 3}, {("w1", "resize"): 2, ("w1", "mail"): 1}
+    found = only(facts(RUN, READY, workers=(narrow,), held=held, held_of=of_type))
+    assert found.code is Code.WORKERS_BUSY
+    assert found.text.startswith("all 2 slots of the 1 workers that offer 'resize' are taken")
+    wide = replace(worker("w2", slots=3), slots_per_task={"resize": 9})
+    found = only(facts(RUN, READY, workers=(narrow, wide), held=held, held_of=of_type))
+    assert (found.code, found.details["slots"], found.details["used_slots"]) == (Code.WORKER_FREE, 5, 2)
+    full = {"w1": 8}
+    found = only(facts(RUN, READY, workers=(narrow,), held=full, held_of={("w1", "other"): 8}))
+    assert (found.code, found.details["used_slots"]) == (Code.WORKERS_BUSY, 2)
+
+
 def test_an_estimate_comes_only_from_what_was_measured() -> None:
     held = {"w1": 2, "w2": 5}
     found = only(facts(RUN, READY, workers=BUSY, held=held, durations_ms={"resize": 10_000}))
@@ -427,6 +441,11 @@ def test_wanted_workers_are_work_by_the_slots_of_a_worker_rounded_up() -> None:
         TaskDemand("new", 3, 0, 0, 0, 3),
         TaskDemand("resize", 4, 2, 2, 5, 3),
     )
+
+
+def test_wanted_workers_of_a_type_with_slots_of_its_own_are_by_these() -> None:
+    workers = [replace(worker("w1", "resize", slots=8), slots_per_task={"resize": 2})]
+    assert demand_of({"resize": 9}, [], workers) == (TaskDemand("resize", 9, 0, 1, 2, 5),)
 
 
 def test_a_fleet_that_only_drains_has_no_slots_and_is_wanted_anew() -> None:

@@ -105,3 +105,23 @@ async def test_a_run_of_a_connection_whose_file_is_gone_is_refused_with_the_file
     status, told = await post(site, "/api/v1/connections/nightly/run", {})
     assert (status, told["code"], told["file_ids"]) == (500, "run_failed", [file_id])
     assert jobs_of(site) == before
+
+
+async def test_a_connection_that_names_a_file_its_client_has_not_is_not_saved(site: Site) -> None:
+    theirs = await site.upload(b"secret", headers=BOB)
+    saved = {"name": "nightly", "blueprint": "command", "initial_data": command(theirs)}
+    for method, path in (("POST", "/api/v1/connections"), ("PUT", "/api/v1/connections/nightly")):
+        answer = await site.http.request(method, path, json=saved, headers=ALICE)
+        told = await answer.json()
+        assert (answer.status, told["code"], told["file_ids"]) == (404, "file_not_found", [theirs])
+    assert (await site.http.get("/api/v1/connections/nightly", headers=ALICE)).status == 404
+
+
+async def test_a_job_starts_no_child_with_a_file_that_is_missing(site: Site) -> None:
+    members = [{"name": "one", "blueprint": "command", "input": command(UNKNOWN)}]
+    status, told = await post(site, "/api/v1/jobs/sequence", {"initial_data": {"members": members}})
+    assert status == 202
+    job = await site.engine.wait("alice", told["job_id"], timeout_ms=5_000, since=None)
+    assert job.status.is_final
+    assert UNKNOWN in str(job.result or job.error)
+    assert jobs_of(site) == 1, "no child was made"

@@ -1,13 +1,17 @@
 """A whole server over real sockets, on the store that needs no process; and the client that people use."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from typing import Any
+from io import StringIO
+from typing import Any, NamedTuple
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from muster.api.app import create_app
 from muster.blueprint.registry import Registry
+from muster.cli.app import run
 from muster.engine.engine import Engine
 from muster.engine.settings import EngineSettings
 from muster.observe.metrics import Metrics
@@ -60,3 +64,30 @@ async def site() -> AsyncIterator[Site]:
 
 async def _every_reason_is_true(state: MemoryState, engine: Engine) -> bool:
     return not await wrong_reasons(state.partitions[0], engine)
+
+
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Type = Callable[..., Awaitable[Said]]
+
+
+@pytest.fixture
+def muster_cli(site: Site, monkeypatch: pytest.MonkeyPatch) -> Type:
+    """Type a command as Alice."""
+    monkeypatch.setenv("MUSTER_URL", site.url)
+    monkeypatch.setenv("MUSTER_CLIENT_TOKEN", "alice-token")
+
+    async def typed(*words: str) -> Said:
+        out, err = StringIO(), StringIO()
+
+        def one() -> int:
+            with redirect_stdout(out), redirect_stderr(err):
+                return run(words)
+
+        return Said(await asyncio.to_thread(one), out.getvalue(), err.getvalue())
+
+    return typed

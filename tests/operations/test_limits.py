@@ -1,47 +1,14 @@
 """Limits and pauses as people set them: by the SDK's client and at the command line, against a whole server."""
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from contextlib import redirect_stderr, redirect_stdout
 from datetime import UTC, datetime, timedelta
-from io import StringIO
-from typing import NamedTuple
 
 import pytest
-from muster.cli.app import run
 from muster.cli.exits import Exit
 from muster_worker import Client, ClientError
 
 from tests.api.conftest import ANY_WORKER
-from tests.operations.conftest import Site
-
-
-class Said(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Type = Callable[..., Awaitable[Said]]
-
-
-@pytest.fixture
-def muster_cli(site: Site, monkeypatch: pytest.MonkeyPatch) -> Type:
-    """Type a command as Alice."""
-    monkeypatch.setenv("MUSTER_URL", site.url)
-    monkeypatch.setenv("MUSTER_CLIENT_TOKEN", "alice-token")
-
-    async def typed(*words: str) -> Said:
-        out, err = StringIO(), StringIO()
-
-        def one() -> int:
-            with redirect_stdout(out), redirect_stderr(err):
-                return run(words)
-
-        return Said(await asyncio.to_thread(one), out.getvalue(), err.getvalue())
-
-    return typed
+from tests.operations.conftest import Said, Site, Type
 
 
 def table(said: Said) -> list[list[str]]:

@@ -1,14 +1,19 @@
 """Jobs found by what they are, what fails most, and one verb for many of them."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 
 import pytest
 from muster.blueprint import Blueprint
+from muster.cli import job_operations
+from muster.engine import searching
+from muster.engine.many_jobs import BulkOrder, BulkOutcome
+from muster.errors import ErrorCode, MusterError
 from muster.testing import TestMuster
 from muster_worker import Client
 
-from tests.operations.conftest import Site
+from tests.operations.conftest import Site, Type
 
 
 async def some_jobs(client: Client) -> dict[str, str]:
@@ -110,9 +115,72 @@ async def test_many_jobs_are_dealt_with_by_one_verb_and_a_dry_run_changes_nothin
 
 async def test_what_a_job_refuses_is_told_for_it_and_the_others_go_on(site: Site) -> None:
     jobs = await some_jobs(site.client)
-    outcome = await site.client.bulk("retry", blueprint="packer")
+    outcome = await site.client.bulk("retry", blueprint="packer", status=["failed", "finished"])
     assert (outcome.matched, outcome.done) == (3, 2)
     assert [(one.job_id, one.code) for one in outcome.errors] == [(jobs["fits"], "job_finished")]
+
+
+async def test_without_a_status_a_verb_is_for_the_jobs_that_it_can_be_done_to(site: Site) -> None:
+    await some_jobs(site.client)
+    found = {
+        verb: (await site.client.bulk(verb, tag="night", dry_run=True)).matched
+        for verb in ("cancel", "retry", "pause", "resume", "delete")
+    }
+    assert found == {"cancel": 1, "retry": 1, "pause": 1, "resume": 0, "delete": 3}
+    await site.client.bulk("pause", tag="night")
+    paused = await site.client.bulk("cancel", tag="night", dry_run=True)
+    assert paused.matched == 1, "what is held can be cancelled"
+
+
+async def asking(site: Site, count: int) -> list[str]:
+    """Jobs that wait for people."""
+    body = {"jobs": [{"blueprint": "asker", "tags": ["many"]} for _ in range(count)]}
+    status, told = await site.ask("POST", "/api/v1/batches", body)
+    assert status == 201
+    jobs: list[str] = told["jobs"]
+    return jobs
+
+
+async def test_all_jobs_of_a_filter_are_gone_through_and_the_rest_after_a_crash_half_way(
+    site: Site, muster_cli: Type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = await asking(site, 230)
+    look = await muster_cli("job", "bulk", "cancel", "--tag", "many", "--dry-run")
+    assert (look.code, look.out) == (0, "230 jobs match\n")
+    async for part in site.client.bulk_all("cancel", tag="many"):
+        assert (part.matched, part.done) == (100, 100)
+        break  # whoever did it is gone
+    monkeypatch.setattr(job_operations, "TOLD_EACH", 100)
+    rest = await muster_cli("job", "bulk", "cancel", "--tag", "many")
+    assert (rest.code, rest.out) == (0, "cancel: 130 of 130 jobs\n")
+    assert "cancel: 100 of 100 jobs so far" in rest.err
+    again = await muster_cli("job", "bulk", "cancel", "--tag", "many")
+    assert (again.code, again.out) == (0, "cancel: 0 of 0 jobs\n")
+    assert {(await site.client.job(job)).status for job in jobs} == {"cancelled"}
+
+
+async def test_so_many_jobs_and_no_more_are_dealt_with(site: Site, muster_cli: Type) -> None:
+    await asking(site, 8)
+    some = await muster_cli("job", "bulk", "pause", "--tag", "many", "--limit", "5")
+    assert some.out == "pause: 5 of 5 jobs\n"
+    assert len((await site.client.jobs(status=["paused"])).items) == 5
+
+
+async def test_a_run_that_fails_half_way_says_how_far_it_came(
+    site: Site, muster_cli: Type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await asking(site, 130)
+    run_one, calls = site.engine.operations.many.run, count()
+
+    async def run(tenant: str, order: BulkOrder) -> BulkOutcome:
+        if next(calls):
+            raise MusterError(ErrorCode.STORE_FULL, "the store is full")
+        return await run_one(tenant, order)
+
+    monkeypatch.setattr(site.engine.operations.many, "run", run)
+    said = await muster_cli("job", "bulk", "cancel", "--tag", "many")
+    assert said.code != 0
+    assert "cancel: 100 of 100 jobs; the same command goes on with the rest" in said.err
 
 
 @pytest.mark.parametrize(
@@ -150,3 +218,28 @@ async def test_a_blueprint_says_how_long_its_jobs_are_kept(muster: TestMuster) -
 def test_a_retention_that_keeps_nothing_is_refused_where_it_is_written(retention: Any) -> None:
     with pytest.raises(ValueError, match=str(retention)):
         Blueprint("brief", retention=retention)
+
+
+@pytest.mark.parametrize("more", [{}, {"tag": "night"}, {"blueprint": "asker"}])
+async def test_cancelled_jobs_are_found_by_their_status(site: Site, more: dict[str, Any]) -> None:
+    job = await site.client.start("asker", tags=["night"])
+    await site.client.start("asker", tags=["night"])
+    await site.client.cancel(job)
+    assert [one.id for one in (await site.client.jobs(status=["cancelled"], **more)).items] == [job]
+
+
+@pytest.mark.parametrize("by", ["creation", "tag"])
+async def test_live_jobs_are_found_without_reading_those_that_are_over(
+    site: Site, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    monkeypatch.setattr(searching, "PAGE", 2)
+    monkeypatch.setattr(searching, "SEARCH_JOBS_MAX", 2)
+    asks = await site.client.start("asker", tags=["night"])
+    for _ in range(4):
+        await site.client.wait(await site.client.start("packer", {"size": 12}, tags=["night"]), timeout_s=10)
+    since = datetime.now(UTC) - timedelta(hours=1)
+    more: dict[str, Any] = {"created_since": since} if by == "creation" else {"tag": "night"}
+    page = await site.client.jobs(status=["waiting_for_human"], **more)
+    assert [one.id for one in page.items] == [asks]
+    over = await site.client.jobs(status=["finished"], finished_since=since, limit=2)
+    assert (len(over.items), over.next is not None) == (2, True)

@@ -57,7 +57,7 @@ async def test_a_child_is_made_with_its_parents_commit_and_is_due_at_once(store:
     assert record.parent_id == parent
     assert [event.blob for event in await store.history(child)] == ["made"]
     assert set(await due_turns(store)) == {child}
-    assert {job.id for job in await store.jobs("acme", None, 10)} == {parent, child}
+    assert {job.id for job in (await store.jobs("acme", None, 10)).items} == {parent, child}
     counts = {status: count for status, count in (await store.queue(0)).jobs.items() if count}
     assert counts == {"waiting": 1, "pending": 1}
 
@@ -70,7 +70,7 @@ async def test_a_commit_sent_twice_makes_one_child(store: Store) -> None:
     await committed(
         store, commit_of(turn, status=JobStatus.WAITING, need=1, children=(child_of(turn),))
     )  # decided again
-    assert len(await store.jobs("acme", None, 10)) == 2
+    assert len((await store.jobs("acme", None, 10)).items) == 2
     assert len(await due_turns(store)) == 1
 
 
@@ -80,7 +80,7 @@ async def test_a_job_whose_first_turn_starts_a_child_is_stored_with_it(store: St
     first = commit_of(turn, status=JobStatus.WAITING, need=1, children=(child_of(turn),))
     for _ in range(2):
         assert isinstance(await store.submit(new, "mine", first), Committed)
-    assert len(await store.jobs("acme", None, 10)) == 2
+    assert len((await store.jobs("acme", None, 10)).items) == 2
     assert len(await due_turns(store)) == 1
 
 

@@ -22,7 +22,7 @@ async def failed(store: Store, fingerprint: str, **changes: object) -> JobId:
 
 
 async def listed(store: Store, fingerprint: str = "", before: Position | None = None, limit: int = 10) -> list[JobId]:
-    return [job.id for job in await store.operations.failures("acme", fingerprint, before, limit)]
+    return [job.id for job in (await store.operations.failures("acme", fingerprint, before, limit)).items]
 
 
 async def counted(store: Store) -> dict[str, int]:
@@ -49,11 +49,9 @@ async def test_a_page_goes_on_where_the_last_one_ended(store: Store) -> None:
     jobs = {await failed(store, LOST) for _ in range(5)}
     seen: list[JobId] = []
     before = None
-    while page := await store.operations.failures("acme", LOST, before, 2):
-        seen += [job.id for job in page]
-        last = page[-1]
-        assert last.finished_at is not None
-        before = Position(last.finished_at, last.id)
+    while (page := await store.operations.failures("acme", LOST, before, 2)).last is not None:
+        seen += [job.id for job in page.items]
+        before = page.last
     assert sorted(seen) == sorted(jobs)
 
 

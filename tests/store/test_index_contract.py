@@ -322,7 +322,7 @@ async def test_a_deleted_job_leaves_nothing(deployment: Deployment) -> None:
     assert await store.read_log(job, 1) is None
     assert await store.files.artifacts(job) == ()
     assert await ids_of(store, "t") == []
-    assert await store.jobs("acme", None, 10) == ()
+    assert (await store.jobs("acme", None, 10)).items == ()
     assert await store.glances("acme", tag=None, statuses=None, most=10) == ()
     state = await store.queue(0)
     assert (state.ready, state.leased) == ({}, 0)
@@ -340,7 +340,7 @@ async def test_a_final_job_is_deleted_from_all_lists(store: Store) -> None:
     await store.delete(turn.record.id)
     left = other.record.id
     assert await ids_of(store, "t") == [left]
-    assert [record.id for record in await store.jobs("acme", None, 10)] == [left]
+    assert [record.id for record in (await store.jobs("acme", None, 10)).items] == [left]
     assert [glance.job for glance in await store.glances("acme", tag=None, statuses=FINAL, most=10)] == [left]
 
 

@@ -13,12 +13,12 @@ from muster.store.base import (
     Existing,
     LeaseRef,
     Message,
-    Position,
     Refusal,
     Refused,
     Store,
     Turn,
 )
+from muster.store.index import IndexPage
 
 from tests.support.deployment import Deployment
 from tests.support.samples import (
@@ -599,21 +599,45 @@ async def test_jobs_are_listed_newest_first_for_their_tenant_only(store: Store) 
         mine.append(turn.record.id)
         await _next_millisecond(store)
     await first_turn(store, tenant="umbrella")
-    assert [record.id for record in await store.jobs("acme", None, 10)] == mine[::-1]
+    assert [record.id for record in (await store.jobs("acme", None, 10)).items] == mine[::-1]
     page = await store.jobs("acme", None, 2)
-    assert [record.id for record in page] == [mine[2], mine[1]]
-    rest = await store.jobs("acme", Position.of(page[-1]), 2)
-    assert [record.id for record in rest] == [mine[0]]
+    assert [record.id for record in page.items] == [mine[2], mine[1]]
+    rest = await store.jobs("acme", page.last, 2)
+    assert [record.id for record in rest.items] == [mine[0]]
+    assert await store.jobs("acme", rest.last, 2) == IndexPage((), (), None)
 
 
 async def test_jobs_of_one_moment_are_all_listed_page_by_page(store: Store) -> None:
     made = {(await first_turn(store)).record.id for _ in range(30)}
     seen: list[str] = []
     place = None
-    while page := await store.jobs("acme", place, 4):
-        seen += [record.id for record in page]
-        place = Position.of(page[-1])
+    while (page := await store.jobs("acme", place, 4)).last is not None:
+        seen += [record.id for record in page.items]
+        place = page.last
     assert sorted(seen) == sorted(made)
+
+
+async def test_final_jobs_and_live_ones_are_listed_apart(store: Store) -> None:
+    over, live = await first_turn(store), await first_turn(store)
+    await committed(store, commit_of(over))
+    assert [job.id for job in (await store.jobs("acme", None, 10, final=True)).items] == [over.record.id]
+    assert [job.id for job in (await store.jobs("acme", None, 10, final=False)).items] == [live.record.id]
+    assert len((await store.jobs("acme", None, 10)).items) == 2
+
+
+async def test_a_page_whose_jobs_are_all_gone_is_not_the_end(deployment: Deployment) -> None:
+    """Blueprints keep their jobs for different times, and the index of a day as long as the longest of them."""
+    store = (await deployment.replica()).store
+    turns = [await first_turn(store) for _ in range(3)]
+    for turn, retention_ms in zip(turns, (HOUR_MS, 1, 1), strict=True):
+        await committed(store, commit_of(turn, retention_ms=retention_ms))
+        await _next_millisecond(store)
+    found: list[str] = []
+    page = await store.jobs("acme", None, 1, final=True)
+    while page.last is not None:
+        found += [job.id for job in page.items]
+        page = await store.jobs("acme", page.last, 1, final=True)
+    assert found == [turns[0].record.id]
 
 
 async def test_finished_jobs_are_listed_by_their_end(store: Store) -> None:
@@ -622,7 +646,7 @@ async def test_finished_jobs_are_listed_by_their_end(store: Store) -> None:
     new = await first_turn(store)
     await _next_millisecond(store)
     await committed(store, commit_of(old))
-    assert [record.id for record in await store.jobs("acme", None, 5)] == [old.record.id, new.record.id]
+    assert [record.id for record in (await store.jobs("acme", None, 5)).items] == [old.record.id, new.record.id]
 
 
 async def _next_millisecond(store: Store) -> None:

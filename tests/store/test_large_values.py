@@ -162,7 +162,7 @@ async def test_an_owner_gets_rid_of_a_job_whose_values_are_lost(store: Store, bl
     await store.defer(turn.record.id, turn.token, HOUR_MS, failed=False)
     take_away(blobs)
     assert isinstance(await store.cancel(turn.record.id, "mine", 0, ""), tuple | Turn)
-    assert (await store.jobs("acme", None, 10))[0].id == turn.record.id
+    assert (await store.jobs("acme", None, 10)).items[0].id == turn.record.id
 
 
 async def test_a_child_s_input_outlives_its_parent(store: Store, blobs: LocalBlobs) -> None:

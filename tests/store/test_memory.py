@@ -48,7 +48,7 @@ async def test_a_final_job_is_forgotten_after_its_retention() -> None:
     assert await store.read(turn.record.id) is not None
     clock.ms += 1
     assert await store.read(turn.record.id) is None
-    assert await store.jobs("acme", None, 10) == ()
+    assert (await store.jobs("acme", None, 10)).items == ()
 
 
 async def test_an_idempotency_key_is_forgotten_after_its_time() -> None:

@@ -260,7 +260,7 @@ class StoreMachine(RuleBasedStateMachine):
         queue, lists, *listed = found
         await until(lambda: mark in side.texts)
         counts = {status: count for status, count in queue.jobs.items() if count}
-        ids = [*(sorted(record.id for record in page) for page in listed[:2]), *listed[2:4]]
+        ids = [*(sorted(record.id for record in page.items) for page in listed[:2]), *listed[2:4]]
         return queue.ready, queue.leased, counts, ids, lists
 
     async def of_jobs(self, side: Replica, jobs: list[JobId]) -> list[Any]:

@@ -89,7 +89,7 @@ async def test_a_failed_job_runs_again_and_nothing_of_its_end_is_left(store: Sto
 async def test_lists_tags_and_counts_go_along(store: Store) -> None:
     job = await failed_job(store)
     await retried(store, again(job))
-    assert [record.id for record in await store.jobs("acme", None, 10)] == [job]
+    assert [record.id for record in (await store.jobs("acme", None, 10)).items] == [job]
     assert [record.id for record in (await store.tagged("acme", "night", None, 10)).items] == [job]
     live = await store.glances("acme", tag=None, statuses=frozenset({JobStatus.RUNNING}), most=10)
     assert [glance.job for glance in live] == [job]

@@ -350,7 +350,7 @@ async def test_a_job_is_forgotten_after_its_retention_and_leaves_nothing(deploym
     await committed(store, commit_of(turn, retention_ms=1))
     while await store.read(turn.record.id) is not None:
         pass
-    assert await store.jobs("acme", None, 10) == ()
+    assert (await store.jobs("acme", None, 10)).items == ()
     assert deployment.server is not None
     assert not [key for key in read_all(deployment.server.client).entries if turn.record.id in key]
 
@@ -455,7 +455,7 @@ async def test_a_job_lives_wholly_in_its_partition(deploy: MakeDeployment, real_
         places = {key.partition("}")[0] + "}" for key in dump.entries if turn.record.id in key}
         assert places == {deployment.tags[partition]}
         assert len((await store.claim(partition, claim_of(5))) or ()) == 2
-    assert len(await store.jobs("acme", None, 10)) == 3
+    assert len((await store.jobs("acme", None, 10)).items) == 3
 
 
 async def test_four_partitions_share_one_server(deploy: MakeDeployment, real_backend: Backend) -> None:

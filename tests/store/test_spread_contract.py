@@ -114,7 +114,7 @@ async def test_a_start_that_comes_again_makes_no_second_child(store: Store) -> N
     assert await store.children.begin(start.job, "another") is None
     await end(store, turn)
     assert await store.children.begin(start.job, "late") is None
-    assert len(await store.jobs("acme", None, 10)) == 2
+    assert len((await store.jobs("acme", None, 10)).items) == 2
     assert await end_arrives(store)
     # Whoever held the start died before it was settled: it is dropped, as nobody waits for the child any more.
     await store.settle(HERE, message.id, message.tries, 0)

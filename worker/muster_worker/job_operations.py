@@ -1,7 +1,7 @@
 """What a client does to jobs, beside starting and cancelling them. `Client` has these methods."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import date, datetime
 from typing import Any, Final, Generic, Literal, TypeVar
 from urllib.parse import quote, urlencode
@@ -69,6 +69,8 @@ FILTERS: Final = frozenset({"error", "created_since", "created_until", "finished
 _BULK: Final = TypeAdapter(BulkOutcome)
 _ERRORS: Final = TypeAdapter(_Errors)
 _CASE: Final = TypeAdapter(dict[str, Any])
+BULK_JOBS: Final = 100
+"""Of one request."""
 BULK_S_MAX: Final = 120.0
 """Deleting live jobs waits for their workers."""
 
@@ -134,13 +136,37 @@ class JobOperations(Generic[StateT]):
     ) -> BulkOutcome:
         """One verb for up to *limit* of the jobs that a filter finds; go on with the outcome's `next` as *cursor*.
 
-        *wanted*: `status` (several), `blueprint`, `tag`, `error`, `created_since` and so on; at least one.
+        *wanted*: `status` (several; those that the action is for if not given), `blueprint`, `tag`, `error`,
+        `created_since` and so on; at least one. `bulk_all` goes through all of them.
         """
         moments = {name: _text(value) if isinstance(value, datetime) else value for name, value in wanted.items()}
         body: dict[str, Any] = {"action": action, "dry_run": dry_run, "limit": limit, "cursor": cursor}
         body |= {"reason": reason, "by": by, "filter": to_jsonable_python(moments)}
         answer = await self._transport.request("POST", "/api/v1/jobs/bulk", body=encode(body), timeout_s=BULK_S_MAX)
         return read_answer(_BULK, answer.body)
+
+    async def bulk_all(
+        self,
+        action: Literal["cancel", "retry", "delete", "pause", "resume"],
+        *,
+        dry_run: bool = False,
+        most: int | None = None,
+        reason: str = "",
+        by: str = "",
+        **wanted: Any,
+    ) -> AsyncIterator[BulkOutcome]:
+        """Request by request, until there are no more such jobs or *most* were found; each request's outcome.
+
+        Whoever stops or fails in between calls it again: what was dealt with does not match a second time.
+        """
+        matched, cursor = 0, None
+        while most is None or matched < most:
+            limit = BULK_JOBS if most is None else min(BULK_JOBS, most - matched)
+            part = await self.bulk(action, dry_run=dry_run, limit=limit, cursor=cursor, reason=reason, by=by, **wanted)
+            yield part
+            matched, cursor = matched + part.matched, part.next
+            if cursor is None:
+                break
 
     async def errors(self, since: date | None = None, until: date | None = None) -> list[ErrorGroup]:
         """What fails most, by days (UTC) of the ends; the last week if not given."""

@@ -143,7 +143,7 @@ class Worker:
     ) -> Decorator[Any, Any] | NamedDecorator:
         """Make a function the handler of a task: `@worker.task(charge_card)` or `@worker.task("payments.charge")`.
 
-        `slots` bounds how many of this task run here at a time; further ones wait in the worker.
+        `slots` bounds how many of this task run here at a time; the worker asks for no more.
         `errors` gives exceptions of the handler an error code: `{ValueError: PERMANENT_ERROR, BusyError: "BUSY"}`.
         Others are TRANSIENT_ERROR; a retry policy may name the code, or the exception's class.
         `cost_per_second` is the price of this task, for accounts, choices and `max_cost`, instead of the worker's.

@@ -96,7 +96,7 @@ async def list_jobs(call: Call) -> web.Response:
     size = PAGE_SIZE if limit is None else whole("limit", limit, minimum=1, maximum=PAGE_SIZE_MAX)
     statuses, blueprint, tag = statuses_of(call.query("status")), call.query("blueprint") or None, call.query("tag")
     wanted = JobFilter(statuses, blueprint, tag or None, *_more_wanted(call))
-    if wanted != JobFilter(statuses, blueprint) and wanted != JobFilter(tag=tag):
+    if wanted.wants_failures or (wanted != JobFilter(statuses, blueprint) and wanted != JobFilter(tag=tag)):
         page = await call.engine.operations.searching.search(call.tenant, wanted, limit=size, cursor=cursor)
     elif tag:
         page = await call.engine.tagged(call.tenant, tag, limit=size, cursor=cursor)

@@ -20,3 +20,5 @@ class OrderedWorker(Worker):
 
     order: Annotated[str, Field(description="`drain`, `disconnect`, or nothing.")]
     ordered_slots: int | None
+    slots_per_task: dict[str, int]
+    """Of a task type no more than so many at a time."""

@@ -145,6 +145,7 @@ def worker_object(worker: WorkerView) -> dict[str, Any]:
         "labels": worker.labels,
         "order": worker.order,
         "ordered_slots": worker.ordered_slots,
+        "slots_per_task": worker.slots_per_task,
         "slowed_tasks": {kind: delay_ms(int(record[0])) / 1000 for kind, record in worker.slowed.items()},
     }
 

@@ -1,6 +1,6 @@
 """The commands that operate on jobs: `muster job pause`, `resume`, `retry`."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import orjson
 from cyclopts import Parameter
@@ -12,6 +12,9 @@ from muster.cli.job_ids import remember_job, resolve_job
 from muster.cli.output import Format, age, compact, hint, print_json, print_table
 
 By = Annotated[str, Parameter(help="Who does it, for the history.")]
+TOLD_EACH: Final = 1_000
+"""Jobs after which a long run says how far it is."""
+REFUSALS_SHOWN: Final = 20
 
 
 async def pause(
@@ -95,7 +98,10 @@ async def bulk(
     output: Format = "table",
     server: Server = HERE,
 ) -> int:
-    """Cancel, retry, delete, pause or resume all jobs that a filter finds, request by request."""
+    """Cancel, retry, delete, pause or resume all jobs that a filter finds, request by request.
+
+    Without --status those that the verb is for. After a failure half way the same command goes on with the rest.
+    """
     given = {"blueprint": blueprint, "tag": tag, "error": error, "created_since": since, "created_until": until}
     wanted: dict[str, Any] = {name: text for name, text in given.items() if text is not None}
     if statuses := [word.strip() for word in status.split(",") if word.strip()]:
@@ -103,21 +109,30 @@ async def bulk(
     matched, done, refused = 0, 0, list[dict[str, str]]()
     cursor: str | None = None
     async with connect(server) as client:
-        while most is None or matched < most:
-            size = 100 if most is None else min(100, most - matched)
-            part = await client.bulk(action, dry_run=dry_run, limit=size, cursor=cursor, by=by, **wanted)
-            matched, done = matched + part.matched, done + part.done
-            refused += [one.model_dump() for one in part.errors]
-            cursor = part.next
-            if cursor is None:
-                break
+        try:
+            async for part in client.bulk_all(action, dry_run=dry_run, most=most, by=by, **wanted):
+                told, cursor = matched // TOLD_EACH, part.next
+                matched, done = matched + part.matched, done + part.done
+                refused += [one.model_dump() for one in part.errors]
+                if cursor is not None and matched // TOLD_EACH > told:
+                    hint(_so_far(action, done, matched, dry_run=dry_run) + " so far")
+        except BaseException:
+            if done:
+                hint(f"{_so_far(action, done, matched, dry_run=dry_run)}; the same command goes on with the rest")
+            raise
     if output == "json":
         print_json({"matched": matched, "done": done, "errors": refused, "next": cursor})
     else:
-        print(f"{matched} jobs match" if dry_run else f"{action}: {done} of {matched} jobs")
-        for one in refused:
+        print(f"{matched} jobs match" if dry_run else _so_far(action, done, matched, dry_run=dry_run))
+        for one in refused[:REFUSALS_SHOWN]:
             hint(f"{one['job_id']}  {one['code']}: {one['detail']}")
+        if len(refused) > REFUSALS_SHOWN:
+            hint(f"and {len(refused) - REFUSALS_SHOWN} more; --output json has all of them")
     return Exit.FAILED if refused else Exit.DONE
+
+
+def _so_far(action: str, done: int, matched: int, *, dry_run: bool) -> str:
+    return f"{matched} jobs" if dry_run else f"{action}: {done} of {matched} jobs"
 
 
 async def errors(*, output: Format = "table", server: Server = HERE) -> None:

@@ -27,6 +27,13 @@ class JobStatus(StrEnum):
 FINAL: Final = frozenset({JobStatus.FINISHED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.QUARANTINED})
 
 
+def are_final(statuses: frozenset[JobStatus] | None) -> bool | None:
+    """Whether jobs of *statuses* are over, or live; None: some may be either. *statuses* None: all."""
+    if statuses is None or (statuses & FINAL and statuses - FINAL):
+        return None
+    return bool(statuses & FINAL)
+
+
 class TaskStatus(StrEnum):
     """Where a task stands. The first four are live; the rest exist only in a job's history."""
 

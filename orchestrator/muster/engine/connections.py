@@ -25,6 +25,7 @@ from muster.core.ids import UnixMs
 from muster.core.limits import CONNECTIONS_MAX
 from muster.core.record import JobRecord
 from muster.engine.files import FILE_GONE
+from muster.engine.uploads import CheckInputs
 from muster.engine.views import JobOrder, JobPage, Submitted
 from muster.errors import ErrorCode, MusterError
 from muster.store.base import Store
@@ -86,13 +87,20 @@ class Connections:
     """All raise MusterError. The file's connections shadow saved ones of the same name where a tenant sees both."""
 
     def __init__(
-        self, store: Store, blueprints: Registry, configured: Sequence[Connection], submit: Submit, tagged: Tagged
+        self,
+        store: Store,
+        blueprints: Registry,
+        configured: Sequence[Connection],
+        submit: Submit,
+        tagged: Tagged,
+        check_inputs: CheckInputs,
     ) -> None:
         self._records = store.connections
         self._blueprints = blueprints
         self._configured = tuple(configured)
         self._submit = submit
         self._tagged = tagged
+        self._check_inputs = check_inputs
         self.on_change: Callable[[], None] = lambda: None
 
     # Definitions
@@ -113,7 +121,11 @@ class Connections:
         return _known(tenant, saved)
 
     async def create(self, tenant: str, given: Mapping[str, Any]) -> Known:
-        """Raises: MusterError INVALID_BODY, CONNECTION_EXISTS, CONNECTION_CONFIGURED, TOO_MANY_CONNECTIONS."""
+        """Save a new one.
+
+        Raises:
+            MusterError: INVALID_BODY, CONNECTION_EXISTS, CONNECTION_CONFIGURED, TOO_MANY_CONNECTIONS, FILE_NOT_FOUND.
+        """
         return await self._save(tenant, given, is_new=True)
 
     async def put(self, tenant: str, name: str, given: Mapping[str, Any]) -> Known:
@@ -141,6 +153,7 @@ class Connections:
         self._refuse_configured(tenant, connection.name)
         if problem := blueprint_problem(connection, self._blueprints):
             raise _invalid([problem])
+        await self._check_files(tenant, connection)
         record = orjson.dumps(connection.record())
         saved = await self._records.save(
             tenant, connection.name, record, secrets.token_hex(8), is_new=is_new, most=CONNECTIONS_MAX
@@ -149,6 +162,13 @@ class Connections:
             raise _not_saved(saved, connection.name)
         self.on_change()
         return _known(tenant, saved)
+
+    async def _check_files(self, tenant: str, connection: Connection) -> None:
+        """Those that are there now may be gone by the time of a run, which is refused then."""
+        name, initial_data = connection.job()
+        blueprint = self._blueprints.get(name)
+        assert blueprint is not None, "it was looked for"
+        await self._check_inputs(tenant, blueprint.files_named(initial_data))
 
     async def _saved_by(self, tenant: str) -> list[Known]:
         """Those that the file does not shadow. One that cannot be read must not hide the others."""

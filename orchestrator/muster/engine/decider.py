@@ -17,7 +17,8 @@ from muster.core.record import Item, JobRecord, SignalItem, TaskItem, TimerItem,
 from muster.core.status import JobStatus
 from muster.core.values import changed
 from muster.engine.guard import TooLate, TurnBlocked, TurnGuard, within
-from muster.engine.uploads import not_sent, still_planned
+from muster.engine.uploads import CheckInputs, not_sent, still_planned
+from muster.errors import ErrorCode, MusterError
 from muster.store.entered import dump_entered
 from muster.store.file_records import FileRecords
 
@@ -39,11 +40,17 @@ class StateFailed(Exception):
 
 class Decider:
     def __init__(
-        self, blueprints: Registry, files: FileRecords, now: Callable[[], UnixMs], partitions: int = 1
+        self,
+        blueprints: Registry,
+        files: FileRecords,
+        check_inputs: CheckInputs,
+        now: Callable[[], UnixMs],
+        partitions: int = 1,
     ) -> None:
         self._blueprints = blueprints
         self._partitions = partitions
         self._files = files
+        self._check_inputs = check_inputs
         self._now = now
         self._guard = TurnGuard()
 
@@ -156,10 +163,10 @@ class Decider:
             if not missing:
                 return draft, go(draft.state, decision.edges[SUCCESS], {})
             decision = changed(decision, uploads=missing)
-        starts = {child.id: self._start(record, child) for child in children_of(decision)}
+        starts = {child.id: await self._start(record, child) for child in children_of(decision)}
         return draft, core.decide(draft, decision, entered.data, now, starts)
 
-    def _start(self, record: JobRecord, child: Child) -> core.Start:
+    async def _start(self, record: JobRecord, child: Child) -> core.Start:
         """Whether the job may start *child*: the checks of a client's order, which nobody else makes for it."""
         if record.parent is not None and record.parent.depth >= CHILD_DEPTH_MAX:
             text = f"{CHILD_DEPTH_MAX} jobs are above this one: it may start no other"
@@ -172,6 +179,12 @@ class Decider:
         except InputInvalid as error:
             text = f"the input does not fit blueprint {child.blueprint!r}: {error}"
             return core.ChildRefused("INVALID_INPUT", text)
+        try:
+            await self._check_inputs(record.tenant, blueprint.files_named(child.input))
+        except MusterError as error:
+            if error.code is not ErrorCode.FILE_NOT_FOUND:
+                raise
+            return core.ChildRefused("FILE_NOT_FOUND", error.detail)
         return core.ChildStart(child, blueprint.version, blueprint.graph.start, blueprint.deadline_ms)
 
 

@@ -90,7 +90,7 @@ def demand_of(
 
 
 def _of(requirement: Requirement, queued: int, running: int, workers: Sequence[WorkerView]) -> TaskDemand:
-    offered = [worker.max_concurrent_tasks for worker in workers if _may(requirement, worker)]
+    offered = [worker.slots_for(requirement.type) for worker in workers if _may(requirement, worker)]
     slots = sum(offered)
     per_worker = Fraction(slots, len(offered)) if slots else Fraction(SLOTS_UNKNOWN)
     wanted = ceil((queued + running) / per_worker)

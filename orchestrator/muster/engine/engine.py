@@ -102,7 +102,10 @@ class Engine:
             settings.task_retries, settings.task_timeout_ms, settings.retention_ms, settings.history, settings.now,
             settings.public_url, settings.partitions,
         )  # fmt: skip
-        self._turns = turns = Turns(store, blueprints, dispatcher, metrics, rules, tokens, Placing(classes, fleet))
+        self.files = files = Files(store, settings.files, self._secret, settings.now)
+        self._turns = turns = Turns(
+            store, blueprints, dispatcher, metrics, rules, tokens, Placing(classes, fleet), files
+        )
         turns.on_timer = self._hint
         turns.on_final = watchers.ended
         self.approvals = Approvals(store, blueprints, turns, background, settings, tokens, self._hint)
@@ -112,9 +115,8 @@ class Engine:
         self._deadlines = Deadlines(turns, cancelling)
         self.limits = Limits(store, settings.partitions, metrics)
         self._tickers = [self._ticker(partition) for partition in range(settings.partitions)]
-        self.files = Files(store, settings.files, self._secret, settings.now)
         self._jobs = jobs = Jobs(
-            store, blueprints, turns, watchers, cancelling, background, metrics, settings, self.files, self._hint
+            store, blueprints, turns, watchers, cancelling, background, metrics, settings, files, self._hint
         )
         self._wire_jobs(jobs)
         self._wire_files(jobs)
@@ -142,7 +144,9 @@ class Engine:
         self.migrate = Migrations(
             store, self.blueprints, versions, settings.partitions, self._hint, history=settings.history
         ).migrate
-        self.connections = Connections(store, self.blueprints, settings.connections, jobs.submit, catalog.tagged)
+        self.connections = Connections(
+            store, self.blueprints, settings.connections, jobs.submit, catalog.tagged, self.files.check_inputs
+        )
         firing = Firing(jobs.submit, catalog.tagged, jobs.cancel, settings.retention_ms)
         self.schedules = Schedules(store, self.connections, firing, settings.replica)
         self.planning = Planning(store, self.connections, settings.now)

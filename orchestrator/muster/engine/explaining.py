@@ -105,7 +105,9 @@ class Explaining:
         found["requirements"] = {cls: r for cls in missed if (r := self._classes.requirement(cls)) is not None}
         if ready:
             typical = {kind: self._speeds.typical_ms(kind) for kind in ready}
-            found["held"] = Counter(held.worker for held in await self._demand.held())
+            leases = await self._demand.held()
+            found["held"] = Counter(held.worker for held in leases)
+            found["held_of"] = Counter((held.worker, held.type) for held in leases)
             found["queued"] = await self._demand.queued()
             if standing.gates:
                 found["limits"] = await self._limits.of_gates([gate.name for gate in standing.gates])

@@ -14,7 +14,7 @@ from muster.blueprint.registry import Registry
 from muster.core import events as ev
 from muster.core.ids import JobId, is_job_id, new_job_id
 from muster.core.record import Context, JobRecord, Submission
-from muster.core.status import JobStatus
+from muster.core.status import JobStatus, are_final
 from muster.engine.admission import admission_of, limit_reached, meeting_point, partition_for
 from muster.engine.background import Background
 from muster.engine.cancelling import Cancelling
@@ -30,7 +30,7 @@ from muster.engine.webhooks import UrlRefused, check_url
 from muster.errors import ErrorCode, MusterError
 from muster.observe.metrics import Metrics
 from muster.store.admission import Limited, PutOff, Taken
-from muster.store.base import Existing, NewJob, Position, Refusal, Store, Turn
+from muster.store.base import Existing, NewJob, Refusal, Store, Turn
 
 SETTLE_S: Final = 0.1
 """An answer waits so long for the turn it caused, so that the caller finds the job moved on."""
@@ -213,15 +213,15 @@ class Jobs:
         before = read_cursor(cursor)
         found: list[JobRecord] = []
         for _ in range(PAGE_SCAN_MAX // max(limit, 1) + 1):
-            page = await self._store.jobs(tenant, before, limit)
-            if not page:
-                return JobPage(tuple(found), None)
-            for record in page:
-                before = Position.of(record)
+            page = await self._store.jobs(tenant, before, limit, final=are_final(statuses))
+            for record, place in zip(page.items, page.places, strict=True):
                 if (statuses is None or record.status in statuses) and blueprint in (None, record.blueprint):
                     found.append(record)
                 if len(found) >= limit:
-                    return JobPage(tuple(found), write_cursor(before))
+                    return JobPage(tuple(found), write_cursor(place))
+            before = page.last
+            if before is None:
+                break
         return JobPage(tuple(found), write_cursor(before))
 
     async def history(self, tenant: str, job_id: str) -> list[HistoryEvent]:

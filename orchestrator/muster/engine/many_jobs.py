@@ -1,12 +1,14 @@
 """One verb for many jobs: those that a filter finds, a bounded number for each request."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, assert_never
 
 from muster.core.ids import JobId
+from muster.core.status import FINAL, JobStatus
+from muster.core.transitions import LIVE, RETRIABLE
 from muster.engine.deletion import Deletion
 from muster.engine.jobs import Jobs
 from muster.engine.pausing import Pausing
@@ -15,6 +17,8 @@ from muster.engine.searching import JobFilter, Searching
 from muster.errors import MusterError
 
 AT_ONCE: Final = 16
+DELETED_AT_ONCE: Final = 250
+"""Deleting a live job waits for its worker, half a minute at most; two rounds of these are all that a request does."""
 
 
 class Action(StrEnum):
@@ -25,10 +29,20 @@ class Action(StrEnum):
     RESUME = "resume"
 
 
+MEANT: Final[Mapping[Action, frozenset[JobStatus]]] = {
+    Action.CANCEL: frozenset(JobStatus) - FINAL,
+    Action.RETRY: RETRIABLE,
+    Action.PAUSE: LIVE,
+    Action.RESUME: frozenset({JobStatus.PAUSED}),
+}
+"""Where jobs stand whom a verb is for, if a filter does not say: what was dealt with does not match a second time."""
+
+
 @dataclass(frozen=True, slots=True)
 class BulkOrder:
     action: Action
     wanted: JobFilter
+    """Without statuses, those that the action is for."""
     limit: int
     cursor: str | None = None
     dry_run: bool = False
@@ -69,11 +83,14 @@ class ManyJobs:
         Raises:
             MusterError: INVALID_PARAMETER for a foreign cursor.
         """
-        page = await self._searching.search(tenant, order.wanted, limit=order.limit, cursor=order.cursor)
+        wanted = order.wanted
+        if wanted.statuses is None:
+            wanted = replace(wanted, statuses=MEANT.get(order.action))
+        page = await self._searching.search(tenant, wanted, limit=order.limit, cursor=order.cursor)
         found = tuple(record.id for record in page.items)
         if order.dry_run:
             return BulkOutcome(len(found), 0, found, (), page.next)
-        seats = asyncio.Semaphore(AT_ONCE)
+        seats = asyncio.Semaphore(DELETED_AT_ONCE if order.action is Action.DELETE else AT_ONCE)
         verb = self._verb(tenant, order)
 
         async def one(job: JobId) -> BulkFailure | None:

@@ -86,6 +86,8 @@ class Facts:
     """By gate: those of gates that are shut."""
     held: Mapping[str, int] = field(default_factory=dict[str, int])
     """Leased tasks by worker."""
+    held_of: Mapping[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    """Leased tasks by worker and type."""
     queued: Mapping[str, int] = field(default_factory=dict[str, int])
     """Ready tasks by type, of all jobs."""
     requirements: Mapping[str, Requirement] = field(default_factory=dict[str, Requirement])
@@ -103,6 +105,11 @@ class Facts:
     kept_signals: tuple[str, ...] = ()
     """Names; `?` where it is not known any more."""
     children: tuple[ChildFacts, ...] = ()
+
+    def free_at(self, worker: WorkerView, kind: str) -> int:
+        """How many more tasks of type *kind* a worker would take."""
+        free = worker.max_concurrent_tasks - self.held.get(worker.worker_id, 0)
+        return max(0, min(free, worker.slots_for(kind) - self.held_of.get((worker.worker_id, kind), 0)))
 
 
 @dataclass(frozen=True, slots=True)

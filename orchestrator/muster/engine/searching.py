@@ -1,7 +1,6 @@
 """Jobs found by what they are, and what fails most. The narrowest index is walked; how far is bounded."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
@@ -9,11 +8,12 @@ from typing import Final
 from muster.core.ids import JobId, UnixMs
 from muster.core.limits import SEARCH_JOBS_MAX
 from muster.core.record import JobRecord
-from muster.core.status import JobStatus
+from muster.core.status import JobStatus, are_final
 from muster.core.transitions import RETRIABLE
 from muster.engine.catalog import read_cursor, write_cursor
 from muster.engine.views import JobPage
 from muster.store.base import Position, Store
+from muster.store.index import IndexPage
 
 PAGE: Final = 200
 """Jobs read at a time."""
@@ -46,6 +46,12 @@ class JobFilter:
         )
 
     @property
+    def final(self) -> bool | None:
+        """Whether only jobs that are over can match, or only live ones; None: either."""
+        ended = (self.error, self.finished_since, self.finished_until) != (None, None, None)
+        return True if ended else are_final(self.statuses)
+
+    @property
     def wants_failures(self) -> bool:
         """Only jobs that ended without a result: these have an index of their own."""
         return self.error is not None or (self.statuses is not None and self.statuses <= RETRIABLE)
@@ -65,7 +71,7 @@ class Searching:
         self._store = store
 
     async def search(self, tenant: str, wanted: JobFilter, *, limit: int, cursor: str | None = None) -> JobPage:
-        """Newest first: by end, live ones by creation; with a tag, and no error or end asked for, by creation.
+        """Newest first: by end, live ones by creation; with a tag, and no failure asked for, all by creation.
 
         At most `SEARCH_JOBS_MAX` jobs are read: a page may be short, or empty, and still have a `next`.
 
@@ -75,33 +81,26 @@ class Searching:
         before = read_cursor(cursor) or _start(wanted)
         found: list[JobRecord] = []
         for _ in range(SEARCH_JOBS_MAX // PAGE):
-            page, last = await self._page(tenant, wanted, before)
-            for record in page:
-                before = _place(wanted, record)
-                if _is_past(wanted, before):
+            page = await self._page(tenant, wanted, before)
+            for record, place in zip(page.items, page.places, strict=True):
+                if _is_past(wanted, place):
                     return JobPage(tuple(found), None)
                 if wanted.matches(record):
                     found.append(record)
                 if len(found) >= limit:
-                    return JobPage(tuple(found), write_cursor(before))
-            before = last
+                    return JobPage(tuple(found), write_cursor(place))
+            before = page.last
             if before is None:
                 return JobPage(tuple(found), None)
         return JobPage(tuple(found), write_cursor(before))
 
-    async def _page(
-        self, tenant: str, wanted: JobFilter, before: Position | None
-    ) -> tuple[Sequence[JobRecord], Position | None]:
-        """Jobs of the narrowest index, and where to go on; None: there are no more."""
-        if _by_creation(wanted):
-            assert wanted.tag is not None, "only tags are listed by creation"
-            tagged = await self._store.tagged(tenant, wanted.tag, before, PAGE)
-            return tagged.items, tagged.last
+    async def _page(self, tenant: str, wanted: JobFilter, before: Position | None) -> IndexPage:
+        """Jobs of the narrowest index."""
         if wanted.wants_failures:
-            page = await self._store.operations.failures(tenant, wanted.error or "", before, PAGE)
-        else:
-            page = await self._store.jobs(tenant, before, PAGE)
-        return page, Position.of(page[-1]) if page else None
+            return await self._store.operations.failures(tenant, wanted.error or "", before, PAGE)
+        if wanted.tag is not None:
+            return await self._store.tagged(tenant, wanted.tag, before, PAGE, final=wanted.final)
+        return await self._store.jobs(tenant, before, PAGE, final=wanted.final)
 
     async def errors(self, tenant: str, since: date, until: date, *, limit: int) -> tuple[ErrorGroup, ...]:
         """What failed most on the days (UTC, both included), the greatest number first."""
@@ -112,16 +111,13 @@ class Searching:
         before = Position(UnixMs(int(end.timestamp() * 1000)), NOWHERE)
         newest = await asyncio.gather(*(self._store.operations.failures(tenant, name, before, 1) for name, _ in most))
         return tuple(
-            ErrorGroup(name, count, jobs[0] if jobs else None) for (name, count), jobs in zip(most, newest, strict=True)
+            ErrorGroup(name, count, page.items[0] if page.items else None)
+            for (name, count), page in zip(most, newest, strict=True)
         )
 
 
 def _by_creation(wanted: JobFilter) -> bool:
-    return wanted.tag is not None and not wanted.wants_failures
-
-
-def _place(wanted: JobFilter, record: JobRecord) -> Position:
-    return Position(record.created_at, record.id) if _by_creation(wanted) else Position.of(record)
+    return not wanted.wants_failures and (wanted.tag is not None or wanted.final is False)
 
 
 def _start(wanted: JobFilter) -> Position | None:

@@ -146,7 +146,7 @@ class Tenants:
     async def changed_since(self, tenant: str, since_ms: int) -> list[JobId]:
         """Of the newest jobs of the tenant, those that did something since then; oldest change first."""
         records = await self._store.jobs(tenant, None, JOBS_FOLLOWED_MAX)
-        changed = [record for record in records if record.updated_at >= since_ms - CLOCKS_APART_MS]
+        changed = [record for record in records.items if record.updated_at >= since_ms - CLOCKS_APART_MS]
         return [record.id for record in sorted(changed, key=lambda record: record.updated_at)]
 
     async def _watch(self, room: _Room) -> bool:

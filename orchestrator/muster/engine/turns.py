@@ -30,6 +30,7 @@ from muster.core.values import changed
 from muster.engine.approval_tokens import ApprovalTokens
 from muster.engine.decider import Decider, StateFailed, VersionMissing
 from muster.engine.dispatch import Dispatcher, Reservation
+from muster.engine.files import Files
 from muster.engine.guard import Begun, within
 from muster.engine.lines import Waiter
 from muster.engine.messages import approval_message, final_message
@@ -93,10 +94,11 @@ class Turns:
         rules: TurnRules,
         approval_tokens: ApprovalTokens,
         placing: Placing,
+        files: Files,
     ) -> None:
         self._store = store
         self._blueprints = blueprints
-        self._decider = Decider(blueprints, store.files, rules.now, rules.partitions)
+        self._decider = Decider(blueprints, store.files, files.check_inputs, rules.now, rules.partitions)
         self._dispatcher = dispatcher
         self._placing = placing
         self._metrics = metrics

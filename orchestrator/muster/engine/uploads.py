@@ -1,9 +1,17 @@
 """Which of the files that a job names are planned uploads still to be sent."""
 
 import asyncio
+from collections.abc import Sequence
+from typing import Protocol
 
 from muster.core.file_record import is_upload_id
 from muster.store.file_records import FileRecords
+
+
+class CheckInputs(Protocol):
+    async def __call__(self, tenant: str, ids: Sequence[str]) -> None:
+        """As `Files.check_inputs`."""
+        ...
 
 
 async def still_planned(files: FileRecords, tenant: str, uploads: tuple[str, ...]) -> tuple[str, ...]:

@@ -163,6 +163,12 @@ class WorkerView:
     """By type, where its quick failures slow it: strikes and the usual ms."""
     offer: Offer = NOTHING
     """What needs are held against."""
+    slots_per_task: Mapping[str, int] = field(default_factory=dict[str, int])
+    """By type, where it takes fewer of it at a time."""
+
+    def slots_for(self, kind: str) -> int:
+        """How many tasks of type *kind* it takes at a time."""
+        return min(self.max_concurrent_tasks, self.slots_per_task.get(kind, self.max_concurrent_tasks))
 
 
 @dataclass(frozen=True, slots=True)

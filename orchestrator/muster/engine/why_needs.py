@@ -1,13 +1,13 @@
 """Why a ready task that asks more than a type is not fetched: what is lacking, whom it waits for, who is slowed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from muster.core.ids import UnixMs
 from muster.core.json import JsonObject, JsonValue
 from muster.core.matching import Requirement, meets, unmet
 from muster.core.reputation import delay_ms
-from muster.engine.reasons import Code, Reason, span
+from muster.engine.reasons import Code, Facts, Reason, span
 from muster.engine.views import WorkerView
 from muster.store.standing import StandingTask
 
@@ -36,16 +36,16 @@ def needs_unmet(
 
 def preferred(
     what: str,
+    facts: Facts,
     tasks: Sequence[StandingTask],
     workers: Sequence[WorkerView],
-    held: Mapping[str, int],
-    now: UnixMs,
     details: JsonObject,
 ) -> Reason:
     """It waits for whom it prefers, and after that for anybody."""
+    now = facts.standing.now
     until = min((task.prefers_until for task in tasks if task.prefers_until is not None), default=now)
     names = sorted(worker.worker_id for worker in workers)[:LACKS_SHOWN]
-    busy = [worker for worker in workers if held.get(worker.worker_id, 0) >= worker.max_concurrent_tasks]
+    busy = [worker for worker in workers if not facts.free_at(worker, tasks[0].type)]
     who = f"{', '.join(names)}" if names else "a worker that is not there"
     state = "busy" if names and len(busy) == len(workers) else "free" if names else "gone"
     text = f"{what} prefers {who}, which is {state}; in {span(until - now)} anybody may take it who can"

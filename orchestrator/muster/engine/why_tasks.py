@@ -74,7 +74,7 @@ def _not_fetched(
     fit = fitting(requirement, offering)
     taking = [worker for worker in fit if worker.status != DRAINING]
     if any(task.prefers_until is not None for task in tasks):
-        return preferred(_tasks(kind, tasks), tasks, taking, facts.held, facts.standing.now, details)
+        return preferred(_tasks(kind, tasks), facts, tasks, taking, details)
     if not fit and requirement is not None:
         return needs_unmet(_tasks(kind, tasks), requirement, offering, since, details)
     if not taking:
@@ -113,8 +113,8 @@ def _in_line(
     offering: Sequence[WorkerView],
     taking: Sequence[WorkerView],
 ) -> Reason:
-    slots = sum(worker.max_concurrent_tasks for worker in taking)
-    used = sum(min(facts.held.get(worker.worker_id, 0), worker.max_concurrent_tasks) for worker in taking)
+    slots = sum(worker.slots_for(kind) for worker in taking)
+    used = sum(worker.slots_for(kind) - facts.free_at(worker, kind) for worker in taking)
     before = next((task.before for task in tasks if task.before is not None), None)
     draining = len(offering) - len(taking)
     details = {**details, "workers": len(taking), "draining": draining, "slots": slots, "used_slots": used}

@@ -56,6 +56,7 @@ def worker_view(fields: Mapping[str, str]) -> WorkerView:
         ordered_slots=int(fields["order_slots"]) if fields.get("order_slots") else None,
         slowed=orjson.loads(fields["record"]) if fields.get("record") else {},
         offer=offer_of(fields["worker_id"], types, price, facts, resources),
+        slots_per_task=facts.get("slots_per_task") or {},
     )
 
 

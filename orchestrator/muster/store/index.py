@@ -25,10 +25,15 @@ class Glance(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class TagPage:
-    """`last` is where to go on, None where there is no more; it may stand behind jobs that are gone by now."""
+class IndexPage:
+    """Jobs of an index with their `places` in it: a job that ends meanwhile is told as it is, where it was.
+
+    `last` is where to go on, None where there is no more; it may stand behind jobs that are gone by now, so that a page
+    without items is not yet the end.
+    """
 
     items: tuple[JobRecord, ...]
+    places: "tuple[Position, ...]"
     last: "Position | None"
 
 
@@ -44,12 +49,17 @@ class DayCost:
 
 
 class IndexStore(Protocol):
-    async def jobs(self, tenant: str, before: "Position | None", limit: int) -> tuple[JobRecord, ...]:
-        """Jobs of *tenant* below *before*, newest first."""
+    async def jobs(self, tenant: str, before: "Position | None", limit: int, *, final: bool | None = None) -> IndexPage:
+        """Jobs of *tenant* below *before*, newest first: final ones by their end, live ones by creation.
+
+        *final*: only those, or only live ones; None: all.
+        """
         ...
 
-    async def tagged(self, tenant: str, tag: str, before: "Position | None", limit: int) -> TagPage:
-        """Up to *limit* jobs of the tag created below *before*, newest first."""
+    async def tagged(
+        self, tenant: str, tag: str, before: "Position | None", limit: int, *, final: bool | None = None
+    ) -> IndexPage:
+        """Up to *limit* jobs of the tag created below *before*, newest first; *final* as in `jobs`."""
         ...
 
     async def glances(

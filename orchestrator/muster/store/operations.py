@@ -6,8 +6,9 @@ from datetime import date
 from typing import TYPE_CHECKING, Final, Protocol
 
 from muster.core.ids import JobId
-from muster.core.record import Context, JobRecord
+from muster.core.record import Context
 from muster.store.entered import Entered
+from muster.store.index import IndexPage
 
 if TYPE_CHECKING:
     from muster.store.base import NewJob, Position, Refused, Turn
@@ -57,9 +58,7 @@ class OperationRecords(Protocol):
         """
         ...
 
-    async def failures(
-        self, tenant: str, fingerprint: str, before: "Position | None", limit: int
-    ) -> tuple[JobRecord, ...]:
+    async def failures(self, tenant: str, fingerprint: str, before: "Position | None", limit: int) -> IndexPage:
         """Jobs that ended without a result, newest end first; all, or those of a *fingerprint*."""
         ...
 

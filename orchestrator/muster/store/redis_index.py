@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from muster.core.record import JobRecord
 from muster.core.status import FINAL, JobStatus
 from muster.store.base import Position
 from muster.store.codec import text_fields
-from muster.store.index import DayCost, Glance, TagPage
+from muster.store.index import DayCost, Glance, IndexPage
 from muster.store.keys import meter_hash, short_hash
 
 INDEX_DAY_MS: Final = 86_400_000
@@ -49,18 +50,28 @@ class IndexCalls:
 
     # Pages
 
-    async def jobs(self, tenant: str, before: Position | None, limit: int) -> tuple[JobRecord, ...]:
-        pages = await asyncio.gather(*(self._listed(tag, short_hash(tenant), before, limit) for tag in self._tags))
+    async def jobs(self, tenant: str, before: Position | None, limit: int, *, final: bool | None = None) -> IndexPage:
+        of = short_hash(tenant)
+        pages = await asyncio.gather(*(self._listed(tag, of, before, limit, final) for tag in self._tags))
         # A job that ends meanwhile may be found among the live and the final ones.
         newest = {place.job: place for page in pages for place in sorted(page)}
-        places = sorted(newest.values(), reverse=True)[:limit]
-        replies = await asyncio.gather(*(self.read(place.job) for place in places))
-        return tuple(record for record in replies if record is not None)
+        return await self._page(sorted(newest.values(), reverse=True)[:limit])
 
-    async def _listed(self, tag: str, tenant: str, before: Position | None, limit: int) -> list[Position]:
+    async def _page(self, places: Sequence[Position]) -> IndexPage:
+        """An index may name jobs that were kept for a shorter time than it is: there may be more below them."""
+        records = await asyncio.gather(*(self.read(place.job) for place in places))
+        found = [(record, place) for record, place in zip(records, places, strict=True) if record is not None]
+        last = places[-1] if places else None
+        return IndexPage(tuple(record for record, _ in found), tuple(place for _, place in found), last)
+
+    async def _listed(
+        self, tag: str, tenant: str, before: Position | None, limit: int, final: bool | None
+    ) -> list[Position]:
         """The newest of one partition: live ones, and final ones by days. All is asked for in one round trip."""
         newest = (int(time.time() * 1000) if before is None else before.at) // INDEX_DAY_MS
-        keys = [f"{tag}xr:{tenant}", *(f"{tag}xf:{day}:{tenant}" for day in range(newest, newest - INDEX_DAYS_MAX, -1))]
+        keys = [] if final else [f"{tag}xr:{tenant}"]
+        if final is not False:
+            keys += (f"{tag}xf:{day}:{tenant}" for day in range(newest, newest - INDEX_DAYS_MAX, -1))
         pages = await asyncio.gather(*(self._newest(key, before, limit) for key in keys))
         return [place for page in pages for place in page]
 
@@ -78,17 +89,13 @@ class IndexCalls:
                 return found[:limit]
             offset += limit
 
-    async def failures(
-        self, tenant: str, fingerprint: str, before: Position | None, limit: int
-    ) -> tuple[JobRecord, ...]:
+    async def failures(self, tenant: str, fingerprint: str, before: Position | None, limit: int) -> IndexPage:
         newest = (int(time.time() * 1000) + INDEX_DAY_MS if before is None else before.at) // INDEX_DAY_MS
         kind, of = ("xe", f":{fingerprint}") if fingerprint else ("xb", "")
         days = range(newest + 1, newest - INDEX_DAYS_MAX, -1)
         keys = [f"{part}{kind}:{day}:{short_hash(tenant)}{of}" for part in self._tags for day in days]
         pages = await asyncio.gather(*(self._newest(key, before, limit) for key in keys))
-        places = sorted({place for page in pages for place in page}, reverse=True)[:limit]
-        records = await asyncio.gather(*(self.read(place.job) for place in places))
-        return tuple(record for record in records if record is not None)
+        return await self._page(sorted({place for page in pages for place in page}, reverse=True)[:limit])
 
     async def errors(self, tenant: str, days: Sequence[date]) -> Mapping[str, int]:
         keys = [f"{part}er:{(day - EPOCH).days}:{short_hash(tenant)}" for part in self._tags for day in days]
@@ -97,17 +104,19 @@ class IndexCalls:
             counts.update({name: int(count) for name, count in text_fields(flat).items()})
         return counts
 
-    async def tagged(self, tenant: str, tag: str, before: Position | None, limit: int) -> TagPage:
-        keys = [part + index for part in self._tags for index in _tag_indexes(tenant, tag)]
+    async def tagged(
+        self, tenant: str, tag: str, before: Position | None, limit: int, *, final: bool | None = None
+    ) -> IndexPage:
+        of_live, of_final = _tag_indexes(tenant, tag)
+        indexes = [*([] if final else [of_live]), *([] if final is False else [of_final])]
+        keys = [part + index for part in self._tags for index in indexes]
         pages = await asyncio.gather(*(self._newest(key, before, limit) for key in keys))
         listed = sorted({place for page in pages for place in page}, reverse=True)
-        places = listed[:limit]
-        records = await asyncio.gather(*(self.read(place.job) for place in places))
-        gone = [place.job for place, record in zip(places, records, strict=True) if record is None]
+        page = await self._page(listed[:limit])
+        gone = [place.job for place in listed[:limit] if place not in page.places]
         if gone:
             await asyncio.gather(*(self._call("ZREM", key, *gone) for key in keys))
-        last = places[-1] if len(listed) >= limit else None
-        return TagPage(tuple(record for record in records if record is not None), last)
+        return page if len(listed) >= limit else replace(page, last=None)
 
     # Searches
 

@@ -1,6 +1,6 @@
 """Lists, searches and deletions in the model."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
@@ -10,7 +10,7 @@ from muster.core.metering import DURATIONS_MAX
 from muster.core.record import JobRecord
 from muster.core.status import JobStatus, TaskStatus
 from muster.store.base import Position
-from muster.store.index import DayCost, Glance, TagPage
+from muster.store.index import DayCost, Glance, IndexPage
 from muster.store.keys import short_hash
 from muster.store.memory.batching import count
 from muster.store.memory.children import deliver_end, stop_children
@@ -33,17 +33,29 @@ def with_worker(part: Partition, job: Job) -> JobRecord:
     return replace(job.record, current_worker=task.worker or None if task is not None and leased else None)
 
 
-def listed(parts: Iterable[Partition], tenant: str, before: Position | None, limit: int) -> tuple[JobRecord, ...]:
-    found = {Position.of(job.record): (part, job) for part, job in jobs_of(parts, tenant)}
-    places = sorted((place for place in found if before is None or place < before), reverse=True)
-    return tuple(with_worker(*found[place]) for place in places[:limit])
+def listed(
+    parts: Iterable[Partition], tenant: str, before: Position | None, limit: int, final: bool | None
+) -> IndexPage:
+    found = {Position.of(job.record): with_worker(part, job) for part, job in jobs_of(parts, tenant)}
+    return page_of(found, before, limit, final)
 
 
-def tagged(parts: Sequence[Partition], tenant: str, tag: str, before: Position | None, limit: int) -> TagPage:
-    found = {Position(job.record.created_at, job.id): (part, job) for part, job in _tagged(parts, tenant, tag)}
-    places = sorted((place for place in found if before is None or place < before), reverse=True)[:limit]
-    last = places[-1] if len(places) >= limit else None
-    return TagPage(tuple(with_worker(*found[place]) for place in places), last)
+def tagged(
+    parts: Sequence[Partition], tenant: str, tag: str, before: Position | None, limit: int, final: bool | None
+) -> IndexPage:
+    known = _tagged(parts, tenant, tag)
+    found = {Position(job.record.created_at, job.id): with_worker(part, job) for part, job in known}
+    page = page_of(found, before, limit, final)
+    return page if len(page.items) >= limit else replace(page, last=None)
+
+
+def page_of(
+    found: Mapping[Position, JobRecord], before: Position | None, limit: int, final: bool | None = None
+) -> IndexPage:
+    below = (place for place in found if before is None or place < before)
+    wanted = (place for place in below if final in {None, found[place].status.is_final})
+    places = tuple(sorted(wanted, reverse=True)[:limit])
+    return IndexPage(tuple(found[place] for place in places), places, places[-1] if places else None)
 
 
 def glances(

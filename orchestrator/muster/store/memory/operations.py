@@ -11,9 +11,10 @@ from muster.core.limits import TURN_LEASE_MS
 from muster.core.record import JobRecord
 from muster.store.base import NewJob, Position, Refusal, Refused, Turn
 from muster.store.entered import Entered, load_entered
+from muster.store.index import IndexPage
 from muster.store.memory import jobs
 from muster.store.memory.holding import hold_all, let_go, let_go_all
-from muster.store.memory.index import jobs_of
+from muster.store.memory.index import jobs_of, page_of
 from muster.store.memory.partition import Partition
 from muster.store.operations import RETRIES_KEPT, Retry
 
@@ -100,12 +101,9 @@ class MemoryOperations:
         part.announce_to_tenant(made, 0)
         return Turn(token, new.record(made.record.created_at), ())
 
-    async def failures(
-        self, tenant: str, fingerprint: str, before: Position | None, limit: int
-    ) -> tuple[JobRecord, ...]:
+    async def failures(self, tenant: str, fingerprint: str, before: Position | None, limit: int) -> IndexPage:
         found = {Position.of(one): one for one in self._failed(tenant) if fingerprint in {"", one.fingerprint}}
-        places = sorted((place for place in found if before is None or place < before), reverse=True)
-        return tuple(found[place] for place in places[:limit])
+        return page_of(found, before, limit)
 
     async def errors(self, tenant: str, days: Sequence[date]) -> Mapping[str, int]:
         ended = (

@@ -33,7 +33,7 @@ from muster.store.base import (
     Tick,
     Turn,
 )
-from muster.store.index import DayCost, Glance, TagPage
+from muster.store.index import DayCost, Glance, IndexPage
 from muster.store.journal import Appended, Known, LiveRead, LogRead, NotedLine, StoredSteps, TaskEvents
 from muster.store.keys import short_hash
 from muster.store.memory import index, jobs, journal, steps, tasks, ticks
@@ -243,11 +243,13 @@ class MemoryStore:
 
     # Lists
 
-    async def jobs(self, tenant: str, before: Position | None, limit: int) -> tuple[JobRecord, ...]:
-        return index.listed(self._state.partitions, tenant, before, limit)
+    async def jobs(self, tenant: str, before: Position | None, limit: int, *, final: bool | None = None) -> IndexPage:
+        return index.listed(self._state.partitions, tenant, before, limit, final)
 
-    async def tagged(self, tenant: str, tag: str, before: Position | None, limit: int) -> TagPage:
-        return index.tagged(self._state.partitions, tenant, tag, before, limit)
+    async def tagged(
+        self, tenant: str, tag: str, before: Position | None, limit: int, *, final: bool | None = None
+    ) -> IndexPage:
+        return index.tagged(self._state.partitions, tenant, tag, before, limit, final)
 
     async def glances(
         self, tenant: str, *, tag: str | None, statuses: frozenset[JobStatus] | None, most: int
