@@ -141,16 +141,16 @@ def _within_ms(step: Step) -> int | None:
 
 
 def _check_race(step: Step, found: Findings) -> None:
-    for racer in step.racers:
-        refused = dict(NOT_RACED) | ({CANCELLED: _OF_ALL} if racer.verb == "ask" else {})
-        given = {*racer.members, *racer.targets, *(("undo",) if racer.undo else ())}
+    for branch in step.raced:
+        refused = dict(NOT_RACED) | ({CANCELLED: _OF_ALL} if branch.verb == "ask" else {})
+        given = {*branch.members, *branch.targets, *(("undo",) if branch.undo else ())}
         for member in sorted(given & refused.keys()):
-            found.add(racer.pointer_of(member), f"{racer.verb} has no {member} in a race", refused[member])
+            found.add(branch.pointer_of(member), f"{branch.verb} has no {member} in a race", refused[member])
     for verb, most, reason in _AT_MOST:
-        for racer in [one for one in step.racers if one.verb == verb][most:]:
-            found.add(racer.pointer, f"a race has at most {most} of {verb}: {reason}")
+        for branch in [one for one in step.raced if one.verb == verb][most:]:
+            found.add(branch.pointer, f"a race has at most {most} of {verb}: {reason}")
     signals: set[object] = set()
-    for racer in (one for one in step.racers if one.verb == "wait_for"):
-        if racer.head in signals:
-            found.add(racer.pointer_of("wait_for"), f"the race waits for the signal {racer.head!r} already")
-        signals.add(racer.head)
+    for branch in (one for one in step.raced if one.verb == "wait_for"):
+        if branch.head in signals:
+            found.add(branch.pointer_of("wait_for"), f"the race waits for the signal {branch.head!r} already")
+        signals.add(branch.head)

@@ -89,7 +89,7 @@ class _Deciding:
                 of_tasks = [call for call, _ in calls]
                 return self._next(job.together(*of_tasks, **targets, **given, key=lambda _: next(keys)))
             case "race":
-                return self._next(job.race(*[self._one(racer) for racer in step.racers], **targets))
+                return self._next(job.race(*[self._one(branch) for branch in step.raced], **targets))
             case "ask":
                 form = forms_of(step) or None
                 return self._next(job.ask(self._head(step), **targets, **given, form=form, **words))

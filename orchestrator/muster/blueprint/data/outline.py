@@ -70,7 +70,7 @@ class Kind(Enum):
     """Tasks, as in `together`."""
     BRANCHES = auto()
     """Decisions with conditions, as in `choose`."""
-    RACERS = auto()
+    RACE = auto()
     """Decisions that wait, as in `race`."""
     UNDO = auto()
     """The name of a task, or an object with `run` and what may be said of that task."""
@@ -106,7 +106,7 @@ VERBS: Final[Mapping[str, Verb]] = {
     ),
     "map": Verb(Kind.NAME, {"over": Kind.LIST, **_TASK, **_FAN, "undo": Kind.UNDO}, ("over", "ok")),
     "together": Verb(Kind.CALLS, _FAN, ("ok",)),
-    "race": Verb(Kind.RACERS, {"cancelled": Kind.TARGET}),
+    "race": Verb(Kind.RACE, {"cancelled": Kind.TARGET}),
     "ask": Verb(Kind.TEXT, _QUESTION, ("choices",)),
     "wait_for": Verb(Kind.NAME, _SIGNAL, ("ok",)),
     "sleep": Verb(Kind.DURATION, {"then": Kind.TARGET, "argument": Kind.VALUE}, ("then",)),
@@ -121,7 +121,7 @@ CALL: Final = Verb(Kind.NAME, _TASK)
 """One task of `together`."""
 UNDO: Final = Verb(Kind.NAME, _LIMITS)
 """The task that undoes another: its input is that one's result."""
-RACERS: Final = ("run", "child", "wait_for", "ask", "sleep")
+RACED: Final = ("run", "child", "wait_for", "ask", "sleep")
 """What may be a branch of `race`."""
 
 
@@ -165,7 +165,7 @@ class Step:
         return self._inside if self.verb == "choose" else (self,)
 
     @property
-    def racers(self) -> "tuple[Step, ...]":
+    def raced(self) -> "tuple[Step, ...]":
         """The branches of a race."""
         return self._inside if self.verb == "race" else ()
 
@@ -178,7 +178,7 @@ class Step:
     def tasks(self) -> tuple[str, ...]:
         """Types of the tasks that it may hand out."""
         found: list[str] = []
-        for step in (one for branch in self.branches for one in (branch, *branch.racers)):
+        for step in (one for branch in self.branches for one in (branch, *branch.raced)):
             found += [step.head] if step.verb in {"run", "map"} and isinstance(step.head, str) else []
             found += [call.task for call in step.calls]
         return tuple(found)

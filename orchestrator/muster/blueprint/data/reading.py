@@ -17,7 +17,7 @@ from muster.blueprint.data.outline import (
     CALL,
     INPUT_ALONE,
     ITEM,
-    RACERS,
+    RACED,
     SCOPE,
     UNDO,
     VERBS,
@@ -210,8 +210,8 @@ class _Reader:
         match kind:
             case Kind.BRANCHES:
                 return self._branches(value, pointer)
-            case Kind.RACERS:
-                return self._racers(value, pointer)
+            case Kind.RACE:
+                return self._race(value, pointer)
             case Kind.CALLS:
                 return self._calls(value, pointer)
             case Kind.NAME | Kind.TARGET:
@@ -282,23 +282,23 @@ class _Reader:
         steps = [self._step(branch, below(pointer, place), is_branch=True) for place, branch in enumerate(value)]
         return tuple(step for step in steps if step is not None)
 
-    def _racers(self, value: Any, pointer: str) -> tuple[Step, ...]:
+    def _race(self, value: Any, pointer: str) -> tuple[Step, ...]:
         if not isinstance(value, list):
-            self._found.add(pointer, f"race is a list of decisions, not {named(value)}", _RACERS)
+            self._found.add(pointer, f"race is a list of decisions, not {named(value)}", _RACE_OF)
             return ()
         if not 2 <= len(value) <= RACE_MAX:
             self._found.add(pointer, f"a race of {len(value)} branches; it takes 2 to {RACE_MAX}")
-        steps = [self._racer(body, below(pointer, place)) for place, body in enumerate(value)]
+        steps = [self._raced(body, below(pointer, place)) for place, body in enumerate(value)]
         return tuple(step for step in steps if step is not None)
 
-    def _racer(self, body: Any, pointer: str) -> Step | None:
+    def _raced(self, body: Any, pointer: str) -> Step | None:
         verbs = _verbs(body) if isinstance(body, dict) else []
-        if len(verbs) == 1 and verbs[0] in RACERS:
+        if len(verbs) == 1 and verbs[0] in RACED:
             return self._decision(body, verbs[0], pointer, set())
         said = named(body) if not isinstance(body, dict) else " and ".join(verbs) or "none"
-        self._found.add(pointer, f"a branch of a race is one decision that waits, not {said}", _RACERS)
+        self._found.add(pointer, f"a branch of a race is one decision that waits, not {said}", _RACE_OF)
         if not verbs and isinstance(body, dict):
-            self._unknown(body, set(RACERS), pointer)
+            self._unknown(body, set(RACED), pointer)
         return None
 
     def _calls(self, value: Any, pointer: str) -> tuple[Call, ...]:
@@ -408,7 +408,7 @@ class _Beside:
 
 
 _DECISIONS: Final = f"write one of: {', '.join(VERBS)}"
-_RACERS: Final = f"write one of: {', '.join(RACERS)}"
+_RACE_OF: Final = f"write one of: {', '.join(RACED)}"
 
 
 def _verbs(body: JsonObject) -> list[str]:
