@@ -240,8 +240,9 @@ class Dispatcher:
     async def _claim(self, partition: int, listed: Classes) -> None:
         """For all lines that want the same."""
         lines = {classes: line for classes, line in self._lines if self._maybe(partition, classes) == listed}
-        waiters = [waiter for line in lines.values() for waiter in line]
-        owners = seats(waiters if len(lines) == 1 else oldest_first(waiters), SEATS_PER_CALL_MAX, listed[0])
+        same = [*lines.values()]
+        waiters = same[0] if len(same) == 1 else oldest_first([waiter for line in same for waiter in line])
+        owners = seats(waiters, SEATS_PER_CALL_MAX, listed[0])
         self._lines.served([*lines], owners)
         try:
             if owners:
