@@ -21,6 +21,7 @@ WHOLE: Final[dict[str, Any]] = {
     "deadline": "2h",
     "retention": "3d",
     "files": "${input.a}",
+    "schedule": {"every": "15m", "input": {"a": 1}, "overlap": "queue", "late": "1h"},
     "states": {
         "work": {
             "run": "t", "needs": {"labels": {"a": "b"}, "memory": "8GB", "cpu": 2, "models": ["x"]}, "key": "k",

@@ -149,15 +149,23 @@ def test_what_cannot_be_said_of_a_task_is_told(state: dict[str, Any], place: str
         ({"files": "photo"}, "/files", "a list of texts"),
         ({"files": [3]}, "/files", "a list of texts"),
         ({"files": "${data.photos}"}, "/files", "no 'data'"),
-        ({"schedule": "0 9 * * *"}, "/schedule", "not known"),
+        ({"schedule": "0 9 * * *"}, "/schedule", "an object with either `cron` or `every`"),
+        ({"schedule": {"cron": "0 9 * * *", "every": "1h"}}, "/schedule", "not cron and every"),
+        ({"schedule": {"cron": "0 0 31 2 *"}}, "/schedule", "31 2"),
+        ({"schedule": {"cron": 9}}, "/schedule", "string"),
+        ({"schedule": {"cron": "0 9 * * *", "tz": "Europe/Berln"}}, "/schedule", "Europe/Berln"),
+        ({"schedule": {"every": "15m", "overlp": "skip"}}, "/schedule/overlp", "not known"),
+        ({"schedule": {"every": "15m", "tz": "UTC"}}, "/schedule/tz", "not known"),
+        ({"schedule": {"every": "15m", "overlap": "never"}}, "/schedule", "overlap"),
+        (
+            {"schedule": {"every": "15m", "input": {"n": "x"}}, "input": {"properties": {"n": {"type": "integer"}}}},
+            "/schedule/input/n",
+            "does not fit the input",
+        ),
     ],
 )
 def test_what_is_wrong_around_the_states_is_told(members: dict[str, Any], place: str, said: str) -> None:
     assert said in told({"done": {"a": 1}}, **members)[place][0]
-
-
-def test_a_schedule_is_told_where_it_stands() -> None:
-    assert "PUT /api/v1/connections/" in told({"done": 1}, schedule={"cron": "0 9 * * *"})["/schedule"][1]
 
 
 def test_a_wrong_member_is_told_with_the_closest_one() -> None:

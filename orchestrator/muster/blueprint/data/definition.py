@@ -48,6 +48,7 @@ class DataBlueprint(Blueprint[Any, Any]):
             description=outline.description,
             retention=outline.retention,
             deadline=outline.deadline,
+            schedule=outline.schedule,
         )
         self.file, self.line = file, findings.line_of("")
         self.outline = outline

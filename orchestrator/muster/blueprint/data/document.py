@@ -6,7 +6,7 @@ members go together is told by `muster blueprint check`.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, get_args
 
 from muster_worker.needs import POLICIES
 from muster_worker.retry_policy import RetryPolicy
@@ -14,6 +14,8 @@ from muster_worker.retry_policy import RetryPolicy
 from muster.blueprint.data.combinations import NOT_RACED
 from muster.blueprint.data.kinds import MEMBERS
 from muster.blueprint.data.outline import CALL, RACED, UNDO, VERBS, Kind, Verb
+from muster.blueprint.data.planning import SCHEDULE_MEMBERS
+from muster.core.connection import Overlap
 from muster.core.limits import PRIORITY_MAX, PRIORITY_MIN, RACE_MAX, TAGS_MAX
 
 Schema: TypeAlias = dict[str, Any]
@@ -57,6 +59,10 @@ def document_schema() -> Schema:
             "output": {"type": "object", "description": "JSON Schema of a finished job's result."},
             "retention": {**_duration("null"), "description": "How long its jobs are kept once they are over."},
             "deadline": {**_duration("null"), "description": "A job that has not ended so long after its start fails."},
+            "schedule": {
+                "description": "Of one in a server's file: when it runs by itself.",
+                "oneOf": [_planned(kind, beside) for kind, beside in SCHEDULE_MEMBERS.items()],
+            },
             "files": {**_either({"type": "array", "items": _TEXT}), "description": "Ids that the input names."},
             "data": {"type": ["object", "null"], "description": "What `data` holds at first."},
             "start": {**_NAME, "description": "The state every job begins in."},
@@ -93,6 +99,12 @@ def _members(verb: Verb) -> dict[str, Schema]:
 
 def _object(properties: Mapping[str, Any], required: list[str]) -> Schema:
     return {"type": "object", "required": required, "properties": dict(properties), "additionalProperties": False}
+
+
+def _planned(kind: str, beside: Iterable[str]) -> Schema:
+    more = {"tz": _TEXT, "anchor": _TEXT, "overlap": {"enum": list(get_args(Overlap))}}
+    members = {name: more.get(name, _duration() if name in {"late", "jitter"} else {}) for name in beside}
+    return _object({kind: _TEXT if kind == "cron" else _duration(), **members}, [kind])
 
 
 def _duration(*others: str) -> Schema:

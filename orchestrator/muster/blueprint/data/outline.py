@@ -8,6 +8,7 @@ from typing import Any, Final
 from muster_worker.durations import Duration
 
 from muster.blueprint.data.templates import Template
+from muster.blueprint.planned import Planned
 
 SCOPE: Final = frozenset({"input", "data", "argument", "results", "job"})
 """What expressions look at: the client's input, what the blueprint keeps, what the state was given, the merged results
@@ -207,6 +208,7 @@ class Outline:
     output: Mapping[str, Any] | None
     retention: Duration | None
     deadline: Duration | None
+    schedule: Planned | None
     files: Template | None
     data: Mapping[str, Any]
     start: str

@@ -27,6 +27,7 @@ from muster.blueprint.data.outline import (
     Step,
     Verb,
 )
+from muster.blueprint.data.planning import read_schedule
 from muster.blueprint.data.templates import Literal, Template, template_of
 from muster.blueprint.definition import retention_ms_of
 from muster.blueprint.problems import BlueprintError
@@ -42,13 +43,9 @@ NAME_CHARACTERS_MAX: Final = 256
 _MEMBERS: Final = frozenset(
     {
         "name", "version", "description", "endpoint", "api_version", "input", "output", "retention", "deadline",
-        "files", "data", "start", "states",
+        "schedule", "files", "data", "start", "states",
     }
 )  # fmt: skip
-_ELSEWHERE: Final = {
-    "schedule": "a schedule stands beside a blueprint that is data: PUT /api/v1/connections/{name}",
-}
-"""What Python's blueprints have, and data has elsewhere."""
 
 
 def read_outline(spec: Any, *, name: str = "", file: str = "", lines: Mapping[str, int] | None = None) -> Outline:
@@ -84,8 +81,9 @@ class _Reader:
             self._found.add("", f"{size} bytes as JSON; at most {SPEC_BYTES_MAX} are taken", "make several blueprints")
             return None
         self._unknown(spec, _MEMBERS, "")
-        if "input" in spec:
-            check_schema(spec["input"], "/input", self._found, what="the input of a job")
+        takes = spec.get("input")
+        if "input" in spec and not check_schema(takes, "/input", self._found, what="the input of a job"):
+            takes = None
         states = self._states(spec)
         if "output" in spec and check_schema(
             spec["output"], "/output", self._found, what="the result of a job", is_object=False
@@ -102,6 +100,7 @@ class _Reader:
             output=spec.get("output"),
             retention=self._time(spec, "retention", retention_ms_of),
             deadline=self._time(spec, "deadline", deadline_ms_of),
+            schedule=read_schedule(spec["schedule"], takes, self._found) if "schedule" in spec else None,
             files=self._template(spec["files"], Kind.NAMES, "/files", INPUT_ALONE) if "files" in spec else None,
             data=self._object(spec, "data"),
             start=self._start(spec, states),
@@ -381,12 +380,8 @@ class _Reader:
     def _unknown(self, body: Mapping[str, Any], known: Set[str], pointer: str) -> None:
         for name in body:
             if name not in known:
-                hint = (_ELSEWHERE.get(name) if not pointer else None) or near(name, known)
-                self._found.add(
-                    below(pointer, name),
-                    f"{name[:80]!r} is not known here",
-                    hint or f"there are: {', '.join(sorted(known))}",
-                )
+                hint = near(name, known) or f"there are: {', '.join(sorted(known))}"
+                self._found.add(below(pointer, name), f"{name[:80]!r} is not known here", hint)
 
     def _required(self, body: JsonObject, verb: Verb, name: str, pointer: str) -> None:
         for member in verb.required:
