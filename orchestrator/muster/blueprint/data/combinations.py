@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from muster_worker.durations import parse_duration_ms
+from muster_worker.time_limits import TimeLimits
 
 from muster.blueprint.asking import FormSchema, question_of
 from muster.blueprint.asking_read import ASKING_WORDS
@@ -11,7 +12,7 @@ from muster.blueprint.data.findings import Findings, below
 from muster.blueprint.data.json_schema import JsonSchema
 from muster.blueprint.data.kinds import near
 from muster.blueprint.data.outline import Step
-from muster.blueprint.data.templates import Literal
+from muster.blueprint.data.templates import Literal, Template
 from muster.blueprint.problems import InputInvalid
 from muster.blueprint.specs import check_fan
 from muster.core.approvals import EVERY_CHOICE
@@ -26,6 +27,7 @@ _NO_OUTCOME: Final = {
     CANCELLED: "write cancelled: beside run",
     REQUEUE: "a task that a worker puts back has not ended",
 }
+_LIMITS: Final = ("timeout", "schedule_to_start", "schedule_to_close", "heartbeat")
 _OF_ALL: Final = "give it to the race"
 _DEADLINE: Final = "write a further branch instead: {sleep: 5m, then: …}"
 NOT_RACED: Final[Mapping[str, str]] = {
@@ -48,6 +50,7 @@ def check_step(step: Step, found: Findings) -> None:
         for member in ("late", "uploads"):
             if (member in step.targets or member in step.members) and "within" not in step.members:
                 found.add(step.pointer_of(member), f"{member} needs within, a duration such as 2d")
+    check_limits(step.members, step.pointer, found)
     match step.verb:
         case "run":
             _check_words(step, "on", _NO_OUTCOME, found)
@@ -61,6 +64,15 @@ def check_step(step: Step, found: Findings) -> None:
             _check_race(step, found)
         case _:
             pass
+
+
+def check_limits(members: Mapping[str, Template], pointer: str, found: Findings) -> None:
+    """Limits of a task's time, against one another."""
+    given = {name: one.value if isinstance(one := members.get(name), Literal) else None for name in _LIMITS}
+    try:
+        TimeLimits.of(**given)
+    except ValueError as error:
+        found.add(below(pointer, str(error).partition(" ")[0]), str(error))
 
 
 def check_results(schema: Mapping[str, Any], steps: Iterable[Step], found: Findings) -> None:

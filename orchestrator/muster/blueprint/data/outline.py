@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from functools import cached_property
 from typing import Any, Final
 
+from muster_worker.contracts import TaskContract, task
 from muster_worker.durations import Duration
 
-from muster.blueprint.data.templates import Template
+from muster.blueprint.data.templates import Literal, Template
 from muster.blueprint.planned import Planned
 
 SCOPE: Final = frozenset({"input", "data", "argument", "results", "job"})
@@ -120,17 +122,26 @@ VERBS: Final[Mapping[str, Verb]] = {
 }
 CALL: Final = Verb(Kind.NAME, _TASK)
 """One task of `together`."""
+BESIDE_CONTRACT: Final = frozenset({"params", "key"})
+"""Members of a call that are not of its task, but of this one."""
 UNDO: Final = Verb(Kind.NAME, _LIMITS)
 """The task that undoes another: its input is that one's result."""
 RACED: Final = ("run", "child", "wait_for", "ask", "sleep")
 """What may be a branch of `race`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: its contract is made once
 class Call:
     task: str
     members: Mapping[str, Template]
     pointer: str
+
+    @cached_property
+    def contract(self) -> TaskContract[Any, Any] | None:
+        """The task with what is said of it; None where expressions say it. Raises ValueError, TypeError."""
+        said = {name: one for name, one in self.members.items() if name not in BESIDE_CONTRACT}
+        written = {name: one.value for name, one in said.items() if isinstance(one, Literal)}
+        return task(self.task, **written) if len(written) == len(said) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from muster_worker.durations import Duration
 from muster_worker.time_limits import deadline_ms_of
 
 from muster.blueprint.asking import FormSchema
-from muster.blueprint.data.combinations import check_results, check_step
+from muster.blueprint.data.combinations import check_limits, check_results, check_step
 from muster.blueprint.data.findings import Findings, below
 from muster.blueprint.data.json_schema import check_schema
 from muster.blueprint.data.kinds import HINTS, MEMBERS, STATIC, made, misfit, named, near
@@ -316,7 +316,9 @@ class _Reader:
     def _call(self, body: JsonObject, verb: Verb, pointer: str) -> Call:
         self._unknown(body, {*verb.members, "run"}, pointer)
         task = self._name_of(body["run"], "run", Kind.NAME, below(pointer, "run"))
-        return Call(task, self._members(body, verb, "run", pointer).templates, pointer)
+        members = self._members(body, verb, "run", pointer).templates
+        check_limits(members, pointer, self._found)
+        return Call(task, members, pointer)
 
     def _condition(self, value: Any, pointer: str) -> Template:
         template = self._template(value, Kind.VALUE, pointer, SCOPE)
