@@ -330,3 +330,10 @@ async def test_a_job_is_refused_where_a_file_that_its_input_names_is_not_there(o
     assert (await one.run("crop", {"photos": ["0" * 32]}))["code"] == "file_not_found"
     problem = await one.run("crop", {"photos": 3})
     assert (problem["code"], problem["errors"][0]["pointer"]) == ("invalid_input", "")
+
+
+async def test_a_schedule_of_one_that_is_saved_is_a_connection(one: Replica) -> None:
+    problem = await one.put("greet", {**HELLO, "schedule": {"every": "15m"}}, status=400)
+    (error,) = problem["errors"]
+    assert (problem["code"], error["pointer"]) == ("blueprint_invalid", "/schedule")
+    assert "PUT /api/v1/connections/greet" in str(problem)

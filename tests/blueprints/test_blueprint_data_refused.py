@@ -125,6 +125,11 @@ def test_a_question_that_cannot_be_asked_is_told(members: dict[str, Any], place:
         ({**RUN, "retries": -1}, "/retries", "0 or more"),
         ({**RUN, "on": {"success": END}}, "/on/success", "no word for this"),
         ({**RUN, "on": {"requeue": END}}, "/on/requeue", "no word for this"),
+        ({**RUN, "timeout": 0}, "/timeout", "more than 0"),
+        ({**RUN, "timeout": "400d"}, "/timeout", "at most a year"),
+        ({**RUN, "timeout": "5s", "heartbeat": "20s"}, "/heartbeat", "longer than timeout"),
+        ({**RUN, "undo": {"run": "u", "timeout": "5s", "heartbeat": "20s"}}, "/undo/heartbeat", "longer than timeout"),
+        ({"together": [{"run": "t", "timeout": 0}], "ok": END}, "/together/0/timeout", "more than 0"),
         ({**MAP, "at_once": 0}, "/at_once", "1 or more"),
         ({**MAP, "over": [1, 2], "join": "first:3"}, "/join", "can never succeed"),
         ({"together": [{"run": "t"}], "join": "first:2", "ok": END}, "/join", "can never succeed"),
@@ -149,15 +154,23 @@ def test_what_cannot_be_said_of_a_task_is_told(state: dict[str, Any], place: str
         ({"files": "photo"}, "/files", "a list of texts"),
         ({"files": [3]}, "/files", "a list of texts"),
         ({"files": "${data.photos}"}, "/files", "no 'data'"),
-        ({"schedule": "0 9 * * *"}, "/schedule", "not known"),
+        ({"schedule": "0 9 * * *"}, "/schedule", "an object with either `cron` or `every`"),
+        ({"schedule": {"cron": "0 9 * * *", "every": "1h"}}, "/schedule", "not cron and every"),
+        ({"schedule": {"cron": "0 0 31 2 *"}}, "/schedule", "31 2"),
+        ({"schedule": {"cron": 9}}, "/schedule", "string"),
+        ({"schedule": {"cron": "0 9 * * *", "tz": "Europe/Berln"}}, "/schedule", "Europe/Berln"),
+        ({"schedule": {"every": "15m", "overlp": "skip"}}, "/schedule/overlp", "not known"),
+        ({"schedule": {"every": "15m", "tz": "UTC"}}, "/schedule/tz", "not known"),
+        ({"schedule": {"every": "15m", "overlap": "never"}}, "/schedule", "overlap"),
+        (
+            {"schedule": {"every": "15m", "input": {"n": "x"}}, "input": {"properties": {"n": {"type": "integer"}}}},
+            "/schedule/input/n",
+            "does not fit the input",
+        ),
     ],
 )
 def test_what_is_wrong_around_the_states_is_told(members: dict[str, Any], place: str, said: str) -> None:
     assert said in told({"done": {"a": 1}}, **members)[place][0]
-
-
-def test_a_schedule_is_told_where_it_stands() -> None:
-    assert "PUT /api/v1/connections/" in told({"done": 1}, schedule={"cron": "0 9 * * *"})["/schedule"][1]
 
 
 def test_a_wrong_member_is_told_with_the_closest_one() -> None:

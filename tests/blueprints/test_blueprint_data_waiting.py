@@ -320,6 +320,13 @@ async def test_a_wait_takes_planned_uploads() -> None:
     assert (await decided(made(start), {"files": ["f1", "f2", "f1"]})).uploads == ("f1", "f2")
 
 
+async def test_a_blueprint_runs_by_its_own_schedule(muster: TestMuster) -> None:
+    schedule = {"every": "15m", "input": {"n": 3}, "overlap": "allow"}
+    muster.add(Blueprint.from_dict({**spec({"done": "${input.n}"}), "schedule": schedule}))
+    await muster.advance("31m")
+    assert [job.result for job in muster.jobs("made")] == [3, 3]
+
+
 @pytest.mark.parametrize(
     ("files", "named"),
     [

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft7Validator
+from muster.blueprint import Blueprint
 from muster.blueprint.data.document import document_schema
 from muster.blueprint.data.files import read_file
 from muster.blueprint.data.outline import VERBS
@@ -58,6 +59,7 @@ def test_every_decision_is_there_with_every_member() -> None:
         {"states": {}},
         of({"done": 1}, stats={}),
         of({"done": 1}, schedule="0 9 * * *"),
+        of({"done": 1}, schedule={"every": "1h", "tz": "UTC"}),
         of({"done": 1, "fail": "x"}),
         of({"run": "t"}),
         of({**RUN, "tiemout": "5s"}),
@@ -94,3 +96,13 @@ def test_what_is_refused_for_its_form_does_not_fit(document: object) -> None:
 )
 def test_what_is_read_fits(state: dict[str, Any]) -> None:
     assert faults(of(state)) == []
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [{"cron": "0 9 * * *", "tz": "Europe/Berlin", "input": {}, "late": "1h"}, {"every": "15m", "catch_up": 3}],
+)
+def test_a_schedule_that_is_read_fits(schedule: dict[str, Any]) -> None:
+    document = of({"done": 1}, schedule=schedule)
+    assert Blueprint.from_dict(document).schedule is not None
+    assert faults(document) == []

@@ -95,8 +95,8 @@ class CountingStore(MemoryStore):
 
 
 @asynccontextmanager
-async def fleet(replicas: int = 1) -> AsyncIterator[Fleet]:
-    state = MemoryState()
+async def fleet(replicas: int = 1, partitions: int = 1) -> AsyncIterator[Fleet]:
+    state = MemoryState(partitions=partitions)
     made = Fleet(state, [], [])
     for number in range(replicas):
         engines: list[Engine] = []
@@ -107,7 +107,8 @@ async def fleet(replicas: int = 1) -> AsyncIterator[Fleet]:
         store = CountingStore(state, replica=f"r{number}", on_message=hear)
         registry = Registry()
         registry.add(placed())
-        engine = Engine(store, registry, EngineSettings(f"r{number}", heartbeat_ms=50), Metrics(version="0"), "secret")
+        settings = EngineSettings(f"r{number}", heartbeat_ms=50, partitions=partitions)
+        engine = Engine(store, registry, settings, Metrics(version="0"), "secret")
         engines.append(engine)
         await store.open()
         made.engines.append(engine)

@@ -198,6 +198,16 @@ async def test_the_reason_of_a_task_that_waits_for_a_slot_of_its_type_is_that_al
         assert (demand.slots, demand.wanted_workers) == (1, 2)
 
 
+async def test_the_bound_holds_over_all_partitions_that_are_claimed_from_at_once() -> None:
+    async with fleet(partitions=4) as made:
+        await made.worker("w", 0, *BOTH)
+        await start(made, 40, "render")
+        assert sum(bool(partition.jobs) for partition in made.state.partitions) > 1
+        brought = types(await asking(made, "w", {"render": 2}, most=16))
+        assert 1 <= brought["render"] <= 2
+        assert sum(brought.values()) == brought["render"]
+
+
 # Lines
 
 

@@ -152,6 +152,67 @@ async def test_what_cannot_be_asked_for_is_told(muster: TestMuster) -> None:
             await muster.machine.ask(lambda engine, o=order, c=cursor: engine.migrate("flow", o, c))  # type: ignore[misc]
 
 
+RACE: dict[str, Any] = {
+    "name": "flow",
+    "start": "race",
+    "states": {
+        "race": {
+            "race": [
+                {"run": "old.task", "ok": "done"},
+                {"wait_for": "stop", "ok": "stopped"},
+                {"sleep": "2m", "then": "late"},
+            ]
+        },
+        "done": {"done": "done"},
+        "stopped": {"done": "stopped"},
+        "late": {"done": "late"},
+    },
+}  # fmt: skip
+
+
+async def racing(kit: TestMuster, new: dict[str, Any]) -> Any:
+    """A job of the old version in a race, on a server that has the new one too."""
+    kit.add(Blueprint.from_dict(RACE))
+    kit.on("old.task", hangs)
+    job = await kit.start("flow")
+    kit.add(Blueprint.from_dict({**RACE, "version": 2, "states": new}))
+    return job
+
+
+@pytest.mark.parametrize(
+    ("place", "branch", "code"),
+    [
+        (0, {"run": "new.task", "ok": "done"}, "task_changed"),
+        (1, {"wait_for": "stop", "ok": "done"}, "edge_missing"),
+        (2, {"sleep": "2m", "then": "done"}, "edge_missing"),
+    ],
+)
+async def test_a_job_in_a_race_stays_where_a_branch_cannot_go_on(
+    muster: TestMuster, place: int, branch: dict[str, Any], code: str
+) -> None:
+    branches = list(RACE["states"]["race"]["race"])
+    branches[place] = branch
+    gone = {0: None, 1: "stopped", 2: "late"}[place]
+    new = {**RACE["states"], "race": {"race": branches}}
+    new["done"] = {"choose": [{"when": "${input.a}", "go": gone}, {"done": 1}]} if gone else new["done"]
+    await racing(muster, new)
+    assert dict((await move(muster)).stayed) == {"race": {code: 1}}
+
+
+async def test_a_job_in_a_race_goes_on_where_its_branches_are_called_something_else(muster: TestMuster) -> None:
+    branches = [
+        {"run": "old.task", "ok": "done"}, {"wait_for": "stop", "ok": "halted"}, {"sleep": "2m", "then": "overdue"}
+    ]  # fmt: skip
+    states = {
+        "race": {"race": branches}, "done": {"done": 1}, "halted": {"done": "halted"}, "overdue": {"done": "overdue"}
+    }  # fmt: skip
+    job = await racing(muster, states)
+    page = await move(muster, stopped="halted", late="overdue")
+    assert (page.moved, dict(page.stayed)) == ({"race": 1}, {})
+    await muster.advance("2m 1s")
+    assert job.result == "overdue"
+
+
 # What differs
 
 

@@ -187,6 +187,10 @@ async def test_a_run_that_fails_half_way_says_how_far_it_came(
     "body",
     [
         {"action": "retry", "filter": {}},
+        {"action": "delete", "filter": {"status": []}},
+        {"action": "delete", "filter": {"tag": None, "created_since": None}},
+        {"action": "delete", "filter": {"tag": "x"}, "dry_run": "yes"},
+        {"action": "delete", "filter": {"tag": "x"}, "dryrun": True},
         {"action": "explode", "filter": {"tag": "x"}},
         {"action": "delete", "filter": {"tga": "x"}},
         {"action": "delete", "filter": {"status": "failed"}},

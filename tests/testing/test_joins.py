@@ -23,7 +23,7 @@ ask_price = task("quotes.ask", Shop, Quote, retries=0)
 SHOPS = [Shop(name=name) for name in "abcd"]
 
 
-def joined(join: Any) -> Blueprint[Any, Any]:
+def joined(join: Any, at_once: Any = None) -> Blueprint[Any, Any]:
     """A blueprint that joins quotes by *join*."""
     quotes = Blueprint("quotes")
 
@@ -41,7 +41,7 @@ def joined(join: Any) -> Blueprint[Any, Any]:
 
     @quotes.start
     async def spread(job: Job) -> Next:
-        return job.map(ask_price, SHOPS, ok=compare, error=too_few, join=join)
+        return job.map(ask_price, SHOPS, ok=compare, error=too_few, join=join, at_once=at_once)
 
     return quotes
 
@@ -114,6 +114,22 @@ async def test_more_successes_than_there_are_tasks_are_refused_when_they_are_dec
     job = await muster.run(joined(Join.first(5)))
     assert job.status == "quarantined"
     assert "join=first:5 of 4 tasks can never succeed" in str(job.error)
+
+
+@pytest.mark.parametrize("number", [1.5, 0, -1, "2", True])
+def test_a_join_takes_whole_numbers(number: Any) -> None:
+    with pytest.raises(ValueError, match=r"Join\.first\(.*\) waits for nothing; it takes a whole number"):
+        Join.first(number)
+    if number != 0:
+        with pytest.raises(ValueError, match=r"Join\.tolerate\(.*\) is no number of failures; it takes a whole number"):
+            Join.tolerate(number)
+
+
+@pytest.mark.parametrize("number", [1.5, 0, "2", True])
+async def test_at_once_takes_a_whole_number(muster: TestMuster, number: Any) -> None:
+    job = await muster.run(joined(Join.all(), at_once=number))
+    assert job.status == "quarantined"
+    assert f"at_once={number!r}: it takes a whole number" in str(job.error)
 
 
 async def test_a_million_wide_map_is_refused_and_never_made(muster: TestMuster) -> None:

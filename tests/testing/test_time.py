@@ -4,6 +4,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from muster import Blueprint, Job, Next
 from muster.testing import KitError, TestMuster, hangs, later
 from muster_worker import Retry
 
@@ -96,3 +97,19 @@ async def test_time_is_not_moved_from_inside_a_mock(muster: TestMuster) -> None:
     muster.on(count_words, answer)
     with pytest.raises(KitError, match="use `later`"):
         await muster.start(counter, Text(words=1))
+
+
+async def test_a_wait_of_a_million_years_puts_its_job_aside_and_no_other_list_is_hurt(muster: TestMuster) -> None:
+    patient = Blueprint("patient")
+
+    @patient.state
+    async def up(job: Job) -> Next:
+        return job.done()
+
+    @patient.start
+    async def down(job: Job) -> Next:
+        return job.sleep(job.input["long"], then=up)
+
+    job = await muster.run(patient, {"long": "99999999999d"})
+    assert job.status == "quarantined"
+    assert "'99999999999d' is too long; a duration is at most ten years" in str(job.error)

@@ -2,6 +2,7 @@ from datetime import timedelta
 
 import pytest
 from muster_worker import parse_duration_ms
+from muster_worker.durations import DURATION_MS_MAX
 
 
 @pytest.mark.parametrize(
@@ -37,3 +38,10 @@ def test_anything_else_is_refused_with_its_value_and_the_forms_that_work(nonsens
     with pytest.raises(ValueError, match="is not a duration; write seconds") as refused:
         parse_duration_ms(nonsense)  # type: ignore[arg-type]
     assert repr(nonsense) in str(refused.value)
+
+
+@pytest.mark.parametrize("long", ["3653d", "99999999999d", 10**12, 10**400, timedelta.max, "P99999999999W"])
+def test_what_is_longer_than_ten_years_is_refused(long: object) -> None:
+    with pytest.raises(ValueError, match="is too long; a duration is at most ten years"):
+        parse_duration_ms(long)  # type: ignore[arg-type]
+    assert parse_duration_ms("3652.5d") == DURATION_MS_MAX

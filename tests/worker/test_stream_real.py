@@ -193,6 +193,50 @@ async def test_a_worker_finds_its_stream_again_after_a_restart(server: Server) -
         await run_jobs(server, 3)
 
 
+async def test_a_server_that_restarts_sends_nothing_beyond_the_slots_of_tasks_that_still_run(server: Server) -> None:
+    narrow = Narrow()
+    async with working(server, narrow.worker):
+        async with Client(server.url, CLIENT) as client:
+            ids = [await client.start("streamed", {"n": n}) for n in range(4)]
+        await until(lambda: narrow.running["stream.echo"] == 2)
+        await server.end()
+        server.settings = server.settings.model_copy(update={"port": int(server.url.rpartition(":")[2])})
+        await server.start()
+        async with Client(server.url, CLIENT) as client:
+            # These come over the new connection, past what may not.
+            ids += [await client.start("streamed", {"n": n, "type": "stream.wide"}) for n in range(3)]
+            await until(lambda: narrow.running["stream.wide"] == 3)
+            why = await client.why(ids[2])
+            assert [reason.code for reason in why.reasons] == ["workers_busy"]
+            assert narrow.running["stream.echo"] == 2
+            narrow.go.set()
+            for job_id in ids:
+                assert (await client.wait(job_id, timeout_s=30)).status == "finished"
+    assert narrow.most["stream.echo"] == 2
+
+
+@pytest.mark.parametrize("streams", [True, False], ids=["stream", "poll"])
+async def test_a_task_costs_the_price_of_its_type(
+    server: Server, streams: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not streams:
+        monkeypatch.setattr("muster.api.worker.FEATURE", "of the future")
+    worker = Worker(cost_per_second=1.0)
+
+    async def slowly(value: dict[str, Any]) -> dict[str, Any]:
+        await asyncio.sleep(0.01)
+        return value
+
+    worker.add("stream.echo", slowly, cost_per_second=0.003)
+    worker.add("stream.wide", slowly)
+    async with working(server, worker), Client(server.url, CLIENT) as client:
+        for kind, price in (("stream.echo", 3), ("stream.wide", 1_000)):
+            state = await client.run("streamed", {"type": kind}, timeout_s=30)
+            assert state.cost_micros >= 2 * 8 * price
+            assert state.cost_micros % price == 0
+            assert state.cost_micros < 1_000 * price
+
+
 async def _echo(value: dict[str, int]) -> dict[str, int]:
     return value
 

@@ -12,12 +12,15 @@ _ISO: Final = re.compile(
     r"(?:T(?=.)(?:(?P<h>\d+(?:\.\d+)?)H)?(?:(?P<m>\d+(?:\.\d+)?)M)?(?:(?P<s>\d+(?:\.\d+)?)S)?)?"
 )
 
+DURATION_MS_MAX: Final = 315_576_000_000
+"""Ten years."""
+
 Duration = str | int | float | timedelta
 """Numbers are seconds."""
 
 
 def parse_duration_ms(value: Duration) -> int:
-    """Whole milliseconds, never negative. Raises ValueError naming the value and the forms that work."""
+    """Whole milliseconds, 0 to ten years. Raises ValueError naming the value and the forms that work."""
     if isinstance(value, timedelta):
         return _checked_ms(value.total_seconds() * 1000, value)
     if isinstance(value, str):
@@ -40,8 +43,10 @@ def _text_ms(text: str) -> float:
 
 
 def _checked_ms(ms: float, given: object) -> int:
-    if not math.isfinite(ms) or ms < 0:
+    if ms < 0 or (isinstance(ms, float) and not math.isfinite(ms)):
         raise _refused(given)
+    if ms > DURATION_MS_MAX:
+        raise ValueError(f"{given!r} is too long; a duration is at most ten years, '3652.5d'")
     return round(ms)
 
 

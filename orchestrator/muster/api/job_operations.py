@@ -60,13 +60,15 @@ async def retry_job(call: Call) -> web.Response:
 async def bulk_jobs(call: Call) -> web.Response:
     """Deal with a bounded number of the jobs that a filter finds."""
     body = call.body(BulkJobs)
-    if not body.filter.model_fields_set:
+    wanted = _wanted(body.filter)
+    if wanted == JobFilter():
         raise MusterError(
-            ErrorCode.INVALID_BODY, "filter: must have at least one member; all jobs at once are never meant"
-        )
+            ErrorCode.INVALID_BODY, "filter: nothing in it chooses jobs; all jobs at once are never meant",
+            hint='name what they must be, as {"status": ["failed"]} or {"blueprint": "orders"}',
+        )  # fmt: skip
     order = BulkOrder(
         Action(body.action),
-        _wanted(body.filter),
+        wanted,
         body.limit,
         body.cursor,
         body.dry_run,

@@ -32,7 +32,9 @@ class RetryJob(Request):
     state: Annotated[StrictStr | None, Field(description="Where to start; the state entered last if not given.")] = None
     argument: Annotated[JsonValue, Field(description="What the state is entered with.")] = None
     data: Annotated[JsonValue, Field(description="The blueprint's own data.")] = None
-    new: Annotated[bool, Field(description="As a new job, linked to this one, which stays as it is.")] = False
+    new: Annotated[bool, Field(strict=True, description="As a new job, linked to this one, which stays as it is.")] = (
+        False
+    )
     version: Annotated[
         Literal["own", "newest"], Field(description="Of the blueprint: that of the job, or the newest there is.")
     ] = "own"
@@ -56,11 +58,13 @@ class Wanted(Request):
 
 
 class BulkJobs(Request):
-    """One verb for the jobs that a filter finds."""
+    """One verb for the jobs that a filter finds. Unknown members are refused: a misspelt `dry_run` would not be one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     action: Literal["cancel", "retry", "delete", "pause", "resume"]
-    filter: Annotated[Wanted, Field(description="At least one member.")]
-    dry_run: Annotated[bool, Field(description="Only say which jobs it would be.")] = False
+    filter: Annotated[Wanted, Field(description="At least one member that is not null or empty.")]
+    dry_run: Annotated[bool, Field(strict=True, description="Only say which jobs it would be.")] = False
     limit: Annotated[int, Field(ge=1, le=BULK_JOBS_MAX, strict=True)] = 100
     cursor: Annotated[StrictStr | None, Field(max_length=512, description="`next` of the request before.")] = None
     reason: Annotated[StrictStr, Field(max_length=PAUSE_REASON_CHARACTERS_MAX)] = ""

@@ -27,7 +27,7 @@ class StartBackfill(BaseModel):
     overlap: Annotated[Literal["allow", "queue"], Field(description="All slots at once, or one after the other.")] = (
         "allow"
     )
-    dry_run: Annotated[bool, Field(description="Say which slots those are, and run none.")] = False
+    dry_run: Annotated[bool, Field(strict=True, description="Say which slots those are, and run none.")] = False
     id: Annotated[
         str | None,
         Field(

@@ -31,6 +31,6 @@ def capped(specs: tuple[TaskSpec, ...], at_once: int | None) -> tuple[TaskSpec, 
     """Raises: ValueError, where none of them could ever run."""
     if at_once is None:
         return specs
-    if at_once < 1:
-        raise ValueError(f"at_once={at_once}: at least one task must be able to run")
+    if type(at_once) is not int or at_once < 1:
+        raise ValueError(f"at_once={at_once!r}: it takes a whole number, and at least one task must be able to run")
     return tuple(replace(spec, at_once=at_once) for spec in specs)

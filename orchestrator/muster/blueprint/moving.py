@@ -77,9 +77,8 @@ def _argument_misfit(record: JobRecord, new: AnyBlueprint, state: str, names: Ma
     wait = record.context.wait
     if wait is None:
         return _taken(new, state, record.context.argument)
-    if wait.kind == "timer":
-        return _taken(new, names.get(wait.target, wait.target), wait.argument)
-    return None
+    timer = next((part for part in (wait, *wait.parts) if part.kind == "timer"), None)
+    return None if timer is None else _taken(new, names.get(timer.target, timer.target), timer.argument)
 
 
 def _taken(new: AnyBlueprint, state: str, argument: Any) -> Stays | None:
@@ -108,9 +107,11 @@ def _values_misfit(record: JobRecord, new: AnyBlueprint) -> Stays | None:
 def _targets(wait: Wait | None) -> list[tuple[str, str]]:
     if wait is None:
         return []
-    return [*wait.edges.items(), *([("time", wait.target)] if wait.target else [])]
+    own = [*wait.edges.items(), *([("time", wait.target)] if wait.target else [])]
+    return [*own, *(target for part in wait.parts for target in _targets(part))]
 
 
 def _renamed(wait: Wait, names: Mapping[str, str]) -> Wait:
     edges = {outcome: names.get(target, target) for outcome, target in wait.edges.items()}
-    return replace(wait, edges=edges, target=names.get(wait.target, wait.target))
+    parts = tuple(_renamed(part, names) for part in wait.parts)
+    return replace(wait, edges=edges, target=names.get(wait.target, wait.target), parts=parts)

@@ -81,7 +81,7 @@ def _planned(
         planned = Planned({**timing, **rules, "initial_data": {} if given is None else to_jsonable_python(given)})
         planned.connection("checked")
     except ConnectionRefused as refused:
-        raise ScheduleRefused("; ".join(problem.text for problem in refused.problems)) from None
+        raise ScheduleRefused("; ".join(map(str, refused.problems))) from None
     except ValueError as wrong:
         raise ScheduleRefused(str(wrong)) from wrong
     return planned

@@ -21,8 +21,8 @@ class JoinFirst:
     count: int
 
     def __post_init__(self) -> None:
-        if self.count < 1:
-            raise ValueError(f"Join.first({self.count}) waits for nothing; it takes 1 or more")
+        if type(self.count) is not int or self.count < 1:
+            raise ValueError(f"Join.first({self.count!r}) waits for nothing; it takes a whole number, 1 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,10 @@ class JoinSettled:
     failures_max: int | None = None
 
     def __post_init__(self) -> None:
-        if self.failures_max is not None and self.failures_max < 0:
-            raise ValueError(f"Join.tolerate({self.failures_max}) is less than no failure; it takes 0 or more")
+        if self.failures_max is not None and (type(self.failures_max) is not int or self.failures_max < 0):
+            raise ValueError(
+                f"Join.tolerate({self.failures_max!r}) is no number of failures; it takes a whole number, 0 or more"
+            )
 
 
 JoinPolicy: TypeAlias = JoinAll | JoinAny | JoinFirst | JoinSettled

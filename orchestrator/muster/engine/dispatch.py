@@ -26,6 +26,10 @@ REGISTRATION_S: Final = 600.0
 RETRY_CLAIM_S: Final = 0.5
 LAST_CLAIM_S: Final = 1.0
 """A poll whose time is over may still wait so long for the answer of a claim, so that a poll of 0 s finds work."""
+ALONG_MAX: Final = 16
+"""One in so many reports of a worker brings no task along. Such tasks are of the report's partition, and one backlog
+there would keep the worker from the others; it asks all of them then."""
+WORKERS_COUNTED_MAX: Final = 10_000
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 ClassesOf = Callable[[str], Classes | None]
@@ -67,6 +71,9 @@ class Dispatcher:
         self._wakes: list[dict[str, int]] = [{} for _ in range(partitions)]
         self._claiming: set[tuple[int, Classes]] = set()
         self._turn_of_class = 0
+        self._first_partition = 0
+        self._along: dict[str, int] = {}
+        """By worker: reports since it was sent to ask all partitions."""
         self._pumping = False
         self._closed = False
 
@@ -216,10 +223,14 @@ class Dispatcher:
         self._pumping = False
         for classes, line in self._lines.in_turn():
             if any(waiter.free_for(classes[0]) > 0 for waiter in line):
-                for partition in range(self._partitions):
+                for partition in self._in_turn():
                     self._claim_soon(partition, self._maybe(partition, classes))
         if self._chosen:
             self._pump_chosen()
+
+    def _in_turn(self) -> list[int]:
+        """All partitions, from the one on that follows where something was found last."""
+        return [*range(self._first_partition, self._partitions), *range(self._first_partition)]
 
     def _claim_soon(self, partition: int, listed: Classes) -> None:
         if listed and (partition, listed) not in self._claiming:
@@ -229,8 +240,9 @@ class Dispatcher:
     async def _claim(self, partition: int, listed: Classes) -> None:
         """For all lines that want the same."""
         lines = {classes: line for classes, line in self._lines if self._maybe(partition, classes) == listed}
-        waiters = [waiter for line in lines.values() for waiter in line]
-        owners = seats(waiters if len(lines) == 1 else oldest_first(waiters), SEATS_PER_CALL_MAX, listed[0])
+        same = [*lines.values()]
+        waiters = same[0] if len(same) == 1 else oldest_first([waiter for line in same for waiter in line])
+        owners = seats(waiters, SEATS_PER_CALL_MAX, listed[0])
         self._lines.served([*lines], owners)
         try:
             if owners:
@@ -251,6 +263,8 @@ class Dispatcher:
             claimed = await self._store.claim(partition, reservation.claim)
         finally:
             self.deliver(reservation, claimed)
+        if claimed:
+            self._first_partition = (partition + 1) % self._partitions
         if len(claimed) < len(owners):
             self._note_registered(partition, listed, before)
         return claimed
@@ -274,7 +288,7 @@ class Dispatcher:
     def _pump_chosen(self) -> None:
         served = {cls for classes, _ in self._lines for cls in classes if cls in self._chosen}
         for cls in served:
-            for partition in range(self._partitions):
+            for partition in self._in_turn():
                 if self._is_maybe(partition, cls) and (partition, (cls,)) not in self._claiming:
                     self._choose(partition, cls)
 
@@ -329,6 +343,8 @@ class Dispatcher:
         whose workers are chosen get none: they are woken for.
         """
         if first is not None and first.free > 0:
+            if self._moves_on(first.worker):
+                return None
             mine = min(first.free, max(count, 1), SEATS_PER_CALL_MAX)
             may = self._unchosen(self._classes_of(first.worker) or first.classes)
             if first.rooms:
@@ -345,6 +361,15 @@ class Dispatcher:
                 if owners:
                     return self._reserve(served, owners, register=False)
         return None
+
+    def _moves_on(self, worker: str) -> bool:
+        """Whether a worker is to ask all partitions, instead of taking tasks along from one."""
+        if self._partitions == 1:
+            return False
+        if len(self._along) > WORKERS_COUNTED_MAX:
+            self._along.clear()
+        count = self._along[worker] = (self._along.get(worker, 0) + 1) % ALONG_MAX
+        return count == 0
 
     def _unchosen(self, classes: Classes) -> Classes:
         return tuple(cls for cls in classes if cls not in self._chosen) if self._chosen else classes

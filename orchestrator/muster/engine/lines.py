@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, islice
 from typing import Final
 
 from muster.store.base import Claimed
@@ -201,7 +201,7 @@ class Lines:
 
 def seats(waiters: Sequence[Waiter], most: int, cls: str = "") -> list[Waiter]:
     """Whose seats for tasks of *cls* they are: one each for the first *most*, then second ones, and so on."""
-    free = [waiter for waiter in waiters if waiter.free_for(cls) > 0][:most]
+    free = list(islice((waiter for waiter in waiters if waiter.free_for(cls) > 0), most))
     owners, left = list(free), most - len(free)
     for round_ in range(1, max((waiter.free_for(cls) for waiter in free), default=0)):
         more = [waiter for waiter in free if waiter.free_for(cls) > round_][: max(left, 0)]

@@ -186,6 +186,10 @@ class Versions:
             raise invalid(name, [Problem(name, "", 0, f"{url} belongs to {route.name!r}", "", "/endpoint")])
         if problems := self._registry.endless([blueprint], [blueprint]):
             raise invalid(name, problems)
+        if blueprint.schedule is not None:
+            said = "the schedule of a blueprint that is saved is a connection of its own"
+            hint = f"PUT /api/v1/connections/{name} with `blueprint` and `schedule` or `every`, and leave it out here"
+            raise invalid(name, [Problem(name, "", 0, said, hint, "/schedule")])
         return blueprint
 
     async def put(self, draft: DataBlueprint, *, by: str, share: int = 100, condition: Condition = ANY) -> Saved:

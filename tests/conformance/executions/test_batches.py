@@ -171,7 +171,7 @@ async def test_without_history_a_minute_is_assumed_at_the_price_of_the_workers(
 ) -> None:
     for number, price in enumerate((1, 40)):
         another = PlainWorker(quiet.session, quiet.url, worker_id=f"hands-{number}")
-        await another.register("command", cost_per_second=price, runtimes=[RUNTIME])
+        await another.register("command", cost_per_second=500, cost_per_task={"command": price}, runtimes=[RUNTIME])
     elsewhere = PlainWorker(quiet.session, quiet.url, worker_id="elsewhere")
     await elsewhere.register("command", cost_per_second=1000, runtimes=["ruby:3.2"])
     body = await get(quiet, f"/api/v1/estimate?runtime={RUNTIME}&files=100")

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from muster_worker.durations import parse_duration_ms
+from muster_worker.time_limits import TimeLimits
 
 from muster.blueprint.asking import FormSchema, question_of
 from muster.blueprint.asking_read import ASKING_WORDS
@@ -11,7 +12,7 @@ from muster.blueprint.data.findings import Findings, below
 from muster.blueprint.data.json_schema import JsonSchema
 from muster.blueprint.data.kinds import near
 from muster.blueprint.data.outline import Step
-from muster.blueprint.data.templates import Literal
+from muster.blueprint.data.templates import Literal, Template
 from muster.blueprint.problems import InputInvalid
 from muster.blueprint.specs import check_fan
 from muster.core.approvals import EVERY_CHOICE
@@ -26,6 +27,7 @@ _NO_OUTCOME: Final = {
     CANCELLED: "write cancelled: beside run",
     REQUEUE: "a task that a worker puts back has not ended",
 }
+_LIMITS: Final = ("timeout", "schedule_to_start", "schedule_to_close", "heartbeat")
 _OF_ALL: Final = "give it to the race"
 _DEADLINE: Final = "write a further branch instead: {sleep: 5m, then: …}"
 NOT_RACED: Final[Mapping[str, str]] = {
@@ -48,6 +50,7 @@ def check_step(step: Step, found: Findings) -> None:
         for member in ("late", "uploads"):
             if (member in step.targets or member in step.members) and "within" not in step.members:
                 found.add(step.pointer_of(member), f"{member} needs within, a duration such as 2d")
+    check_limits(step.members, step.pointer, found)
     match step.verb:
         case "run":
             _check_words(step, "on", _NO_OUTCOME, found)
@@ -61,6 +64,15 @@ def check_step(step: Step, found: Findings) -> None:
             _check_race(step, found)
         case _:
             pass
+
+
+def check_limits(members: Mapping[str, Template], pointer: str, found: Findings) -> None:
+    """Limits of a task's time, against one another."""
+    given = {name: one.value if isinstance(one := members.get(name), Literal) else None for name in _LIMITS}
+    try:
+        TimeLimits.of(**given)
+    except ValueError as error:
+        found.add(below(pointer, str(error).partition(" ")[0]), str(error))
 
 
 def check_results(schema: Mapping[str, Any], steps: Iterable[Step], found: Findings) -> None:
@@ -141,16 +153,16 @@ def _within_ms(step: Step) -> int | None:
 
 
 def _check_race(step: Step, found: Findings) -> None:
-    for racer in step.racers:
-        refused = dict(NOT_RACED) | ({CANCELLED: _OF_ALL} if racer.verb == "ask" else {})
-        given = {*racer.members, *racer.targets, *(("undo",) if racer.undo else ())}
+    for branch in step.raced:
+        refused = dict(NOT_RACED) | ({CANCELLED: _OF_ALL} if branch.verb == "ask" else {})
+        given = {*branch.members, *branch.targets, *(("undo",) if branch.undo else ())}
         for member in sorted(given & refused.keys()):
-            found.add(racer.pointer_of(member), f"{racer.verb} has no {member} in a race", refused[member])
+            found.add(branch.pointer_of(member), f"{branch.verb} has no {member} in a race", refused[member])
     for verb, most, reason in _AT_MOST:
-        for racer in [one for one in step.racers if one.verb == verb][most:]:
-            found.add(racer.pointer, f"a race has at most {most} of {verb}: {reason}")
+        for branch in [one for one in step.raced if one.verb == verb][most:]:
+            found.add(branch.pointer, f"a race has at most {most} of {verb}: {reason}")
     signals: set[object] = set()
-    for racer in (one for one in step.racers if one.verb == "wait_for"):
-        if racer.head in signals:
-            found.add(racer.pointer_of("wait_for"), f"the race waits for the signal {racer.head!r} already")
-        signals.add(racer.head)
+    for branch in (one for one in step.raced if one.verb == "wait_for"):
+        if branch.head in signals:
+            found.add(branch.pointer_of("wait_for"), f"the race waits for the signal {branch.head!r} already")
+        signals.add(branch.head)

@@ -1,6 +1,6 @@
 """What a state that is data decides: its templates filled in, and said as a state function would say it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from muster_worker.contracts import TaskContract, task
@@ -9,7 +9,7 @@ from muster.blueprint.data.budget import Budget, BudgetSpent
 from muster.blueprint.data.combinations import forms_of
 from muster.blueprint.data.expressions import ExpressionFailed, is_true, shown
 from muster.blueprint.data.kinds import made
-from muster.blueprint.data.outline import CALL, ITEM, UNDO, VERBS, Call, Kind, Step, Verb
+from muster.blueprint.data.outline import BESIDE_CONTRACT, CALL, ITEM, UNDO, VERBS, Call, Kind, Step, Verb
 from muster.blueprint.data.templates import Computed, Literal, Template, Text
 from muster.blueprint.job import Job
 from muster.blueprint.state import State
@@ -67,7 +67,7 @@ class _Deciding:
         words = {word: self._state_of(state) for word, state in step.words.items()}
         try:
             if step.undo is not None:
-                given["undo"] = self._contract(step.undo, UNDO)[0]
+                given["undo"] = self._contract(step.undo, UNDO)
             return self._said(step, given, targets, words)
         except (ValueError, TypeError) as error:
             raise ExpressionFailed(step.pointer, _written(step.head), given, str(error)) from error
@@ -89,7 +89,7 @@ class _Deciding:
                 of_tasks = [call for call, _ in calls]
                 return self._next(job.together(*of_tasks, **targets, **given, key=lambda _: next(keys)))
             case "race":
-                return self._next(job.race(*[self._one(racer) for racer in step.racers], **targets))
+                return self._next(job.race(*[self._one(branch) for branch in step.raced], **targets))
             case "ask":
                 form = forms_of(step) or None
                 return self._next(job.ask(self._head(step), **targets, **given, form=form, **words))
@@ -142,17 +142,16 @@ class _Deciding:
 
     def _call(self, call: Call) -> tuple[Any, str]:
         """One task of several, and its concurrency key."""
-        contract, values = self._contract(call, CALL)
-        return contract.call(values.get("params", {})), values.get("key", "")
+        beside = self._values(call, CALL, BESIDE_CONTRACT & call.members.keys())
+        return self._contract(call, CALL).call(beside.get("params", {})), beside.get("key", "")
 
-    def _contract(self, call: Call, verb: Verb) -> tuple[TaskContract[Any, Any], dict[str, Any]]:
-        """The task of a call, and what is said of it beside its contract."""
-        values = {
-            name: self._checked(template, verb.members[name], f"{call.pointer}/{name}")
-            for name, template in call.members.items()
-        }
-        beside: dict[str, Any] = {name: values.pop(name) for name in ("params", "key") if name in values}
-        return task(call.task, **values), beside
+    def _contract(self, call: Call, verb: Verb) -> TaskContract[Any, Any]:
+        if call.contract is not None:
+            return call.contract
+        return task(call.task, **self._values(call, verb, call.members.keys() - BESIDE_CONTRACT))
+
+    def _values(self, call: Call, verb: Verb, names: Iterable[str]) -> dict[str, Any]:
+        return {name: self._checked(call.members[name], verb.members[name], f"{call.pointer}/{name}") for name in names}
 
     def _head(self, step: Step) -> Any:
         assert not isinstance(step.head, str | tuple), step.verb

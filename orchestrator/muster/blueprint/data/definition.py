@@ -48,6 +48,7 @@ class DataBlueprint(Blueprint[Any, Any]):
             description=outline.description,
             retention=outline.retention,
             deadline=outline.deadline,
+            schedule=outline.schedule,
         )
         self.file, self.line = file, findings.line_of("")
         self.outline = outline
@@ -168,8 +169,8 @@ def _edges(name: str, step: Step, *, is_raced: bool = False) -> Iterator[Edge]:
         yield Edge(name, GO, head)
     if step.verb in _ENDS:
         yield Edge(name, step.verb, _ENDS[step.verb])
-    for racer in step.racers:
-        yield from _edges(name, racer, is_raced=True)
+    for branch in step.raced:
+        yield from _edges(name, branch, is_raced=True)
     who = _RACED.get(step.verb, head) if is_raced else head if step.verb == "child" else ""
     for word, target in (*step.targets.items(), *step.words.items()):
         label = _LABELS.get(word, word) if word in step.targets else word

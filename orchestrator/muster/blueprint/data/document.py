@@ -6,20 +6,23 @@ members go together is told by `muster blueprint check`.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, get_args
 
 from muster_worker.needs import POLICIES
 from muster_worker.retry_policy import RetryPolicy
 
 from muster.blueprint.data.combinations import NOT_RACED
 from muster.blueprint.data.kinds import MEMBERS
-from muster.blueprint.data.outline import CALL, RACERS, UNDO, VERBS, Kind, Verb
+from muster.blueprint.data.outline import CALL, RACED, UNDO, VERBS, Kind, Verb
+from muster.blueprint.data.planning import SCHEDULE_MEMBERS
+from muster.core.connection import Overlap
 from muster.core.limits import PRIORITY_MAX, PRIORITY_MIN, RACE_MAX, TAGS_MAX
 
 Schema: TypeAlias = dict[str, Any]
 
 _EXPRESSION: Final[Schema] = {"type": "string", "pattern": r"\$\{"}
 _TEXT: Final[Schema] = {"type": "string"}
+_OPEN: Final[Schema] = {"type": ["string", "null"]}
 _NAME: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": 256}
 _ABOUT: Final = {
     "run": "Have a worker do one task.",
@@ -49,15 +52,19 @@ def document_schema() -> Schema:
         "properties": {
             "name": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_.-]{0,63}$"},
             "version": {"type": "integer", "minimum": 1},
-            "description": _TEXT,
-            "endpoint": {"type": "string", "description": "Path below /api/<api_version>/."},
-            "api_version": _TEXT,
+            "description": _OPEN,
+            "endpoint": {**_OPEN, "description": "Path below /api/<api_version>/."},
+            "api_version": _OPEN,
             "input": {"type": "object", "description": "JSON Schema of what a client sends."},
             "output": {"type": "object", "description": "JSON Schema of a finished job's result."},
-            "retention": {**_duration(), "description": "How long its jobs are kept once they are over."},
-            "deadline": {**_duration(), "description": "A job that has not ended so long after its start fails."},
+            "retention": {**_duration("null"), "description": "How long its jobs are kept once they are over."},
+            "deadline": {**_duration("null"), "description": "A job that has not ended so long after its start fails."},
+            "schedule": {
+                "description": "Of one in a server's file: when it runs by itself.",
+                "oneOf": [_planned(kind, beside) for kind, beside in SCHEDULE_MEMBERS.items()],
+            },
             "files": {**_either({"type": "array", "items": _TEXT}), "description": "Ids that the input names."},
-            "data": {"type": "object", "description": "What `data` holds at first."},
+            "data": {"type": ["object", "null"], "description": "What `data` holds at first."},
             "start": {**_NAME, "description": "The state every job begins in."},
             "states": {
                 "type": "object",
@@ -68,7 +75,7 @@ def document_schema() -> Schema:
         "definitions": {
             "state": {"oneOf": list(_decisions(VERBS, ("set",)))},
             "branch": {"oneOf": list(_decisions([name for name in VERBS if name != "choose"], ("set", "when")))},
-            "racer": {"oneOf": list(_decisions(RACERS, (), is_raced=True))},
+            "raced": {"oneOf": list(_decisions(RACED, (), is_raced=True))},
             "call": _object({**_members(CALL), "run": _NAME}, ["run"]),
             "undo": {"oneOf": [_NAME, _object({**_members(UNDO), "run": _NAME}, ["run"])]},
         },
@@ -94,8 +101,14 @@ def _object(properties: Mapping[str, Any], required: list[str]) -> Schema:
     return {"type": "object", "required": required, "properties": dict(properties), "additionalProperties": False}
 
 
-def _duration() -> Schema:
-    return {"anyOf": [_TEXT, {"type": "number", "minimum": 0}]}
+def _planned(kind: str, beside: Iterable[str]) -> Schema:
+    more = {"tz": _TEXT, "anchor": _TEXT, "overlap": {"enum": list(get_args(Overlap))}}
+    members = {name: more.get(name, _duration() if name in {"late", "jitter"} else {}) for name in beside}
+    return _object({kind: _TEXT if kind == "cron" else _duration(), **members}, [kind])
+
+
+def _duration(*others: str) -> Schema:
+    return {"anyOf": [_TEXT, {"type": "number", "minimum": 0}, *({"type": other} for other in others)]}
 
 
 def _either(*schemas: Schema) -> Schema:
@@ -142,8 +155,8 @@ _KINDS: Final[Mapping[Kind, Schema]] = {
     Kind.NEEDS: _either(_of(Kind.NEEDS)),
     Kind.PREFER: {"anyOf": [_TEXT, _of(Kind.PREFER)]},
     Kind.CHOICE: _either(_CHOICES, {**_of(Kind.CHOICE), "required": ["policy"]}),
-    Kind.QUORUM: _either(_whole(1), {"type": "object", "minProperties": 1}),
-    Kind.ESCALATE: _either(_STEP, {"type": "array", "items": _STEP}),
+    Kind.QUORUM: _either(_whole(1), {"type": "object", "additionalProperties": _either(_whole(1))}),
+    Kind.ESCALATE: _either(_STEP, {"type": "array", "items": _either(_STEP)}),
     Kind.RETRY: _object({field.name: True for field in fields(RetryPolicy) if field.init}, []),
     Kind.JOIN: {"type": "string", "pattern": "^(all|any|first:[1-9][0-9]*|settled(:[0-9]+)?)$"},
     Kind.FORM: {"type": "object"},
@@ -151,5 +164,5 @@ _KINDS: Final[Mapping[Kind, Schema]] = {
     Kind.UNDO: {"$ref": "#/definitions/undo"},
     Kind.CALLS: _list_of("call"),
     Kind.BRANCHES: _list_of("branch"),
-    Kind.RACERS: _list_of("racer", 2, RACE_MAX),
+    Kind.RACE: _list_of("raced", 2, RACE_MAX),
 }

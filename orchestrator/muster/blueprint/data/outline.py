@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from functools import cached_property
 from typing import Any, Final
 
+from muster_worker.contracts import TaskContract, task
 from muster_worker.durations import Duration
 
-from muster.blueprint.data.templates import Template
+from muster.blueprint.data.templates import Literal, Template
+from muster.blueprint.planned import Planned
 
 SCOPE: Final = frozenset({"input", "data", "argument", "results", "job"})
 """What expressions look at: the client's input, what the blueprint keeps, what the state was given, the merged results
@@ -70,7 +73,7 @@ class Kind(Enum):
     """Tasks, as in `together`."""
     BRANCHES = auto()
     """Decisions with conditions, as in `choose`."""
-    RACERS = auto()
+    RACE = auto()
     """Decisions that wait, as in `race`."""
     UNDO = auto()
     """The name of a task, or an object with `run` and what may be said of that task."""
@@ -106,7 +109,7 @@ VERBS: Final[Mapping[str, Verb]] = {
     ),
     "map": Verb(Kind.NAME, {"over": Kind.LIST, **_TASK, **_FAN, "undo": Kind.UNDO}, ("over", "ok")),
     "together": Verb(Kind.CALLS, _FAN, ("ok",)),
-    "race": Verb(Kind.RACERS, {"cancelled": Kind.TARGET}),
+    "race": Verb(Kind.RACE, {"cancelled": Kind.TARGET}),
     "ask": Verb(Kind.TEXT, _QUESTION, ("choices",)),
     "wait_for": Verb(Kind.NAME, _SIGNAL, ("ok",)),
     "sleep": Verb(Kind.DURATION, {"then": Kind.TARGET, "argument": Kind.VALUE}, ("then",)),
@@ -119,17 +122,26 @@ VERBS: Final[Mapping[str, Verb]] = {
 }
 CALL: Final = Verb(Kind.NAME, _TASK)
 """One task of `together`."""
+BESIDE_CONTRACT: Final = frozenset({"params", "key"})
+"""Members of a call that are not of its task, but of this one."""
 UNDO: Final = Verb(Kind.NAME, _LIMITS)
 """The task that undoes another: its input is that one's result."""
-RACERS: Final = ("run", "child", "wait_for", "ask", "sleep")
+RACED: Final = ("run", "child", "wait_for", "ask", "sleep")
 """What may be a branch of `race`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: its contract is made once
 class Call:
     task: str
     members: Mapping[str, Template]
     pointer: str
+
+    @cached_property
+    def contract(self) -> TaskContract[Any, Any] | None:
+        """The task with what is said of it; None where expressions say it. Raises ValueError, TypeError."""
+        said = {name: one for name, one in self.members.items() if name not in BESIDE_CONTRACT}
+        written = {name: one.value for name, one in said.items() if isinstance(one, Literal)}
+        return task(self.task, **written) if len(written) == len(said) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +177,7 @@ class Step:
         return self._inside if self.verb == "choose" else (self,)
 
     @property
-    def racers(self) -> "tuple[Step, ...]":
+    def raced(self) -> "tuple[Step, ...]":
         """The branches of a race."""
         return self._inside if self.verb == "race" else ()
 
@@ -178,7 +190,7 @@ class Step:
     def tasks(self) -> tuple[str, ...]:
         """Types of the tasks that it may hand out."""
         found: list[str] = []
-        for step in (one for branch in self.branches for one in (branch, *branch.racers)):
+        for step in (one for branch in self.branches for one in (branch, *branch.raced)):
             found += [step.head] if step.verb in {"run", "map"} and isinstance(step.head, str) else []
             found += [call.task for call in step.calls]
         return tuple(found)
@@ -207,6 +219,7 @@ class Outline:
     output: Mapping[str, Any] | None
     retention: Duration | None
     deadline: Duration | None
+    schedule: Planned | None
     files: Template | None
     data: Mapping[str, Any]
     start: str

@@ -9,7 +9,7 @@ from muster_worker.durations import Duration
 from muster_worker.time_limits import deadline_ms_of
 
 from muster.blueprint.asking import FormSchema
-from muster.blueprint.data.combinations import check_results, check_step
+from muster.blueprint.data.combinations import check_limits, check_results, check_step
 from muster.blueprint.data.findings import Findings, below
 from muster.blueprint.data.json_schema import check_schema
 from muster.blueprint.data.kinds import HINTS, MEMBERS, STATIC, made, misfit, named, near
@@ -17,7 +17,7 @@ from muster.blueprint.data.outline import (
     CALL,
     INPUT_ALONE,
     ITEM,
-    RACERS,
+    RACED,
     SCOPE,
     UNDO,
     VERBS,
@@ -27,6 +27,7 @@ from muster.blueprint.data.outline import (
     Step,
     Verb,
 )
+from muster.blueprint.data.planning import read_schedule
 from muster.blueprint.data.templates import Literal, Template, template_of
 from muster.blueprint.definition import retention_ms_of
 from muster.blueprint.problems import BlueprintError
@@ -42,13 +43,9 @@ NAME_CHARACTERS_MAX: Final = 256
 _MEMBERS: Final = frozenset(
     {
         "name", "version", "description", "endpoint", "api_version", "input", "output", "retention", "deadline",
-        "files", "data", "start", "states",
+        "schedule", "files", "data", "start", "states",
     }
 )  # fmt: skip
-_ELSEWHERE: Final = {
-    "schedule": "a schedule stands beside a blueprint that is data: PUT /api/v1/connections/{name}",
-}
-"""What Python's blueprints have, and data has elsewhere."""
 
 
 def read_outline(spec: Any, *, name: str = "", file: str = "", lines: Mapping[str, int] | None = None) -> Outline:
@@ -84,8 +81,9 @@ class _Reader:
             self._found.add("", f"{size} bytes as JSON; at most {SPEC_BYTES_MAX} are taken", "make several blueprints")
             return None
         self._unknown(spec, _MEMBERS, "")
-        if "input" in spec:
-            check_schema(spec["input"], "/input", self._found, what="the input of a job")
+        takes = spec.get("input")
+        if "input" in spec and not check_schema(takes, "/input", self._found, what="the input of a job"):
+            takes = None
         states = self._states(spec)
         if "output" in spec and check_schema(
             spec["output"], "/output", self._found, what="the result of a job", is_object=False
@@ -102,6 +100,7 @@ class _Reader:
             output=spec.get("output"),
             retention=self._time(spec, "retention", retention_ms_of),
             deadline=self._time(spec, "deadline", deadline_ms_of),
+            schedule=read_schedule(spec["schedule"], takes, self._found) if "schedule" in spec else None,
             files=self._template(spec["files"], Kind.NAMES, "/files", INPUT_ALONE) if "files" in spec else None,
             data=self._object(spec, "data"),
             start=self._start(spec, states),
@@ -210,8 +209,8 @@ class _Reader:
         match kind:
             case Kind.BRANCHES:
                 return self._branches(value, pointer)
-            case Kind.RACERS:
-                return self._racers(value, pointer)
+            case Kind.RACE:
+                return self._race(value, pointer)
             case Kind.CALLS:
                 return self._calls(value, pointer)
             case Kind.NAME | Kind.TARGET:
@@ -282,23 +281,23 @@ class _Reader:
         steps = [self._step(branch, below(pointer, place), is_branch=True) for place, branch in enumerate(value)]
         return tuple(step for step in steps if step is not None)
 
-    def _racers(self, value: Any, pointer: str) -> tuple[Step, ...]:
+    def _race(self, value: Any, pointer: str) -> tuple[Step, ...]:
         if not isinstance(value, list):
-            self._found.add(pointer, f"race is a list of decisions, not {named(value)}", _RACERS)
+            self._found.add(pointer, f"race is a list of decisions, not {named(value)}", _RACE_OF)
             return ()
         if not 2 <= len(value) <= RACE_MAX:
             self._found.add(pointer, f"a race of {len(value)} branches; it takes 2 to {RACE_MAX}")
-        steps = [self._racer(body, below(pointer, place)) for place, body in enumerate(value)]
+        steps = [self._raced(body, below(pointer, place)) for place, body in enumerate(value)]
         return tuple(step for step in steps if step is not None)
 
-    def _racer(self, body: Any, pointer: str) -> Step | None:
+    def _raced(self, body: Any, pointer: str) -> Step | None:
         verbs = _verbs(body) if isinstance(body, dict) else []
-        if len(verbs) == 1 and verbs[0] in RACERS:
+        if len(verbs) == 1 and verbs[0] in RACED:
             return self._decision(body, verbs[0], pointer, set())
         said = named(body) if not isinstance(body, dict) else " and ".join(verbs) or "none"
-        self._found.add(pointer, f"a branch of a race is one decision that waits, not {said}", _RACERS)
+        self._found.add(pointer, f"a branch of a race is one decision that waits, not {said}", _RACE_OF)
         if not verbs and isinstance(body, dict):
-            self._unknown(body, set(RACERS), pointer)
+            self._unknown(body, set(RACED), pointer)
         return None
 
     def _calls(self, value: Any, pointer: str) -> tuple[Call, ...]:
@@ -317,7 +316,9 @@ class _Reader:
     def _call(self, body: JsonObject, verb: Verb, pointer: str) -> Call:
         self._unknown(body, {*verb.members, "run"}, pointer)
         task = self._name_of(body["run"], "run", Kind.NAME, below(pointer, "run"))
-        return Call(task, self._members(body, verb, "run", pointer).templates, pointer)
+        members = self._members(body, verb, "run", pointer).templates
+        check_limits(members, pointer, self._found)
+        return Call(task, members, pointer)
 
     def _condition(self, value: Any, pointer: str) -> Template:
         template = self._template(value, Kind.VALUE, pointer, SCOPE)
@@ -381,12 +382,8 @@ class _Reader:
     def _unknown(self, body: Mapping[str, Any], known: Set[str], pointer: str) -> None:
         for name in body:
             if name not in known:
-                hint = (_ELSEWHERE.get(name) if not pointer else None) or near(name, known)
-                self._found.add(
-                    below(pointer, name),
-                    f"{name[:80]!r} is not known here",
-                    hint or f"there are: {', '.join(sorted(known))}",
-                )
+                hint = near(name, known) or f"there are: {', '.join(sorted(known))}"
+                self._found.add(below(pointer, name), f"{name[:80]!r} is not known here", hint)
 
     def _required(self, body: JsonObject, verb: Verb, name: str, pointer: str) -> None:
         for member in verb.required:
@@ -408,7 +405,7 @@ class _Beside:
 
 
 _DECISIONS: Final = f"write one of: {', '.join(VERBS)}"
-_RACERS: Final = f"write one of: {', '.join(RACERS)}"
+_RACE_OF: Final = f"write one of: {', '.join(RACED)}"
 
 
 def _verbs(body: JsonObject) -> list[str]:

@@ -231,7 +231,8 @@ end
 
 -- What the worker at a seat asks for a second of a task of class `cls`.
 local function price_of(seat, cls)
-  return string.match(seat.price, '|' .. cls .. '=(%d+)|') or string.match(seat.price, '^%d+')
+  local _, at = string.find(seat.price, '|' .. cls .. '=', 1, true)
+  return string.match(seat.price, '^%d+', at and at + 1 or 1)
 end
 
 -- Freeze the worker's price for this run, instead of that of an earlier one.
