@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from muster.core.limits import SEATS_PER_CALL_MAX
+from muster.core.limits import SEATS_PER_CALL_MAX, TIMERS_PER_TICK_MAX
 from muster.core.record import TaskItem
 from muster.core.status import JobStatus
 from muster.core.timeouts import Timeout
@@ -174,7 +174,7 @@ async def test_a_replica_waits_only_for_the_classes_it_named(deployment: Deploym
 
 
 async def test_a_tick_wakes_for_classes_in_the_order_in_which_their_tasks_became_ready(deployment: Deployment) -> None:
-    kinds = [f"kind-{number}" for number in range(12)]
+    kinds = [f"kind-{number}" for number in range(TIMERS_PER_TICK_MAX)]
     classes = [short_hash(kind) for kind in kinds]
     replica = await deployment.replica("r1")
     for place, (kind, cls) in enumerate(zip(kinds, classes, strict=True)):
