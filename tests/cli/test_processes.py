@@ -35,10 +35,9 @@ def test_children_are_stopped_when_the_command_is_done(tmp_path: Path) -> None:
     assert not is_running(child.process.pid)
 
 
-def test_a_child_that_ignores_the_request_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("muster.cli.processes.STOP_SECONDS_MAX", 0.2)
+def test_a_child_that_ignores_the_request_is_killed(tmp_path: Path) -> None:
     script = "trap '' TERM; echo ready; while :; do sleep 1; done"
-    with Children(tmp_path) as children:
+    with Children(tmp_path, patience_s=0.2) as children:
         child = children.start("stubborn", ["sh", "-c", script], {})
         wait_until(lambda: "ready" in child.log_tail())
     assert child.process.returncode == -signal.SIGKILL
@@ -64,6 +63,16 @@ def test_children_that_ignore_it_share_one_time_to_end(monkeypatch: pytest.Monke
     some = [Child(str(number), cast("subprocess.Popen[bytes]", Stubborn()), None) for number in range(3)]
     Children(started=some).stop()
     assert waited == [STOP_SECONDS_MAX, 0, 0]
+
+
+def test_who_serves_the_others_is_asked_to_end_after_they_have(tmp_path: Path) -> None:
+    last_words = "trap 'kill -0 $SERVER && echo still served; exit' TERM; echo ready; while :; do sleep 0.1; done"
+    with Children(tmp_path) as children:
+        server = children.start("server", ["sleep", "60"], {}, serves=True)
+        worker = children.start("worker", ["sh", "-c", last_words.replace("$SERVER", str(server.process.pid))], {})
+        wait_until(lambda: "ready" in worker.log_tail())
+    assert "still served" in worker.log_tail()
+    assert not is_running(server.process.pid)
 
 
 def test_a_child_has_none_of_our_settings_but_those_it_is_given(

@@ -22,6 +22,8 @@ from muster.settings import Settings, load_settings, shown
 from muster.version import product_version
 
 BLUEPRINT_FOLDER: Final = Path("blueprints")
+WORKER_PATIENCE_S: Final = 2.0
+"""The server has ended by then: what the worker still does is handed out again at the next start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ def dev(
         settings = _settings(wanted, store)
         note = DevNote(f"http://{_in_url(settings.host)}:{settings.port}", *_tokens_of(settings))
         write_note(settings.data_dir, note)
-        children = stack.enter_context(Children())
+        children = stack.enter_context(Children(patience_s=WORKER_PATIENCE_S))
         announcement = _announcement(settings, store, wanted.port, worker)
 
         def ready(_: str) -> None:

@@ -26,9 +26,12 @@ def environment_of_others() -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Child:
+    """With `serves` the others need it until they have ended."""
+
     name: str
     process: subprocess.Popen[bytes]
     log_file: Path | None
+    serves: bool = False
 
     @property
     def has_ended(self) -> bool:
@@ -43,15 +46,17 @@ class Child:
 
 @dataclass(slots=True)
 class Children:
-    """Starts children and stops them, newest first, when left. Use it as a context manager.
+    """Starts children and stops them when left, those last that serve the others. Use it as a context manager.
 
-    Each logs to a file in *log_folder*, or where there is none to our stderr.
+    Each logs to a file in *log_folder*, or where there is none to our stderr. One that does not end within *patience_s*
+    of being asked to is killed.
     """
 
     log_folder: Path | None = None
+    patience_s: float = STOP_SECONDS_MAX
     started: list[Child] = field(default_factory=list[Child])
 
-    def start(self, name: str, command: Sequence[str], variables: Mapping[str, str]) -> Child:
+    def start(self, name: str, command: Sequence[str], variables: Mapping[str, str], *, serves: bool = False) -> Child:
         """Start *command* in a session of its own; *variables* are all it has of ours (`MUSTER_…`)."""
         log_file = self.log_folder / f"{name}.log" if self.log_folder else None
         with log_file.open("ab") if log_file else nullcontext(sys.stderr) as log:
@@ -64,21 +69,14 @@ class Children:
                 start_new_session=True,  # Ctrl-C reaches us, and we stop them in order
                 preexec_fn=die_with_parent(),
             )
-        child = Child(name, process, log_file)
+        child = Child(name, process, log_file, serves)
         self.started.append(child)
         return child
 
     def stop(self) -> None:
-        """Ask all to end, wait for them together, and kill what does not."""
-        for child in reversed(self.started):
-            child.process.terminate()
-        deadline = time.monotonic() + STOP_SECONDS_MAX
-        for child in reversed(self.started):
-            try:
-                child.process.wait(max(deadline - time.monotonic(), 0))
-            except subprocess.TimeoutExpired:
-                child.process.kill()
-                child.process.wait()
+        """Ask all to end, wait for them, and kill what does not; then those that served them."""
+        for serves in (False, True):
+            _stop_together([child for child in reversed(self.started) if child.serves is serves], self.patience_s)
         self.started.clear()
 
     def ended(self) -> list[Child]:
@@ -95,3 +93,15 @@ class Children:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _stop_together(children: Sequence[Child], patience_s: float) -> None:
+    for child in children:
+        child.process.terminate()
+    deadline = time.monotonic() + patience_s
+    for child in children:
+        try:
+            child.process.wait(max(deadline - time.monotonic(), 0))
+        except subprocess.TimeoutExpired:
+            child.process.kill()
+            child.process.wait()

@@ -58,6 +58,7 @@ class Stage:
                 "MUSTER_GLOBAL_WORKER_TOKEN": self.worker_token,
                 **variables,
             },
+            serves=True,  # a worker that ends hands in what it has done
         )
 
     def start_worker(self, name: str, *what: str, **variables: str) -> None:
