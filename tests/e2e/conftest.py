@@ -23,7 +23,9 @@ def clean_machine(folder: Path) -> Iterator[Machine]:
     machine = Machine(folder)
     try:
         yield machine
-        wait_until(lambda: not machine.processes(), 15)
+        wait_until(
+            lambda: not machine.processes(), 40
+        )  # a worker whose server is gone tries for 25 s to hand in what it has
     finally:
         machine.close()
         for pid in machine.processes():
