@@ -123,6 +123,10 @@ async def test_the_keys_of_the_flow_control_page_are_those_that_limits_name(must
 
 
 def test_the_examples_that_the_pages_name_are_there() -> None:
-    for page, example in (("flow-control", "reindex"), ("admission", "reindex"), ("batches", "thumbnails")):
+    named = {
+        "flow-control": "reindex", "admission": "reindex", "batches": "thumbnails", "autoscaling": "thumbnails",
+        "fleet": "renders", "changing-blueprints": "parcels", "why": "test_reindex",
+    }  # fmt: skip
+    for page, example in named.items():
         assert f"`blueprints/{example}.py`" in (ROOT / f"docs/guides/{page}.md").read_text()
-        assert (ROOT / "blueprints" / f"test_{example}.py").exists()
+        assert (ROOT / "blueprints" / f"test_{example.removeprefix('test_')}.py").exists()

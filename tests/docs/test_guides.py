@@ -127,7 +127,7 @@ def test_what_the_guides_show_does_what_they_say(site: Reader) -> None:
 
 def changes(site: Reader) -> None:
     """A second version of the blueprint that is data, for some jobs and then for none: promoted, it has no rollout."""
-    share, differs, _ = guide("changing-blueprints", "sh")
+    share, differs, *_ = guide("changing-blueprints", "sh")
     typed(site, "sed 's/Ask somebody/Ask one/' hello.yaml >changed.yaml")
     first, more, promote, _ = share.replace("orders.yaml", "changed.yaml").replace("orders", "hello").splitlines()
     typed(site, f"{first}\n{more.replace('hello 4', 'hello 2')}", "50 % begin with 2:")

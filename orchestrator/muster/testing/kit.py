@@ -209,6 +209,13 @@ class TestMuster(LimitSetting):
         order = Order(to, names=names or {}, is_dry=dry_run, limit=JOBS_MAX)
         return await self.machine.ask(lambda engine: engine.migrate(blueprint, order))
 
+    async def roll_out(self, blueprint: str, version: str, *, share: int) -> None:
+        """Let *share* of a hundred new jobs begin with *version*, the others with what they begin with now.
+
+        As `muster blueprint rollout` does. Raises MusterError as the server: no such version, or none beside it.
+        """
+        await self.machine.ask(lambda engine: engine.versions.roll_out(blueprint, version, share))
+
     # Time
 
     @property
