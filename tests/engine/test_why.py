@@ -149,11 +149,13 @@ def test_a_question_to_named_people_says_who_answered_who_is_missing_and_when_ot
     steps = (Escalation(1, ("chief",), at(60)), Escalation(2, (), at(7200)))
     question = Question(("ada", "bob"), quorum=2, escalations=steps)
     wait = Wait("human", {"approved": "a", "rejected": "b"}, message="Ship it?", question=question)
-    tally = with_answer(NO_CHANGES, Answer("ada", "approved"))
+    tally = with_answer(NO_CHANGES, Answer("ada", "approved", by="desk"))
     found = only(facts(wait, tally=tally))
-    assert found.text.endswith("; answered: ada approved; missing: bob; escalates in 1m00s: chief")
+    assert found.text.endswith("; answered: ada approved (by desk); missing: bob; escalates in 1m00s: chief")
     assert (found.details["missing"], found.details["escalates_at"]) == (["bob"], "2024-01-15T10:31:00.000Z")
-    assert found.details["answers"] == [{"by": "ada", "decision": "approved", "at": "1970-01-01T00:00:00.000Z"}]
+    assert found.details["answers"] == [
+        {"approver": "ada", "by": "desk", "decision": "approved", "at": "1970-01-01T00:00:00.000Z"}
+    ]
     later = only(facts(wait, tally=with_escalation(tally)))
     assert later.text.endswith("; missing: bob, chief; escalates in 2h00m: nobody new, a reminder")
 

@@ -52,13 +52,15 @@ async def reaches(site: Site, **counts: int) -> None:
 
 async def test_valid_lines_are_taken_and_the_others_told_with_their_numbers(site: Site) -> None:
     lines = [job(), b"", b"{", b"[]", job(blueprint="no such"), job(tags=["x"] * 8), job(tags=["x"]), b"  ", job()]
+    lines.append(job(unique={"key": "k"}))
     answer = await send(site, lines, id="b")
-    assert (answer["batch_id"], answer["accepted"], answer["already_there"], answer["refused"]) == ("b", 3, 0, 4)
+    assert (answer["batch_id"], answer["accepted"], answer["already_there"], answer["refused"]) == ("b", 3, 0, 5)
     assert [(error["line"], error["code"]) for error in answer["errors"]] == [
         (3, "malformed_json"),
         (4, "invalid_body"),
         (5, "blueprint_not_found"),
         (6, "invalid_body"),
+        (10, "invalid_body"),
     ]
     await reaches(site, waiting_for_worker=3)
     found = await state(site)

@@ -113,7 +113,9 @@ class CreateJob(Request):
 
 
 class BatchJob(Request):
-    """One job of a batch."""
+    """One job of a batch. Unknown members are refused: `unique` and `deadline_seconds`, say, are for single submits."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     blueprint: Annotated[StrictStr, Field(min_length=1, max_length=200, examples=["command"])]
     initial_data: Annotated[dict[str, Any], Field(description="Input of the job, as its blueprint wants it.")] = {}

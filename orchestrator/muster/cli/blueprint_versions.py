@@ -1,11 +1,11 @@
 """The commands `muster blueprint …` about versions: what differs, who begins with which, and who is moved."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from muster.cli.connection import HERE, Server, connect
 from muster.cli.exits import CommandFailed, Exit
@@ -66,12 +66,17 @@ async def migrate(
     return Exit.FAILED if any(why.total() for why in stayed.values()) else Exit.DONE
 
 
+def _whole(_: type, tokens: Sequence[Token]) -> int:
+    """What is between two numbers is not rounded to one of them."""
+    return int(tokens[0].value)
+
+
 async def rollout(
     name: str,
     version: Annotated[str, Parameter(help="The version, or its number.")],
     /,
     *,
-    share: Annotated[int, Parameter(help="Percent of new jobs.")],
+    share: Annotated[int, Parameter(help="Percent of new jobs, a whole number.", converter=_whole)],
     server: Server = HERE,
 ) -> None:
     """Let a share of new jobs begin with a version, and the others with what they begin with now."""

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from muster.core.approvals import Question, choices_of, missing
+from muster.core.approvals import Answer, Question, choices_of, missing
 from muster.core.ids import UnixMs
 from muster.core.json import JsonObject, JsonValue
 from muster.core.moments import time_text
@@ -209,7 +209,7 @@ def _say(standing: Standing, question: Question) -> tuple[str, JsonObject]:
     tally, words = standing.record.tally, ""
     left, following = missing(question, tally), escalates_at(question, tally)
     if tally.answers:
-        words += f"; answered: {', '.join(f'{given.who} {given.decision}' for given in tally.answers)}"
+        words += f"; answered: {', '.join(map(_given, tally.answers))}"
     if left:
         words += f"; missing: {', '.join(left)}"
     if following is not None:
@@ -217,12 +217,19 @@ def _say(standing: Standing, question: Question) -> tuple[str, JsonObject]:
         words += f"; escalates in {span(following - standing.now)}: {asked}"
     details: JsonObject = {
         "answers": [
-            {"by": given.who, "decision": given.decision, "at": time_text(given.at)} for given in tally.answers
+            {"approver": given.approver, "by": given.who, "decision": given.decision, "at": time_text(given.at)}
+            for given in tally.answers
         ],
         "missing": list[JsonValue](left),
         "escalates_at": time_text(following),
     }
     return words, details if question.approvers or question.escalations else {}
+
+
+def _given(answer: Answer) -> str:
+    """Whose say it was, and who gave it where that was somebody else."""
+    approver = answer.approver or answer.who
+    return f"{approver} {answer.decision}" + (f" (by {answer.who})" if answer.who != approver else "")
 
 
 def _timer(facts: Facts, wait: Wait) -> Reason:
