@@ -1,4 +1,4 @@
-"""What runs today: a letter goes by post, a parcel is handed over to a driver and delivered. Next: `parcels_next.py`."""
+"""Today: a letter goes by post, a parcel is handed over to a driver and delivered. Next: `parcels_next.py`."""
 
 from muster import Blueprint, Job, Next
 from parcels_contracts import LETTER_GRAMS, Collected, Delivered, Label, Parcel, Stop, drive, print_label

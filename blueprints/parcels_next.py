@@ -1,4 +1,4 @@
-"""The next version of `parcels.py`: `hand_over` is called `collect`, recipients get a text, and the vans are smaller."""
+"""The next version of `parcels.py`: `hand_over` is called `collect`, recipients get a text, vans are smaller."""
 
 from muster import Blueprint, Job, Next
 from parcels_contracts import (
