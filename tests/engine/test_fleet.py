@@ -4,14 +4,16 @@ import asyncio
 from typing import Any
 
 import pytest
+from muster.core.ids import task_id
 from muster.core.limits import CLASSES_MAX
 from muster.core.reputation import DELAY_MAX_MS, OTHERS_MIN, Tally, delay_ms, is_black_hole, is_quick
 from muster.engine.classes import class_of
 from muster.engine.lines import Lines, Waiter, seats
-from muster.engine.views import WorkerPatch
+from muster.engine.views import LeaseSign, WorkerPatch
 from muster.errors import ErrorCode, MusterError
 
 from tests.engine.fleet_hands import TENANT, Fleet, fleet
+from tests.support.samples import fresh_job_id
 from tests.support.waiting import until
 
 GPU = {"needs": {"labels": {"gpu": "a100"}}}
@@ -24,6 +26,22 @@ async def leased(poll: "asyncio.Task[Any]") -> Any:
 
 async def status(made: Fleet, job: str) -> Any:
     return await made.engines[0].job(TENANT, job)
+
+
+# Heartbeats
+
+
+async def test_a_heartbeat_may_name_a_thousand_tasks_and_each_script_call_extends_a_few_of_them() -> None:
+    async with fleet() as made:
+        await made.worker("busy")
+        await made.start()
+        held = await leased(made.poll("busy"))
+        strangers = [task_id(fresh_job_id(), 0) for _ in range(999)]
+        names = [*strangers[:500], held.task_id, *strangers[500:]]
+        fences = {held.task_id: held.fence}
+        signs = tuple(LeaseSign(name, 1, fences.get(name, "x")) for name in names)
+        reply = await made.engines[0].heartbeat("busy", WorkerPatch(), signs)
+        assert sorted(reply.lost_task_ids) == sorted(strangers)
 
 
 # Needs

@@ -21,7 +21,8 @@ CLAIM_MAX: Final = 64
 """Tasks that one poll may ask for."""
 SEATS_PER_CALL_MAX: Final = 12
 """Tasks handed out by one script call (40 us each where all are of different jobs); the rest comes by the next one."""
-LEASES_PER_CALL_MAX: Final = 200
+LEASES_PER_CALL_MAX: Final = 40
+"""Leases extended by one script call (about 12 us each); a heartbeat that names more makes more calls."""
 TURN_HOPS_MAX: Final = 50
 """`go` transitions run inside one turn before the job is saved in between."""
 TRANSITIONS_MAX: Final = 10_000

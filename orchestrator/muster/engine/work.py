@@ -12,6 +12,7 @@ import orjson
 from muster.core import events as ev
 from muster.core.decisions import CANCELLED, FAILURE, REQUEUE, SUCCESS
 from muster.core.ids import JobId, partition_of, split_task_id
+from muster.core.limits import LEASES_PER_CALL_MAX
 from muster.core.record import TaskItem
 from muster.core.retry import TOO_MANY_REQUEUES, Again, TaskRules, Trials, after_failure, after_requeue
 from muster.core.status import JobStatus
@@ -113,12 +114,13 @@ class Work:
             parts = split_task_id(sign.task_id)
             if parts is not None and partition_of(parts[0]) < self._settings.partitions:
                 by_partition.setdefault(partition_of(parts[0]), []).append(i)
-        for partition, indexes in by_partition.items():
-            refs = [_lease_ref(leases[i]) for i in indexes]
-            for i, word in zip(
-                indexes, await self._store.extend(partition, worker_id, self._settings.lease_ms, refs), strict=True
-            ):
-                words[i] = word
+        for partition, all_indexes in by_partition.items():
+            for start in range(0, len(all_indexes), LEASES_PER_CALL_MAX):
+                indexes = all_indexes[start : start + LEASES_PER_CALL_MAX]
+                refs = [_lease_ref(leases[i]) for i in indexes]
+                found = await self._store.extend(partition, worker_id, self._settings.lease_ms, refs)
+                for i, word in zip(indexes, found, strict=True):
+                    words[i] = word
         return words
 
     async def progress(self, worker_id: str, task_id: str, fraction: float, message: str) -> None:

@@ -12,6 +12,7 @@ from muster.core.ids import JobId, TaskId, UnixMs, partition_of, split_task_id
 from muster.core.limits import (
     FIRST_TURNS_IN_A_ROW,
     JOBS_PASSED_OVER_MAX,
+    LEASES_PER_CALL_MAX,
     LEASES_PER_TICK_MAX,
     SEATS_PER_CALL_MAX,
     TIMERS_PER_TICK_MAX,
@@ -456,6 +457,7 @@ class RedisStore(JournalCalls, IndexCalls):
         return live_task_of(fields, int(seconds) * 1000 + int(micros) // 1000)
 
     async def extend(self, partition: int, worker: str, lease_ms: int, leases: Sequence[LeaseRef]) -> tuple[str, ...]:
+        assert len(leases) <= LEASES_PER_CALL_MAX, len(leases)
         args: list[str | int | float] = [worker, lease_ms, len(leases)]
         for lease in leases:
             args += [

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from muster.core.ids import JobId, TaskId, split_task_id, task_id
+from muster.core.limits import LEASES_PER_CALL_MAX
 from muster.core.status import TaskStatus
 from muster.store.base import Completed, Completion, LeaseRef, LiveTask, Mode, Refusal, Refused
 from muster.store.memory.model import Job, Task, TaskStart
@@ -94,6 +95,7 @@ def _deliver(part: Partition, job: Job, task: Task, c: Completion) -> Completed:
 
 
 def extend(part: Partition, worker: str, lease_ms: int, leases: Sequence[LeaseRef]) -> tuple[str, ...]:
+    assert len(leases) <= LEASES_PER_CALL_MAX, len(leases)
     return tuple(_extend_one(part, worker, lease_ms, lease) for lease in leases)
 
 
