@@ -105,8 +105,7 @@ async def test_a_server_that_takes_no_notice_is_served_as_before(fake: FakeOrche
     gated = Gated()
     async with serving(gated.worker, fake):
         ids = [fake.give("narrow", n) for n in range(5)]
-        await until(lambda: fake.held == 5)
-        assert gated.running["narrow"] == 2
+        await until(lambda: fake.held == 5 and gated.running["narrow"] == 2)
         gated.go.set()
         for task_id in ids:
             await fake.result(task_id)
