@@ -16,7 +16,6 @@ from muster.engine.clock import unix_ms
 from muster.engine.many_jobs import Action, BulkOrder
 from muster.engine.retrying import Given, RetryOrder
 from muster.engine.searching import ErrorGroup, JobFilter
-from muster.errors import ErrorCode, MusterError
 
 LOG_LINES_MAX: Final = 1_000
 """Of a job's log, the newest, in its case file."""
@@ -60,15 +59,9 @@ async def retry_job(call: Call) -> web.Response:
 async def bulk_jobs(call: Call) -> web.Response:
     """Deal with a bounded number of the jobs that a filter finds."""
     body = call.body(BulkJobs)
-    wanted = _wanted(body.filter)
-    if wanted == JobFilter():
-        raise MusterError(
-            ErrorCode.INVALID_BODY, "filter: nothing in it chooses jobs; all jobs at once are never meant",
-            hint='name what they must be, as {"status": ["failed"]} or {"blueprint": "orders"}',
-        )  # fmt: skip
     order = BulkOrder(
         Action(body.action),
-        wanted,
+        _wanted(body.filter),
         body.limit,
         body.cursor,
         body.dry_run,

@@ -14,7 +14,7 @@ from muster.engine.jobs import Jobs
 from muster.engine.pausing import Pausing
 from muster.engine.retrying import Retrying, RetryOrder
 from muster.engine.searching import JobFilter, Searching
-from muster.errors import MusterError
+from muster.errors import ErrorCode, MusterError
 
 AT_ONCE: Final = 16
 DELETED_AT_ONCE: Final = 250
@@ -81,9 +81,14 @@ class ManyJobs:
         """Deal with up to `limit` jobs. What a job refuses is told for that job; the others go on.
 
         Raises:
-            MusterError: INVALID_PARAMETER for a foreign cursor.
+            MusterError: INVALID_BODY for a filter that chooses nothing, INVALID_PARAMETER for a foreign cursor.
         """
         wanted = order.wanted
+        if wanted == JobFilter():
+            raise MusterError(
+                ErrorCode.INVALID_BODY, "filter: nothing in it chooses jobs; all jobs at once are never meant",
+                hint='name what they must be, as {"status": ["failed"]} or {"blueprint": "orders"}',
+            )  # fmt: skip
         if wanted.statuses is None:
             wanted = replace(wanted, statuses=MEANT.get(order.action))
         page = await self._searching.search(tenant, wanted, limit=order.limit, cursor=order.cursor)
